@@ -1,0 +1,88 @@
+"""What the operator promised and allowed for one model."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+SECONDS_PER_DAY = 86_400.0
+
+
+class Action(StrEnum):
+    """What an alert of one cause does, from mildest to strongest."""
+
+    RECORD = "record"
+    NOTIFY = "notify"
+    SUSPECT = "suspect"
+    QUARANTINE = "quarantine"
+
+
+class Cause(StrEnum):
+    """The named reason of an alert."""
+
+    DATA_DRIFT = "data_drift"
+    PREDICTION_DRIFT = "prediction_drift"
+    DATA_QUALITY = "data_quality"
+    LATENCY = "latency"
+
+
+class FailMode(StrEnum):
+    """What the gate says of a version whose state it does not know."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The false alarms that the model may raise."""
+
+    false_alarms: Annotated[float, msgspec.Meta(gt=0, le=1e6)] = 1.0
+    per_days: Annotated[float, msgspec.Meta(gt=0, le=36_500)] = 30.0
+
+
+class BlastRadius(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much automatic quarantine may take away.
+
+    ``keep_last_healthy`` holds for models that have several versions in service: the last healthy one of them stays.
+    ``fleet_share`` caps the share of all versions that policies may hold in quarantine, once the fleet has
+    ``fleet_minimum`` versions.
+    """
+
+    keep_last_healthy: bool = True
+    fleet_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
+    fleet_minimum: Annotated[int, msgspec.Meta(ge=1)] = 10
+
+
+class Actions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The action for each cause."""
+
+    data_drift: Action = Action.QUARANTINE
+    prediction_drift: Action = Action.QUARANTINE
+    data_quality: Action = Action.QUARANTINE
+    latency: Action = Action.NOTIFY
+
+    def of(self, cause: Cause) -> Action:
+        """Return the action for ``cause``."""
+        action: Action = getattr(self, cause.value)
+        return action
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything an operator may decide about one model; the defaults are safe to run."""
+
+    budget: Budget = Budget()
+    tick_seconds: Annotated[float, msgspec.Meta(ge=0.05, le=3600)] = 1.0
+    minimum_effect: Annotated[float, msgspec.Meta(ge=0, le=2)] = 0.05
+    actions: Actions = Actions()
+    confirmations: Annotated[int, msgspec.Meta(ge=1, le=100)] = 2
+    dry_run: bool = False
+    reviewers: Annotated[int, msgspec.Meta(ge=1, le=10)] = 2
+    fail: FailMode = FailMode.OPEN
+    fallback: str | None = None
+    blast_radius: BlastRadius = BlastRadius()
+
+    @property
+    def ticks_per_false_alarm(self) -> float:
+        """The promised mean number of ticks between false alarms: the alarm threshold A."""
+        period = self.budget.per_days * SECONDS_PER_DAY / self.budget.false_alarms
+        return max(1.0, period / self.tick_seconds)
