@@ -2,7 +2,7 @@
 
 Canonical values, so that every later stage has one rule:
 
-* numeric: ``NaN`` is *missing*, ``+inf`` is *invalid* (non-finite, mistyped, not parseable); every other value is finite.
+* numeric: ``NaN`` is *missing*, ``+inf`` is *invalid* (non-finite, mistyped, not parseable); all else is finite.
 * categorical: ``codes`` index ``labels``; -1 is *missing*, -2 is *invalid*. Labels are canonical text: booleans are
   ``true`` and ``false``, integral numbers have no fraction (``3``, never ``3.0``).
 * embedding: one row per event; a row of NaN is *missing*, a row of +inf is *invalid*.

@@ -1,19 +1,23 @@
 """What the stages and the pipeline need from the outside, as small protocols with more than one implementation."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from service.domain.ids import Actor, Micros, Position, VersionId
+from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
+from service.domain.policy import Policy
 from service.domain.records import (
     Alert,
     ApiKey,
+    AuditEntry,
     BaselineRecord,
     Incident,
     Message,
     Model,
     Snapshot,
+    TimelineItem,
     TransitionRecord,
     Version,
     Window,
@@ -139,7 +143,7 @@ class Outcome:
     """JSON of the worker's own figures, for the metrics."""
 
 
-class StaleControl(Exception):  # noqa: N818 - named for what happened, not an error
+class StaleControl(Exception):
     """The cursor, the epoch or the control revision moved while a pass was computed: forget it and read again."""
 
 
@@ -178,6 +182,152 @@ class KeyStore(Protocol):
         """Return the key as stored."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerFigures:
+    """What the worker says of itself, as of its last commit or heartbeat."""
+
+    position: Position
+    heartbeat_us: Micros
+    stats: str
+
+
+class ReadStore(Protocol):
+    """What the API and the console may ask. Every list is bounded by ``limit``, newest first unless said."""
+
+    def revision(self) -> int:
+        """Return the control revision: one cheap query, polled by the gate."""
+
+    def models(self) -> Sequence[Model]:
+        """Return every model by name."""
+
+    def model(self, name: str) -> Model | None:
+        """Return one model."""
+
+    def versions(self, model: str | None = None) -> Sequence[Version]:
+        """Return the versions of one model or of all, oldest first."""
+
+    def version(self, model: str, version: str) -> Version | None:
+        """Return one version."""
+
+    def baseline(self, version_id: VersionId) -> BaselineRecord | None:
+        """Return the baseline in force, with its artefact."""
+
+    def snapshot(self, version_id: VersionId) -> Snapshot | None:
+        """Return the evidence state after the worker's last commit."""
+
+    def snapshots(self) -> Sequence[Snapshot]:
+        """Return the evidence state of every version, with an empty ``blob``."""
+
+    def windows(self, version_id: VersionId, level: str, first_us: Micros, last_us: Micros) -> Sequence[Window]:
+        """Return window rows that start within [first, last], oldest first, at most 10,000."""
+
+    def alerts(self, *, version_id: VersionId | None, status: str | None, limit: int) -> Sequence[Alert]:
+        """Return alerts."""
+
+    def incidents(self, *, version_id: VersionId | None, status: str | None, limit: int) -> Sequence[Incident]:
+        """Return incidents."""
+
+    def incident(self, incident_id: str) -> Incident | None:
+        """Return one incident."""
+
+    def timeline(self, incident_id: str) -> Sequence[TimelineItem]:
+        """Return what was said and done about an incident, oldest first."""
+
+    def transitions(self, version_id: VersionId, limit: int) -> Sequence[TransitionRecord]:
+        """Return the state changes of a version."""
+
+    def approvals(self, version_id: VersionId) -> Sequence[Actor]:
+        """Return who has asked for the pending release, in order."""
+
+    def worker(self) -> WorkerFigures:
+        """Return the worker's position and own figures."""
+
+    def keys(self) -> Sequence[ApiKey]:
+        """Return every key, without secrets."""
+
+    def audit(self, limit: int) -> Sequence[AuditEntry]:
+        """Return the newest links of the audit chain."""
+
+
+class ControlTx(Protocol):
+    """One write transaction of a person or an adapter; it commits when its block ends without an exception.
+
+    The state store's write lock is held from the first line on, so that what is read stays true until the commit.
+    Every method that changes what ``Control`` holds bumps the control revision.
+    """
+
+    def model(self, name: str) -> Model | None:
+        """Return one model."""
+
+    def version(self, model: str, version: str) -> Version | None:
+        """Return one version."""
+
+    def fleet(self) -> Sequence[Version]:
+        """Return every version."""
+
+    def add_model(self, model: Model) -> Model:
+        """Insert a model (its ``id`` is ignored) and return it with its id."""
+
+    def set_policy(self, model_id: ModelId, policy: Policy) -> None:
+        """Replace a model's policy."""
+
+    def add_version(self, version: Version) -> Version:
+        """Insert a version (its ``id`` is ignored) and return it with its id."""
+
+    def add_baseline(self, baseline: BaselineRecord) -> None:
+        """Insert a baseline and make it the one in force."""
+
+    def transition(self, record: TransitionRecord, *, lock: int, restart: Position | None) -> None:
+        """Write a state change and its audit record; forget pending approvals; raise Conflict if ``lock`` is stale.
+
+        ``restart`` sets the version's restart position and closes its open alerts.
+        """
+
+    def approve(self, version_id: VersionId, actor: Actor, at_us: Micros) -> Sequence[Actor]:
+        """Record that ``actor`` asked for the release (once) and return all who have, in order."""
+
+    def incident(self, incident_id: str) -> Incident | None:
+        """Return one incident."""
+
+    def save_incident(self, incident: Incident, item: TimelineItem) -> None:
+        """Update an incident under its lock (Conflict when stale) and add to its timeline and the audit chain.
+
+        Resolving it closes its open alerts.
+        """
+
+    def add_key(self, key: ApiKey) -> None:
+        """Insert a key."""
+
+    def revoke_key(self, key_id: str, at_us: Micros) -> bool:
+        """Revoke a key; False when there is no such key."""
+
+    def add_message(self, message: Message) -> None:
+        """Put a message into the outbox."""
+
+    def audit(self, actor: Actor, action: str, subject: str, detail: str, at_us: Micros) -> None:
+        """Append to the audit chain."""
+
+
+class ControlStore(Protocol):
+    """The write side for people."""
+
+    def write(self) -> AbstractContextManager[ControlTx]:
+        """Open a write transaction; wait for the lock at most the configured time, then raise Unavailable."""
+
+
+class Outbox(Protocol):
+    """What the delivery loop needs."""
+
+    def due(self, now_us: Micros, limit: int) -> Sequence[Message]:
+        """Return messages that should be tried now, oldest first."""
+
+    def delivered(self, message_id: str, at_us: Micros) -> None:
+        """Mark a message as delivered."""
+
+    def failed(self, message_id: str, *, attempts: int, next_us: Micros | None, detail: str) -> None:
+        """Keep a message for ``next_us``, or give it up (``None``): it stays as a dead letter."""
+
+
 class Channel(Protocol):
     """One way to tell people."""
 
@@ -187,7 +337,7 @@ class Channel(Protocol):
         """Deliver or raise ``DeliveryFailed``; may deliver twice, always with the same message id."""
 
 
-class DeliveryFailed(Exception):  # noqa: N818 - named for what happened
+class DeliveryFailed(Exception):
     """A message did not arrive; says whether trying again makes sense."""
 
     def __init__(self, detail: str, *, recoverable: bool) -> None:

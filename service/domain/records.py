@@ -202,7 +202,7 @@ class Message:
     """JSON text."""
     created_us: Micros
     attempts: int = 0
-    next_us: Micros = Micros(0)
+    next_us: Micros | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
