@@ -1,4 +1,4 @@
-"""Every setting, typed, in one place: ``LAZARETTO_*`` in the environment, or the TOML file ``LAZARETTO_CONFIG`` names."""
+"""Every setting, typed, in one place: ``LAZARETTO_*`` in the environment, or the TOML file ``LAZARETTO_CONFIG``."""
 
 import os
 from pathlib import Path

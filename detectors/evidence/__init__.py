@@ -1,0 +1,1 @@
+"""Betting against the baseline: bets, e-detectors, calibration, fusion."""

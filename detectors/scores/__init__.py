@@ -1,0 +1,1 @@
+"""Pure functions event -> number that make something visible as a column. One file, one score."""

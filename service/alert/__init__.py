@@ -1,0 +1,1 @@
+"""Evidence to alerts and incidents: pure decisions with named reasons."""

@@ -1,0 +1,1 @@
+"""The HTTP interface: thin endpoints, one error handler, and the two hot paths (events, gate)."""

@@ -1,0 +1,1 @@
+"""Columns to evidence: the only stage that knows the detectors."""

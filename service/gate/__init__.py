@@ -1,0 +1,1 @@
+"""May traffic go to this version? Answered from memory."""

@@ -1,0 +1,1 @@
+"""Bytes to columns: decode, de-identify."""

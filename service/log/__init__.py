@@ -1,0 +1,1 @@
+"""The telemetry log: durable before it is acknowledged."""

@@ -1,0 +1,1 @@
+"""State changes to messages, messages to channels."""

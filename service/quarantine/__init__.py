@@ -1,0 +1,1 @@
+"""Alerts and requests to state changes: pure decisions with named reasons."""

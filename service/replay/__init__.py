@@ -1,0 +1,1 @@
+"""Run a file through the detectors, without a server."""

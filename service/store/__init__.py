@@ -1,0 +1,1 @@
+"""The state store: SQLAlchemy and nothing above it knows."""
