@@ -1,0 +1,42 @@
+# One place for the commands of the project. `make help` lists them; CI runs nothing else.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+
+.PHONY: help install demo serve test check fix bench lock
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+install: $(READY) ## Prepare .venv with all that demo, tests and checks need (quick when nothing changed)
+
+$(READY): requirements.lock pyproject.toml scripts/install-venv scripts/find-python
+	@scripts/install-venv $(VENV)
+
+demo: install ## Watch a model go wrong, get quarantined and be released (about a minute; no terminal: checks itself)
+	@if [ -t 1 ] && [ "$${CI:-}" != true ]; then $(BIN)/lazaretto demo; else $(BIN)/lazaretto demo --check; fi
+
+serve: install ## Run the service on http://127.0.0.1:8080 (API, gate, console and worker; data in lazaretto-data)
+	@exec $(BIN)/lazaretto serve
+
+test: install ## Run every check and every test
+	@scripts/install-system test
+	@scripts/check --static
+	@$(BIN)/pytest
+
+check: install ## Run the fast checks: lint, format, types, import contracts, docstrings, architecture, migrations
+	@scripts/check
+
+fix: install ## Repair what ruff can repair: lint and format
+	@scripts/fix
+
+bench: install ## Measure the service against its own floor on this machine and update docs/benchmarks.md (about 15 minutes)
+	@scripts/install-system bench
+	@$(BIN)/python -m bench.run
+
+lock: install
+	@scripts/lock
