@@ -1,7 +1,10 @@
 """Every setting, typed, in one place: ``LAZARETTO_*`` in the environment, or the TOML file ``LAZARETTO_CONFIG``."""
 
 import os
+import secrets
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -35,6 +38,12 @@ class Settings(BaseSettings):
     labels_max: int = Field(default=10_000, ge=1)
     baseline_bytes_max: int = Field(default=512 * 1024 * 1024, ge=1024)
     baseline_rows_max: int = Field(default=5_000_000, ge=1)
+    baseline_seconds_max: float = Field(default=300.0, gt=0)
+    """How long a baseline may take to compile."""
+    admin_bytes_max: int = Field(default=1024 * 1024, ge=1024)
+    """Body of anything that is not telemetry or a baseline."""
+    list_max: int = Field(default=500, ge=1)
+    """Longest list in one answer."""
     errors_max: int = Field(default=100, ge=1)
     """How many bad places one answer names."""
 
@@ -42,7 +51,14 @@ class Settings(BaseSettings):
     header_bytes_max: int = Field(default=32 * 1024, ge=1024)
     header_seconds_max: float = Field(default=10.0, gt=0)
     body_seconds_max: float = Field(default=30.0, gt=0)
+    """How long a body may take before it must also arrive at ``body_rate_min``."""
+    body_rate_min: int = Field(default=64 * 1024, ge=1)
+    """Bytes per second that a long upload must keep up."""
     connections_max: int = Field(default=1_000, ge=1)
+    """Beyond this only the gate and the health pages answer; at twice as many, connections are closed."""
+    keep_alive_seconds: int = Field(default=75, ge=1)
+    shutdown_seconds: int = Field(default=10, ge=1)
+    """How long requests that are being answered may take to finish when the process is asked to end."""
 
     # The telemetry log.
     log_queue_entries_max: int = Field(default=4_096, ge=1)
@@ -60,6 +76,10 @@ class Settings(BaseSettings):
 
     # The gate and the snapshots behind it.
     refresh_seconds: float = Field(default=0.1, gt=0)
+    figures_seconds: float = Field(default=1.0, gt=0)
+    """How often the figures behind ``/metrics`` are read from the store."""
+    gate_unknown: Literal["open", "closed"] = "open"
+    """What the gate says of a model that is not registered."""
     stale_seconds: float = Field(default=300.0, gt=0)
     """A version without events for this long is ``stale``."""
     store_timeout_seconds: float = Field(default=5.0, gt=0)
@@ -67,6 +87,8 @@ class Settings(BaseSettings):
     # Metrics.
     metrics_series_max: int = Field(default=5_000, ge=100)
     metrics_columns_per_version: int = Field(default=3, ge=0, le=20)
+    metrics_require_key: bool = False
+    """Whether ``/metrics`` needs a key with scope ``read``."""
 
     # Notifications.
     webhook_url: str | None = None
@@ -97,3 +119,81 @@ class Settings(BaseSettings):
     def telemetry_url(self) -> str:
         """URL of the telemetry log."""
         return self.log_url or f"sqlite:///{self.data_dir / 'telemetry.db'}"
+
+    @property
+    def secret_file(self) -> Path:
+        """Where the secret key is kept when no setting gives it."""
+        return self.data_dir / "secret.key"
+
+
+SECRET_BYTES = 32
+
+
+class SecretKeyError(Exception):
+    """The secret key is not 64 hex digits, or its file cannot be used."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secrets:
+    """Keys for separate purposes, all derived from the one secret key: none of them tells another."""
+
+    pepper: bytes
+    """Of the hashes of API keys."""
+    signing: bytes
+    """Of baselines."""
+    pseudonyms: bytes
+    """Of principals."""
+    sessions: bytes
+    """Of the console's cookies."""
+    webhooks: bytes
+    """Of messages, unless a webhook has a secret of its own."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Derive from the setting, or from the key file, which is made on first use."""
+        root = _root_key(settings)
+        names = ("pepper", "signing", "pseudonyms", "sessions", "webhooks")
+        return cls(*(_derive(root, name) for name in names))
+
+
+def _derive(root: bytes, purpose: str) -> bytes:
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=f"lazaretto/{purpose}/v1".encode()).derive(root)
+
+
+def _root_key(settings: Settings) -> bytes:
+    if settings.secret_key is not None:
+        return _parse_secret(settings.secret_key.get_secret_value(), "LAZARETTO_SECRET_KEY")
+    path = settings.secret_file
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        _make_secret_file(path)
+    return _parse_secret(path.read_text(encoding="ascii", errors="replace"), str(path))
+
+
+def _make_secret_file(path: Path) -> None:
+    """Write a whole file under another name and link it: of two first starts, one wins, and neither reads half."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(secrets.token_hex(SECRET_BYTES) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        pass  # another process was first: its key counts
+    finally:
+        draft.unlink()
+
+
+def _parse_secret(text: str, where: str) -> bytes:
+    try:
+        key = bytes.fromhex(text.strip())
+    except ValueError:
+        key = b""
+    if len(key) != SECRET_BYTES:
+        raise SecretKeyError(f"{where} must hold {2 * SECRET_BYTES} hex digits; make some with: openssl rand -hex 32")
+    return key
