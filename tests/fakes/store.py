@@ -1,0 +1,266 @@
+"""The state store in dictionaries: the same surface as ``service.store.Store``."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+
+from service.domain.errors import Conflict, Unavailable
+from service.domain.ids import Actor, Micros, Position, VersionId
+from service.domain.records import (
+    Alert,
+    ApiKey,
+    AuditEntry,
+    BaselineRecord,
+    Incident,
+    Message,
+    Model,
+    Snapshot,
+    TimelineItem,
+    TransitionRecord,
+    Version,
+    Window,
+)
+from service.ports import SYSTEM, Clock, Control, ControlTx, Outcome, StaleControl, WorkerFigures
+from tests.fakes.control import InMemoryTx
+from tests.fakes.tables import Tables
+
+WINDOWS_MAX = 10_000
+
+
+class InMemoryStore:
+    """All store ports over one ``Tables``; a write works on a copy, so a failed one leaves nothing behind."""
+
+    def __init__(self) -> None:
+        self.tables = Tables()
+        self.failing = False
+        """When true every call is refused, as a locked or lost database would."""
+        self.read = _Read(self)
+        self.control = _Control(self)
+        self.keys = _Keys(self)
+        self.outbox = _Outbox(self)
+
+    def worker(self, owner: str, lease_seconds: float, clock: Clock) -> "InMemoryWorker":
+        return InMemoryWorker(self, owner, lease_seconds, clock)
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+    def seen(self) -> Tables:
+        if self.failing:
+            raise Unavailable("the state store is failing: told to")
+        return self.tables
+
+    @contextmanager
+    def change(self) -> Iterator[Tables]:
+        draft = self.seen().copy()
+        yield draft
+        self.tables = draft
+
+
+class _Control:
+    def __init__(self, store: InMemoryStore) -> None:
+        self._store = store
+
+    def write(self) -> AbstractContextManager[ControlTx]:
+        return self._write()
+
+    @contextmanager
+    def _write(self) -> Iterator[ControlTx]:
+        with self._store.change() as tables:
+            yield InMemoryTx(tables)
+
+
+class _Keys:
+    def __init__(self, store: InMemoryStore) -> None:
+        self._store = store
+
+    def key(self, key_id: str) -> ApiKey | None:
+        return self._store.seen().keys.get(key_id)
+
+
+class _Outbox:
+    def __init__(self, store: InMemoryStore) -> None:
+        self._store = store
+
+    def due(self, now_us: Micros, limit: int) -> Sequence[Message]:
+        pending = [q.message for q in self._store.seen().outbox.values() if q.status == "pending"]
+        ready = [m for m in pending if m.next_us is None or m.next_us <= now_us]
+        return sorted(ready, key=lambda m: (m.created_us, m.id))[:limit]
+
+    def delivered(self, message_id: str, at_us: Micros) -> None:  # noqa: ARG002 - the real one keeps the time
+        self._settle(message_id, status="delivered")
+
+    def failed(self, message_id: str, *, attempts: int, next_us: Micros | None, detail: str) -> None:
+        status = "dead" if next_us is None else "pending"
+        self._settle(message_id, status=status, attempts=attempts, next_us=next_us, detail=detail)
+
+    def _settle(
+        self,
+        message_id: str,
+        *,
+        status: str,
+        attempts: int | None = None,
+        next_us: Micros | None = None,
+        detail: str = "",
+    ) -> None:
+        with self._store.change() as tables:
+            queued = tables.outbox[message_id]
+            message = (
+                queued.message if attempts is None else replace(queued.message, attempts=attempts, next_us=next_us)
+            )
+            tables.outbox[message_id] = replace(queued, message=message, status=status, detail=detail)
+
+
+class InMemoryWorker:
+    """The worker's side, with its lease."""
+
+    def __init__(self, store: InMemoryStore, owner: str, lease_seconds: float, clock: Clock) -> None:
+        self._store = store
+        self._owner = owner
+        self._lease_us = round(lease_seconds * 1e6)
+        self._clock = clock
+        self._epoch: int | None = None
+
+    def position(self) -> Position:
+        with self._store.change() as tables:
+            now = self._clock.now_us()
+            if tables.epoch != self._epoch or tables.owner != self._owner:
+                if tables.owner not in {None, self._owner} and now < tables.lease_until_us:
+                    raise Unavailable(f"the worker '{tables.owner}' holds the lease")
+                tables.owner = self._owner
+                tables.epoch += 1
+                self._epoch = tables.epoch
+            tables.lease_until_us = Micros(now + self._lease_us)
+            tables.heartbeat_us = now
+            return tables.position
+
+    def revision(self) -> int:
+        return self._store.seen().revision
+
+    def control(self) -> Control:
+        tables = self._store.seen()
+        baselines: dict[VersionId, list[BaselineRecord]] = {}
+        for baseline in sorted(tables.baselines, key=lambda b: b.from_position):
+            baselines.setdefault(baseline.version_id, []).append(baseline)
+        return Control(
+            revision=tables.revision,
+            models={m.id: m for m in tables.models.values()},
+            versions=dict(tables.versions),
+            baselines=baselines,
+            open_alerts=[a for a in tables.alerts.values() if a.status == "open"],
+        )
+
+    def snapshots(self) -> Mapping[VersionId, Snapshot]:
+        return dict(self._store.seen().snapshots)
+
+    def windows(self, version_id: VersionId, level: str, start_us: Micros) -> Window | None:
+        return self._store.seen().windows.get((version_id, level, start_us))
+
+    def commit(self, outcome: Outcome) -> int:
+        try:
+            with self._store.change() as tables:
+                self._check(tables, outcome)
+                self._write(tables, outcome)
+                return tables.revision
+        except Conflict as stale:
+            raise StaleControl(stale.detail) from stale
+
+    def close(self) -> None:
+        """Keep the lease: it ends by itself."""
+
+    def _check(self, tables: Tables, outcome: Outcome) -> None:
+        if (tables.position, tables.epoch, tables.owner) != (outcome.first, self._epoch, self._owner):
+            raise StaleControl("the cursor or the lease has moved")
+        if tables.revision != outcome.revision:
+            raise StaleControl(f"the control revision is {tables.revision}, not {outcome.revision}")
+
+    def _write(self, tables: Tables, outcome: Outcome) -> None:
+        tables.snapshots.update({s.version_id: s for s in outcome.snapshots})
+        tables.windows.update({(w.version_id, w.level, w.start_us): w for w in outcome.windows})
+        for incident in outcome.incidents:
+            tables.incidents[incident.id] = incident
+            tables.note(
+                incident.id, TimelineItem(at_us=incident.opened_us, actor=SYSTEM, kind="opened", body=incident.title)
+            )
+        tables.save_alerts(outcome.alerts)
+        for record, lock in outcome.transitions:
+            tables.apply(record, lock)
+        for message in outcome.messages:
+            InMemoryTx(tables).add_message(message)
+        tables.position = outcome.last
+        tables.stats = outcome.stats
+        tables.heartbeat_us = self._clock.now_us()
+        tables.lease_until_us = Micros(tables.heartbeat_us + self._lease_us)
+        if outcome.alerts or outcome.transitions:
+            tables.revision += 1
+
+
+class _Read:
+    def __init__(self, store: InMemoryStore) -> None:
+        self._store = store
+
+    def revision(self) -> int:
+        return self._store.seen().revision
+
+    def models(self) -> Sequence[Model]:
+        return sorted(self._store.seen().models.values(), key=lambda m: m.name)
+
+    def model(self, name: str) -> Model | None:
+        return self._store.seen().model(name)
+
+    def versions(self, model: str | None = None) -> Sequence[Version]:
+        return [v for v in self._store.seen().versions.values() if model in {None, v.model}]
+
+    def version(self, model: str, version: str) -> Version | None:
+        return self._store.seen().version(model, version)
+
+    def baseline(self, version_id: VersionId) -> BaselineRecord | None:
+        tables = self._store.seen()
+        version = tables.versions.get(version_id)
+        return next((b for b in tables.baselines if version is not None and b.id == version.baseline_id), None)
+
+    def snapshot(self, version_id: VersionId) -> Snapshot | None:
+        return self._store.seen().snapshots.get(version_id)
+
+    def snapshots(self) -> Sequence[Snapshot]:
+        held = self._store.seen().snapshots.values()
+        return [replace(s, blob=b"") for s in sorted(held, key=lambda s: s.version_id)]
+
+    def windows(self, version_id: VersionId, level: str, first_us: Micros, last_us: Micros) -> Sequence[Window]:
+        held = self._store.seen().windows.values()
+        found = [
+            w for w in held if (w.version_id, w.level) == (version_id, level) and first_us <= w.start_us <= last_us
+        ]
+        return sorted(found, key=lambda w: w.start_us)[:WINDOWS_MAX]
+
+    def alerts(self, *, version_id: VersionId | None, status: str | None, limit: int) -> Sequence[Alert]:
+        held = self._store.seen().alerts.values()
+        found = [a for a in held if version_id in {None, a.version_id} and status in {None, a.status}]
+        return sorted(found, key=lambda a: (a.opened_us, a.id), reverse=True)[:limit]
+
+    def incidents(self, *, version_id: VersionId | None, status: str | None, limit: int) -> Sequence[Incident]:
+        held = self._store.seen().incidents.values()
+        found = [i for i in held if version_id in {None, i.version_id} and status in {None, i.status}]
+        return sorted(found, key=lambda i: (i.opened_us, i.id), reverse=True)[:limit]
+
+    def incident(self, incident_id: str) -> Incident | None:
+        return self._store.seen().incidents.get(incident_id)
+
+    def timeline(self, incident_id: str) -> Sequence[TimelineItem]:
+        return [item for of, item in self._store.seen().timeline if of == incident_id]
+
+    def transitions(self, version_id: VersionId, limit: int) -> Sequence[TransitionRecord]:
+        return [t for t in reversed(self._store.seen().transitions) if t.version_id == version_id][:limit]
+
+    def approvals(self, version_id: VersionId) -> Sequence[Actor]:
+        return self._store.seen().approvals.get(version_id, ())
+
+    def worker(self) -> WorkerFigures:
+        tables = self._store.seen()
+        return WorkerFigures(position=tables.position, heartbeat_us=tables.heartbeat_us, stats=tables.stats)
+
+    def keys(self) -> Sequence[ApiKey]:
+        return sorted(self._store.seen().keys.values(), key=lambda k: (k.created_us, k.id))
+
+    def audit(self, limit: int) -> Sequence[AuditEntry]:
+        return list(reversed(self._store.seen().chain))[:limit]
