@@ -283,6 +283,9 @@ class ControlTx(Protocol):
         ``restart`` sets the version's restart position and closes its open alerts.
         """
 
+    def restart(self, version_id: VersionId, position: Position) -> None:
+        """Let the version's evidence start from zero after ``position``, as when an incident is resolved."""
+
     def approve(self, version_id: VersionId, actor: Actor, at_us: Micros) -> Sequence[Actor]:
         """Record that ``actor`` asked for the release (once) and return all who have, in order."""
 

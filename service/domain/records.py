@@ -237,7 +237,7 @@ class Snapshot:
     evidence_log: float
     threshold_log: float
     blob: bytes
-    """The detect stage's own bytes; empty while there is no baseline."""
+    """The detect stage's own bytes."""
     status: str
     """JSON for the status answer and the metrics: per column evidence, effects, since; and the monitoring state."""
     updated_us: Micros
