@@ -1,0 +1,230 @@
+"""Geometry of the evidence chart: pure numbers, drawn by the template as SVG."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from service.console.words import LN10, exponent, hour_minute, moment
+
+POINTS_MAX = 96
+"""More are thinned to the highest of each stretch, so that a page stays small and no peak is lost."""
+ABOVE_THRESHOLD = 2.5
+"""The axis ends at this multiple of the threshold's exponent; what lies above is drawn at the edge and said in words."""
+_GAP_FACTOR = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Evidence at a time: the highest since the point before."""
+
+    at_us: int
+    log_evidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that happened, as a vertical line."""
+
+    at_us: int
+    text: str
+    tone: str
+    """``bad``, ``good`` or ``plain``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A drawing in its own units, with room for the labels."""
+
+    name: str
+    width: int
+    height: int
+    left: int = 46
+    right: int = 12
+    top: int = 26
+    bottom: int = 26
+
+
+WIDE, NARROW = Size("wide", 960, 300), Size("narrow", 400, 260)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A label on an axis."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """One readable point of the line."""
+
+    x: float
+    y: float
+    text: str
+    over: bool
+    left: float
+    """Where its share of the width begins, for the pointer."""
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A mark, placed."""
+
+    x: float
+    row: int
+    """Labels that would touch are put on different rows."""
+    text: str
+    tone: str
+    flip: bool
+    """The label stands left of the line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceChart:
+    """All that the template needs."""
+
+    size: Size
+    paths: tuple[str, ...]
+    areas: tuple[str, ...]
+    dots: tuple[Dot, ...]
+    y_ticks: tuple[Tick, ...]
+    x_ticks: tuple[Tick, ...]
+    threshold_y: float
+    lines: tuple[Line, ...]
+    clipped: str | None
+    """The highest exponent, when it lies above the axis."""
+
+
+def thin(points: Sequence[Point], most: int = POINTS_MAX) -> tuple[Point, ...]:
+    """Keep at most ``most`` points: the highest of each stretch, at its own time, and always the last."""
+    if len(points) <= most:
+        return tuple(points)
+    size = math.ceil((len(points) - 1) / (most - 1))
+    body = points[:-1]
+    kept = [max(body[at : at + size], key=lambda p: p.log_evidence) for at in range(0, len(body), size)]
+    return (*kept, points[-1])
+
+
+def evidence_chart(
+    points: Sequence[Point], threshold_log: float, marks: Sequence[Mark], size: Size
+) -> EvidenceChart | None:
+    """Lay out the chart; ``None`` when there are fewer than two points to draw a line through."""
+    shown = thin([point for point in points if not math.isnan(point.log_evidence)])
+    if len(shown) < 2:  # noqa: PLR2004 - a line has two ends
+        return None
+    scale = _Scale.of(shown, threshold_log, size)
+    dots = _dots(shown, threshold_log, scale)
+    stretches = _stretches(shown, dots)
+    floor = scale.y(0.0)
+    highest = max(point.log_evidence for point in shown) / LN10
+    return EvidenceChart(
+        size=size,
+        paths=tuple("M" + "L".join(f"{dot.x:g},{dot.y:g}" for dot in part) for part in stretches),
+        areas=tuple(
+            f"M{part[0].x:g},{floor:g}L"
+            + "L".join(f"{dot.x:g},{dot.y:g}" for dot in part)
+            + f"L{part[-1].x:g},{floor:g}Z"
+            for part in stretches
+        ),
+        dots=dots,
+        y_ticks=tuple(Tick(scale.y(power), f"{power:g}") for power in _powers(scale.top)),
+        x_ticks=_x_ticks(scale),
+        threshold_y=scale.y(threshold_log / LN10),
+        lines=_lines(marks, scale),
+        clipped=exponent(highest * LN10) if highest > scale.top else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    size: Size
+    first_us: int
+    last_us: int
+    top: float
+
+    @classmethod
+    def of(cls, points: Sequence[Point], threshold_log: float, size: Size) -> "_Scale":
+        budget = threshold_log / LN10
+        highest = max(point.log_evidence for point in points) / LN10
+        top = min(max(budget * 1.25, highest * 1.05, 1.0), max(budget * ABOVE_THRESHOLD, 1.0))
+        return cls(size, points[0].at_us, max(points[-1].at_us, points[0].at_us + 1), top)
+
+    def x(self, at_us: float) -> float:
+        share = (at_us - self.first_us) / (self.last_us - self.first_us)
+        return round(self.size.left + share * (self.size.width - self.size.left - self.size.right), 1)
+
+    def y(self, power: float) -> float:
+        share = min(max(power, 0.0), self.top) / self.top
+        bottom = self.size.height - self.size.bottom
+        return round(bottom - share * (bottom - self.size.top), 1)
+
+
+def _dots(points: Sequence[Point], threshold_log: float, scale: _Scale) -> tuple[Dot, ...]:
+    xs = [scale.x(point.at_us) for point in points]
+    middles = [xs[0], *((a + b) / 2 for a, b in zip(xs, xs[1:], strict=False)), xs[-1]]
+    return tuple(
+        Dot(
+            x=x,
+            y=scale.y(point.log_evidence / LN10),
+            text=f"{moment(point.at_us)}: evidence {_power_text(point.log_evidence)}",
+            over=point.log_evidence >= threshold_log,
+            left=round(left, 1),
+            width=round(right - left, 1),
+        )
+        for point, x, left, right in zip(points, xs, middles, middles[1:], strict=False)
+    )
+
+
+def _power_text(log_evidence: float) -> str:
+    power = exponent(log_evidence)
+    return "none yet" if power is None else f"10^{power}"
+
+
+def _stretches(points: Sequence[Point], dots: Sequence[Dot]) -> list[list[Dot]]:
+    """Break the line where nothing was measured for much longer than usual."""
+    steps = sorted(b.at_us - a.at_us for a, b in zip(points, points[1:], strict=False))
+    usual = steps[len(steps) // 2]
+    parts: list[list[Dot]] = [[dots[0]]]
+    for before, point, dot in zip(points, points[1:], dots[1:], strict=False):
+        if point.at_us - before.at_us > _GAP_FACTOR * usual:
+            parts.append([])
+        parts[-1].append(dot)
+    return parts
+
+
+def _powers(top: float) -> list[float]:
+    step = next(s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1e9) if top / s <= 6)  # noqa: PLR2004 - labels that fit
+    return [step * i for i in range(int(top / step) + 1)]
+
+
+def _x_ticks(scale: _Scale) -> tuple[Tick, ...]:
+    """Put about one label per 120 units on round times."""
+    span = (scale.last_us - scale.first_us) / 1e6
+    wanted = (scale.size.width - scale.size.left) / 120
+    steps = (1, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400, 7 * 86_400)
+    step = next((s for s in steps if span / s <= wanted), steps[-1]) * 1_000_000
+    first = -(-scale.first_us // step) * step
+    label = _second_label if step < 60_000_000 else hour_minute if step < 86_400_000_000 else _day_label  # noqa: PLR2004 - a minute, a day
+    times = range(first, scale.last_us + 1, step)
+    return tuple(Tick(scale.x(at), label(at)) for at in times)
+
+
+def _second_label(at_us: int) -> str:
+    return moment(at_us)[11:19]
+
+
+def _day_label(at_us: int) -> str:
+    return moment(at_us)[5:10]
+
+
+def _lines(marks: Sequence[Mark], scale: _Scale) -> tuple[Line, ...]:
+    placed: list[Line] = []
+    for mark in marks:
+        if not scale.first_us <= mark.at_us <= scale.last_us:
+            continue
+        x = scale.x(mark.at_us)
+        crowd = sum(1 for line in placed if x - line.x < 8 * len(line.text))
+        placed.append(Line(x, crowd % 3, mark.text, mark.tone, flip=x > scale.size.width * 0.7))
+    return tuple(placed)

@@ -1,0 +1,26 @@
+"""What the console needs from the outside; ``service/wiring.py`` fills it in."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from service.domain.keys import Identity
+from service.office import OfficeStages
+from service.ports import Clock, KeyStore, ReadStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleDeps:
+    """The console's ports."""
+
+    read: ReadStore
+    keys: KeyStore
+    """Asked on every request, so that a revoked key stops working at once."""
+    office: OfficeStages
+    """Where people's decisions are written; the same functions as the API's."""
+    clock: Clock
+    authenticate: Callable[[str], Identity]
+    """Turn a pasted key into who it is; raises Unauthenticated."""
+    session_key: bytes
+    """Signs sessions and form tokens; at least 32 bytes, shared by replicas."""
+    stale_seconds: float
+    """``Settings.stale_seconds``."""

@@ -1,0 +1,111 @@
+"""Figures and names as a tired person can read them."""
+
+import math
+from datetime import UTC, datetime
+
+from service.domain.ids import Micros
+from service.domain.policy import SECONDS_PER_DAY, Budget, Cause
+from service.domain.states import Event, State
+
+LN10 = math.log(10.0)
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+
+STATE_NAMES = {
+    State.ACTIVE: "Active",
+    State.SUSPECT: "Suspect",
+    State.QUARANTINED: "Quarantined",
+    State.UNDER_REVIEW: "Under review",
+    State.ROLLED_BACK: "Rolled back",
+    State.RETIRED: "Retired",
+}
+STATE_MEANINGS = {
+    State.ACTIVE: "The gate lets traffic through.",
+    State.SUSPECT: "The gate still lets traffic through, but something has changed and someone should look.",
+    State.QUARANTINED: "The gate denies all traffic to this version until someone has reviewed it.",
+    State.UNDER_REVIEW: "The gate denies all traffic to this version while it is being reviewed.",
+    State.ROLLED_BACK: "Taken out of service after review. The gate denies all traffic to it.",
+    State.RETIRED: "Out of service for good. The gate denies all traffic to it.",
+}
+EVENT_NAMES = {
+    Event.SUSPECT: "Mark as suspect",
+    Event.CLEAR: "Clear: back to active",
+    Event.QUARANTINE: "Quarantine by hand",
+    Event.START_REVIEW: "Start the review",
+    Event.RELEASE: "Release",
+    Event.ROLL_BACK: "Roll back",
+    Event.RETIRE: "Retire",
+}
+EVENT_DONE = {
+    Event.SUSPECT: "marked as suspect",
+    Event.CLEAR: "cleared",
+    Event.QUARANTINE: "quarantined",
+    Event.START_REVIEW: "review started",
+    Event.RELEASE: "released",
+    Event.ROLL_BACK: "rolled back",
+    Event.RETIRE: "retired",
+}
+CAUSE_NAMES = {
+    Cause.DATA_DRIFT: "Data drift",
+    Cause.PREDICTION_DRIFT: "Prediction drift",
+    Cause.DATA_QUALITY: "Data quality",
+    Cause.LATENCY: "Latency",
+}
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Write a number with ``digits`` significant digits and no exponent where that is readable."""
+    if value == 0:
+        return "0"
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "-∞"  # noqa: RUF001 - meant for reading
+    if abs(value) >= 1e6 or abs(value) < 1e-4:  # noqa: PLR2004 - where plain digits stop being readable
+        return f"{value:.{digits - 1}e}"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    text = f"{value:,.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def exponent(natural_log: float | None) -> str | None:
+    """Write a natural logarithm as the exponent of ten; ``None`` when there is nothing yet."""
+    if natural_log is None or math.isnan(natural_log) or natural_log == -math.inf:
+        return None
+    return "∞" if natural_log == math.inf else f"{natural_log / LN10:.1f}"  # noqa: RUF001 - meant for reading
+
+
+def moment(at_us: Micros | int) -> str:
+    """Write a time with its date, in UTC."""
+    return datetime.fromtimestamp(at_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def hour_minute(at_us: Micros | int) -> str:
+    """Write the time of day, in UTC."""
+    return datetime.fromtimestamp(at_us / 1e6, UTC).strftime("%H:%M")
+
+
+def machine_time(at_us: Micros | int) -> str:
+    """Write a time for the ``datetime`` attribute."""
+    return datetime.fromtimestamp(at_us / 1e6, UTC).isoformat(timespec="seconds")
+
+
+def duration(seconds: float) -> str:
+    """Write a length of time in its largest sensible unit."""
+    for size, name in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute")):
+        if seconds >= 2 * size or (seconds >= size and seconds % size == 0):
+            return _count(round(seconds / size), name)
+    return _count(max(0, round(seconds)), "second")
+
+
+def ago(at_us: Micros | int, now_us: Micros | int) -> str:
+    """Write how long ago something was."""
+    seconds = (now_us - at_us) / 1e6
+    return "just now" if seconds < 1 else f"{duration(seconds)} ago"
+
+
+def budget_sentence(budget: Budget) -> str:
+    """Write a budget as what it promises."""
+    alarms = "one false alarm" if budget.false_alarms == 1 else f"{number(budget.false_alarms)} false alarms"
+    return f"{alarms} in {duration(budget.per_days * SECONDS_PER_DAY)}"
+
+
+def _count(amount: int, name: str) -> str:
+    return f"{amount:,} {name}" if amount == 1 else f"{amount:,} {name}s"
