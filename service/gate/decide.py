@@ -1,0 +1,158 @@
+"""May this request go to the model? Exactly 200 or 403, because gateways make something else of any other code."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import msgspec
+
+from service.domain.policy import FailMode
+from service.domain.records import Version
+from service.domain.states import SERVING, State
+from service.gate.fleet import FleetView
+from service.gate.targets import Ambiguous, Reading
+
+ALLOW = 200
+DENY = 403
+UNKNOWN = "unknown"
+
+RETRY_UNDER_REVIEW = 30
+"""Seconds; somebody is looking, and the answer may change at any moment."""
+RETRY_OUT_OF_USE = 3600
+REVIEWED = frozenset({State.QUARANTINED, State.UNDER_REVIEW})
+NAME_LENGTH_MAX = 128
+
+Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """What was decided, and why."""
+
+    allowed: bool
+    state: str
+    reason: str
+    model: str | None = None
+    version: str | None = None
+    fallback: str | None = None
+    retry_after: int = RETRY_UNDER_REVIEW
+
+    @property
+    def answer(self) -> str:
+        """The answer as the metric counts it."""
+        word = "allow" if self.allowed else "deny"
+        return f"{word}_unknown" if self.state == UNKNOWN else word
+
+    @property
+    def route(self) -> str | None:
+        """Where a gateway may send a refused request instead."""
+        if self.allowed:
+            return None
+        if self.fallback:
+            return "fallback"
+        return "review" if self.state in REVIEWED else None
+
+
+ANSWERS = ("allow", "deny", "allow_unknown", "deny_unknown")
+
+
+def decide(view: FleetView, readings: Sequence[Reading], unknown: FailMode) -> Ruling:
+    """Return the strictest ruling over everything that the request may be about.
+
+    Parameters
+    ----------
+    view
+        The last known picture of the fleet.
+    readings
+        From ``read_targets``; at least one.
+    unknown
+        What to say of a model that is not registered.
+    """
+    rulings = [_rule(view, reading, unknown) for reading in readings]
+    return min(rulings, key=_leniency)
+
+
+def _leniency(ruling: Ruling) -> tuple[bool, bool]:
+    return ruling.allowed, ruling.state != UNKNOWN
+
+
+def _rule(view: FleetView, reading: Reading, unknown: FailMode) -> Ruling:
+    if isinstance(reading, Ambiguous):
+        return Ruling(allowed=False, state=UNKNOWN, reason=reading.reason)
+    if reading is None:
+        return _unknown(unknown, "no model is named", None, None)
+    model = view.models.get(reading.model)
+    if model is None:
+        return _unknown(unknown, "the model is not registered", reading.model, reading.version)
+    if reading.version is None:
+        found = view.default_version(model.name)
+    else:
+        found = view.versions.get((model.name, reading.version))
+    if found is None:
+        return _unknown(model.policy.fail, "the version is not registered", model.name, reading.version)
+    return _known(found, model.policy.fallback)
+
+
+def _known(version: Version, fallback: str | None) -> Ruling:
+    return Ruling(
+        allowed=version.state in SERVING,
+        state=version.state.value,
+        reason=version.reason,
+        model=version.model,
+        version=version.version,
+        fallback=fallback,
+        retry_after=RETRY_UNDER_REVIEW if version.state in REVIEWED else RETRY_OUT_OF_USE,
+    )
+
+
+def _unknown(mode: FailMode, reason: str, model: str | None, version: str | None) -> Ruling:
+    return Ruling(allowed=mode is FailMode.OPEN, state=UNKNOWN, reason=reason, model=model, version=version)
+
+
+def render(ruling: Ruling, decision_id: str) -> tuple[int, Headers, bytes]:
+    """Return status, headers and body of a ruling."""
+    headers: Headers = [
+        (b"x-gate-state", ruling.state.encode()),
+        (b"x-gate-decision-id", decision_id.encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    for name, value in (
+        (b"x-gate-model", ruling.model),
+        (b"x-gate-version", ruling.version),
+        (b"x-gate-route", ruling.route),
+        (b"x-gate-fallback", None if ruling.allowed else ruling.fallback),
+    ):
+        if value:
+            headers.append((name, _header_value(value)))
+    if ruling.allowed:
+        body = msgspec.json.encode({"decision": "allow", "state": ruling.state, "decision_id": decision_id})
+        headers.append((b"content-type", b"application/json"))
+    else:
+        body = _problem(ruling, decision_id)
+        headers.append((b"content-type", b"application/problem+json"))
+        headers.append((b"retry-after", str(ruling.retry_after).encode()))
+    headers.append((b"content-length", str(len(body)).encode()))
+    return ALLOW if ruling.allowed else DENY, headers, body
+
+
+def _problem(ruling: Ruling, decision_id: str) -> bytes:
+    """Say no more than the state: why a model is held is not for its clients to learn."""
+    if ruling.state == UNKNOWN:
+        detail = f"not let through: {ruling.reason}"
+    else:
+        detail = f"version '{ruling.version}' of model '{ruling.model}' takes no traffic: it is {ruling.state}"
+    return msgspec.json.encode(
+        {
+            "type": "urn:lazaretto:problem:gate-closed",
+            "title": "The gate is closed",
+            "status": DENY,
+            "detail": detail,
+            "state": ruling.state,
+            "decision_id": decision_id,
+        }
+    )
+
+
+def _header_value(text: str) -> bytes:
+    """Anything a client can put into a path must be a legal header value."""
+    return quote(text[:NAME_LENGTH_MAX], safe=" !#$&'()*+,/:;=?@[]~").strip().encode()

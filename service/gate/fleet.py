@@ -1,0 +1,92 @@
+"""The picture of models and versions that the gate and the ingest path answer from, without touching the store."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from service.domain.errors import NotFound
+from service.domain.ids import VersionId
+from service.domain.records import Model, Version
+from service.domain.states import State
+
+OUT_OF_USE = frozenset({State.ROLLED_BACK, State.RETIRED})
+"""States in which a version no longer stands for its model."""
+
+NEAREST = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetView:
+    """Every model and version at one control revision. Immutable: a newer picture replaces it whole."""
+
+    revision: int
+    models: Mapping[str, Model]
+    versions: Mapping[tuple[str, str], Version]
+    by_id: Mapping[VersionId, Version]
+    by_model: Mapping[str, Sequence[Version]]
+    """Oldest first."""
+
+    @classmethod
+    def of(cls, revision: int, models: Iterable[Model], versions: Iterable[Version]) -> Self:
+        """Build the picture; ``versions`` are oldest first."""
+        listed = tuple(versions)
+        named = {model.name: model for model in models}
+        by_model: dict[str, list[Version]] = {name: [] for name in named}
+        for version in listed:
+            by_model.setdefault(version.model, []).append(version)
+        return cls(
+            revision=revision,
+            models=named,
+            versions={(version.model, version.version): version for version in listed},
+            by_id={version.id: version for version in listed},
+            by_model=by_model,
+        )
+
+    def default_version(self, model: str) -> Version | None:
+        """Return the version that a model's name alone means.
+
+        The newest version that is neither rolled back nor retired; when there is none, the newest of all.
+        """
+        versions = self.by_model.get(model, ())
+        in_use = [version for version in versions if version.state not in OUT_OF_USE]
+        ranked = in_use or versions
+        return ranked[-1] if ranked else None
+
+    def find(self, model: str, version: str) -> Version:
+        """Return a version.
+
+        Raises
+        ------
+        NotFound
+            Naming the nearest names.
+        """
+        found = self.versions.get((model, version))
+        if found is not None:
+            return found
+        if model not in self.models:
+            raise self.unknown_model(model)
+        names = [known.version for known in self.by_model.get(model, ())]
+        raise unknown(f"version '{shown(version)}' of model '{model}'", version, names)
+
+    def unknown_model(self, model: str) -> NotFound:
+        """Return the error for a model that is not there, with the nearest names."""
+        return unknown(f"model '{shown(model)}'", model, self.models)
+
+
+EMPTY = FleetView.of(-1, (), ())
+"""Before the store was read for the first time."""
+
+
+def unknown(what: str, name: str, names: Iterable[str]) -> NotFound:
+    """Return a 404 that names those of ``names`` that look most like ``name``."""
+    known = list(names)
+    near = difflib.get_close_matches(name[:128], known, n=NEAREST, cutoff=0.5) or sorted(known)[:NEAREST]
+    hint = "; nearest: " + ", ".join(f"'{one}'" for one in near) if near else "; there is none yet"
+    return NotFound(f"unknown {what}{hint}", extra={"nearest": near})
+
+
+def shown(name: str) -> str:
+    """Return a client's name short enough to repeat."""
+    limit = 100
+    return name if len(name) <= limit else name[:limit] + "..."
