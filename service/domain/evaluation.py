@@ -1,0 +1,28 @@
+"""What the evidence says at the end of one tick: made by detection, judged by the alert stage."""
+
+from dataclasses import dataclass
+
+from service.domain.ids import Micros, Position, VersionId
+from service.domain.records import ColumnFinding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """The evidence of one version after one tick with events."""
+
+    version_id: VersionId
+    position: Position
+    """Of the entry that closed the tick: the first one of a later tick."""
+    at_us: Micros
+    """When that entry arrived. Everything decided now carries this time, so that a replay decides the same."""
+    evidence_log: float
+    threshold_log: float
+    findings: tuple[ColumnFinding, ...]
+    """The blamed columns, strongest first; empty below the threshold."""
+    sufficient: bool
+    """False when the baseline is too small for a promise: the evidence is shown, and raises nothing."""
+
+    @property
+    def above(self) -> bool:
+        """Tell whether the evidence has used up the budget."""
+        return self.evidence_log >= self.threshold_log
