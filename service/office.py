@@ -1,0 +1,286 @@
+"""What people do: register models and versions, sign baselines, change states, triage incidents.
+
+Each operation is one write transaction: read, decide purely, write. The API, the console and the command line all come
+through here; who may do what is checked before.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from service.alert.triage import Act, IncidentAction, act_on
+from service.detect.baselines import sign
+from service.detect.reference import CompiledReference
+from service.domain.errors import Conflict, NotFound, Place, Unprocessable
+from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
+from service.domain.policy import Policy
+from service.domain.records import Approvals, BaselineRecord, Incident, Model, TimelineItem, TransitionRecord, Version
+from service.domain.schema import Schema
+from service.domain.states import Event, State
+from service.ingest.deidentify import Deidentifier
+from service.ingest.limits import Limits
+from service.notify.compose import LOG, compose, release_pending, state_changed
+from service.ports import Clock, ControlStore, ControlTx
+from service.quarantine.decide import ENDS_ALARM, Pending, check_request, decide_request
+
+NAME_LENGTH_MAX = 128
+TEXT_LENGTH_MAX = 2_000
+NAME_SIGNS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+"""What is safe in a path, a header and a metric's label alike."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfficeStages:
+    """What people's operations work with."""
+
+    control: ControlStore
+    clock: Clock
+    head: Callable[[], Position]
+    """The head of the telemetry log; read inside a write transaction, so that the worker cannot have passed it."""
+    limits: Limits
+    deidentifier: Deidentifier
+    signing_key: bytes
+    channels: tuple[str, ...] = (LOG,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransitionAnswer:
+    """Where a version stands after a request; ``approvals`` only for a release."""
+
+    state: State
+    version: str
+    approvals: Approvals | None
+
+
+def register_model(
+    office: OfficeStages, actor: Actor, name: str, owner: str, description: str = "", policy: Policy | None = None
+) -> Model:
+    """Add a model.
+
+    Raises
+    ------
+    Unprocessable
+        When a text is empty, too long, or the name has signs that a path or a label cannot carry.
+    Conflict
+        When the model exists.
+    """
+    places = [*_bad_name("name", name), *_bad_text("owner", owner, least=1), *_bad_text("description", description)]
+    if places:
+        raise Unprocessable("the model cannot be registered", places=places)
+    with office.control.write() as tx:
+        if tx.model(name) is not None:
+            raise Conflict(f"model '{name}' exists")
+        now_us = office.clock.now_us()
+        model = tx.add_model(
+            Model(
+                id=ModelId(0),
+                name=name,
+                owner=owner,
+                description=description,
+                policy=policy or Policy(),
+                created_us=now_us,
+                created_by=actor,
+            )
+        )
+        tx.audit(actor, "model.register", name, owner, now_us)
+        return model
+
+
+def register_version(
+    office: OfficeStages, actor: Actor, model: str, version: str, schema: Schema, deployed_by: Actor | None = None
+) -> Version:
+    """Add a version; registering the same one again returns it unchanged.
+
+    Raises
+    ------
+    NotFound
+        When there is no such model.
+    Unprocessable
+        When the name has signs that a path or a label cannot carry.
+    Conflict
+        When the version exists with another schema or deployer; the detail names what differs.
+    """
+    places = _bad_name("version", version)
+    if places:
+        raise Unprocessable("the version cannot be registered", places=places)
+    with office.control.write() as tx:
+        owner = tx.model(model)
+        if owner is None:
+            raise NotFound(f"no model '{model}'")
+        known = tx.version(model, version)
+        if known is not None:
+            return _unchanged(known, schema, deployed_by)
+        now_us = office.clock.now_us()
+        added = tx.add_version(
+            Version(
+                id=VersionId(0),
+                model_id=owner.id,
+                model=model,
+                version=version,
+                schema=schema,
+                deployed_by=deployed_by or actor,
+                state=State.ACTIVE,
+                since_us=now_us,
+                reason="registered",
+                lock=0,
+                restart_position=Position(0),
+                baseline_id=None,
+                created_us=now_us,
+            )
+        )
+        tx.audit(actor, "version.register", f"{model}/{version}", f"deployed by {added.deployed_by}", now_us)
+        return added
+
+
+def put_baseline(office: OfficeStages, actor: Actor, version: Version, compiled: CompiledReference) -> BaselineRecord:
+    """Sign a compiled baseline and put it in force for every event after the log's head."""
+    with office.control.write() as tx:
+        current = _version(tx, version.model, version.version)
+        now_us = office.clock.now_us()
+        record = BaselineRecord(
+            id=os.urandom(16).hex(),
+            version_id=current.id,
+            digest=compiled.digest,
+            signature=sign(office.signing_key, compiled.artefact),
+            artefact=compiled.artefact,
+            rows=compiled.rows,
+            from_position=office.head(),
+            columns=compiled.columns,
+            warnings=compiled.warnings,
+            created_us=now_us,
+            created_by=actor,
+        )
+        tx.add_baseline(record)
+        detail = f"{record.id} of {record.rows} rows, digest {record.digest}"
+        tx.audit(actor, "baseline.put", f"{version.model}/{version.version}", detail, now_us)
+        return record
+
+
+def request_transition(  # noqa: PLR0913, PLR0917 - what the request says, word for word
+    office: OfficeStages, actor: Actor, model: str, version: str, event: Event, reason: str, incident_id: str | None
+) -> TransitionAnswer:
+    """Change a version's state, or count one more person who asks for its release.
+
+    Raises
+    ------
+    NotFound
+        When there is no such version or incident.
+    Unprocessable
+        When the reason is missing or too long.
+    Conflict
+        When the event is impossible in the version's state, or the version has changed meanwhile.
+    """
+    with office.control.write() as tx:
+        current = _version(tx, model, version)
+        owner = tx.model(model)
+        if owner is None:
+            raise NotFound(f"no model '{model}'")
+        check_request(current, event, reason)
+        now_us = office.clock.now_us()
+        asked_by = tx.approve(current.id, actor, now_us) if event is Event.RELEASE else ()
+        answer = decide_request(current, event, owner.policy, asked_by)
+        if isinstance(answer, Pending):
+            _tell_pending(office, tx, current, answer.approvals, reason)
+            return TransitionAnswer(state=current.state, version=version, approvals=answer.approvals)
+        record = TransitionRecord(
+            version_id=current.id,
+            before=current.state,
+            event=event,
+            after=answer.state,
+            actor=actor,
+            reason=reason.strip(),
+            at_us=now_us,
+            position=office.head(),
+            incident_id=incident_id,
+        )
+        _apply(office, tx, current, record)
+        return TransitionAnswer(state=answer.state, version=version, approvals=answer.approvals)
+
+
+def act_on_incident(office: OfficeStages, actor: Actor, incident_id: str, act: Act) -> Incident:
+    """Acknowledge, assign, comment on or resolve an incident.
+
+    Raises
+    ------
+    NotFound
+        When there is no such incident.
+    Unprocessable
+        When the action lacks what it needs.
+    Conflict
+        When the incident is resolved already, or has changed meanwhile.
+    """
+    with office.control.write() as tx:
+        incident = _incident(tx, incident_id)
+        after, item = act_on(incident, act, actor, office.clock.now_us())
+        tx.save_incident(after, item)
+        if act.action is IncidentAction.RESOLVE:
+            tx.restart(incident.version_id, office.head())
+        return replace(after, lock=after.lock + 1)
+
+
+def _apply(office: OfficeStages, tx: ControlTx, version: Version, record: TransitionRecord) -> None:
+    """Write a state change, what it means for the evidence, and whom to tell."""
+    restart = record.position if record.event in ENDS_ALARM else None
+    if record.incident_id is not None:
+        incident = _incident(tx, record.incident_id)
+        if incident.version_id != version.id:
+            raise Conflict(f"incident '{incident.id}' is not about {version.model}/{version.version}")
+        item = TimelineItem(at_us=record.at_us, actor=record.actor, kind=record.event, body=record.reason)
+        tx.save_incident(incident, item)
+    tx.transition(record, lock=version.lock, restart=restart)
+    for message in compose(state_changed(record, version), office.channels):
+        tx.add_message(message)
+
+
+def _tell_pending(office: OfficeStages, tx: ControlTx, version: Version, approvals: Approvals, reason: str) -> None:
+    now_us: Micros = office.clock.now_us()
+    actor = Actor(approvals.by[-1])
+    subject = f"{version.model}/{version.version}"
+    tx.audit(actor, "release.ask", subject, f"{approvals.have} of {approvals.need}: {reason.strip()}", now_us)
+    for message in compose(release_pending(version, approvals, reason, now_us), office.channels):
+        tx.add_message(message)
+
+
+def _unchanged(known: Version, schema: Schema, deployed_by: Actor | None) -> Version:
+    """Return a known version, or raise Conflict naming what differs from it."""
+    differs = []
+    if known.schema.prediction != schema.prediction:
+        differs.append("prediction")
+    before, after = ({f.name: f for f in s.features} for s in (known.schema, schema))
+    differs += [f"features.{name}" for name in sorted(before.keys() | after) if before.get(name) != after.get(name)]
+    if not differs and known.schema != schema:
+        differs.append("the order of the features")
+    if deployed_by is not None and deployed_by != known.deployed_by:
+        differs.append("deployed_by")
+    if differs:
+        shown = ", ".join(differs[:20])
+        raise Conflict(f"version '{known.model}/{known.version}' exists and differs in: {shown}")
+    return known
+
+
+def _version(tx: ControlTx, model: str, version: str) -> Version:
+    found = tx.version(model, version)
+    if found is None:
+        raise NotFound(f"no version '{version}' of model '{model}'")
+    return found
+
+
+def _incident(tx: ControlTx, incident_id: str) -> Incident:
+    found = tx.incident(incident_id)
+    if found is None:
+        raise NotFound(f"no incident '{incident_id}'")
+    return found
+
+
+def _bad_name(at: str, name: str) -> list[Place]:
+    if not 0 < len(name) <= NAME_LENGTH_MAX:
+        return [Place(at, f"must have 1 to {NAME_LENGTH_MAX} characters, has {len(name)}")]
+    if not set(name) <= NAME_SIGNS or name[0] in ".-":
+        return [Place(at, "may have letters, digits, '.', '_' and '-', and must not start with '.' or '-'")]
+    return []
+
+
+def _bad_text(at: str, text: str, least: int = 0) -> list[Place]:
+    if least <= len(text.strip()) <= TEXT_LENGTH_MAX:
+        return []
+    return [Place(at, f"must have {least} to {TEXT_LENGTH_MAX} characters, has {len(text.strip())}")]
