@@ -46,7 +46,7 @@ def open_reader(url: str) -> ClosingLogReader:
     if url.startswith(SQLITE):
         return SqliteLogReader(_path(url))
     if url.startswith(POSTGRES):
-        from service.log.postgres import PostgresLogReader
+        from service.log.postgres_reader import PostgresLogReader
 
         return PostgresLogReader(_conninfo(url))
     raise LogRefused(_unknown(url))
