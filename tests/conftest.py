@@ -1,0 +1,45 @@
+"""What tests of every folder share."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).parents[1]
+
+# The same examples on every run and machine; how long an example takes is not a property of the code.
+settings.register_profile("lazaretto", deadline=None, derandomize=True)
+settings.load_profile("lazaretto")
+
+
+def _absent(reason: str) -> NoReturn:
+    """Skip, saying why; in continuous integration a missing component is a failure."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{reason} (CI=true: nothing may be left out)")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of public data sets that lies beside the repository."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        _absent("the data sets are not beside the repository: ../shared/data")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[[str], str]:
+    """Return where a system program is: ``program("promtool")``."""
+
+    def find(name: str) -> str:
+        path = shutil.which(name)
+        if path is None:
+            _absent(f"{name} is not installed; scripts/install-system names its package")
+        return path
+
+    return find
