@@ -8,14 +8,26 @@ from numpy.typing import NDArray
 
 
 class ColumnKind(StrEnum):
-    """How the values of a column are counted."""
+    """How the values of a column are counted.
+
+    Examples
+    --------
+    >>> ColumnKind("numeric")
+    <ColumnKind.NUMERIC: 'numeric'>
+    """
 
     NUMERIC = "numeric"
     CATEGORICAL = "categorical"
 
 
 class ColumnGroup(StrEnum):
-    """What a column speaks about; alerts are named by it."""
+    """What a column speaks about; alerts are named by it.
+
+    Examples
+    --------
+    >>> ColumnGroup.SCORE.value
+    'score'
+    """
 
     FEATURE = "feature"
     PREDICTION = "prediction"
@@ -25,7 +37,22 @@ class ColumnGroup(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnSpec:
-    """Name, kind and group of one column."""
+    """Name, kind and group of one column.
+
+    Parameters
+    ----------
+    name : str
+        Unique within a baseline.
+    kind : ColumnKind
+        How the values are counted.
+    group : ColumnGroup, optional
+        What the column speaks about.
+
+    Examples
+    --------
+    >>> ColumnSpec(name="age", kind=ColumnKind.NUMERIC).group.value
+    'feature'
+    """
 
     name: str
     kind: ColumnKind
@@ -36,12 +63,17 @@ class ColumnSpec:
 class Codes:
     """Values of a categorical column: ``labels[codes]``, -1 missing, -2 invalid.
 
-    Attributes
+    Parameters
     ----------
     labels : tuple of str
-        The distinct labels that ``codes`` index.
+        The labels that ``codes`` index; usually distinct, but need not be.
     codes : ndarray of int32, shape (n_events,)
-        One per event.
+        One per event, from -2 to ``len(labels) - 1``.
+
+    Examples
+    --------
+    >>> Codes(("DE", "FR"), np.array([0, 1, 1, -1], dtype=np.int32)).labels
+    ('DE', 'FR')
     """
 
     labels: tuple[str, ...]

@@ -1,0 +1,17 @@
+"""Reference data, compiled once into a small artefact: bins, counts, and how much they vary from block to block."""
+
+from detectors.baseline.artefact import Baseline
+from detectors.baseline.bins import CategoricalColumn, Column, NumericColumn
+from detectors.baseline.compiler import compile_baseline
+from detectors.baseline.findings import ROWS_MIN, BaselineWarning, CompiledBaseline
+
+__all__ = [
+    "ROWS_MIN",
+    "Baseline",
+    "BaselineWarning",
+    "CategoricalColumn",
+    "Column",
+    "CompiledBaseline",
+    "NumericColumn",
+    "compile_baseline",
+]

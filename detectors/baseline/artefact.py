@@ -1,0 +1,114 @@
+"""The compiled baseline: the bins of every column in one artefact with a digest."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.baseline.bins import Column
+from detectors.baseline.codec import decode, encode
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Baseline:
+    """Reference data, compiled: the bins of every column and how often each was hit.
+
+    Parameters
+    ----------
+    columns : tuple of NumericColumn or CategoricalColumn
+        At least one, with different names.
+    rows : int
+        Reference rows.
+
+    Notes
+    -----
+    A vector of counts over all bins of all columns is *flat*: column ``j`` has ``flat[slices[j]]``. Two baselines
+    are the same when their ``digest`` is; ``==`` compares identity.
+
+    Examples
+    --------
+    >>> from detectors.baseline import compile_baseline
+    >>> from detectors.columns import ColumnKind, ColumnSpec
+    >>> spec = ColumnSpec(name="x", kind=ColumnKind.NUMERIC)
+    >>> baseline = compile_baseline([(spec, np.arange(1000.0))]).baseline
+    >>> baseline.names, baseline.rows, baseline.total
+    (('x',), 1000, 36)
+    >>> Baseline.from_bytes(baseline.to_bytes()).digest == baseline.digest
+    True
+    """
+
+    columns: tuple[Column, ...]
+    rows: int
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns, in order."""
+        return tuple(column.spec.name for column in self.columns)
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """The place of each column, by name."""
+        return {name: i for i, name in enumerate(self.names)}
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """Where each column begins in a flat vector, shape (n_columns,)."""
+        sizes = [len(column.counts) for column in self.columns]
+        return np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+
+    @cached_property
+    def total(self) -> int:
+        """Bins of all columns together."""
+        return sum(len(column.counts) for column in self.columns)
+
+    @cached_property
+    def slices(self) -> tuple[slice, ...]:
+        """Where each column lies in a flat vector."""
+        return tuple(
+            slice(int(start), int(start) + len(column.counts))
+            for start, column in zip(self.starts, self.columns, strict=True)
+        )
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """Reference rows per bin, flat, shape (total,)."""
+        return np.concatenate([column.counts for column in self.columns])
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of ``to_bytes()``, 64 hexadecimal digits."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    def to_bytes(self) -> bytes:
+        """Return the canonical bytes: equal baselines give equal bytes on every machine.
+
+        Returns
+        -------
+        bytes
+            See ``detectors.baseline.codec`` for the format.
+        """
+        return encode(self.columns, self.rows)
+
+    @staticmethod
+    def from_bytes(data: bytes) -> "Baseline":
+        """Read canonical bytes.
+
+        Parameters
+        ----------
+        data : bytes
+            From ``to_bytes``, or from anybody: they are checked.
+
+        Returns
+        -------
+        Baseline
+            The same baseline.
+
+        Raises
+        ------
+        BaselineError
+            When the bytes are no baseline; the message names the place.
+        """
+        columns, rows = decode(data)
+        return Baseline(columns=columns, rows=rows)

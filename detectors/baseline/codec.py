@@ -1,0 +1,251 @@
+"""Canonical bytes of a baseline.
+
+Format, all little-endian: the magic ``LZBASE01``; the length of the header (uint32); the header, JSON in ASCII with
+sorted keys and no white space; then for each column its arrays without gaps:
+
+* numeric: edges (float32 or float64, ``segments + 1``), targets (int32, ``segments``), counts (int64, ``bins``),
+  blocks (int64, ``blocks * bins``), bin means, bin standard deviations (float64, ``regular`` each), mean and standard
+  deviation (float64);
+* categorical: known label hashes (uint64, ``known``), counts (int64, ``bins``), blocks (int64, ``blocks * bins``).
+
+Nothing is executed when bytes are read, every length is checked before memory is taken for it, and bytes that would
+not be written again the same way are refused.
+"""
+
+import json
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.baseline.bins import KNOWN_MAX, CategoricalColumn, Column, NumericColumn
+from detectors.columns import ColumnGroup, ColumnKind, ColumnSpec
+from detectors.errors import BaselineError
+
+MAGIC = b"LZBASE01"
+VERSION = 1
+HEADER_BYTES_MAX = 64 * 1024 * 1024
+COLUMNS_MAX = 10_000
+BINS_MAX = 4_096
+BLOCKS_MAX = 1_000
+ROWS_LIMIT = 2**53
+"""Counts up to here are exact in float64 too."""
+
+
+def encode(columns: Sequence[Column], rows: int) -> bytes:
+    """Write the canonical bytes.
+
+    Parameters
+    ----------
+    columns : sequence of NumericColumn or CategoricalColumn
+        At least one; all with the same number of blocks.
+    rows : int
+        Reference rows.
+
+    Returns
+    -------
+    bytes
+        The artefact.
+    """
+    header = {
+        "version": VERSION,
+        "rows": rows,
+        "blocks": len(columns[0].blocks),
+        "columns": [_describe(column) for column in columns],
+    }
+    text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
+    parts = [MAGIC, struct.pack("<I", len(text)), text]
+    parts += [
+        array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes() for c in columns for array in _arrays(c)
+    ]
+    return b"".join(parts)
+
+
+def _describe(column: Column) -> dict[str, Any]:
+    common: dict[str, Any] = {
+        "name": column.spec.name,
+        "kind": column.spec.kind.value,
+        "group": column.spec.group.value,
+        "singles": column.singles,
+    }
+    if isinstance(column, NumericColumn):
+        dtype = "f4" if column.edges.dtype == np.float32 else "f8"
+        return common | {"dtype": dtype, "segments": len(column.targets), "regular": column.regular}
+    return common | {"labels": list(column.labels), "known": len(column.known)}
+
+
+def _arrays(column: Column) -> list[NDArray[Any]]:
+    if isinstance(column, CategoricalColumn):
+        return [column.known, column.counts, column.blocks]
+    moments = np.array([column.mean, column.std], dtype=np.float64)
+    return [
+        column.edges,
+        column.targets,
+        column.counts,
+        column.blocks,
+        column.bin_means,
+        column.bin_stds,
+        moments,
+    ]
+
+
+def decode(data: bytes) -> tuple[tuple[Column, ...], int]:
+    """Read bytes that anybody may have written.
+
+    Parameters
+    ----------
+    data : bytes
+        The artefact.
+
+    Returns
+    -------
+    tuple of Column
+        The columns, with read-only arrays.
+    int
+        Reference rows.
+
+    Raises
+    ------
+    BaselineError
+        When anything is wrong; the message names the place.
+    """
+    header, at = _header(data)
+    rows = _integer(header, "rows", 1, ROWS_LIMIT, "header")
+    blocks = _integer(header, "blocks", 1, BLOCKS_MAX, "header")
+    described = header.get("columns")
+    if not isinstance(described, list) or not 1 <= len(described) <= COLUMNS_MAX:
+        raise BaselineError(f"header: columns must be a list of 1 to {COLUMNS_MAX}")
+    reader = _Reader(data, at, rows, blocks)
+    columns = tuple(reader.column(entry, f"columns[{i}]") for i, entry in enumerate(described))
+    if reader.at != len(data):
+        raise BaselineError(f"{len(data) - reader.at} bytes after the last column")
+    if len({column.spec.name for column in columns}) != len(columns):
+        raise BaselineError("two columns have the same name")
+    if encode(columns, rows) != data:
+        raise BaselineError("the bytes are not in canonical form")
+    return columns, rows
+
+
+def _header(data: bytes) -> tuple[dict[str, Any], int]:
+    start = len(MAGIC) + 4
+    if len(data) < start or data[: len(MAGIC)] != MAGIC:
+        raise BaselineError(f"not a baseline: it does not begin with {MAGIC.decode()}")
+    (length,) = struct.unpack_from("<I", data, len(MAGIC))
+    if length > HEADER_BYTES_MAX or start + length > len(data):
+        raise BaselineError(f"header of {length} bytes does not fit into {len(data)} bytes")
+    try:
+        header = json.loads(data[start : start + length].decode("ascii"))
+    except (ValueError, RecursionError) as error:
+        raise BaselineError(f"header: {type(error).__name__}: {error}") from error
+    if not isinstance(header, dict):
+        raise BaselineError("header: not an object")
+    if header.get("version") != VERSION:
+        raise BaselineError(f"header: version {header.get('version')!r:.40}; this program reads version {VERSION}")
+    return header, start + length
+
+
+def _integer(entry: dict[str, Any], key: str, low: int, high: int, place: str) -> int:
+    value = entry.get(key)
+    if type(value) is not int or not low <= value <= high:
+        raise BaselineError(f"{place}: {key} must be an integer from {low} to {high}")
+    return value
+
+
+def _text(entry: dict[str, Any], key: str, place: str) -> str:
+    value = entry.get(key)
+    if not isinstance(value, str) or not value:
+        raise BaselineError(f"{place}: {key} must be text that is not empty")
+    return value
+
+
+class _Reader:
+    """Takes one column after the other from the bytes."""
+
+    def __init__(self, data: bytes, at: int, rows: int, blocks: int) -> None:
+        self._data = data
+        self._rows = rows
+        self._blocks = blocks
+        self.at = at
+
+    def column(self, entry: Any, place: str) -> Column:
+        if not isinstance(entry, dict):
+            raise BaselineError(f"{place}: not an object")
+        try:
+            kind = ColumnKind(_text(entry, "kind", place))
+            group = ColumnGroup(_text(entry, "group", place))
+        except ValueError as error:
+            raise BaselineError(f"{place}: {error}") from error
+        spec = ColumnSpec(name=_text(entry, "name", place), kind=kind, group=group)
+        place = f"{place} {spec.name[:80]!r}"
+        singles = _integer(entry, "singles", 0, self._rows, place)
+        if kind is ColumnKind.NUMERIC:
+            return self._numeric(spec, entry, singles, place)
+        return self._categorical(spec, entry, singles, place)
+
+    def _numeric(self, spec: ColumnSpec, entry: dict[str, Any], singles: int, place: str) -> NumericColumn:
+        dtype = {"f4": np.float32, "f8": np.float64}.get(str(entry.get("dtype")))
+        if dtype is None:
+            raise BaselineError(f"{place}: dtype must be f4 or f8")
+        segments = _integer(entry, "segments", 1, 2 * BINS_MAX, place)
+        regular = _integer(entry, "regular", 1, min(segments, BINS_MAX), place)
+        edges = self._take(np.dtype(dtype), segments + 1, place)
+        targets = self._take(np.dtype(np.int32), segments, place)
+        inner = np.flatnonzero(targets >= 0)
+        if not np.array_equal(targets[inner], np.arange(regular)) or np.any(targets < -1):
+            raise BaselineError(f"{place}: targets must name each regular bin once, in order")
+        with np.errstate(invalid="ignore"):
+            rising = bool(np.all(edges[1:] > edges[:-1])) and bool(np.all(np.isfinite(edges[:-1])))
+        if not rising:
+            raise BaselineError(f"{place}: edges must be numbers that increase")
+        counts, blocks = self._counts(regular + 4 + int(len(inner) < segments), place)
+        means = self._take(np.dtype(np.float64), regular, place)
+        stds = self._take(np.dtype(np.float64), regular, place)
+        moments = self._take(np.dtype(np.float64), 2, place)
+        if not all(np.isfinite(a).all() for a in (means, stds, moments)) or (stds < 0).any() or moments[1] < 0:
+            raise BaselineError(f"{place}: means and standard deviations must be finite")
+        return NumericColumn(
+            spec=spec,
+            edges=edges,
+            targets=targets,
+            counts=counts,
+            blocks=blocks,
+            singles=singles,
+            bin_means=means,
+            bin_stds=stds,
+            mean=float(moments[0]),
+            std=float(moments[1]),
+        )
+
+    def _categorical(self, spec: ColumnSpec, entry: dict[str, Any], singles: int, place: str) -> CategoricalColumn:
+        labels = entry.get("labels")
+        if not isinstance(labels, list) or len(labels) > BINS_MAX or not all(isinstance(x, str) for x in labels):
+            raise BaselineError(f"{place}: labels must be a list of at most {BINS_MAX} texts")
+        if len(set(labels)) != len(labels):
+            raise BaselineError(f"{place}: a label stands twice")
+        known = self._take(np.dtype(np.uint64), _integer(entry, "known", 0, KNOWN_MAX, place), place)
+        if np.any(known[1:] <= known[:-1]):
+            raise BaselineError(f"{place}: known label hashes must increase")
+        counts, blocks = self._counts(len(labels) + 4, place)
+        return CategoricalColumn(
+            spec=spec, labels=tuple(labels), known=known, counts=counts, blocks=blocks, singles=singles
+        )
+
+    def _counts(self, bins: int, place: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        counts = self._take(np.dtype(np.int64), bins, place)
+        blocks = self._take(np.dtype(np.int64), self._blocks * bins, place).reshape(self._blocks, bins)
+        sound = all(bool(np.all((a >= 0) & (a <= self._rows))) for a in (counts, blocks))
+        if not sound or int(counts.sum()) != self._rows or not np.array_equal(blocks.sum(axis=0), counts):
+            raise BaselineError(f"{place}: counts and blocks must both add up to {self._rows} rows")
+        return counts, blocks
+
+    def _take(self, dtype: np.dtype[Any], length: int, place: str) -> NDArray[Any]:
+        end = self.at + length * dtype.itemsize
+        if end > len(self._data):
+            raise BaselineError(f"{place}: the bytes end at {len(self._data)}, but {end} are needed")
+        array = np.frombuffer(self._data, dtype=dtype.newbyteorder("<"), count=length, offset=self.at)
+        self.at = end
+        native = array.astype(dtype)
+        native.flags.writeable = False
+        return native
