@@ -8,13 +8,26 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from service.alert.triage import Act, IncidentAction, act_on
 from service.detect.baselines import sign
 from service.detect.reference import CompiledReference
 from service.domain.errors import Conflict, NotFound, Place, Unprocessable
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
+from service.domain.keys import KeyParts, hash_secret, new_key
 from service.domain.policy import Policy
-from service.domain.records import Approvals, BaselineRecord, Incident, Model, TimelineItem, TransitionRecord, Version
+from service.domain.records import (
+    ApiKey,
+    Approvals,
+    BaselineRecord,
+    Incident,
+    Model,
+    Scope,
+    TimelineItem,
+    TransitionRecord,
+    Version,
+)
 from service.domain.schema import Schema
 from service.domain.states import Event, State
 from service.ingest.deidentify import Deidentifier
@@ -216,6 +229,70 @@ def act_on_incident(office: OfficeStages, actor: Actor, incident_id: str, act: A
         if act.action is IncidentAction.RESOLVE:
             tx.restart(incident.version_id, office.head())
         return replace(after, lock=after.lock + 1)
+
+
+def set_policy(office: OfficeStages, actor: Actor, model: str, policy: Policy) -> Model:
+    """Replace a model's policy; raise NotFound when there is no such model."""
+    with office.control.write() as tx:
+        known = tx.model(model)
+        if known is None:
+            raise NotFound(f"no model '{model}'")
+        tx.set_policy(known.id, policy)
+        tx.audit(actor, "policy.set", model, msgspec.json.encode(policy).decode(), office.clock.now_us())
+        return replace(known, policy=policy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRequest:
+    """What a new key shall be called and may do."""
+
+    name: str
+    scopes: frozenset[Scope]
+    models: frozenset[str] | None = None
+    expires_us: Micros | None = None
+
+
+def issue_key(control: ControlStore, clock: Clock, pepper: bytes, actor: Actor, request: KeyRequest) -> KeyParts:
+    """Make a key and store its keyed hash; the parts are the only copy of the secret.
+
+    Raises
+    ------
+    Unprocessable
+        When the name is unfit, no scope is asked for, or the key would be expired at once.
+    """
+    now_us = clock.now_us()
+    places = _bad_name("name", request.name)
+    if not request.scopes:
+        places.append(Place("scopes", "must name at least one of: " + ", ".join(Scope)))
+    if request.models is not None and not request.models:
+        places.append(Place("models", "must name at least one model, or be left out for all of them"))
+    if request.expires_us is not None and request.expires_us <= now_us:
+        places.append(Place("expires", "must lie in the future"))
+    if places:
+        raise Unprocessable("the key cannot be made", places=places)
+    parts = new_key()
+    key = ApiKey(
+        id=parts.id,
+        name=request.name,
+        scopes=request.scopes,
+        models=request.models,
+        secret_hash=hash_secret(pepper, parts.secret),
+        created_us=now_us,
+        expires_us=request.expires_us,
+    )
+    with control.write() as tx:
+        tx.add_key(key)
+        tx.audit(actor, "key.issue", key.id, f"{key.name}: {', '.join(sorted(key.scopes))}", now_us)
+    return parts
+
+
+def revoke_key(control: ControlStore, clock: Clock, actor: Actor, key_id: str) -> None:
+    """Revoke a key; raise NotFound when there is no such key."""
+    with control.write() as tx:
+        now_us = clock.now_us()
+        if not tx.revoke_key(key_id, now_us):
+            raise NotFound(f"no key '{key_id}'")
+        tx.audit(actor, "key.revoke", key_id, "", now_us)
 
 
 def _apply(office: OfficeStages, tx: ControlTx, version: Version, record: TransitionRecord) -> None:

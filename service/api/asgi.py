@@ -1,0 +1,94 @@
+"""The little of ASGI that the two hot paths need."""
+
+import os
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from service.api.problems import Headers
+from service.domain.errors import BadRequest, TooLarge
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+REQUEST_ID_HEADER = b"x-request-id"
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was complete: there is nobody to answer."""
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """Return the first value of a header."""
+    for key, value in scope["headers"]:
+        if key == name:
+            found: bytes = value
+            return found
+    return None
+
+
+def request_id_of(scope: Scope) -> str:
+    """Return the client's request id when it is sane, else a new one."""
+    given = header(scope, REQUEST_ID_HEADER)
+    if given is not None and REQUEST_ID.fullmatch(given):
+        return given.decode("ascii")
+    return os.urandom(8).hex()
+
+
+def declared_length(scope: Scope) -> int | None:
+    """Return the ``Content-Length``, if there is one."""
+    text = header(scope, b"content-length")
+    if text is None:
+        return None
+    digits = 18
+    if not text.isdigit() or len(text) > digits:
+        raise BadRequest("the header Content-Length is not a number")
+    return int(text)
+
+
+def check_length(scope: Scope, limit: int) -> None:
+    """Raise TooLarge before a byte of the body is read, when the client says how long it is."""
+    length = declared_length(scope)
+    if length is not None and length > limit:
+        raise too_large(limit)
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """Return the whole body.
+
+    Raises
+    ------
+    TooLarge
+        As soon as it is longer than ``limit`` bytes.
+    ClientGone
+        When the connection ends first.
+    """
+    check_length(scope, limit)
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise too_large(limit)
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def too_large(limit: int) -> TooLarge:
+    """Return the error for a body over its limit."""
+    return TooLarge(f"the body is longer than {limit} bytes", extra={"limit": limit})
+
+
+async def respond(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    """Send one whole answer."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

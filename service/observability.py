@@ -1,0 +1,215 @@
+"""What the service says of itself: one catalogue of metrics, counters that live in the process, and JSON logs."""
+
+import contextvars
+import logging
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+import msgspec
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+
+
+class Kind(StrEnum):
+    """How Prometheus reads a metric."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """Name, kind, help and labels of one metric. ``docs/metrics.md`` lists exactly these."""
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+_VERSION = ("model", "version")
+
+CATALOGUE: tuple[Definition, ...] = (
+    # Counted where it happens.
+    Definition("lazaretto_events_total", Kind.COUNTER, "Events received, by outcome.", ("outcome",)),
+    Definition("lazaretto_batches_total", Kind.COUNTER, "Requests that brought events, by outcome.", ("outcome",)),
+    Definition("lazaretto_labels_total", Kind.COUNTER, "Labels received, by outcome.", ("outcome",)),
+    Definition("lazaretto_cloudevents_total", Kind.COUNTER, "Logged inferences received, by outcome.", ("outcome",)),
+    Definition("lazaretto_gate_answers_total", Kind.COUNTER, "Answers of the gate.", ("answer",)),
+    Definition("lazaretto_http_requests_total", Kind.COUNTER, "Other requests, by class of the status.", ("code",)),
+    Definition("lazaretto_authentication_failures_total", Kind.COUNTER, "Requests with no key or a bad one."),
+    Definition("lazaretto_connections_refused_total", Kind.COUNTER, "Connections ended by a limit.", ("reason",)),
+    # The process and the log.
+    Definition("lazaretto_build_info", Kind.GAUGE, "Version of the software; the value is 1.", ("version",)),
+    Definition("lazaretto_log_queue_entries", Kind.GAUGE, "Entries that wait for their commit."),
+    Definition("lazaretto_log_queue_bytes", Kind.GAUGE, "Bytes that wait for their commit."),
+    Definition("lazaretto_log_entries_total", Kind.COUNTER, "Entries that this process made durable."),
+    Definition("lazaretto_log_bytes_total", Kind.COUNTER, "Bytes that this process made durable."),
+    Definition("lazaretto_log_commit_seconds", Kind.HISTOGRAM, "Time of one commit of the telemetry log."),
+    Definition("lazaretto_log_position", Kind.GAUGE, "Position of the last durable entry."),
+    # The worker and the store.
+    Definition("lazaretto_lag_seconds", Kind.GAUGE, "How long the oldest entry has waited for the worker."),
+    Definition("lazaretto_worker_position", Kind.GAUGE, "Position up to which the worker has committed."),
+    Definition("lazaretto_worker_heartbeat_timestamp_seconds", Kind.GAUGE, "When the worker last wrote."),
+    Definition("lazaretto_fleet_checked_timestamp_seconds", Kind.GAUGE, "When the gate's picture was last confirmed."),
+    Definition("lazaretto_figures_read_timestamp_seconds", Kind.GAUGE, "When the figures below were last read."),
+    Definition("lazaretto_audit_entries_total", Kind.COUNTER, "Links of the audit chain."),
+    # Models.
+    Definition("lazaretto_model_state", Kind.GAUGE, "State of a version; the value is 1.", (*_VERSION, "state")),
+    Definition(
+        "lazaretto_model_monitoring", Kind.GAUGE, "How a version is watched; the value is 1.", (*_VERSION, "monitoring")
+    ),
+    Definition("lazaretto_model_evidence_log", Kind.GAUGE, "Natural logarithm of the model's evidence.", _VERSION),
+    Definition("lazaretto_model_threshold_log", Kind.GAUGE, "Natural logarithm of the alarm threshold.", _VERSION),
+    Definition("lazaretto_model_events_total", Kind.COUNTER, "Events that the worker has counted.", _VERSION),
+    Definition("lazaretto_model_labels_total", Kind.COUNTER, "Labels that the worker has counted.", _VERSION),
+    Definition("lazaretto_model_leaks_total", Kind.COUNTER, "Events of a version that should get none.", _VERSION),
+    Definition("lazaretto_model_last_event_timestamp_seconds", Kind.GAUGE, "Arrival of the last event.", _VERSION),
+    Definition("lazaretto_open_alerts", Kind.GAUGE, "Open alerts.", (*_VERSION, "cause")),
+    Definition(
+        "lazaretto_column_effect",
+        Kind.GAUGE,
+        "Effect sizes over the last hour, of the few columns with the strongest evidence.",
+        (*_VERSION, "column", "effect"),
+    ),
+    Definition("lazaretto_series_dropped", Kind.GAUGE, "Series left out because of the series budget."),
+)
+
+DEFINITIONS: Mapping[str, Definition] = {definition.name: definition for definition in CATALOGUE}
+
+OUTCOMES: Mapping[str, tuple[str, ...]] = {
+    "lazaretto_events_total": ("accepted", "rejected", "duplicate"),
+    "lazaretto_batches_total": ("accepted", "repeated", "refused", "overloaded", "failed"),
+    "lazaretto_labels_total": ("accepted", "rejected", "duplicate"),
+    "lazaretto_cloudevents_total": ("accepted", "refused"),
+    "lazaretto_gate_answers_total": ("allow", "deny", "allow_unknown", "deny_unknown"),
+    "lazaretto_http_requests_total": ("2xx", "3xx", "4xx", "5xx"),
+    "lazaretto_connections_refused_total": ("too_many", "slow_head", "slow_body", "large_head", "malformed"),
+}
+"""Every label value of the counters; all of them start at 0, so that ``increase()`` sees the first event."""
+
+
+class Counters:
+    """The counters of this process, with their children at hand: counting must cost next to nothing."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.events = self._labelled("lazaretto_events_total")
+        self.batches = self._labelled("lazaretto_batches_total")
+        self.labels = self._labelled("lazaretto_labels_total")
+        self.cloudevents = self._labelled("lazaretto_cloudevents_total")
+        self.gate = self._labelled("lazaretto_gate_answers_total")
+        self.requests = self._labelled("lazaretto_http_requests_total")
+        self.connections = self._labelled("lazaretto_connections_refused_total")
+        failures = DEFINITIONS["lazaretto_authentication_failures_total"]
+        self.authentication_failures = Counter(failures.name, failures.help, registry=self.registry)
+
+    def _labelled(self, name: str) -> Mapping[str, Counter]:
+        definition = DEFINITIONS[name]
+        counter = Counter(name, definition.help, definition.labels, registry=self.registry)
+        return {value: counter.labels(value) for value in OUTCOMES[name]}
+
+
+@dataclass
+class Families:
+    """Metric families built fresh for one scrape, under a budget of series; what is over it is dropped and counted.
+
+    Ask for the important ones first.
+    """
+
+    series_max: int
+    used: int = 0
+    dropped: int = 0
+    _families: dict[str, Metric] = field(default_factory=dict)
+
+    def add(self, name: str, value: float, *labels: str) -> None:
+        """Add one sample of a gauge or counter of the catalogue."""
+        if not self._take(1):
+            return
+        family = self._families.get(name)
+        if family is None:
+            family = self._families[name] = _family(DEFINITIONS[name])
+        if not isinstance(family, GaugeMetricFamily | CounterMetricFamily):
+            raise TypeError(f"{name} is not a gauge or counter")
+        family.add_metric(list(labels), value)
+
+    def add_histogram(self, name: str, buckets: Mapping[float, int], total: float) -> None:
+        """Add a histogram without labels; ``buckets`` are cumulative counts by upper bound, ending with infinity."""
+        if not self._take(len(buckets) + 2):
+            return
+        definition = DEFINITIONS[name]
+        bounds = [("+Inf" if bound == float("inf") else repr(bound), float(count)) for bound, count in buckets.items()]
+        self._families[name] = HistogramMetricFamily(name, definition.help, buckets=bounds, sum_value=total)
+
+    def finish(self) -> Iterator[Metric]:
+        """Yield every family, with the number of series that found no room."""
+        dropped = DEFINITIONS["lazaretto_series_dropped"]
+        yield from self._families.values()
+        yield GaugeMetricFamily(dropped.name, dropped.help, value=self.dropped)
+
+    def _take(self, series: int) -> bool:
+        if self.used + series > self.series_max:
+            self.dropped += series
+            return False
+        self.used += series
+        return True
+
+
+def _family(definition: Definition) -> Metric:
+    family = CounterMetricFamily if definition.kind is Kind.COUNTER else GaugeMetricFamily
+    return family(definition.name, definition.help, labels=definition.labels)
+
+
+request_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("request_id", default=None)
+"""Of the request that is being answered, for everything logged meanwhile."""
+
+KEY_IN_TEXT = re.compile(r"lzk_[0-9A-Za-z]{8,}")
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line; anything that looks like an API key is cut to its public id."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line. ``extra={"fields": {...}}`` adds members."""
+        entry: dict[str, object] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        current = request_id.get()
+        if current is not None:
+            entry["request_id"] = current
+        entry.update(getattr(record, "fields", {}))
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        text = msgspec.json.encode({name: _legal(value) for name, value in entry.items()}).decode()
+        return KEY_IN_TEXT.sub(lambda found: found.group()[:12] + "...", text)
+
+
+def _legal(value: object) -> object:
+    """Lone surrogates from hostile input cannot be encoded; show them escaped."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return str(value).encode("utf-8", "backslashreplace").decode()
+
+
+def configure_logging(level: str) -> None:
+    """Send every log record of the process to standard error as JSON."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for noisy in ("uvicorn.access", "uvicorn.error", "alembic", "httpx"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
