@@ -126,7 +126,7 @@ def test_every_rule_switched_off_for_all_files_has_its_reason_beside_it() -> Non
     end = lines.index("[tool.ruff.lint.pydocstyle]")
     ignores = [line for line in lines[start:end] if re.match(r'^ +"[A-Z]+[0-9]*",', line)]
     assert len(ignores) > 5
-    assert [line for line in ignores if not re.search(r"# \w+ \w+", line)] == []
+    assert [line for line in ignores if not re.search(r"# \S.{4,}", line)] == []
 
 
 def test_types_are_strict_for_every_module() -> None:
