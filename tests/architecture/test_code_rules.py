@@ -57,12 +57,18 @@ def _names(kind: ast.expr | None) -> set[str]:
     return {kind.id} if isinstance(kind, ast.Name) else set()
 
 
+def _logs_the_traceback(statement: ast.stmt) -> bool:
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "exception"
+
+
 def _is_blind(node: ast.AST) -> bool:
-    """A handler for everything that does not raise again, or a suppression of everything."""
+    """A handler for everything that neither raises again nor logs the traceback, or a suppression of everything."""
     if isinstance(node, ast.ExceptHandler):
         catches_all = node.type is None or bool(_names(node.type) & BLIND)
         last = node.body[-1]
-        return catches_all and not (isinstance(last, ast.Raise) and last.exc is None)
+        raises_again = isinstance(last, ast.Raise) and last.exc is None
+        return catches_all and not raises_again and not any(_logs_the_traceback(part) for part in node.body)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
         called = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
         return called == "suppress" and any(_names(argument) & BLIND for argument in node.args)
