@@ -1,0 +1,197 @@
+"""Where the bets of all columns lie in one vector, so that one pass over it serves them all.
+
+Columns are put into groups of similar size and padded within their group: padded bins are never hit, and padded bets
+have no weight.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.baseline import Baseline
+from detectors.evidence.bets import Bets, bets_of
+from detectors.evidence.calibrate import Null, StackedNulls, eta_of, null_of, stack
+from detectors.evidence.options import EvidenceOptions
+
+LEARNED_NAME = "distribution"
+FIXED_FACTOR = 2
+LEARNED_FACTOR = 12
+"""Columns share a group while the largest has at most so many times the bins of the smallest. Fixed bets are one
+product per group; a learned bet is some twenty small operations, so there larger groups pay."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FixedGroup:
+    """The fixed bets of some columns.
+
+    Parameters
+    ----------
+    gather : ndarray of int64, shape (n_columns, n_bins)
+        Flat bin of each column's bin; the baseline's ``total`` where padded.
+    logs : ndarray of float64, shape (n_columns, n_bins, n_bets)
+        Log bets; 0 where padded.
+    place : slice
+        Where the group lies in the vector of bets.
+    """
+
+    gather: NDArray[np.int64]
+    logs: NDArray[np.float64]
+    place: slice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LearnedGroup:
+    """The learned bets of some columns.
+
+    Parameters
+    ----------
+    gather : ndarray of int64, shape (n_columns, n_bins)
+        As for the fixed bets.
+    null : StackedNulls
+        What is normal for these columns.
+    place : slice
+        Where the group lies in the vector of bets.
+    cells : slice
+        Where its memory lies.
+    """
+
+    gather: NDArray[np.int64]
+    null: StackedNulls
+    place: slice
+    cells: slice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Layout:
+    """All bets of an engine.
+
+    Parameters
+    ----------
+    fixed : tuple of FixedGroup
+        In the order of the vector.
+    learned : tuple of LearnedGroup
+        After them.
+    columns : ndarray of int64, shape (n_bets,)
+        The column of each bet; -1 for padding.
+    names : tuple of str, length n_bets
+        The direction of each bet; empty for padding.
+    log_weights : ndarray of float64, shape (n_bets,)
+        Natural logarithm of each bet's weight within its column; -inf for padding.
+    etas : ndarray of float64, shape (n_bets,)
+        Exponents.
+    by_column : ndarray of int64, shape (n_weighted,)
+        The bets that are no padding, column after column.
+    starts : ndarray of int64, shape (n_columns,)
+        Where each column begins in ``by_column``.
+    cells : int
+        Size of the learned bets' memory.
+    """
+
+    fixed: tuple[FixedGroup, ...]
+    learned: tuple[LearnedGroup, ...]
+    columns: NDArray[np.int64]
+    names: tuple[str, ...]
+    log_weights: NDArray[np.float64]
+    etas: NDArray[np.float64]
+    by_column: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    cells: int
+
+
+def lay_out(baseline: Baseline, options: EvidenceOptions) -> Layout:
+    """Build the bets of every column and give each a place.
+
+    Parameters
+    ----------
+    baseline : Baseline
+        Whose columns.
+    options : EvidenceOptions
+        Minimum effect and standard errors.
+
+    Returns
+    -------
+    Layout
+        All bets.
+    """
+    nulls = [null_of(column, options) for column in baseline.columns]
+    bets = [bets_of(column, null) for column, null in zip(baseline.columns, nulls, strict=True)]
+    builder = _Builder(baseline)
+    fixed = tuple(builder.fixed(group, bets) for group in _groups(baseline, FIXED_FACTOR))
+    learned = tuple(builder.learned(group, bets, nulls) for group in _groups(baseline, LEARNED_FACTOR))
+    columns = np.concatenate(builder.columns)
+    weighted = np.flatnonzero(columns >= 0)
+    by_column = weighted[np.argsort(columns[weighted], kind="stable")]
+    etas = np.array([eta_of(column) for column in baseline.columns])
+    return Layout(
+        fixed=fixed,
+        learned=learned,
+        columns=columns,
+        names=tuple(builder.names),
+        log_weights=np.concatenate(builder.log_weights),
+        etas=np.where(columns >= 0, etas[columns], 1.0),
+        by_column=by_column,
+        starts=np.searchsorted(columns[by_column], np.arange(len(baseline.columns))),
+        cells=builder.cells,
+    )
+
+
+def _groups(baseline: Baseline, factor: int) -> list[list[int]]:
+    sizes = [len(column.counts) for column in baseline.columns]
+    groups: list[list[int]] = []
+    for i in sorted(range(len(sizes)), key=sizes.__getitem__):
+        if groups and sizes[i] <= factor * sizes[groups[-1][0]]:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups
+
+
+class _Builder:
+    """Hands out places in the vector of bets and in the memory."""
+
+    def __init__(self, baseline: Baseline) -> None:
+        self._baseline = baseline
+        self._bets = 0
+        self.cells = 0
+        self.columns: list[NDArray[np.int64]] = []
+        self.names: list[str] = []
+        self.log_weights: list[NDArray[np.float64]] = []
+
+    def fixed(self, group: list[int], bets: Sequence[Bets]) -> FixedGroup:
+        gather = self._gather(group)
+        width = max(len(bets[i].names) for i in group)
+        logs = np.zeros((len(group), gather.shape[1], width))
+        columns = np.full((len(group), width), -1, dtype=np.int64)
+        log_weights = np.full((len(group), width), -np.inf)
+        for row, i in enumerate(group):
+            own = len(bets[i].names)
+            logs[row, : len(bets[i].logs), :own] = bets[i].logs
+            columns[row, :own] = i
+            log_weights[row, :own] = np.log(bets[i].weights)
+            self.names += [*bets[i].names, *[""] * (width - own)]
+        return FixedGroup(gather=gather, logs=logs, place=self._place(columns, log_weights))
+
+    def learned(self, group: list[int], bets: Sequence[Bets], nulls: Sequence[Null]) -> LearnedGroup:
+        gather = self._gather(group)
+        log_weights = np.log([bets[i].learned for i in group])
+        self.names += [LEARNED_NAME] * len(group)
+        cells = slice(self.cells, self.cells + gather.size)
+        self.cells = cells.stop
+        place = self._place(np.array(group, dtype=np.int64), log_weights)
+        return LearnedGroup(gather=gather, null=stack([nulls[i] for i in group]), place=place, cells=cells)
+
+    def _place(self, columns: NDArray[np.int64], log_weights: NDArray[np.float64]) -> slice:
+        self.columns.append(columns.ravel())
+        self.log_weights.append(log_weights.ravel())
+        place = slice(self._bets, self._bets + columns.size)
+        self._bets = place.stop
+        return place
+
+    def _gather(self, group: list[int]) -> NDArray[np.int64]:
+        sizes = [len(self._baseline.columns[i].counts) for i in group]
+        gather = np.full((len(group), max(sizes)), self._baseline.total, dtype=np.int64)
+        for row, (i, size) in enumerate(zip(group, sizes, strict=True)):
+            gather[row, :size] = np.arange(size) + self._baseline.starts[i]
+        return gather
