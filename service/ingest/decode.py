@@ -1,0 +1,139 @@
+"""Bytes of a request to a frame: the whole of decoding, in order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.domain.errors import Place, TooLarge
+from service.domain.schema import Schema
+from service.frames import INVALID, Frame
+from service.ingest import lenient
+from service.ingest.guard import check_nesting
+from service.ingest.inflate import inflate
+from service.ingest.layout import Layout
+from service.ingest.limits import Limits
+from service.ingest.lists import CHECKED, TYPED, Lists, to_frame
+from service.ingest.media import EVENTS, Format, format_of
+from service.ingest.typed import TypedDecoder
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A body as it came."""
+
+    body: bytes
+    content_type: str | None
+    content_encoding: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """What a body held."""
+
+    frame: Frame
+    rejected: int
+    """Events whose envelope was bad; they are not in the frame."""
+    errors: tuple[Place, ...]
+    """Where, for as many of them as one answer names."""
+    invalid: dict[str, int]
+    """Per column, the values that are in the frame as *invalid*."""
+    content: bytes
+    """The decompressed body, which an idempotency key stands for."""
+
+
+class EventDecoder:
+    """Turns the telemetry of one schema into frames.
+
+    Parameters
+    ----------
+    schema : Schema
+        Of the version; compiled once, so keep the decoder.
+    limits : Limits
+        What a body may hold.
+    """
+
+    def __init__(self, schema: Schema, limits: Limits) -> None:
+        self._layout = Layout(schema, limits)
+        self._exact = TypedDecoder(self._layout, exact=True)
+        self._tolerant = TypedDecoder(self._layout, exact=False)
+
+    def decode(self, raw: Raw) -> Decoded:
+        """Decode a body.
+
+        Raises
+        ------
+        UnsupportedMedia
+            For a content type or encoding that is not supported.
+        BadRequest
+            If the body cannot be parsed or decompressed; the detail names the byte.
+        TooLarge
+            Over a limit; the detail names it.
+        Unprocessable
+            If the envelope is wrong or no event is acceptable; every bad place is named.
+        """
+        kind = format_of(raw.content_type, EVENTS)
+        content = open_body(raw, self._layout.limits)
+        if kind is Format.ARROW_STREAM:
+            raise NotImplementedError
+        lines = kind is Format.NDJSON
+        lists = self._typed(content, lines=lines)
+        if lists is not None:
+            frame = to_frame(self._layout, lists, TYPED)
+            if _times_are_good(frame, lists.timestamps):
+                return _decoded(frame, content)
+        read = lenient.read_lines if lines else lenient.read_json
+        lists, refused = read(content, self._layout)
+        frame = to_frame(self._layout, lists, CHECKED)
+        return _decoded(frame, content, rejected=len(refused.rows), errors=refused.places)
+
+    def _typed(self, content: bytes, *, lines: bool) -> Lists | None:
+        layout = self._layout
+        # Structs have room for every feature, sent or not, and an event takes two braces: where they might not fit,
+        # the reader that counts first has to look.
+        most = layout.limits.cells_max // max(1, layout.width)
+        if len(content) > 8 * most and content.count(b"{") > 2 * most:
+            return None
+        exact = self._exact.decode_lines(content) if lines else self._exact.decode(content)
+        if exact is not None:
+            return exact
+        # Most often a field that the schema does not know; telling its depth is cheap next to reading all twice.
+        check_nesting(content, layout.limits)
+        return self._tolerant.decode_lines(content) if lines else self._tolerant.decode(content)
+
+
+def open_body(raw: Raw, limits: Limits) -> bytes:
+    """Return the decompressed body, within the limits.
+
+    Raises
+    ------
+    TooLarge, BadRequest, UnsupportedMedia
+        As ``inflate``; and for a body over its own limit.
+    """
+    if len(raw.body) > limits.body_bytes_max:
+        raise TooLarge(f"the body has {len(raw.body)} bytes; limit body_bytes_max: {limits.body_bytes_max}")
+    return inflate(raw.body, raw.content_encoding, limits)
+
+
+def _times_are_good(frame: Frame, times: Sequence[object]) -> bool:
+    # The typed decoder takes times before 1970, which the lenient one refuses by name.
+    if frame.timestamps_us is None or not np.count_nonzero(frame.timestamps_us < 0):
+        return True
+    return int(np.count_nonzero(frame.timestamps_us < 0)) == sum(time is None for time in times)
+
+
+def _decoded(frame: Frame, content: bytes, *, rejected: int = 0, errors: Sequence[Place] = ()) -> Decoded:
+    return Decoded(frame=frame, rejected=rejected, errors=tuple(errors), invalid=count_invalid(frame), content=content)
+
+
+def count_invalid(frame: Frame) -> dict[str, int]:
+    """Count the invalid values per column; columns without any are left out."""
+    counts: dict[str, int] = {}
+    infinite = np.isinf(frame.numeric)
+    if infinite.any():
+        counts.update(zip(frame.numeric_names, infinite.sum(axis=1).tolist(), strict=True))
+    for name, column in zip(frame.categorical_names, frame.categorical, strict=True):
+        counts[name] = int(np.count_nonzero(column.codes == INVALID))
+    for name, vectors in frame.embeddings.items():
+        counts[name] = int(np.count_nonzero(np.isinf(vectors[:, 0])))
+    return {name: count for name, count in counts.items() if count}

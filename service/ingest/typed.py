@@ -1,0 +1,230 @@
+"""The fast way in: msgspec structs compiled from the schema, so that no value is touched by Python code.
+
+It takes clean bodies only. Whatever it does not accept, be it one mistyped value, comes back as ``None`` and is read
+again by ``lenient``, which knows why.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import chain
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import astuple
+
+from service.ingest.layout import Layout
+from service.ingest.lists import Lists, class_names, segment_names
+from service.ingest.values import Values, sent
+
+Number = float | None
+_EVENT_FIELDS = (
+    "features",
+    "event_id",
+    "timestamp",
+    "principal",
+    "prediction",
+    "probabilities",
+    "latency_ms",
+    "segment",
+    "attributions",
+    "embedding",
+    "fingerprint",
+)
+Kinds = Mapping[str, Any]
+"""A type for each field of an event but ``features``."""
+
+
+class TypedDecoder:
+    """JSON rows, columns and lines of one layout, typed.
+
+    Parameters
+    ----------
+    layout : Layout
+        The columns.
+    exact : bool
+        Refuse fields that the schema does not know. An exact decoder reads nothing deeper than the types go, so it
+        needs no look at the depth of the body first; the other one does.
+    """
+
+    def __init__(self, layout: Layout, *, exact: bool) -> None:
+        self._layout = layout
+        self._exact = exact
+        kinds = self._kinds()
+        row_features = self._features(lambda kind: kind)
+        rows = self._struct("Event", row_features, kinds)
+        most = Meta(max_length=layout.rows_max)
+        column_features = self._features(lambda kind: Annotated[list[kind], most])  # type: ignore[valid-type]
+        columns = self._struct("Columns", column_features, self._column_kinds(kinds, most))
+        body = msgspec.defstruct(
+            "Body",
+            [("events", Annotated[list[rows], most] | UnsetType, UNSET), ("columns", columns | UnsetType, UNSET)],  # type: ignore[valid-type]
+            forbid_unknown_fields=exact,
+        )
+        self._blank = row_features()
+        self._body: msgspec.json.Decoder[Any] = msgspec.json.Decoder(body)
+        self._line: msgspec.json.Decoder[Any] = msgspec.json.Decoder(rows)
+
+    def decode(self, body: bytes) -> Lists | None:
+        """Return the batch of a JSON body, or ``None`` if it is not as clean as the types."""
+        try:
+            decoded = self._body.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        if (decoded.events is UNSET) == (decoded.columns is UNSET):
+            return None
+        return self._rows(decoded.events) if decoded.columns is UNSET else self._columns(decoded.columns)
+
+    def decode_lines(self, body: bytes) -> Lists | None:
+        """Return the batch of an NDJSON body, or ``None`` if it is not as clean as the types."""
+        try:
+            events = self._line.decode_lines(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        lines = body.count(b"\n") + (not body.endswith(b"\n"))
+        # Two events on a line, or one over two, or blank lines: the lenient reader goes line by line.
+        if len(events) != lines or len(events) > self._layout.rows_max:
+            return None
+        return self._rows(events)
+
+    def _kinds(self) -> Kinds:
+        limits = self._layout.limits
+        # A character is at most four bytes, so no string of these lengths can pass the limit, which is in bytes.
+        characters = limits.string_bytes_max // 4
+        string = Annotated[str, Meta(max_length=characters)]
+        name = Annotated[str, Meta(min_length=1, max_length=characters)]
+        scalar = string | int | float | bool | None
+        return {
+            "event_id": name | None,
+            "timestamp": Annotated[datetime, Meta(tz=True)] | None,
+            "principal": name | None,
+            "prediction": Number if self._layout.number_predicted else scalar,
+            "probabilities": dict[name, Number] | None,
+            "latency_ms": Number,
+            "segment": dict[name, scalar] | None,
+            "attributions": dict[string, Number] | None,
+            "embedding": Annotated[list[float], Meta(max_length=limits.embedding_dimension_max)] | None,
+            "fingerprint": Annotated[list[int], Meta(max_length=64)] | string | None,
+            "scalar": scalar,
+        }
+
+    def _column_kinds(self, kinds: Kinds, most: Meta) -> Kinds:
+        columns: dict[str, Any] = {
+            field: Annotated[list[kind], most] | None  # type: ignore[valid-type]
+            for field, kind in kinds.items()
+        }
+        numbers, scalars = Annotated[list[Number], most], columns["scalar"]
+        columns.update(
+            probabilities=dict[str, numbers] | None,  # type: ignore[valid-type]
+            segment=dict[str, scalars] | None,  # type: ignore[valid-type]
+            attributions=dict[str, numbers] | None,  # type: ignore[valid-type]
+        )
+        return columns
+
+    def _features(self, wrap: Any) -> type[Struct]:
+        layout, kinds = self._layout, self._kinds()
+        typed = [
+            *[(name, Number) for name in layout.numeric],
+            *[(name, kinds["scalar"]) for name in layout.categorical],
+            *[(name, kinds["embedding"]) for name in layout.embeddings],
+            *[(name, kinds["scalar"] | kinds["embedding"]) for name in layout.dropped],
+        ]
+        # Fields have safe names of their own; a feature may be called anything.
+        return msgspec.defstruct(
+            "Features",
+            [(f"f{i}", wrap(kind) | None, None) for i, (_, kind) in enumerate(typed)],
+            rename={f"f{i}": name for i, (name, _) in enumerate(typed)},
+            gc=False,
+            forbid_unknown_fields=self._exact,
+        )
+
+    def _struct(self, name: str, features: type[Struct], kinds: Kinds) -> type[Struct]:
+        first: tuple[Any, ...] = ("features", features)
+        if self._layout.lone_embedding is not None:
+            first = ("features", features | UnsetType, UNSET)
+        rest = [(field, kinds[field], None) for field in _EVENT_FIELDS[1:]]
+        return msgspec.defstruct(name, [first, *rest], gc=False, forbid_unknown_fields=self._exact)
+
+    def _rows(self, events: Sequence[Struct]) -> Lists | None:
+        if not events:
+            return None
+        layout = self._layout
+        columns: dict[str, Any] = dict(zip(_EVENT_FIELDS, zip(*map(astuple, events), strict=True), strict=True))
+        structs, embedding = columns["features"], columns["embedding"]
+        if layout.lone_embedding is not None:
+            if any(one is UNSET and vector is None for one, vector in zip(structs, embedding, strict=True)):
+                return None
+            structs = [self._blank if one is UNSET else one for one in structs]
+        features = list(zip(*map(astuple, structs), strict=True))
+        probabilities, segments = columns["probabilities"], columns["segment"]
+        keyed = Keyed(
+            _by_name(probabilities, class_names(layout, _keys(probabilities))),
+            _by_name(segments, segment_names(_keys(segments))),
+            _by_name(columns["attributions"], layout.stored),
+        )
+        return self._lists(len(events), features, columns, keyed)
+
+    def _columns(self, columns: Struct) -> Lists | None:
+        fields = dict(zip(_EVENT_FIELDS, astuple(columns), strict=True))
+        structs = fields["features"]
+        if structs is UNSET and fields["embedding"] is None:
+            return None
+        features = astuple(self._blank if structs is UNSET else structs)
+        probabilities, segments = fields["probabilities"] or {}, fields["segment"] or {}
+        attributions = fields["attributions"] or {}
+        plain = [values for values in fields.values() if isinstance(values, list)]
+        known = [values for values in (*features, *plain) if values is not None]
+        lengths = set(map(len, chain(known, probabilities.values(), segments.values(), attributions.values())))
+        if len(lengths) != 1 or lengths == {0}:
+            return None
+        rows = lengths.pop()
+        absent = (None,) * rows
+        keyed = Keyed(
+            {name: probabilities.get(name, ()) for name in class_names(self._layout, probabilities)},
+            {name: segments[name] for name in segment_names(segments)},
+            attributions,
+        )
+        filled = {field: absent if values is None else values for field, values in fields.items()}
+        return self._lists(rows, [absent if values is None else values for values in features], filled, keyed)
+
+    def _lists(self, rows: int, features: Sequence[Values], columns: Mapping[str, Any], keyed: "Keyed") -> Lists:
+        layout = self._layout
+        numbers, labels = len(layout.numeric), len(layout.numeric) + len(layout.categorical)
+        embeddings = dict(zip(layout.embeddings, features[labels:], strict=False))
+        lone, vectors = layout.lone_embedding, columns["embedding"]
+        if lone in embeddings and sent(vectors):
+            inner = embeddings[lone]
+            embeddings[lone] = [two if one is None else one for one, two in zip(vectors, inner, strict=True)]
+        return Lists(
+            rows=rows,
+            numeric=features[:numbers],
+            categorical=features[numbers:labels],
+            embeddings=embeddings,
+            event_ids=columns["event_id"],
+            timestamps=columns["timestamp"],
+            principals=columns["principal"],
+            predictions=columns["prediction"],
+            probabilities=keyed.probabilities,
+            latencies=columns["latency_ms"],
+            segments=keyed.segments,
+            attributions=keyed.attributions,
+            fingerprints=columns["fingerprint"],
+        )
+
+
+class Keyed(NamedTuple):
+    """Columns that have a name of their own each."""
+
+    probabilities: Mapping[str, Values]
+    segments: Mapping[str, Values]
+    attributions: Mapping[str, Values]
+
+
+def _keys(objects: Sequence[Mapping[str, object] | None]) -> Iterable[str]:
+    return chain.from_iterable(filter(None, objects))
+
+
+def _by_name(objects: Sequence[Mapping[str, object] | None], names: Sequence[str]) -> Mapping[str, Values]:
+    if not sent(objects):
+        return {}
+    return {name: [None if one is None else one.get(name) for one in objects] for name in names}
