@@ -8,25 +8,48 @@ What people decide goes through ``service/office.py``.
 
 import hashlib
 import os
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import anyio.to_thread
 import msgspec
 
+from service.alert.decide import decide as decide_alert
+from service.detect.watch import Watch
 from service.domain.errors import Place
+from service.domain.evaluation import Evaluation
 from service.domain.ids import Position, VersionId
-from service.domain.records import Version
+from service.domain.policy import Action
+from service.domain.records import Alert, Incident, TransitionRecord, Version
+from service.domain.states import SERVING, Event, next_state
 from service.frames import encode_frame
 from service.ingest.cloudevents import InferenceEvent, frame_of
 from service.ingest.decode import EventDecoder, Raw
 from service.ingest.deidentify import Deidentifier
 from service.ingest.labels import decode_labels
 from service.ingest.limits import Limits
-from service.ports import Appended, Clock, EntryKind, NewEntry, TelemetryLog
+from service.notify.compose import LOG, Kind, Notice, alert_opened, compose, held_back, state_changed
+from service.ports import (
+    SYSTEM,
+    Appended,
+    Clock,
+    Control,
+    EntryKind,
+    LogReader,
+    NewEntry,
+    Outcome,
+    TelemetryLog,
+    WorkerStore,
+)
+from service.quarantine.decide import Why
+from service.quarantine.decide import decide as decide_state
 
 DECODE_INLINE_BYTES_MAX = 1024 * 1024
 """A larger body is decoded in a thread, so that the gate goes on answering meanwhile."""
 DECODERS_MAX = 1024
+HELD_BACK = {Why.DRY_RUN: Kind.DRY_RUN, Why.LAST_HEALTHY: Kind.CAPPED, Why.FLEET_SHARE: Kind.CAPPED}
+"""Rulings that people must hear of although nothing changes."""
 
 
 class ReceiptPlace(msgspec.Struct, frozen=True):
@@ -153,6 +176,160 @@ async def accept_inference_event(stages: AcceptStages, version: Version, event: 
 def new_batch_id(clock: Clock) -> str:
     """Return 32 hex digits: the milliseconds of now, then 80 random bits."""
     return f"{clock.now_us() // 1000:012x}{os.urandom(10).hex()}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkStages:
+    """What the working side works with."""
+
+    store: WorkerStore
+    log: LogReader
+    signing_key: bytes
+    channels: tuple[str, ...] = (LOG,)
+    entries_max: int = 2_048
+    bytes_max: int = 32 * 1024 * 1024
+    stats: Callable[[], str]
+    """The worker's own figures as JSON, written with each pass."""
+
+
+class Memory:
+    """What the worker keeps between passes. When a pass fails, forget it and load it again."""
+
+    def __init__(self, stages: WorkStages) -> None:
+        self.position = stages.store.position()
+        self.control = stages.store.control()
+        self.watch = Watch(stages.signing_key, stages.store.snapshots(), stages.store.windows)
+        self.take_over(self.control)
+
+    def take_over(self, control: Control) -> None:
+        """Learn what people decided, and what became of the own decisions."""
+        self.control = control
+        self.versions = dict(control.versions)
+        self.open_alerts: dict[VersionId, dict[str, Alert]] = {}
+        for alert in control.open_alerts:
+            self.open_alerts.setdefault(alert.version_id, {})[alert.id] = alert
+        self.watch.heed(control)
+
+    def serves(self, version_id: VersionId) -> bool:
+        """Tell whether the gate lets traffic through to a version."""
+        version = self.versions.get(version_id)
+        return version is not None and version.state in SERVING
+
+
+@dataclass(slots=True)
+class Decisions:
+    """What one pass has decided so far."""
+
+    alerts: dict[str, Alert] = field(default_factory=dict)
+    incidents: list[Incident] = field(default_factory=list)
+    transitions: list[tuple[TransitionRecord, int]] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What one pass did."""
+
+    entries: int
+    events: int
+    position: Position
+    commit_seconds: float | None
+    """``None`` when there was nothing to write."""
+
+
+def process_batches(stages: WorkStages, memory: Memory) -> Progress:
+    """Fold the next entries of the log and write everything that follows from them, in one commit.
+
+    Raises
+    ------
+    StaleControl
+        When a person or another worker was faster; nothing was written, and ``memory`` must be loaded again.
+    Unavailable
+        When the log or the store is away; likewise.
+    """
+    entries = stages.log.read(memory.position, max_entries=stages.entries_max, max_bytes=stages.bytes_max)
+    # Read after the entries: whatever an entry relies on was decided before it was accepted.
+    if stages.store.revision() != memory.control.revision:
+        memory.take_over(stages.store.control())
+    decisions = Decisions()
+    for entry in entries:
+        for evaluation in memory.watch.close_due(entry):  # tick histograms -> evidence
+            judge(evaluation, memory, decisions)  # -> alert -> incident -> state -> outbox
+        memory.watch.take(entry, serving=memory.serves(entry.version_id))  # columns -> tick histograms
+    last = entries[-1].position if entries else memory.position
+    memory.watch.settle(last)
+    commit_seconds = commit(stages, memory, decisions, last)
+    memory.position = last
+    events = sum(entry.rows for entry in entries if entry.kind is EntryKind.BATCH)
+    return Progress(entries=len(entries), events=events, position=last, commit_seconds=commit_seconds)
+
+
+def judge(evaluation: Evaluation, memory: Memory, decisions: Decisions) -> None:
+    """Let one evaluation bear on alerts, incidents, the state, and on whom to tell."""
+    version = memory.versions[evaluation.version_id]
+    policy = memory.control.models[version.model_id].policy
+    standing = memory.open_alerts.setdefault(version.id, {})
+    decision = decide_alert(evaluation, version, tuple(standing.values()), policy)
+    for alert in decision.changed:
+        standing[alert.id] = decisions.alerts[alert.id] = alert
+    if decision.alert is None:
+        return
+    if decision.incident is not None:
+        decisions.incidents.append(decision.incident)
+        if policy.actions.of(decision.alert.cause) is not Action.RECORD:
+            decisions.notices.append(alert_opened(decision.alert, decision.incident, version))
+    ruling = decide_state(decision.alert, version, policy, memory.versions.values())
+    if decision.changed and ruling.why in HELD_BACK:
+        notice = held_back(HELD_BACK[ruling.why], decision.alert, version, ruling.text, evaluation.at_us)
+        decisions.notices.append(notice)
+    if ruling.event is not None:
+        change_state(decision.alert, evaluation, ruling.event, ruling.text, memory, decisions)
+
+
+def change_state(
+    alert: Alert, evaluation: Evaluation, event: Event, text: str, memory: Memory, decisions: Decisions
+) -> None:
+    """Record the state change that a policy has ruled; what follows in this pass sees it already."""
+    version = memory.versions[alert.version_id]
+    record = TransitionRecord(
+        version_id=version.id,
+        before=version.state,
+        event=event,
+        after=next_state(version.state, event),
+        actor=SYSTEM,
+        reason=f"{alert.reason}; {text}",
+        at_us=evaluation.at_us,
+        position=evaluation.position,
+        incident_id=alert.incident_id,
+    )
+    decisions.transitions.append((record, version.lock))
+    decisions.notices.append(state_changed(record, version))
+    memory.versions[version.id] = replace(
+        version, state=record.after, since_us=record.at_us, reason=record.reason, lock=version.lock + 1
+    )
+
+
+def commit(stages: WorkStages, memory: Memory, decisions: Decisions, last: Position) -> float | None:
+    """Write the pass, with the position it reached, and return how long that took."""
+    snapshots, rows = memory.watch.take_snapshots(), memory.watch.take_rows()
+    if last == memory.position and not snapshots:
+        return None
+    started = time.perf_counter()
+    stages.store.commit(
+        Outcome(
+            first=memory.position,
+            last=last,
+            revision=memory.control.revision,
+            snapshots=snapshots,
+            windows=rows,
+            alerts=tuple(decisions.alerts.values()),
+            incidents=decisions.incidents,
+            transitions=decisions.transitions,
+            messages=[message for notice in decisions.notices for message in compose(notice, stages.channels)],
+            stats=stages.stats(),
+        )
+    )
+    return time.perf_counter() - started
 
 
 @dataclass(frozen=True, slots=True)

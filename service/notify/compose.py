@@ -78,15 +78,15 @@ def alert_opened(alert: Alert, incident: Incident, version: Version) -> Notice:
     )
 
 
-def held_back(kind: Kind, alert: Alert, version: Version, text: str) -> Notice:
+def held_back(kind: Kind, alert: Alert, version: Version, text: str, at_us: Micros) -> Notice:
     """Say what a policy would have done, and why it did not: a dry run or the blast-radius cap."""
     return Notice(
         kind=kind,
-        key=f"{alert.id}:{alert.confirmations}",
+        key=f"{alert.id}:{at_us}",
         version=version,
         summary=f"{version.model} {version.version}: {text}",
         description=alert.reason,
-        at_us=alert.opened_us,
+        at_us=at_us,
         labels={"cause": alert.cause},
         annotations={"alert_id": alert.id, "incident_id": alert.incident_id},
     )

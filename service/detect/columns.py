@@ -1,0 +1,119 @@
+"""Frames to columns: which values of a batch are counted under which name."""
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.columns import Codes, ColumnGroup, ColumnKind, ColumnSpec, Values
+from detectors.registry import SCORES
+from service.domain.schema import LATENCY, PREDICTION, PROBABILITY_PREFIX, SCORE_PREFIX, FeatureKind, Schema
+from service.frames import Frame
+
+NORM_PREFIX = f"{SCORE_PREFIX}norm."
+CLASSES_MIN = 2
+"""Margin and entropy say something only of two classes or more."""
+
+
+class Picks(NamedTuple):
+    """Where the wanted columns stand in every frame of the same make."""
+
+    numeric: tuple[tuple[str, int], ...]
+    categorical: tuple[tuple[str, int], ...]
+    norms: tuple[tuple[str, str], ...]
+    """Column name and embedding name."""
+    scores: tuple[tuple[str, str], ...]
+    """Column name and score name, of the scores of the probabilities."""
+    probabilities: tuple[int, ...]
+    """The rows of the probabilities, by class name: a sum over classes must not depend on the order they came in."""
+
+
+def columns_of(frame: Frame, wanted: tuple[str, ...]) -> dict[str, Values]:
+    """Return the values of those wanted columns that the frame carries."""
+    picks = _picks(frame.numeric_names, frame.categorical_names, tuple(frame.embeddings), wanted)
+    columns: dict[str, Values] = {name: frame.numeric[row] for name, row in picks.numeric}
+    for name, row in picks.categorical:
+        coded = frame.categorical[row]
+        columns[name] = Codes(coded.labels, coded.codes)
+    for name, embedding in picks.norms:
+        columns[name] = SCORES["norm"].function(frame.embeddings[embedding])
+    if picks.scores:
+        probabilities = probabilities_of(frame, picks.probabilities)
+        for name, score in picks.scores:
+            columns[name] = SCORES[score].function(probabilities)
+    return columns
+
+
+def names_of(schema: Schema, frame: Frame) -> tuple[str, ...]:
+    """Return every column that a frame can give: features as declared, then the answer, latency and scores."""
+    carried = {*frame.numeric_names, *frame.categorical_names}
+    features = [f.name for f in schema.features if f.name in carried]
+    norms = [NORM_PREFIX + f.name for f in schema.of_kind(FeatureKind.EMBEDDING) if f.name in frame.embeddings]
+    probabilities = sorted(name for name in carried if name.startswith(PROBABILITY_PREFIX))
+    scores = [SCORE_PREFIX + name for name, score in SCORES.items() if score.needs == "probabilities"]
+    return (
+        *features,
+        *norms,
+        *(name for name in (PREDICTION,) if name in carried),
+        *probabilities,
+        *(name for name in (LATENCY,) if name in carried),
+        *(scores if len(probabilities) >= CLASSES_MIN else ()),
+    )
+
+
+def specs_of(columns: Mapping[str, Values]) -> list[tuple[ColumnSpec, Values]]:
+    """Return columns with what each of them is."""
+    return [
+        (
+            ColumnSpec(
+                name=name,
+                kind=ColumnKind.CATEGORICAL if isinstance(values, Codes) else ColumnKind.NUMERIC,
+                group=group_of(name),
+            ),
+            values,
+        )
+        for name, values in columns.items()
+    ]
+
+
+def group_of(name: str) -> ColumnGroup:
+    """Return what a column speaks about, which follows from its name. The norm of an embedding is about the input."""
+    if name == LATENCY:
+        return ColumnGroup.LATENCY
+    if name == PREDICTION or name.startswith(PROBABILITY_PREFIX):
+        return ColumnGroup.PREDICTION
+    if name.startswith(SCORE_PREFIX) and not name.startswith(NORM_PREFIX):
+        return ColumnGroup.SCORE
+    return ColumnGroup.FEATURE
+
+
+def probabilities_of(frame: Frame, rows: Iterable[int]) -> NDArray[np.float64]:
+    """Return the class probabilities, shape (events, classes).
+
+    Always in this memory layout and precision, so that an event's scores have the same bits in whatever batch it comes.
+    """
+    return np.ascontiguousarray(frame.numeric[list(rows)].T, dtype=np.float64)
+
+
+@lru_cache(maxsize=4096)
+def _picks(
+    numeric: tuple[str, ...], categorical: tuple[str, ...], embeddings: tuple[str, ...], wanted: tuple[str, ...]
+) -> Picks:
+    """Find the wanted columns once for all frames of the same make."""
+    known = frozenset(wanted)
+    rows = {name: row for row, name in enumerate(numeric)}
+    classes = sorted(name for name in wanted if name.startswith(PROBABILITY_PREFIX))
+    scored = len(classes) >= CLASSES_MIN and all(name in rows for name in classes)
+    return Picks(
+        numeric=tuple((name, row) for name, row in rows.items() if name in known),
+        categorical=tuple((name, row) for row, name in enumerate(categorical) if name in known),
+        norms=tuple((NORM_PREFIX + name, name) for name in embeddings if NORM_PREFIX + name in known),
+        scores=tuple(
+            (SCORE_PREFIX + name, name)
+            for name, score in SCORES.items()
+            if scored and score.needs == "probabilities" and SCORE_PREFIX + name in known
+        ),
+        probabilities=tuple(rows[name] for name in classes) if scored else (),
+    )

@@ -1,0 +1,226 @@
+"""What is known of one version, as a fold over its log entries: counters, and the evidence once there is a baseline."""
+
+import logging
+import math
+
+import msgspec
+import numpy as np
+
+from detectors.errors import StateError
+from detectors.evidence import EvidenceState
+from service.detect.engines import Engine, Engines
+from service.detect.plan import Era, Plan
+from service.detect.status import finite
+from service.detect.watched import Watched
+from service.detect.windows import ReadWindow, Windows
+from service.domain.evaluation import Evaluation
+from service.domain.ids import Micros, Position, VersionId
+from service.domain.records import Snapshot, Window
+from service.ports import LogEntry
+
+FORMAT = 1
+_logger = logging.getLogger("lazaretto.detect")
+
+
+class Stored(msgspec.Struct, array_like=True):
+    """What a snapshot's own fields do not say."""
+
+    format: int
+    last_arrival_us: int
+    restart_position: int
+    tick_us: int
+    minimum_effect: float
+    entered: bool
+    """False while no entry has been folded under a plan."""
+    last_tick_start_us: int = 0
+    open_tick: int = -1
+    open_events: int = 0
+    open_counts: bytes = b""
+    evidence: bytes = b""
+    """Empty without a baseline."""
+
+
+class VersionFold:
+    """The state of one version after an entry of the log."""
+
+    def __init__(self, version_id: VersionId) -> None:
+        self.version_id = version_id
+        self.events_total = 0
+        self.labels_total = 0
+        self.leaks_total = 0
+        self.last_arrival_us = 0
+        self.position = Position(0)
+        """Of the last entry that changed anything here."""
+        self.touched_us = Micros(0)
+        """When that entry arrived."""
+        self.era: Era | None = None
+        self.watched: Watched | None = None
+
+    def enter(self, era: Era, engine: Engine | None) -> None:
+        """Begin an era: what the open tick holds goes to the windows, and evidence starts from zero."""
+        before = self.watched
+        if before is not None:
+            before.flush()
+        self.watched = None
+        if engine is not None:
+            if before is not None and self.era is not None and self.era.baseline_id == era.baseline_id:
+                windows = before.windows
+            else:
+                windows = _new_windows(self.version_id, era, engine)
+                if before is not None:
+                    windows.carry_on(before.windows)
+            self.watched = Watched(engine, windows, era.tick_us)
+        self.era = era
+
+    def take_batch(self, entry: LogEntry, *, serving: bool) -> None:
+        """Count the events of one entry; those of a version that should get none are leaks of the gate."""
+        self.events_total += entry.rows
+        self.last_arrival_us = entry.arrival_us
+        if not serving:
+            self.leaks_total += entry.rows
+        self._touch(entry.position, entry.arrival_us)
+        if self.watched is not None:
+            self.watched.take(entry)
+
+    def take_labels(self, entry: LogEntry) -> None:
+        """Count labels; the log keeps them for the detectors that learn from them."""
+        self.labels_total += entry.rows
+        self._touch(entry.position, entry.arrival_us)
+
+    def close_tick(self, plan: Plan, position: Position, at_us: Micros) -> Evaluation | None:
+        """Close the open tick because the entry at ``position`` is of a later one.
+
+        Returns ``None`` when there is nothing to judge: a tick without a value, or one from before people last settled
+        what the evidence says.
+        """
+        self._touch(position, at_us)
+        watched = self.watched
+        if watched is None or not watched.step() or position <= plan.restart_position:
+            return None
+        return Evaluation(
+            version_id=self.version_id,
+            position=position,
+            at_us=at_us,
+            evidence_log=watched.read.log_model,
+            threshold_log=plan.threshold_log,
+            findings=watched.findings(plan.threshold_log),
+            sufficient=watched.engine.sufficient,
+        )
+
+    def snapshot(self, plan: Plan) -> Snapshot:
+        """Return everything that is needed to go on bit for bit, and what people want to see."""
+        if self.watched is not None:
+            self.watched.settle()
+        return Snapshot(
+            version_id=self.version_id,
+            baseline_id=None if self.era is None else self.era.baseline_id,
+            position=self.position,
+            events_total=self.events_total,
+            labels_total=self.labels_total,
+            leaks_total=self.leaks_total,
+            evidence_log=self._evidence_log(),
+            threshold_log=plan.threshold_log,
+            blob=msgspec.msgpack.encode(self._stored()),
+            status=self._status(plan.threshold_log),
+            updated_us=self.touched_us,
+        )
+
+    def forget_status(self) -> None:
+        """Let the status be written anew: what was promised may have changed."""
+        if self.watched is not None:
+            self.watched.forget_status()
+
+    @property
+    def closes_us(self) -> int | None:
+        """When the open tick ends; ``None`` when there is none."""
+        return None if self.watched is None else self.watched.closes_us
+
+    def take_rows(self) -> list[Window]:
+        """Return the window rows that have to be written since the last call."""
+        return [] if self.watched is None else self.watched.windows.take_rows()
+
+    def restore(self, snapshot: Snapshot, engines: Engines, read: ReadWindow) -> None:
+        """Go on from a snapshot.
+
+        A snapshot of another release's format keeps its counters and starts its evidence from zero: that costs delay,
+        where refusing to go on would cost the monitoring.
+        """
+        self.events_total = snapshot.events_total
+        self.labels_total = snapshot.labels_total
+        self.leaks_total = snapshot.leaks_total
+        self.position, self.touched_us = snapshot.position, snapshot.updated_us
+        try:
+            stored = msgspec.msgpack.decode(snapshot.blob, type=Stored)
+            self._adopt(snapshot.baseline_id, stored, engines, read)
+        except (msgspec.MsgspecError, StateError) as error:
+            extra = {"version_id": snapshot.version_id, "reason": str(error)}
+            _logger.error("snapshot not understood: evidence starts from zero", extra=extra)  # noqa: TRY400 - the message says it all
+            self.era, self.watched = None, None
+
+    def _adopt(self, baseline_id: str | None, stored: Stored, engines: Engines, read: ReadWindow) -> None:
+        if stored.format != FORMAT:
+            raise StateError(f"format {stored.format}; this release writes {FORMAT}")
+        self.last_arrival_us = stored.last_arrival_us
+        if not stored.entered:
+            return
+        self.era = Era(
+            baseline_id=baseline_id,
+            restart_position=Position(stored.restart_position),
+            tick_us=stored.tick_us,
+            minimum_effect=stored.minimum_effect,
+        )
+        engine = engines.of(self.era)
+        if engine is None or not stored.evidence:
+            return
+        windows = _new_windows(self.version_id, self.era, engine)
+        windows.restore(stored.last_tick_start_us, read)
+        self.watched = Watched(engine, windows, stored.tick_us)
+        self.watched.set_evidence(EvidenceState.from_bytes(engine.bets, stored.evidence), stored.evidence)
+        self.watched.open_tick = stored.open_tick
+        self.watched.open_events = stored.open_events
+        self.watched.open_counts = np.frombuffer(stored.open_counts, np.int64).copy()
+
+    def _stored(self) -> Stored:
+        era, watched = self.era, self.watched
+        stored = Stored(
+            format=FORMAT,
+            last_arrival_us=self.last_arrival_us,
+            restart_position=0 if era is None else era.restart_position,
+            tick_us=0 if era is None else era.tick_us,
+            minimum_effect=0.0 if era is None else era.minimum_effect,
+            entered=era is not None,
+        )
+        if watched is not None:
+            stored.last_tick_start_us = watched.windows.last_tick_start_us
+            stored.open_tick = watched.open_tick
+            stored.open_events = watched.open_events
+            stored.open_counts = watched.open_counts.tobytes()
+            stored.evidence = watched.evidence_bytes()
+        return stored
+
+    def _status(self, threshold_log: float) -> str:
+        watched = self.watched
+        status = {
+            "monitoring": self._monitoring(),
+            "events_total": self.events_total,
+            "last_arrival_us": self.last_arrival_us,
+            "log_evidence": finite(self._evidence_log()),
+            "ticks": 0 if watched is None else watched.read.ticks,
+            "columns": msgspec.Raw(b"[]" if watched is None else watched.columns_json(threshold_log)),
+        }
+        return msgspec.json.encode(status).decode()
+
+    def _monitoring(self) -> str:
+        if self.era is None or self.era.baseline_id is None:
+            return "warming"
+        return "watching" if self.watched is not None and self.watched.engine.sufficient else "insufficient"
+
+    def _evidence_log(self) -> float:
+        return -math.inf if self.watched is None else self.watched.read.log_model
+
+    def _touch(self, position: Position, at_us: Micros) -> None:
+        self.position, self.touched_us = position, at_us
+
+
+def _new_windows(version_id: VersionId, era: Era, engine: Engine) -> Windows:
+    return Windows(version_id, str(era.baseline_id), engine.baseline.total, len(engine.names))

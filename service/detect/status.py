@@ -1,0 +1,73 @@
+"""What people see of the evidence: blamed columns, effect sizes over the rolling windows, and the status answer."""
+
+import math
+
+import msgspec
+
+from detectors.evidence import EvidenceState
+from service.detect.baselines import effect_rows
+from service.detect.engines import Engine
+from service.detect.windows import LENGTHS_US, Windows
+from service.domain.ids import Micros
+from service.domain.records import ColumnFinding
+
+
+def findings_of(
+    engine: Engine, evidence: EvidenceState, windows: Windows, tick_us: int, threshold_log: float
+) -> tuple[ColumnFinding, ...]:
+    """Return the blamed columns, strongest first.
+
+    Their effects are read from the shortest rolling window that reaches back to when the first of them changed.
+    """
+    blamed = engine.bets.blame(evidence, threshold_log)
+    if not blamed:
+        return ()
+    changed_us = min(b.since_tick for b in blamed) * tick_us
+    window = _window_since(changed_us, windows.last_tick_start_us + tick_us)
+    effects = dict(zip(engine.names, effect_rows(engine.baseline, windows.merged(window)), strict=True))
+    return tuple(
+        ColumnFinding(
+            name=b.name,
+            group=str(b.group),
+            direction=b.direction,
+            evidence_log=float(b.log_evidence),
+            since_us=Micros(b.since_tick * tick_us),
+            effects=effects[b.name],
+        )
+        for b in blamed
+    )
+
+
+def columns_status(
+    engine: Engine, evidence: EvidenceState, windows: Windows, tick_us: int, threshold_log: float
+) -> bytes:
+    """Return every column with its evidence and effects, as JSON."""
+    read = engine.bets.read(evidence)
+    above = read.log_model >= threshold_log
+    blamed = {b.name: b for b in engine.bets.blame(evidence, threshold_log)} if above else {}
+    effects = {name: effect_rows(engine.baseline, windows.merged(name)) for name in LENGTHS_US}
+    rows: list[dict[str, object]] = []
+    for j, column in enumerate(engine.baseline.columns):
+        name = column.spec.name
+        blame = blamed.get(name)
+        rows.append(
+            {
+                "name": name,
+                "kind": column.spec.kind.value,
+                "group": column.spec.group.value,
+                "log_evidence": finite(read.log_columns[j]),
+                "since_us": None if blame is None else blame.since_tick * tick_us,
+                "direction": None if blame is None else blame.direction,
+                "effects": {window: by_column[j] for window, by_column in effects.items()},
+            }
+        )
+    return msgspec.json.encode(rows)
+
+
+def finite(log: float) -> float | None:
+    """Return an evidence as JSON can say it: before the first tick there is none."""
+    return round(float(log), 6) if math.isfinite(log) else None
+
+
+def _window_since(changed_us: int, now_us: int) -> str:
+    return next((name for name, length in LENGTHS_US.items() if now_us - changed_us <= length), "1d")

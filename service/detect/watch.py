@@ -1,0 +1,116 @@
+"""All versions at once: which ticks are due, and what a pass has to write."""
+
+import math
+from collections.abc import Mapping
+
+from service.detect.engines import Engines
+from service.detect.fold import VersionFold
+from service.detect.plan import Plan
+from service.detect.windows import ReadWindow
+from service.domain.evaluation import Evaluation
+from service.domain.ids import Micros, Position, VersionId
+from service.domain.records import Snapshot, Window
+from service.ports import Control, EntryKind, LogEntry
+
+
+class Watch:
+    """The folds of all versions, in the order of the log."""
+
+    def __init__(self, signing_key: bytes, snapshots: Mapping[VersionId, Snapshot], read: ReadWindow) -> None:
+        self._engines = Engines(signing_key)
+        self._snapshots = dict(snapshots)
+        """Of versions that were not needed yet."""
+        self._read = read
+        self._folds: dict[VersionId, VersionFold] = {}
+        self._plans: dict[VersionId, Plan] = {}
+        self._touched: set[VersionId] = set()
+        self._unsettled: set[VersionId] = set()
+        """Versions whose plan changes at a position that is yet to come."""
+        self._next_close_us: float = -math.inf
+        """No tick ends before this; unknown at the start."""
+
+    def heed(self, control: Control) -> None:
+        """Take over what people decided."""
+        self._engines.heed(control)
+        before, self._plans = self._plans, {}
+        for version in control.versions.values():
+            plan = Plan.of(version, control.models[version.model_id].policy, control.baselines.get(version.id, ()))
+            if plan == before.get(version.id):
+                self._plans[version.id] = before[version.id]
+                continue
+            self._plans[version.id] = plan
+            self._unsettled.add(version.id)
+            if version.id in self._folds:
+                self._folds[version.id].forget_status()
+
+    def close_due(self, entry: LogEntry) -> list[Evaluation]:
+        """Close every tick that ended before ``entry`` arrived, in the order of their ends."""
+        if entry.arrival_us < self._next_close_us:
+            return []
+        self._load_all()
+        open_ticks = [(f.closes_us, f.version_id) for f in self._folds.values() if f.closes_us is not None]
+        due = sorted((closes, version_id) for closes, version_id in open_ticks if closes <= entry.arrival_us)
+        evaluations = [self._close(version_id, entry.position, entry.arrival_us) for _, version_id in due]
+        self._next_close_us = min((closes for closes, _ in open_ticks if closes > entry.arrival_us), default=math.inf)
+        return [evaluation for evaluation in evaluations if evaluation is not None]
+
+    def take(self, entry: LogEntry, *, serving: bool) -> None:
+        """Add one entry to its version."""
+        if entry.kind is EntryKind.MARK or entry.version_id not in self._plans:
+            return
+        fold = self._at(entry.version_id, entry.position)
+        self._touched.add(entry.version_id)
+        if entry.kind is EntryKind.LABELS:
+            fold.take_labels(entry)
+            return
+        fold.take_batch(entry, serving=serving)
+        if fold.closes_us is not None:
+            self._next_close_us = min(self._next_close_us, fold.closes_us)
+
+    def settle(self, last: Position) -> None:
+        """Bring versions about which people decided to where the next entry after ``last`` would find them."""
+        for version_id in sorted(self._unsettled):
+            fold = self._at(version_id, Position(last + 1))
+            if fold.watched is not None or fold.position:
+                self._touched.add(version_id)
+        self._unsettled = {v for v in self._unsettled if self._plans[v].settled_after > last}
+
+    def take_snapshots(self) -> list[Snapshot]:
+        """Return the snapshots of the versions that were touched since the last call."""
+        touched, self._touched = sorted(self._touched), set()
+        return [self._folds[version_id].snapshot(self._plans[version_id]) for version_id in touched]
+
+    def take_rows(self) -> list[Window]:
+        """Return the window rows that were touched since the last call."""
+        return [row for version_id in sorted(self._folds) for row in self._folds[version_id].take_rows()]
+
+    def _at(self, version_id: VersionId, position: Position) -> VersionFold:
+        """Return a version's fold, in the era of the entry at ``position``."""
+        fold = self._folds.get(version_id) or self._load(version_id)
+        plan = self._plans[version_id]
+        era = plan.era_at(position, fold.era)
+        if era == fold.era:
+            return fold
+        fold.enter(era, self._engines.of(era))
+        return fold
+
+    def _close(self, version_id: VersionId, position: Position, at_us: Micros) -> Evaluation | None:
+        if version_id not in self._plans:
+            return None
+        fold = self._at(version_id, position)
+        self._touched.add(version_id)
+        return fold.close_tick(self._plans[version_id], position, at_us)
+
+    def _load_all(self) -> None:
+        """Load what is still in snapshots: a tick may be open in any of them."""
+        for version_id in list(self._snapshots):
+            if version_id in self._plans:
+                self._load(version_id)
+
+    def _load(self, version_id: VersionId) -> VersionFold:
+        snapshot = self._snapshots.pop(version_id, None)
+        fold = VersionFold(version_id)
+        if snapshot is not None:
+            fold.restore(snapshot, self._engines, self._read)
+        self._folds[version_id] = fold
+        return fold

@@ -1,0 +1,105 @@
+"""One version under one baseline: the open tick, the windows, and the evidence.
+
+Frames of an open tick only add up, and evidence moves when the tick closes, so that nothing depends on how the log was
+cut into passes.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.binning import count
+from detectors.evidence import EvidenceState
+from service.detect.columns import columns_of
+from service.detect.engines import Engine
+from service.detect.status import columns_status, findings_of
+from service.detect.windows import Windows
+from service.domain.records import ColumnFinding
+from service.frames import concat_frames, decode_frame
+from service.ports import LogEntry
+
+NO_TICK = -1
+
+
+class Watched:
+    """The evidence of one era of a version that has a baseline."""
+
+    def __init__(self, engine: Engine, windows: Windows, tick_us: int) -> None:
+        self.engine = engine
+        self.windows = windows
+        self.tick_us = tick_us
+        self.open_tick = NO_TICK
+        self.open_events = 0
+        self.open_counts = np.zeros(engine.baseline.total, np.int64)
+        self._pending: list[bytes] = []
+        """Frames of the open tick that are not counted yet; counted together, they cost a fraction."""
+        self._columns_json: bytes | None = None
+        self.set_evidence(engine.bets.start())
+
+    def set_evidence(self, state: EvidenceState, stored: bytes | None = None) -> None:
+        """Put an evidence state in place of the one before; ``stored`` are its bytes, when they are at hand."""
+        self.evidence = state
+        self.read = self.engine.bets.read(state)
+        self._evidence_bytes = stored
+        self._columns_json = None
+
+    @property
+    def closes_us(self) -> int | None:
+        """When the open tick ends; ``None`` when there is none."""
+        return None if self.open_tick == NO_TICK else (self.open_tick + 1) * self.tick_us
+
+    def take(self, entry: LogEntry) -> None:
+        """Add the events of one entry to the open tick."""
+        self.open_tick = entry.arrival_us // self.tick_us
+        self.open_events += entry.rows
+        self._pending.append(entry.body)
+
+    def settle(self) -> None:
+        """Count the pending frames, together."""
+        if not self._pending:
+            return
+        frames = [decode_frame(body) for body in self._pending]
+        self._pending.clear()
+        for frame in concat_frames(frames):
+            self.open_counts += count(self.engine.baseline, columns_of(frame, self.engine.names))
+
+    def flush(self) -> NDArray[np.int64]:
+        """Close the open tick: its counts go to the windows, and are returned."""
+        self.settle()
+        counts = self.open_counts
+        if self.open_tick != NO_TICK:
+            self.windows.add(self.open_tick * self.tick_us, self.open_events, counts)
+            self.open_counts = np.zeros_like(counts)
+            self.open_tick, self.open_events = NO_TICK, 0
+            self._columns_json = None
+        return counts
+
+    def step(self) -> bool:
+        """Close the open tick and let it bear on the evidence; False when no column had a value."""
+        tick, counts = self.open_tick, self.flush()
+        if tick == NO_TICK or not counts.any():
+            return False
+        self.set_evidence(self.engine.bets.step(self.evidence, tick, counts))
+        self.windows.note(self.read.log_model, self.read.log_columns)
+        return True
+
+    def findings(self, threshold_log: float) -> tuple[ColumnFinding, ...]:
+        """Return the blamed columns, strongest first; none below the threshold."""
+        if self.read.log_model < threshold_log:
+            return ()
+        return findings_of(self.engine, self.evidence, self.windows, self.tick_us, threshold_log)
+
+    def columns_json(self, threshold_log: float) -> bytes:
+        """Return every column with its evidence and effects, as JSON; written anew after a tick."""
+        if self._columns_json is None:
+            self._columns_json = columns_status(self.engine, self.evidence, self.windows, self.tick_us, threshold_log)
+        return self._columns_json
+
+    def forget_status(self) -> None:
+        """Let the status be written anew: what was promised may have changed."""
+        self._columns_json = None
+
+    def evidence_bytes(self) -> bytes:
+        """Return the evidence state as bytes; made anew after a tick."""
+        if self._evidence_bytes is None:
+            self._evidence_bytes = self.evidence.to_bytes()
+        return self._evidence_bytes

@@ -1,0 +1,82 @@
+"""The worker's loop: passes over the log until told to stop, and patience when something is away."""
+
+import logging
+import time
+from dataclasses import dataclass, field
+from threading import Event
+
+from service.domain.errors import Unavailable
+from service.pipeline import Memory, WorkStages, process_batches
+from service.ports import StaleControl
+from service.worker.stats import WorkerStats
+
+HEARTBEAT_SECONDS = 1.0
+BACK_OFF_SECONDS = (0.05, 0.2, 1.0, 2.0, 5.0)
+"""How long to wait after the first failure in a row, the second, ...; the last one repeats."""
+
+_logger = logging.getLogger("lazaretto.worker")
+
+
+@dataclass
+class Worker:
+    """Runs passes, one after the other, in the thread that calls ``run``."""
+
+    stages: WorkStages
+    stats: WorkerStats
+    idle_seconds: float = 0.02
+    _memory: Memory | None = field(default=None, init=False)
+    _failures: int = field(default=0, init=False)
+    _beat_at: float = field(default=0.0, init=False)
+
+    def run(self, stop: Event) -> None:
+        """Work until ``stop`` is set; a pass that has begun is finished."""
+        while not stop.is_set():
+            wait = self.step()
+            if wait:
+                stop.wait(wait)
+
+    def step(self) -> float:
+        """Do one pass and return for how many seconds there is nothing to do."""
+        try:
+            busy = self._pass()
+        except StaleControl as stale:
+            # Somebody was faster. Nothing was written: read again what they decided, and compute anew.
+            self._drop(str(stale))
+            return 0.0
+        except Unavailable as away:
+            self._drop(away.detail)
+            self._failures += 1
+            return BACK_OFF_SECONDS[min(self._failures, len(BACK_OFF_SECONDS)) - 1]
+        self._failures = 0
+        return 0.0 if busy else self.idle_seconds
+
+    def _pass(self) -> bool:
+        started = time.perf_counter()
+        if self._memory is None:
+            self._memory = Memory(self.stages)
+            self._beat_at = started
+        progress = process_batches(self.stages, self._memory)
+        ended = time.perf_counter()
+        if progress.commit_seconds is None:
+            self._beat(ended)
+            return False
+        self._beat_at = ended
+        self.stats.passes += 1
+        self.stats.entries += progress.entries
+        self.stats.events += progress.events
+        self.stats.pass_seconds.observe(ended - started)
+        self.stats.commit_seconds.observe(progress.commit_seconds)
+        return progress.entries > 0
+
+    def _beat(self, now: float) -> None:
+        """Say that the worker is there, and keep its lease, while there is nothing to write."""
+        if self._memory is None or now - self._beat_at < HEARTBEAT_SECONDS:
+            return
+        self._beat_at = now
+        if self.stages.store.position() != self._memory.position:
+            raise StaleControl("the cursor has moved")
+
+    def _drop(self, reason: str) -> None:
+        self._memory = None
+        self.stats.dropped_passes += 1
+        _logger.warning("pass dropped", extra={"reason": reason})
