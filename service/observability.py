@@ -176,11 +176,14 @@ request_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("request
 KEY_IN_TEXT = re.compile(r"lzk_[0-9A-Za-z]{8,}")
 
 
+_USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "taskName", "asctime", "color_message"}
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object a line; anything that looks like an API key is cut to its public id."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line. ``extra={"fields": {...}}`` adds members."""
+        """Return the line; what a caller gives as ``extra`` becomes members."""
         entry: dict[str, object] = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -190,7 +193,7 @@ class JsonFormatter(logging.Formatter):
         current = request_id.get()
         if current is not None:
             entry["request_id"] = current
-        entry.update(getattr(record, "fields", {}))
+        entry.update((name, value) for name, value in vars(record).items() if name not in _USUAL)
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         text = msgspec.json.encode({name: _legal(value) for name, value in entry.items()}).decode()

@@ -125,6 +125,11 @@ class Settings(BaseSettings):
         """Where the secret key is kept when no setting gives it."""
         return self.data_dir / "secret.key"
 
+    @property
+    def uploads_dir(self) -> Path:
+        """Where reference data lies while it is compiled, and no longer."""
+        return self.data_dir / "uploads"
+
 
 SECRET_BYTES = 32
 

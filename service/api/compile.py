@@ -1,0 +1,140 @@
+"""Reference data to a baseline, in a process of its own: it takes seconds, and the gate must not wait.
+
+Nothing here imports FastAPI: the worker process loads this module.
+"""
+
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import anyio
+import anyio.to_process
+import anyio.to_thread
+
+from service.api.asgi import ClientGone, Receive, Scope, check_length, too_large
+from service.detect.reference import CompiledReference, compile_reference
+from service.domain.errors import Unavailable, Unprocessable
+from service.domain.schema import Schema
+from service.ingest.deidentify import Deidentifier
+from service.ingest.inflate import inflate
+from service.ingest.limits import Limits
+from service.ingest.reference import read_reference
+
+WAITING_MAX = 3
+RETRY_SECONDS = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A reference as it came, on disk, and what is needed to read it."""
+
+    path: str
+    content_type: str
+    content_encoding: str | None
+    schema: Schema
+    limits: Limits
+    pseudonym_key: bytes
+
+
+def compile_upload(upload: Upload) -> CompiledReference:
+    """Read, take away what identifies people, and compile; warnings of all of it are kept."""
+    path = Path(upload.path)
+    source: bytes | Path = path
+    if upload.content_encoding not in {None, "", "identity"}:
+        most = upload.limits.baseline_bytes_max
+        source = inflate(path.read_bytes(), upload.content_encoding, upload.limits, bytes_max=most)
+    reference = read_reference(source, upload.content_type, upload.schema, upload.limits)
+    frame = Deidentifier(upload.pseudonym_key).apply(upload.schema, reference.frame)
+    compiled = compile_reference(upload.schema, frame)
+    read_warnings = tuple({"column": column, "code": "reference", "text": text} for column, text in reference.warnings)
+    return replace(compiled, warnings=(*read_warnings, *compiled.warnings))
+
+
+class Compiler:
+    """Compiles one reference at a time; a few may wait.
+
+    Parameters
+    ----------
+    seconds_max
+        How long one may take, waiting included.
+    """
+
+    def __init__(self, seconds_max: float) -> None:
+        self._seconds_max = seconds_max
+        self._limiter = anyio.CapacityLimiter(1)
+        self._inside = 0
+
+    async def compile(self, upload: Upload) -> CompiledReference:
+        """Compile in a worker process.
+
+        Raises
+        ------
+        Unavailable
+            When too many wait already, or the process died.
+        Unprocessable
+            When the reference cannot be compiled, or not in time.
+        """
+        if self._inside > WAITING_MAX:
+            raise Unavailable("other baselines are being compiled", retry_after_seconds=RETRY_SECONDS)
+        self._inside += 1
+        try:
+            with anyio.fail_after(self._seconds_max):
+                return await anyio.to_process.run_sync(compile_upload, upload, cancellable=True, limiter=self._limiter)
+        except TimeoutError:
+            raise Unprocessable(
+                f"the baseline did not compile within {self._seconds_max:g} seconds; send fewer rows"
+            ) from None
+        except anyio.BrokenWorkerProcess as error:
+            raise Unavailable("the compiling process died", retry_after_seconds=RETRY_SECONDS) from error
+        finally:
+            self._inside -= 1
+
+
+@asynccontextmanager
+async def spool(scope: Scope, receive: Receive, folder: Path, limit: int) -> AsyncIterator[str]:
+    """Stream a body into a file that is gone afterwards: raw reference rows are not kept.
+
+    Raises
+    ------
+    TooLarge
+        As soon as the body is longer than ``limit`` bytes.
+    """
+    check_length(scope, limit)
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor, path = tempfile.mkstemp(dir=folder, prefix="baseline-")
+    try:
+        size = 0
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            chunk: bytes = message.get("body", b"")
+            more = message.get("more_body", False)
+            size += len(chunk)
+            if size > limit:
+                raise too_large(limit)
+            if chunk:
+                await anyio.to_thread.run_sync(_write_all, descriptor, chunk)
+        os.close(descriptor)
+        descriptor = -1
+        yield path
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+        Path(path).unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed process has left behind."""
+    for left in folder.glob("baseline-*"):
+        left.unlink(missing_ok=True)
+
+
+def _write_all(descriptor: int, chunk: bytes) -> None:
+    view = memoryview(chunk)
+    while view:
+        view = view[os.write(descriptor, view) :]

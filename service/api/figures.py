@@ -1,0 +1,92 @@
+"""The figures behind ``/metrics``, read from the store in the background so that no scrape ever waits for it."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from service.domain.ids import Micros, Position
+from service.domain.records import Alert, Snapshot
+from service.ports import Clock, ReadStore, WorkerFigures
+
+OPEN_ALERTS_MAX = 1_000
+SAMPLES_MAX = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """What the store said at one moment."""
+
+    read_us: Micros
+    snapshots: tuple[Snapshot, ...]
+    alerts: tuple[Alert, ...]
+    worker: WorkerFigures
+    audit_entries: int
+
+
+class Lag:
+    """How long the oldest entry that the worker has not committed has been waiting.
+
+    Remembers when each head of the log was first seen, so that neither side need look up old entries.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._samples: deque[tuple[Position, Micros]] = deque()
+        self._last = Position(0)
+
+    def saw(self, head: Position, now_us: Micros) -> None:
+        """Note the head of the log."""
+        with self._lock:
+            if head > self._last and len(self._samples) < SAMPLES_MAX:
+                self._samples.append((head, now_us))
+                self._last = head
+
+    def seconds(self, position: Position, now_us: Micros) -> float:
+        """Return the wait of the oldest entry after ``position``, 0 when there is none."""
+        with self._lock:
+            while self._samples and self._samples[0][0] <= position:
+                self._samples.popleft()
+            return max(0.0, (now_us - self._samples[0][1]) / 1e6) if self._samples else 0.0
+
+
+class Figures:
+    """Holds the last picture; the poller calls ``refresh`` and ``sample``.
+
+    Parameters
+    ----------
+    read
+        The store.
+    head
+        The position of the log's last durable entry, from memory.
+    clock
+        Dates the pictures.
+    """
+
+    def __init__(self, read: ReadStore, head: Callable[[], Position], clock: Clock) -> None:
+        self._read = read
+        self.head = head
+        self._clock = clock
+        self.lag = Lag()
+        self.picture: Picture | None = None
+
+    def sample(self) -> None:
+        """Note where the log stands."""
+        self.lag.saw(self.head(), self._clock.now_us())
+
+    def refresh(self) -> None:
+        """Read everything once."""
+        now_us = self._clock.now_us()
+        newest = self._read.audit(1)
+        self.picture = Picture(
+            read_us=now_us,
+            snapshots=tuple(self._read.snapshots()),
+            alerts=tuple(self._read.alerts(version_id=None, status="open", limit=OPEN_ALERTS_MAX)),
+            worker=self._read.worker(),
+            audit_entries=newest[0].seq if newest else 0,
+        )
+
+    def lag_seconds(self, position: Position) -> float:
+        """Return how far behind a worker at ``position`` is."""
+        self.sample()
+        return self.lag.seconds(position, self._clock.now_us())

@@ -1,0 +1,63 @@
+"""``/v1/gate``: a plain ASGI callable that answers 200 or 403 from memory, whatever it is asked."""
+
+import itertools
+import logging
+import os
+
+from service.api.asgi import REQUEST_ID_HEADER, Receive, Scope, Send, header, respond
+from service.domain.policy import FailMode
+from service.gate.decide import Ruling, decide, render
+from service.gate.refresh import Fleet
+from service.gate.targets import read_targets
+from service.observability import Counters
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "/v1/gate"
+ORIGINAL_URI = (b"x-forwarded-uri", b"x-original-uri")
+
+
+def is_gate(path: str) -> bool:
+    """Tell whether a path belongs to the gate."""
+    return path.startswith(PREFIX) and (len(path) == len(PREFIX) or path[len(PREFIX)] == "/")
+
+
+class GateEndpoint:
+    """Answers a gateway.
+
+    Parameters
+    ----------
+    fleet
+        The last known picture.
+    counters
+        Counts the answers.
+    unknown
+        What to say of a model that is not registered.
+    """
+
+    def __init__(self, fleet: Fleet, counters: Counters, unknown: FailMode) -> None:
+        self._fleet = fleet
+        self._answers = counters.gate
+        self._unknown = unknown
+        self._process = os.urandom(6).hex()
+        self._numbers = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - no body is needed
+        """Answer one question."""
+        decision_id = f"{self._process}-{next(self._numbers):x}"
+        ruling = self._rule(scope)
+        self._answers[ruling.answer].inc()
+        status, headers, body = render(ruling, decision_id)
+        request_id = header(scope, REQUEST_ID_HEADER)
+        if request_id is not None and request_id.isalnum():
+            headers.append((REQUEST_ID_HEADER, request_id[:64]))
+        await respond(send, status, headers, body)
+
+    def _rule(self, scope: Scope) -> Ruling:
+        try:
+            tail = scope["path"][len(PREFIX) :].lstrip("/")
+            forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name in ORIGINAL_URI]
+            return decide(self._fleet.view, read_targets(tail, forwarded), self._unknown)
+        except Exception:  # gateways let a 5xx through or turn it into an outage: fail closed, loudly
+            logger.exception("the gate could not decide")
+            return Ruling(allowed=False, state="unknown", reason="the gate could not decide")

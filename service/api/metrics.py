@@ -1,0 +1,146 @@
+"""``/metrics``: the process's counters, and everything else from pictures that are in memory already."""
+
+import math
+from collections import Counter as Tally
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+import service
+from service.api.figures import Figures, Picture
+from service.api.watch import monitoring, watch_of
+from service.domain.records import Model, Snapshot, Version
+from service.gate.fleet import FleetView
+from service.gate.refresh import Fleet
+from service.log.figures import BOUNDS, LogFigures
+from service.observability import Counters, Families
+from service.ports import Clock
+from service.settings import Settings
+
+SHOWN_EFFECTS = ("psi", "js")
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics(Collector):
+    """Builds the metric families of one scrape; reads memory only and never raises.
+
+    Parameters
+    ----------
+    settings
+        The series budget, and how many columns a version may show.
+    counters
+        What was counted where it happened.
+    fleet
+        States and policies.
+    figures
+        Evidence, alerts, worker.
+    log_figures
+        Returns the telemetry log's own figures.
+    clock
+        Decides what is stale.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        counters: Counters,
+        fleet: Fleet,
+        figures: Figures,
+        log_figures: Callable[[], LogFigures],
+        clock: Clock,
+    ) -> None:
+        self._settings = settings
+        self._counters = counters
+        self._fleet = fleet
+        self._figures = figures
+        self._log_figures = log_figures
+        self._clock = clock
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+
+    def render(self) -> bytes:
+        """Return the page; costs milliseconds with thousands of series: call it in a thread."""
+        return generate_latest(self._counters.registry) + generate_latest(self._registry)
+
+    def describe(self) -> list[Metric]:
+        """Nothing to describe: the families depend on the fleet."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family, the important ones first: they are the last to fall to the budget."""
+        families = Families(self._settings.metrics_series_max)
+        view, picture = self._fleet.view, self._figures.picture
+        families.add("lazaretto_build_info", 1, service.__version__)
+        families.add("lazaretto_fleet_checked_timestamp_seconds", self._fleet.checked_us / 1e6)
+        self._add_log(families)
+        if picture is not None:
+            self._add_worker(families, picture)
+        for version in view.by_id.values():
+            families.add("lazaretto_model_state", 1, version.model, version.version, version.state)
+        if picture is not None:
+            self._add_versions(families, view, picture)
+            self._add_columns(families, view, picture)
+        yield from families.finish()
+
+    def _add_log(self, families: Families) -> None:
+        figures = self._log_figures()
+        families.add("lazaretto_log_queue_entries", figures.queue_entries)
+        families.add("lazaretto_log_queue_bytes", figures.queue_bytes)
+        families.add("lazaretto_log_entries_total", figures.entries)
+        families.add("lazaretto_log_bytes_total", figures.bytes)
+        bounds = (*BOUNDS, float("inf"))
+        buckets = dict(zip(bounds, accumulate(figures.commit_seconds.counts), strict=True))
+        families.add_histogram("lazaretto_log_commit_seconds", buckets, figures.commit_seconds.total_seconds)
+
+    def _add_worker(self, families: Families, picture: Picture) -> None:
+        families.add("lazaretto_figures_read_timestamp_seconds", picture.read_us / 1e6)
+        families.add("lazaretto_log_position", self._figures.head())
+        families.add("lazaretto_lag_seconds", self._figures.lag_seconds(picture.worker.position))
+        families.add("lazaretto_worker_position", picture.worker.position)
+        families.add("lazaretto_worker_heartbeat_timestamp_seconds", picture.worker.heartbeat_us / 1e6)
+        families.add("lazaretto_audit_entries_total", picture.audit_entries)
+
+    def _add_versions(self, families: Families, view: FleetView, picture: Picture) -> None:
+        snapshots = {snapshot.version_id: snapshot for snapshot in picture.snapshots}
+        for version in view.by_id.values():
+            self._add_version(families, version, view.models[version.model], snapshots.get(version.id))
+        open_alerts = Tally((alert.version_id, alert.cause) for alert in picture.alerts)
+        for (version_id, cause), number in open_alerts.items():
+            alarmed = view.by_id.get(version_id)
+            if alarmed is None:  # registered after the picture of the fleet was taken
+                continue
+            families.add("lazaretto_open_alerts", number, alarmed.model, alarmed.version, cause)
+
+    def _add_version(self, families: Families, version: Version, model: Model, snapshot: Snapshot | None) -> None:
+        labels = (version.model, version.version)
+        watch = watch_of(snapshot)
+        threshold = math.log(model.policy.ticks_per_false_alarm) if snapshot is None else snapshot.threshold_log
+        families.add("lazaretto_model_threshold_log", threshold, *labels)
+        if watch.log_evidence is not None:
+            families.add("lazaretto_model_evidence_log", watch.log_evidence, *labels)
+        families.add("lazaretto_model_events_total", snapshot.events_total if snapshot else 0, *labels)
+        families.add("lazaretto_model_leaks_total", snapshot.leaks_total if snapshot else 0, *labels)
+        families.add("lazaretto_model_labels_total", snapshot.labels_total if snapshot else 0, *labels)
+        if watch.last_arrival_us:
+            families.add("lazaretto_model_last_event_timestamp_seconds", watch.last_arrival_us / 1e6, *labels)
+        watched = monitoring(watch, self._clock.now_us(), self._settings.stale_seconds)
+        families.add("lazaretto_model_monitoring", 1, *labels, watched)
+
+    def _add_columns(self, families: Families, view: FleetView, picture: Picture) -> None:
+        shown = self._settings.metrics_columns_per_version
+        for snapshot in picture.snapshots:
+            version = view.by_id.get(snapshot.version_id)
+            if version is None:
+                continue
+            for column in watch_of(snapshot).strongest()[:shown]:
+                effects = column.effects.get("1h", {})
+                for effect in SHOWN_EFFECTS:
+                    value = effects.get(effect)
+                    if value is not None:
+                        labels = (version.model, version.version, column.name, effect)
+                        families.add("lazaretto_column_effect", value, *labels)

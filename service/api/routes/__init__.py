@@ -1,0 +1,1 @@
+"""The ordinary endpoints: each decodes, makes one call, and renders."""

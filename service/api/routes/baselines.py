@@ -1,0 +1,75 @@
+"""Baselines."""
+
+from typing import Any
+
+import anyio.to_thread
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from service.api.asgi import header
+from service.api.compile import Upload, spool
+from service.api.deps import Admin, Api, ApiDep, Reader, answer, documented_answer
+from service.api.views import BaselineView, of_baseline
+from service.detect.baselines import describe
+from service.detect.reference import CompiledReference
+from service.domain.errors import NotFound
+from service.domain.keys import Identity
+from service.domain.records import BaselineRecord, Version
+from service.ingest.media import REFERENCE, format_of
+from service.office import put_baseline
+
+router = APIRouter(prefix="/v1/models/{model}/versions/{version}/baseline", tags=["baselines"])
+
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in REFERENCE},
+    }
+}
+
+
+@router.put("", openapi_extra=BODY, responses=documented_answer(BaselineView, "The baseline now in force."))
+async def put(request: Request, api: ApiDep, who: Admin, model: str, version: str) -> Response:
+    """Compile reference data into a baseline and put it in force; the rows themselves are not kept."""
+    found = await anyio.to_thread.run_sync(api.version, model, version)
+    content_type = (header(request.scope, b"content-type") or b"").decode("latin-1")
+    format_of(content_type, REFERENCE)
+    encoding = header(request.scope, b"content-encoding")
+    folder = api.settings.uploads_dir
+    async with spool(request.scope, request.receive, folder, api.settings.baseline_bytes_max) as path:
+        upload = Upload(
+            path=path,
+            content_type=content_type,
+            content_encoding=None if encoding is None else encoding.decode("latin-1"),
+            schema=found.schema,
+            limits=api.accept.limits,
+            pseudonym_key=api.secrets.pseudonyms,
+        )
+        compiled = await api.compiler.compile(upload)
+    record = await anyio.to_thread.run_sync(_put, api, who, found, compiled)
+    return answer(of_baseline(record))
+
+
+def _put(api: Api, who: Identity, version: Version, compiled: CompiledReference) -> BaselineRecord:
+    record = put_baseline(api.office, who.actor, version, compiled)
+    api.changed()
+    return record
+
+
+@router.get("", responses=documented_answer(BaselineView, "The baseline in force, with its bins."))
+def show(api: ApiDep, who: Reader, model: str, version: str) -> Response:  # noqa: ARG001 - asks for a key
+    """Show the baseline in force."""
+    found = api.version(model, version)
+    record = api.read.baseline(found.id)
+    if record is None:
+        raise NotFound(f"version '{version}' of model '{model}' has no baseline yet")
+    details = [
+        {
+            "name": column.name,
+            "kind": column.kind,
+            "group": column.group,
+            "bins": [{"label": label, "rows": rows} for label, rows in zip(column.bins, column.counts, strict=True)],
+        }
+        for column in describe(record.artefact).columns
+    ]
+    return answer(msgspec.structs.replace(of_baseline(record), details=details))

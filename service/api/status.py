@@ -1,0 +1,133 @@
+"""The status of one version, put together from what the store holds."""
+
+import math
+from dataclasses import dataclass
+
+from service.api.views import View, iso, iso_or_none
+from service.api.watch import (
+    NO_EFFECTS,
+    STATUS_WINDOW,
+    ColumnWatch,
+    Effects,
+    e_value,
+    log10,
+    monitoring,
+    watch_of,
+)
+from service.domain.ids import Micros
+from service.domain.policy import Policy
+from service.domain.records import Snapshot, Version
+from service.domain.schema import PREDICTION, FeatureKind, PredictionKind, Schema, Treatment
+
+
+class BudgetView(View, frozen=True, kw_only=True):
+    """The false alarms that the model may raise, and the ticks that this means."""
+
+    false_alarms: float
+    per_days: float
+    tick_seconds: float
+    ticks: float
+
+
+class ColumnStatus(View, frozen=True, kw_only=True):
+    """One column; effects are of the last hour."""
+
+    name: str
+    kind: str
+    group: str
+    evidence: float
+    evidence_log10: float | None
+    direction: str | None
+    since: str | None
+    effects: Effects
+
+
+class Status(View, frozen=True, kw_only=True):
+    """Of ``GET .../status``."""
+
+    model: str
+    version: str
+    state: str
+    since: str
+    reason: str
+    monitoring: str
+    evidence: float
+    evidence_log10: float | None
+    threshold: float
+    threshold_log10: float
+    budget: BudgetView
+    baseline_id: str | None
+    events_total: int
+    labels_total: int
+    leaks_total: int
+    ticks: int
+    last_event: str | None
+    lag_seconds: float
+    columns: list[ColumnStatus]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """When the status is asked for, and how the worker is doing."""
+
+    now_us: Micros
+    stale_seconds: float
+    lag_seconds: float
+
+
+def status_of(version: Version, policy: Policy, snapshot: Snapshot | None, moment: Moment) -> Status:
+    """Return the status; columns strongest first, every one of them listed."""
+    watch = watch_of(snapshot)
+    threshold_log = snapshot.threshold_log if snapshot else math.log(policy.ticks_per_false_alarm)
+    columns = watch.strongest() or columns_of_schema(version.schema)
+    last_us = Micros(watch.last_arrival_us) if watch.last_arrival_us else None
+    return Status(
+        model=version.model,
+        version=version.version,
+        state=version.state,
+        since=iso(version.since_us),
+        reason=version.reason,
+        monitoring=monitoring(watch, moment.now_us, moment.stale_seconds),
+        evidence=e_value(watch.log_evidence),
+        evidence_log10=log10(watch.log_evidence),
+        threshold=e_value(threshold_log),
+        threshold_log10=log10(threshold_log) or 0.0,
+        budget=BudgetView(
+            false_alarms=policy.budget.false_alarms,
+            per_days=policy.budget.per_days,
+            tick_seconds=policy.tick_seconds,
+            ticks=policy.ticks_per_false_alarm,
+        ),
+        baseline_id=version.baseline_id,
+        events_total=snapshot.events_total if snapshot else 0,
+        labels_total=snapshot.labels_total if snapshot else 0,
+        leaks_total=snapshot.leaks_total if snapshot else 0,
+        ticks=watch.ticks,
+        last_event=iso_or_none(last_us),
+        lag_seconds=moment.lag_seconds,
+        columns=[_column(column) for column in columns],
+    )
+
+
+def columns_of_schema(schema: Schema) -> list[ColumnWatch]:
+    """Return what will be watched as far as the schema tells: until there is a baseline, nothing is counted yet."""
+    features = [
+        ColumnWatch(name=feature.name, kind=feature.kind.value)
+        for feature in schema.features
+        if feature.treatment is not Treatment.DROP and feature.kind is not FeatureKind.EMBEDDING
+    ]
+    kind = "categorical" if schema.prediction.kind is PredictionKind.CLASS else "numeric"
+    return [*features, ColumnWatch(name=PREDICTION, kind=kind, group="prediction")]
+
+
+def _column(column: ColumnWatch) -> ColumnStatus:
+    return ColumnStatus(
+        name=column.name,
+        kind=column.kind,
+        group=column.group,
+        evidence=e_value(column.log_evidence),
+        evidence_log10=log10(column.log_evidence),
+        direction=column.direction,
+        since=None if column.since_us is None else iso(Micros(column.since_us)),
+        effects=column.effects.get(STATUS_WINDOW, NO_EFFECTS),
+    )

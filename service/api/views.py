@@ -1,0 +1,258 @@
+"""What the API answers: records of the store as JSON, times as ISO 8601 in UTC."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from service.domain.ids import Micros
+from service.domain.policy import Policy
+from service.domain.records import (
+    Alert,
+    ApiKey,
+    BaselineRecord,
+    Incident,
+    Model,
+    TimelineItem,
+    TransitionRecord,
+    Version,
+)
+from service.domain.schema import Schema
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def iso(at_us: Micros) -> str:
+    """Return a time as ISO 8601, UTC, to the microsecond."""
+    return (EPOCH + timedelta(microseconds=at_us)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def iso_or_none(at_us: Micros | None) -> str | None:
+    """Return a time as ISO 8601, or nothing."""
+    return None if at_us is None else iso(at_us)
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer."""
+
+
+class VersionView(View, frozen=True, kw_only=True):
+    """A version with its state."""
+
+    model: str
+    version: str
+    state: str
+    since: str
+    reason: str
+    schema: Schema
+    deployed_by: str
+    baseline_id: str | None
+    created: str
+
+
+class ModelView(View, frozen=True, kw_only=True):
+    """A model with its policy and versions."""
+
+    name: str
+    owner: str
+    description: str
+    policy: Policy
+    created: str
+    created_by: str
+    versions: list[VersionView]
+
+
+class TransitionView(View, frozen=True, kw_only=True):
+    """One state change."""
+
+    at: str
+    before: str
+    event: str
+    after: str
+    actor: str
+    reason: str
+    incident_id: str | None
+
+
+class AlertView(View, frozen=True, kw_only=True):
+    """One alert with the columns to blame, strongest first."""
+
+    id: str
+    model: str | None
+    version: str | None
+    cause: str
+    status: str
+    reason: str
+    evidence_log: float
+    threshold_log: float
+    since: str
+    opened: str
+    closed: str | None
+    incident_id: str
+    columns: list[dict[str, Any]]
+
+
+class IncidentView(View, frozen=True, kw_only=True):
+    """One incident."""
+
+    id: str
+    model: str
+    version: str
+    cause: str
+    title: str
+    status: str
+    assignee: str | None
+    verdict: str | None
+    note: str | None
+    opened: str
+    acknowledged: str | None
+    resolved: str | None
+    timeline: list[dict[str, str]] | msgspec.UnsetType = msgspec.UNSET
+    alerts: list[AlertView] | msgspec.UnsetType = msgspec.UNSET
+
+
+class BaselineView(View, frozen=True, kw_only=True):
+    """A baseline in force, and what the compiler warned of."""
+
+    baseline_id: str
+    digest: str
+    signature: str
+    rows: int
+    columns: list[str]
+    warnings: list[dict[str, str]]
+    created: str
+    created_by: str
+    details: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
+    """Per column: kind, group, bins with their labels and reference counts."""
+
+
+class KeyView(View, frozen=True, kw_only=True):
+    """A key, never its secret."""
+
+    id: str
+    name: str
+    scopes: list[str]
+    models: list[str] | None
+    created: str
+    expires: str | None
+    revoked: str | None
+
+
+def of_version(version: Version) -> VersionView:
+    """Return the view of a version."""
+    return VersionView(
+        model=version.model,
+        version=version.version,
+        state=version.state,
+        since=iso(version.since_us),
+        reason=version.reason,
+        schema=version.schema,
+        deployed_by=version.deployed_by,
+        baseline_id=version.baseline_id,
+        created=iso(version.created_us),
+    )
+
+
+def of_model(model: Model, versions: list[Version]) -> ModelView:
+    """Return the view of a model."""
+    return ModelView(
+        name=model.name,
+        owner=model.owner,
+        description=model.description,
+        policy=model.policy,
+        created=iso(model.created_us),
+        created_by=model.created_by,
+        versions=[of_version(version) for version in versions],
+    )
+
+
+def of_transition(record: TransitionRecord) -> TransitionView:
+    """Return the view of a state change."""
+    return TransitionView(
+        at=iso(record.at_us),
+        before=record.before,
+        event=record.event,
+        after=record.after,
+        actor=record.actor,
+        reason=record.reason,
+        incident_id=record.incident_id,
+    )
+
+
+def of_alert(alert: Alert, version: Version | None) -> AlertView:
+    """Return the view of an alert."""
+    return AlertView(
+        id=alert.id,
+        model=version.model if version else None,
+        version=version.version if version else None,
+        cause=alert.cause,
+        status=alert.status,
+        reason=alert.reason,
+        evidence_log=alert.evidence_log,
+        threshold_log=alert.threshold_log,
+        since=iso(alert.since_us),
+        opened=iso(alert.opened_us),
+        closed=iso_or_none(alert.closed_us),
+        incident_id=alert.incident_id,
+        columns=[
+            {
+                "name": finding.name,
+                "group": finding.group,
+                "direction": finding.direction,
+                "evidence_log": finding.evidence_log,
+                "since": iso(finding.since_us),
+                "effects": finding.effects,
+            }
+            for finding in alert.columns
+        ],
+    )
+
+
+def of_incident(incident: Incident) -> IncidentView:
+    """Return the view of an incident, without its timeline."""
+    return IncidentView(
+        id=incident.id,
+        model=incident.model,
+        version=incident.version,
+        cause=incident.cause,
+        title=incident.title,
+        status=incident.status,
+        assignee=incident.assignee,
+        verdict=incident.verdict,
+        note=incident.note,
+        opened=iso(incident.opened_us),
+        acknowledged=iso_or_none(incident.acknowledged_us),
+        resolved=iso_or_none(incident.resolved_us),
+    )
+
+
+def of_timeline(items: list[TimelineItem]) -> list[dict[str, str]]:
+    """Return the view of a timeline."""
+    return [{"at": iso(item.at_us), "actor": item.actor, "kind": item.kind, "body": item.body} for item in items]
+
+
+def of_baseline(record: BaselineRecord) -> BaselineView:
+    """Return the view of a baseline."""
+    return BaselineView(
+        baseline_id=record.id,
+        digest=record.digest,
+        signature=record.signature,
+        rows=record.rows,
+        columns=list(record.columns),
+        warnings=list(record.warnings),
+        created=iso(record.created_us),
+        created_by=record.created_by,
+    )
+
+
+def of_key(key: ApiKey) -> KeyView:
+    """Return the view of a key."""
+    return KeyView(
+        id=key.id,
+        name=key.name,
+        scopes=sorted(key.scopes),
+        models=None if key.models is None else sorted(key.models),
+        created=iso(key.created_us),
+        expires=iso_or_none(key.expires_us),
+        revoked=iso_or_none(key.revoked_us),
+    )

@@ -1,0 +1,80 @@
+"""The worker's word on a version, read from its snapshot: how it is watched, and what each column shows."""
+
+import math
+from functools import lru_cache
+
+import msgspec
+
+from service.domain.ids import Micros
+from service.domain.records import Snapshot
+
+EFFECTS = ("psi", "js", "ks", "wasserstein", "hellinger", "chi2")
+EVIDENCE_MAX = 1e300
+LOG_10 = math.log(10.0)
+STATUS_WINDOW = "1h"
+
+Effects = dict[str, float | None]
+NO_EFFECTS: Effects = dict.fromkeys(EFFECTS)
+
+
+class ColumnWatch(msgspec.Struct, frozen=True, kw_only=True):
+    """One column in the snapshot's status."""
+
+    name: str
+    kind: str
+    group: str = "feature"
+    log_evidence: float | None = None
+    since_us: int | None = None
+    direction: str | None = None
+    effects: dict[str, Effects] = {}
+
+
+class Watch(msgspec.Struct, frozen=True, kw_only=True):
+    """The snapshot's status."""
+
+    monitoring: str = "warming"
+    events_total: int = 0
+    last_arrival_us: int = 0
+    log_evidence: float | None = None
+    ticks: int = 0
+    columns: tuple[ColumnWatch, ...] = ()
+
+    def strongest(self) -> list[ColumnWatch]:
+        """Return the columns by evidence, strongest first; those without any in their order at the end."""
+        return sorted(self.columns, key=lambda column: -_rank(column.log_evidence))
+
+
+UNSEEN = Watch()
+
+
+@lru_cache(maxsize=1024)
+def _decode(text: str) -> Watch:
+    return msgspec.json.decode(text, type=Watch)
+
+
+def watch_of(snapshot: Snapshot | None) -> Watch:
+    """Return what the snapshot says; ``warming`` before the worker has seen the version."""
+    return UNSEEN if snapshot is None else _decode(snapshot.status)
+
+
+def monitoring(watch: Watch, now_us: Micros, stale_seconds: float) -> str:
+    """Return how the version is watched, ``stale`` when its events have stopped."""
+    if watch.last_arrival_us and now_us - watch.last_arrival_us > stale_seconds * 1e6:
+        return "stale"
+    return watch.monitoring
+
+
+def e_value(log_evidence: float | None) -> float:
+    """Return evidence as the e-value it is, capped where a double would overflow; 0 before the first tick."""
+    if log_evidence is None or log_evidence == -math.inf:
+        return 0.0
+    return min(EVIDENCE_MAX, math.exp(min(log_evidence, 700.0)))
+
+
+def log10(log_evidence: float | None) -> float | None:
+    """Return the decimal logarithm of evidence, nothing before the first tick."""
+    return log_evidence / LOG_10 if log_evidence is not None and math.isfinite(log_evidence) else None
+
+
+def _rank(log_evidence: float | None) -> float:
+    return -math.inf if log_evidence is None or math.isnan(log_evidence) else log_evidence
