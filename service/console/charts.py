@@ -3,13 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from service.console.words import LN10, exponent, hour_minute, moment
 
 POINTS_MAX = 96
 """More are thinned to the highest of each stretch, so that a page stays small and no peak is lost."""
 ABOVE_THRESHOLD = 2.5
-"""The axis ends at this multiple of the threshold's exponent; what lies above is drawn at the edge and said in words."""
+"""The axis ends at this multiple of the threshold's exponent; what lies above is drawn at the edge and said."""
 _GAP_FACTOR = 3.0
 
 
@@ -114,7 +115,7 @@ def evidence_chart(
     shown = thin([point for point in points if not math.isnan(point.log_evidence)])
     if len(shown) < 2:  # noqa: PLR2004 - a line has two ends
         return None
-    scale = _Scale.of(shown, threshold_log, size)
+    scale = _Scale.of(shown, threshold_log, marks, size)
     dots = _dots(shown, threshold_log, scale)
     stretches = _stretches(shown, dots)
     floor = scale.y(0.0)
@@ -145,11 +146,15 @@ class _Scale:
     top: float
 
     @classmethod
-    def of(cls, points: Sequence[Point], threshold_log: float, size: Size) -> "_Scale":
+    def of(cls, points: Sequence[Point], threshold_log: float, marks: Sequence[Mark], size: Size) -> "_Scale":
+        first_us, last_us = points[0].at_us, max(points[-1].at_us, points[0].at_us + 1)
+        # Events stop when the gate closes, so what people did next lies right of the line's end: leave it some room.
+        room_us = last_us + (last_us - first_us) // 4
+        last_us = max([last_us, *(mark.at_us for mark in marks if mark.at_us <= room_us)])
         budget = threshold_log / LN10
         highest = max(point.log_evidence for point in points) / LN10
         top = min(max(budget * 1.25, highest * 1.05, 1.0), max(budget * ABOVE_THRESHOLD, 1.0))
-        return cls(size, points[0].at_us, max(points[-1].at_us, points[0].at_us + 1), top)
+        return cls(size, first_us, last_us, top)
 
     def x(self, at_us: float) -> float:
         share = (at_us - self.first_us) / (self.last_us - self.first_us)
@@ -163,7 +168,7 @@ class _Scale:
 
 def _dots(points: Sequence[Point], threshold_log: float, scale: _Scale) -> tuple[Dot, ...]:
     xs = [scale.x(point.at_us) for point in points]
-    middles = [xs[0], *((a + b) / 2 for a, b in zip(xs, xs[1:], strict=False)), xs[-1]]
+    middles = [xs[0], *((a + b) / 2 for a, b in pairwise(xs)), xs[-1]]
     return tuple(
         Dot(
             x=x,
@@ -184,7 +189,7 @@ def _power_text(log_evidence: float) -> str:
 
 def _stretches(points: Sequence[Point], dots: Sequence[Dot]) -> list[list[Dot]]:
     """Break the line where nothing was measured for much longer than usual."""
-    steps = sorted(b.at_us - a.at_us for a, b in zip(points, points[1:], strict=False))
+    steps = sorted(b.at_us - a.at_us for a, b in pairwise(points))
     usual = steps[len(steps) // 2]
     parts: list[list[Dot]] = [[dots[0]]]
     for before, point, dot in zip(points, points[1:], dots[1:], strict=False):

@@ -1,7 +1,7 @@
 """Sessions without a table: a signed, expiring token that names a key, never holds it.
 
-The cookie holds ``kind.subject.expires.nonce.signature``. Forms carry a token derived from the cookie, so that a page of
-another origin, which cannot read the cookie, cannot make one up.
+The cookie holds ``kind.subject.expires.nonce.signature``. Forms carry a token derived from the cookie, so that a
+page of another origin, which cannot read the cookie, cannot make one up.
 """
 
 import hashlib

@@ -57,7 +57,7 @@ def number(value: float, digits: int = 3) -> str:
     if value == 0:
         return "0"
     if not math.isfinite(value):
-        return "∞" if value > 0 else "-∞"  # noqa: RUF001 - meant for reading
+        return "∞" if value > 0 else "-∞"
     if abs(value) >= 1e6 or abs(value) < 1e-4:  # noqa: PLR2004 - where plain digits stop being readable
         return f"{value:.{digits - 1}e}"
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
@@ -69,7 +69,7 @@ def exponent(natural_log: float | None) -> str | None:
     """Write a natural logarithm as the exponent of ten; ``None`` when there is nothing yet."""
     if natural_log is None or math.isnan(natural_log) or natural_log == -math.inf:
         return None
-    return "∞" if natural_log == math.inf else f"{natural_log / LN10:.1f}"  # noqa: RUF001 - meant for reading
+    return "∞" if natural_log == math.inf else f"{natural_log / LN10:.1f}"
 
 
 def moment(at_us: Micros | int) -> str:

@@ -1,0 +1,75 @@
+"""What a form asks for: the same operations as the API's, in plain words when they do not go."""
+
+from service.alert.triage import Act, IncidentAction
+from service.console import words
+from service.console.deps import ConsoleDeps
+from service.domain.errors import NotFound, Unprocessable
+from service.domain.keys import Identity
+from service.domain.records import Incident, Scope, Verdict
+from service.domain.states import Event, State
+from service.office import act_on_incident, request_transition
+
+ASKED = "asked"
+DONE = {str(event): f"Done: {text}." for event, text in words.EVENT_DONE.items()} | {
+    ASKED: "Your approval is on record. The release needs someone else to ask for it too.",
+    "ack": "The incident is acknowledged: others see that you are on it.",
+    "assign": "The incident is assigned.",
+    "comment": "Your comment is on record.",
+    "resolve": "The incident is resolved.",
+}
+"""What the page says after an action, by the name of the action."""
+
+
+def transition(deps: ConsoleDeps, who: Identity, model: str, version: str, form: dict[str, str]) -> str:
+    """Ask for a state change and return what was done, as a name of ``DONE``.
+
+    Raises
+    ------
+    LazarettoError
+        Whatever the office says: no scope, impossible event, missing reason, changed meanwhile.
+    """
+    who.require(Scope.OPERATE)
+    who.require_model(model)
+    name = form.get("event", "")
+    if name not in set(Event):
+        raise Unprocessable(f"'{name}' is not something that can be asked for.")
+    reason, incident_id = form.get("reason", ""), form.get("incident_id") or None
+    answer = request_transition(deps.office, who.actor, model, version, Event(name), reason, incident_id)
+    waiting = name == Event.RELEASE and answer.state is not State.ACTIVE
+    return ASKED if waiting else name
+
+
+def incident_of(deps: ConsoleDeps, who: Identity, incident_id: str) -> Incident:
+    """Return the incident that a form is about.
+
+    Raises
+    ------
+    NotFound
+        When there is none, or none that the key may see.
+    """
+    found = deps.read.incident(incident_id)
+    if found is None or not who.sees(found.model):
+        raise NotFound(f"There is no incident '{incident_id}'.")
+    return found
+
+
+def incident(deps: ConsoleDeps, who: Identity, about: Incident, action: str, form: dict[str, str]) -> str:
+    """Act on an incident and return what was done, as a name of ``DONE``.
+
+    Raises
+    ------
+    LazarettoError
+        Whatever the office says.
+    """
+    who.require(Scope.OPERATE)
+    if action not in set(IncidentAction):
+        raise NotFound(f"'{action}' cannot be done to an incident.")
+    verdict = form.get("verdict", "")
+    act = Act(
+        action=IncidentAction(action),
+        note=form.get("note", ""),
+        assignee=form.get("assignee") or None,
+        verdict=Verdict(verdict) if verdict in set(Verdict) else None,
+    )
+    act_on_incident(deps.office, who.actor, about.id, act)
+    return action

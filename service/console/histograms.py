@@ -1,0 +1,104 @@
+"""Baseline and current histogram of one column, as rows that fit a page."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.console import words
+from service.detect.baselines import ColumnView
+
+ROWS_MAX = 12
+"""Bins per column that are shown; neighbours are merged, rare categories are summed up."""
+NUMERIC_SPECIAL = frozenset({"below", "above", "between", "missing", "invalid"})
+CATEGORICAL_SPECIAL = 4
+"""The last bins of a categorical column: other, unseen, missing, invalid. A category may have such a name too."""
+_INTERVAL = re.compile(r"\[(\S+), (\S+)[)\]]")
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bin, or several merged ones: shares between 0 and 1."""
+
+    label: str
+    baseline: float
+    current: float | None
+    """``None`` when there are no current events."""
+    special: bool
+    scale: float
+    """The largest share of the histogram, so that both sides are drawn alike."""
+
+    @property
+    def baseline_width(self) -> float:
+        """Length of the baseline's bar, 0 to 100."""
+        return round(100 * self.baseline / self.scale, 1)
+
+    @property
+    def current_width(self) -> float:
+        """Length of the current bar, 0 to 100."""
+        return round(100 * (self.current or 0.0) / self.scale, 1)
+
+
+@dataclass(slots=True)
+class _Row:
+    label: str
+    baseline: int
+    current: int
+    special: bool
+
+
+def bars(column: ColumnView, current: NDArray[np.int64]) -> tuple[Bar, ...]:
+    """Lay both histograms side by side; special bins appear only when something is in them."""
+    rows = [
+        _Row(label, sum(column.counts[p] for p in places), int(current[places].sum()), special=False)
+        for label, places in _ordinary(column, current)
+    ]
+    rows += [
+        _Row(column.bins[place], column.counts[place], int(current[place]), special=True)
+        for place in _special(column)
+        if column.counts[place] or current[place]
+    ]
+    before, now = sum(row.baseline for row in rows), sum(row.current for row in rows)
+    shares = [(row.baseline / max(before, 1), row.current / now if now else None) for row in rows]
+    scale = max([1e-9, *(max(old, new or 0.0) for old, new in shares)])
+    return tuple(Bar(row.label, old, new, row.special, scale) for row, (old, new) in zip(rows, shares, strict=True))
+
+
+def _special(column: ColumnView) -> list[int]:
+    """Return the bins that hold what is not an ordinary value."""
+    places = range(len(column.bins))
+    if column.kind == "numeric":
+        return [place for place in places if column.bins[place] in NUMERIC_SPECIAL]
+    return list(places[-CATEGORICAL_SPECIAL:])
+
+
+def _ordinary(column: ColumnView, current: NDArray[np.int64]) -> list[tuple[str, list[int]]]:
+    """Return the bins to be shown as one row each, with what the row is called."""
+    special = set(_special(column))
+    places = [place for place in range(len(column.bins)) if place not in special]
+    if column.kind == "numeric":
+        size = -(-len(places) // ROWS_MAX) or 1
+        groups = [places[at : at + size] for at in range(0, len(places), size)]
+        return [(merged_label([column.bins[p] for p in group]), group) for group in groups]
+    before, now = max(sum(column.counts), 1), max(int(current.sum()), 1)
+    order = sorted(places, key=lambda p: -max(column.counts[p] / before, int(current[p]) / now))
+    if len(order) <= ROWS_MAX:
+        return [(column.bins[p], [p]) for p in places]
+    shown, rest = order[: ROWS_MAX - 1], order[ROWS_MAX - 1 :]
+    return [*((column.bins[p], [p]) for p in sorted(shown)), (f"{len(rest)} more", rest)]
+
+
+def merged_label(labels: Sequence[str]) -> str:
+    """Name a run of neighbouring bins by the start of the first and the end of the last."""
+    first, last = _ends(labels[0]), _ends(labels[-1])
+    return first[0] if first == last and first[0] == first[1] else f"{first[0]} … {last[1]}"
+
+
+def _ends(label: str) -> tuple[str, str]:
+    """Return where a bin begins and ends, in as many digits as people read."""
+    found = _INTERVAL.fullmatch(label)
+    if found is None:
+        return label, label
+    return words.number(float(found[1])), words.number(float(found[2]))

@@ -1,0 +1,95 @@
+"""What to do next: the events that a state allows, for the person who is looking."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from service.console import words
+from service.domain.ids import Actor
+from service.domain.keys import Identity
+from service.domain.policy import Policy
+from service.domain.records import Scope, Version
+from service.domain.states import Event, State, possible_events
+from service.quarantine.decide import count_approvals
+
+_FIRST = {State.QUARANTINED: Event.START_REVIEW, State.UNDER_REVIEW: Event.RELEASE, State.SUSPECT: Event.QUARANTINE}
+"""The usual next step of each state that needs one."""
+_RARE = {Event.RETIRE}
+"""Kept apart, so that it is not pressed by mistake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One button."""
+
+    event: str
+    label: str
+    first: bool
+    rare: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """The buttons, and what to know before pressing one."""
+
+    advice: str
+    steps: tuple[Step, ...]
+    approvals: str | None
+    blocked: str | None
+    """Why this viewer sees no buttons."""
+
+
+def steps_of(version: Version, policy: Policy, approvals: Sequence[Actor], viewer: Identity) -> Steps:
+    """Decide what the viewer may do now."""
+    events = possible_events(version.state)
+    first = _FIRST.get(version.state)
+    blocked = None
+    if events and not viewer.may(Scope.OPERATE):
+        blocked = "Your key may read but not act: this needs a key with scope 'operate'."
+    steps = tuple(
+        Step(str(event), words.EVENT_NAMES[event], event is first, event in _RARE)
+        for event in sorted(events, key=lambda event: (event in _RARE, event is not first))
+    )
+    return Steps(
+        advice=_advice(version, policy, approvals, viewer),
+        steps=() if blocked else steps,
+        approvals=_approvals(version, policy, approvals) if version.state is State.UNDER_REVIEW else None,
+        blocked=blocked,
+    )
+
+
+def _advice(version: Version, policy: Policy, approvals: Sequence[Actor], viewer: Identity) -> str:
+    match version.state:
+        case State.ACTIVE:
+            return "Nothing to do."
+        case State.SUSPECT:
+            return "Look at the columns below. Clear it if the change is harmless, quarantine it if it is not."
+        case State.QUARANTINED:
+            return "Start the review: it says that someone is looking. Traffic stays denied."
+        case State.UNDER_REVIEW:
+            return _release_advice(version, policy, approvals, viewer)
+        case State.ROLLED_BACK:
+            return "This version is out of service. Deploy another one; retire this one when it is no longer needed."
+        case State.RETIRED:
+            return "Nothing can be done: this state is final."
+
+
+def _release_advice(version: Version, policy: Policy, approvals: Sequence[Actor], viewer: Identity) -> str:
+    counted = count_approvals(version, policy, approvals)
+    if viewer.actor in approvals:
+        missing = _people(max(counted.need - counted.have, 1))
+        return f"You have asked for the release. {missing} must ask too, or roll it back."
+    if approvals:
+        return "Someone has asked for the release. Ask too if you agree, or roll the version back."
+    need = count_approvals(version, policy, [viewer.actor]).need
+    ask = f" ({need} different people must ask for it)" if need > 1 else ""
+    return f"Release it if the change is understood and harmless{ask}, or roll it back."
+
+
+def _approvals(version: Version, policy: Policy, approvals: Sequence[Actor]) -> str:
+    counted = count_approvals(version, policy, approvals)
+    by = f", by {' and '.join(counted.by)}" if counted.by else ""
+    return f"Approvals for the release: {counted.have} of {counted.need}{by}."
+
+
+def _people(amount: int) -> str:
+    return "One more person" if amount == 1 else f"{amount} more people"

@@ -1,0 +1,403 @@
+"""What the page of a version shows, decided purely from ``Facts``."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.console import words
+from service.console.charts import NARROW, WIDE, EvidenceChart, Mark, Point, evidence_chart
+from service.console.facts import MINUTE_US, SPAN, Facts, Status, StatusColumn
+from service.console.histograms import Bar, bars
+from service.console.next_steps import Steps, steps_of
+from service.detect.baselines import effects_of
+from service.domain.ids import Micros
+from service.domain.keys import Identity
+from service.domain.records import IncidentStatus, Model, Scope, Snapshot, Version
+from service.domain.states import SERVING, State
+
+WORST_COLUMNS = 4
+COLUMNS_LISTED = 100
+OVERVIEW_ROWS = 50
+EFFECTS = (
+    ("psi", "PSI"),
+    ("js", "Jensen-Shannon"),
+    ("ks", "KS"),
+    ("wasserstein", "Wasserstein"),
+    ("hellinger", "Hellinger"),
+)
+TONES = {
+    State.ACTIVE: "good",
+    State.SUSPECT: "warn",
+    State.QUARANTINED: "bad",
+    State.UNDER_REVIEW: "warn",
+    State.ROLLED_BACK: "off",
+    State.RETIRED: "off",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """A time, for people and for machines."""
+
+    text: str
+    ago: str
+    machine: str
+
+    @classmethod
+    def of(cls, at_us: Micros | int, now_us: Micros | int) -> "When":
+        """Write a time as seen from now."""
+        return cls(words.moment(at_us), words.ago(at_us, now_us), words.machine_time(at_us))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certainty:
+    """How sure we are: evidence against the budget, both as exponents of ten."""
+
+    evidence: str | None
+    threshold: str | None
+    share: float
+    """Of the way to the threshold, 0 to 1."""
+    budget: str
+    at_alarm: str | None
+    alarm: When | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column with its histograms."""
+
+    name: str
+    group: str
+    direction: str | None
+    blamed: bool
+    evidence: str | None
+    over: bool
+    since: When | None
+    effects: tuple[tuple[str, str], ...]
+    bars: tuple[Bar, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of a history."""
+
+    at: When
+    actor: str
+    text: str
+    reason: str
+    tone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentView:
+    """The open incident."""
+
+    id: str
+    title: str
+    cause: str
+    status: str
+    assignee: str | None
+    opened: When
+    entries: tuple[Change, ...]
+    can_acknowledge: bool
+    can_resolve: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverviewRow:
+    """One version in the list of all."""
+
+    model: str
+    version: str
+    state: str
+    tone: str
+    evidence: str | None
+    threshold: str | None
+    share: float
+    over: bool
+    rank: tuple[int, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionPage:
+    """Everything on the page of one version."""
+
+    model: str
+    version: str
+    owner: str
+    description: str
+    state: str
+    tone: str
+    meaning: str
+    since: When
+    reason: str
+    why: str | None
+    monitoring: str
+    monitoring_tone: str
+    certainty: Certainty
+    steps: Steps
+    charts: tuple[EvidenceChart, ...]
+    chart_summary: str
+    columns: tuple[Column, ...]
+    all_columns: tuple[Column, ...]
+    columns_total: int
+    window: str | None
+    changes: tuple[Change, ...]
+    incident: IncidentView | None
+    events: str
+    last_event: When | None
+    baseline: str
+    dry_run: bool
+
+
+def version_page(facts: Facts, viewer: Identity) -> VersionPage:
+    """Decide what the page shows."""
+    version, model = facts.version, facts.model
+    columns, counts = _ranked(facts), facts.current_counts()
+    monitoring, tone = monitoring_of(facts)
+    certainty = _certainty(facts)
+    return VersionPage(
+        model=model.name,
+        version=version.version,
+        owner=model.owner,
+        description=model.description,
+        state=words.STATE_NAMES[version.state],
+        tone=TONES[version.state],
+        meaning=_meaning(version, model),
+        since=When.of(version.since_us, facts.now_us),
+        reason=version.reason,
+        why=_why(facts, columns),
+        monitoring=monitoring,
+        monitoring_tone=tone,
+        certainty=certainty,
+        steps=steps_of(version, model.policy, facts.approvals, viewer),
+        charts=_charts(facts),
+        chart_summary=_chart_summary(certainty),
+        columns=tuple(_compared(facts, column, counts) for column in columns[:WORST_COLUMNS]),
+        all_columns=tuple(columns[:COLUMNS_LISTED]),
+        columns_total=len(facts.status.columns),
+        window=_window(facts) if counts is not None else None,
+        changes=_changes(facts),
+        incident=_incident(facts, viewer),
+        events=f"{facts.status.events_total:,}",
+        last_event=_when(facts.status.last_arrival_us, facts.now_us),
+        baseline=_baseline(facts),
+        dry_run=model.policy.dry_run,
+    )
+
+
+def monitoring_of(facts: Facts) -> tuple[str, str]:
+    """Return what the monitor itself is doing, and its tone: silence is never shown as health."""
+    status, last_us = facts.status, facts.status.last_arrival_us
+    if facts.version.baseline_id is None:
+        return "Warming: there is no baseline yet, so events are kept and counted, but nothing is judged.", "warn"
+    if last_us is None:
+        return "No events have arrived yet.", "warn"
+    last = f"the last event arrived {words.ago(last_us, facts.now_us)}"
+    if facts.version.state not in SERVING:
+        return f"The gate is closed; {last}.", "plain"
+    return _watching(status, (facts.now_us - last_us) / 1e6, facts.stale_seconds, last)
+
+
+def _watching(status: Status, quiet_seconds: float, stale_seconds: float, last: str) -> tuple[str, str]:
+    if quiet_seconds > stale_seconds:
+        return f"Stale: no event for {words.duration(quiet_seconds)}. Silence is not health.", "warn"
+    if status.monitoring == "insufficient":
+        return f"Insufficient: too few events so far to judge; {last}.", "warn"
+    return f"Watching {len(status.columns):,} columns; {last}.", "plain"
+
+
+def _meaning(version: Version, model: Model) -> str:
+    text = words.STATE_MEANINGS[version.state]
+    if version.state not in SERVING and model.policy.fallback:
+        return f"{text} Gateways are pointed to the fallback {model.policy.fallback}."
+    return text
+
+
+def _certainty(facts: Facts) -> Certainty:
+    budget = words.budget_sentence(facts.model.policy.budget)
+    log_threshold = math.log(facts.model.policy.ticks_per_false_alarm)
+    log_evidence = facts.snapshot.evidence_log if facts.snapshot else -math.inf
+    alert = facts.alert
+    return Certainty(
+        evidence=words.exponent(log_evidence),
+        threshold=words.exponent(log_threshold),
+        share=share_of(log_evidence, log_threshold),
+        budget=budget,
+        at_alarm=words.exponent(alert.evidence_log) if alert else None,
+        alarm=When.of(alert.opened_us, facts.now_us) if alert else None,
+    )
+
+
+def share_of(log_evidence: float, log_threshold: float) -> float:
+    """Return how much of the way to the threshold the evidence has gone, on the log scale, 0 to 1."""
+    if math.isnan(log_evidence) or log_evidence <= 0.0:
+        return 0.0
+    return 1.0 if log_threshold <= 0.0 else min(1.0, log_evidence / log_threshold)
+
+
+def _why(facts: Facts, columns: Sequence[Column]) -> str | None:
+    """Name what changed most, in a sentence; ``None`` while nothing has crossed the budget."""
+    if facts.alert is None:
+        return None
+    blamed = [
+        f"{column.name} ({column.direction})" if column.direction else column.name
+        for column in columns
+        if column.blamed
+    ]
+    cause = words.CAUSE_NAMES[facts.alert.cause]
+    if not blamed:
+        return f"{cause}."
+    rest = f" and {len(blamed) - 3} more" if len(blamed) > 3 else ""  # noqa: PLR2004 - as many as a sentence carries
+    return f"{cause}: {', '.join(blamed[:3])}{rest}."
+
+
+def _window(facts: Facts) -> str:
+    first_us, last_us = facts.current[0].start_us, facts.status.last_arrival_us or facts.current[-1].start_us
+    events = sum(window.events for window in facts.current)
+    began = ", from the minute in which the change began" if facts.alert else ""
+    return f"{events:,} events, {words.moment(first_us)[11:16]} to {words.moment(last_us)[11:]}{began}"
+
+
+def _ranked(facts: Facts) -> list[Column]:
+    """Order the columns: blamed ones as the alarm named them, then by evidence."""
+    blame = {finding.name: place for place, finding in enumerate(facts.alert.columns)} if facts.alert else {}
+    order = sorted(
+        facts.status.columns,
+        key=lambda c: (blame.get(c.name, len(blame)), -(-math.inf if c.log_evidence is None else c.log_evidence)),
+    )
+    threshold = math.log(facts.model.policy.ticks_per_false_alarm)
+    return [_column(facts, column, blamed=column.name in blame, threshold=threshold) for column in order]
+
+
+def _column(facts: Facts, column: StatusColumn, *, blamed: bool, threshold: float) -> Column:
+    finding = next((f for f in facts.alert.columns if f.name == column.name), None) if facts.alert else None
+    return Column(
+        name=column.name,
+        group=column.group,
+        direction=column.direction or (finding.direction if finding else None),
+        blamed=blamed,
+        evidence=words.exponent(column.log_evidence),
+        over=column.log_evidence is not None and column.log_evidence >= threshold,
+        since=_when(finding.since_us if finding else column.since_us, facts.now_us),
+        effects=_effects(column.effects.get(SPAN, {})),
+    )
+
+
+def _effects(values: Mapping[str, float | None]) -> tuple[tuple[str, str], ...]:
+    return tuple((label, words.number(value)) for key, label in EFFECTS if (value := values.get(key)) is not None)
+
+
+def _compared(facts: Facts, column: Column, counts: NDArray[np.int64] | None) -> Column:
+    """Add both histograms, and the effect sizes of just these two."""
+    view = next((c for c in facts.baseline.columns if c.name == column.name), None) if facts.baseline else None
+    if facts.baseline is None or view is None or counts is None:
+        return column
+    effects = effects_of(facts.baseline, counts)[column.name]
+    return replace(column, bars=bars(view, counts[view.place]), effects=_effects(effects))
+
+
+def _charts(facts: Facts) -> tuple[EvidenceChart, ...]:
+    points, threshold = evidence_points(facts), math.log(facts.model.policy.ticks_per_false_alarm)
+    marks = [Mark(t.at_us, words.STATE_NAMES[t.after].lower(), TONES[t.after]) for t in reversed(facts.transitions)]
+    if facts.alert:
+        marks.append(Mark(facts.alert.since_us, "change began", "plain"))
+    marks.sort(key=lambda mark: mark.at_us)
+    drawn = (evidence_chart(points, threshold, marks, size) for size in (WIDE, NARROW))
+    return tuple(chart for chart in drawn if chart is not None)
+
+
+def evidence_points(facts: Facts) -> list[Point]:
+    """Return evidence over time: by the minute, and by the tick where the worker still holds the ticks."""
+    trail = [Point(at_us, -math.inf if value is None else value) for at_us, value in facts.status.trail]
+    first_us = trail[0].at_us if trail else math.inf
+    last_us = facts.status.last_arrival_us or 0
+    minutes = [
+        Point(min(window.start_us + MINUTE_US, max(last_us, window.start_us)), window.evidence_log_max)
+        for window in facts.minutes
+    ]
+    return [point for point in minutes if point.at_us < first_us] + trail
+
+
+def _chart_summary(certainty: Certainty) -> str:
+    now = f"now 10 to the power of {certainty.evidence}" if certainty.evidence else "none yet"
+    return f"Evidence over time: {now}, against a budget of 10 to the power of {certainty.threshold}."
+
+
+def _changes(facts: Facts) -> tuple[Change, ...]:
+    return tuple(
+        Change(
+            When.of(t.at_us, facts.now_us),
+            t.actor,
+            f"{words.STATE_NAMES[t.before]} → {words.STATE_NAMES[t.after]}",
+            t.reason,
+            TONES[t.after],
+        )
+        for t in facts.transitions
+    )
+
+
+def _incident(facts: Facts, viewer: Identity) -> IncidentView | None:
+    incident = facts.incident
+    if incident is None:
+        return None
+    may = viewer.may(Scope.OPERATE)
+    return IncidentView(
+        id=incident.id,
+        title=incident.title,
+        cause=words.CAUSE_NAMES[incident.cause],
+        status=str(incident.status),
+        assignee=incident.assignee,
+        opened=When.of(incident.opened_us, facts.now_us),
+        entries=tuple(
+            Change(When.of(item.at_us, facts.now_us), item.actor, item.kind, item.body, "plain")
+            for item in facts.timeline
+        ),
+        can_acknowledge=may and incident.status is IncidentStatus.OPEN,
+        can_resolve=may and incident.status is not IncidentStatus.RESOLVED,
+    )
+
+
+def _baseline(facts: Facts) -> str:
+    if facts.baseline is None:
+        return "none"
+    return f"{facts.baseline.rows:,} rows, digest {facts.baseline.digest[:12]}"
+
+
+def _when(at_us: int | None, now_us: Micros) -> When | None:
+    return None if at_us is None else When.of(at_us, now_us)
+
+
+_RANKS = (State.QUARANTINED, State.UNDER_REVIEW, State.SUSPECT, State.ACTIVE, State.ROLLED_BACK, State.RETIRED)
+
+
+def overview(
+    models: Sequence[Model], versions: Sequence[Version], snapshots: Sequence[Snapshot], viewer: Identity
+) -> list[OverviewRow]:
+    """List the versions that the viewer may see, the one that needs attention most first."""
+    policies: Mapping[str, Model] = {model.name: model for model in models}
+    evidence = {snapshot.version_id: snapshot.evidence_log for snapshot in snapshots}
+    rows = [
+        _overview_row(version, policies[version.model], evidence.get(version.id, -math.inf))
+        for version in versions
+        if viewer.sees(version.model) and version.model in policies
+    ]
+    return sorted(rows, key=lambda row: (row.rank, row.model, row.version))
+
+
+def _overview_row(version: Version, model: Model, log_evidence: float) -> OverviewRow:
+    threshold = math.log(model.policy.ticks_per_false_alarm)
+    return OverviewRow(
+        model=version.model,
+        version=version.version,
+        state=words.STATE_NAMES[version.state],
+        tone=TONES[version.state],
+        evidence=words.exponent(log_evidence),
+        threshold=words.exponent(threshold),
+        share=share_of(log_evidence, threshold),
+        over=log_evidence >= threshold,
+        rank=(_RANKS.index(version.state), -share_of(log_evidence, threshold)),
+    )

@@ -1,0 +1,142 @@
+"""The console's addresses."""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.routing import APIRoute
+
+from service.console import actions
+from service.console.access import COOKIE, Access, SignInNeeded, local_path, read_form, sign_in_first
+from service.console.deps import ConsoleDeps
+from service.console.pages import empty, render, static_files
+from service.console.sessions import Signer
+from service.console.views import Views
+from service.domain.errors import LazarettoError, NotFound, Unauthenticated
+from service.domain.records import Scope
+
+
+class ConsoleRoute(APIRoute):
+    """Answers expected errors as pages, not as problem documents."""
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]  # narrower than Coroutine, as awaited
+        """Wrap the handler."""
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except SignInNeeded:
+                return sign_in_first(request)
+            except LazarettoError as error:
+                return render("message.html", error.status, title=error.title, text=error.detail)
+
+        return handle
+
+
+def build_router(deps: ConsoleDeps) -> APIRouter:
+    """Return the console as a router to be included at the root of the application."""
+    router = APIRouter(route_class=ConsoleRoute, include_in_schema=False)
+    access = Access(deps, Signer(deps.session_key))
+    views = Views(deps)
+    _add_sign_in(router, deps, access)
+    _add_pages(router, access, views)
+    _add_actions(router, deps, access, views)
+    return router
+
+
+def _add_sign_in(router: APIRouter, deps: ConsoleDeps, access: Access) -> None:
+    def login_page(request: Request, next_path: str, problem: str | None = None, status: int = 200) -> Response:
+        token = access.signer.visitor(deps.clock.now_us())
+        known = request.cookies.get(COOKIE)
+        now_us = deps.clock.now_us()
+        if known and (access.signer.is_visitor(known, now_us) or access.signer.read_session(known, now_us)):
+            token = known
+        form_token = access.signer.form_token(token)
+        page = render("login.html", status, form_token=form_token, next_path=local_path(next_path), problem=problem)
+        if token != known:
+            access.set_cookie(request, page, token)
+        return page
+
+    @router.get("/login")
+    def login(request: Request) -> Response:
+        return login_page(request, request.query_params.get("next", "/"))
+
+    @router.post("/login")
+    async def sign_in(request: Request) -> Response:
+        form = await read_form(request)
+        access.check_form(request, request.cookies.get(COOKIE, ""), form)
+        after = local_path(form.get("next", "/"))
+        try:
+            identity = await run_in_threadpool(deps.authenticate, form.get("key", "").strip())
+        except Unauthenticated as error:
+            return login_page(request, after, f"This key was not accepted: {error.detail}", error.status)
+        if not identity.may(Scope.READ):
+            return login_page(request, after, "This key may not read: the console needs a key with scope 'read'.", 403)
+        answer = empty(303, {"location": after})
+        access.set_cookie(request, answer, access.signer.session(identity.key_id, deps.clock.now_us()))
+        return answer
+
+    @router.post("/logout")
+    async def sign_out(request: Request) -> Response:
+        form = await read_form(request)
+        access.check_form(request, request.cookies.get(COOKIE, ""), form)
+        answer = empty(303, {"location": "/login"})
+        answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        return answer
+
+
+def _add_pages(router: APIRouter, access: Access, views: Views) -> None:
+    @router.get("/")
+    def home(request: Request) -> Response:
+        viewer = access.viewer(request)
+        found = views.first(viewer)
+        if found is None:
+            return render("empty.html", viewer=viewer)
+        return views.version(viewer, *found, known=request.headers.get("if-none-match"))
+
+    @router.get("/models/{model}/versions/{version}")
+    def version_page(request: Request, model: str, version: str) -> Response:
+        viewer = access.viewer(request)
+        done = actions.DONE.get(request.query_params.get("done", ""))
+        return views.version(viewer, model, version, notice=done, known=request.headers.get("if-none-match"))
+
+    @router.get("/static/{name}")
+    def static(request: Request, name: str) -> Response:
+        file = static_files().get(name)
+        if file is None:
+            raise NotFound(f"There is no file '{name}'.")
+        return file.response(request.query_params.get("v"), request.headers.get("if-none-match"))
+
+
+def _add_actions(router: APIRouter, deps: ConsoleDeps, access: Access, views: Views) -> None:
+    @router.post("/models/{model}/versions/{version}/transitions")
+    async def transition(request: Request, model: str, version: str) -> Response:
+        form = await read_form(request)
+
+        def act() -> Response:
+            viewer = access.viewer(request)
+            access.check_form(request, viewer.session.token, form)
+            try:
+                done = actions.transition(deps, viewer.identity, model, version, form)
+            except LazarettoError as error:
+                return views.version(viewer, model, version, problem=error)
+            return empty(303, {"location": views.url(model, version, done)})
+
+        return await run_in_threadpool(act)
+
+    @router.post("/incidents/{incident_id}/{action}")
+    async def incident(request: Request, incident_id: str, action: str) -> Response:
+        form = await read_form(request)
+
+        def act() -> Response:
+            viewer = access.viewer(request)
+            access.check_form(request, viewer.session.token, form)
+            about = actions.incident_of(deps, viewer.identity, incident_id)
+            try:
+                done = actions.incident(deps, viewer.identity, about, action, form)
+            except LazarettoError as error:
+                return views.version(viewer, about.model, about.version, problem=error)
+            return empty(303, {"location": views.url(about.model, about.version, done)})
+
+        return await run_in_threadpool(act)

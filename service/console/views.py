@@ -1,0 +1,86 @@
+"""From a request for a page to the page: read, decide, render."""
+
+import hashlib
+from dataclasses import dataclass
+
+from fastapi import Response
+
+from service.console.access import Viewer
+from service.console.deps import ConsoleDeps
+from service.console.facts import gather
+from service.console.pages import empty, page_url, render
+from service.console.read_models import OVERVIEW_ROWS, overview, version_page
+from service.domain.errors import LazarettoError, NotFound
+from service.domain.records import Verdict
+
+FRESH_US = 10_000_000
+"""How long an unchanged page stays the same page: 'a minute ago' grows old too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """Makes the console's pages."""
+
+    deps: ConsoleDeps
+
+    def first(self, viewer: Viewer) -> tuple[str, str] | None:
+        """Return model and version of what needs attention most, ``None`` when there is nothing yet."""
+        rows = overview(self.deps.read.models(), self.deps.read.versions(), self.deps.read.snapshots(), viewer.identity)
+        return (rows[0].model, rows[0].version) if rows else None
+
+    def version(
+        self,
+        viewer: Viewer,
+        model: str,
+        version: str,
+        *,
+        notice: str | None = None,
+        problem: LazarettoError | None = None,
+        known: str | None = None,
+    ) -> Response:
+        """Render the page of one version, or say that it is still the one that the browser has.
+
+        Raises
+        ------
+        NotFound
+            When there is no such version, or none that the key may see.
+        """
+        read, now_us = self.deps.read, self.deps.clock.now_us()
+        revision = read.revision()
+        found = read.version(model, version) if viewer.identity.sees(model) else None
+        owner = read.model(model) if found else None
+        if found is None or owner is None:
+            raise NotFound(f"There is no version '{version}' of model '{model}', or your key may not see it.")
+        snapshots = read.snapshots()
+        state = [(snapshot.version_id, snapshot.position) for snapshot in snapshots]
+        tag = _tag(viewer.session.token, model, version, revision, state, now_us // FRESH_US)
+        if known == tag and problem is None:
+            return empty(304, {"etag": tag})
+        rows = overview(read.models(), read.versions(), snapshots, viewer.identity)
+        page = version_page(gather(read, owner, found, now_us, self.deps.stale_seconds), viewer.identity)
+        return render(
+            "version.html",
+            problem.status if problem else 200,
+            {"etag": tag},
+            viewer=viewer,
+            page=page,
+            rows=rows[:OVERVIEW_ROWS],
+            rows_left=len(rows) - OVERVIEW_ROWS,
+            verdicts=[str(verdict) for verdict in Verdict],
+            notice=notice,
+            problem=_sentence(problem) if problem else None,
+        )
+
+    @staticmethod
+    def url(model: str, version: str, done: str) -> str:
+        """Return where to go after an action."""
+        return f"{page_url(model, version)}?done={done}"
+
+
+def _sentence(problem: LazarettoError) -> str:
+    places = "; ".join(f"{place.at}: {place.reason}" for place in problem.places)
+    return f"{problem.detail} ({places})" if places and places not in problem.detail else problem.detail
+
+
+def _tag(*parts: object) -> str:
+    return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}"'

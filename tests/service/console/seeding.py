@@ -1,0 +1,297 @@
+"""A fleet to look at: one version under review with an open incident, and others in other states."""
+
+import json
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.baseline import Baseline, compile_baseline
+from detectors.binning import count
+from detectors.columns import Codes, ColumnGroup, ColumnKind, ColumnSpec, Values
+from service.detect.baselines import describe, effects_of
+from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
+from service.domain.keys import KeyParts, hash_secret, new_key
+from service.domain.policy import Cause, Policy
+from service.domain.records import (
+    Alert,
+    ApiKey,
+    BaselineRecord,
+    ColumnFinding,
+    Incident,
+    IncidentStatus,
+    Model,
+    Scope,
+    Snapshot,
+    TimelineItem,
+    TransitionRecord,
+    Version,
+    Window,
+)
+from service.domain.schema import Feature, FeatureKind, Prediction, PredictionKind, Schema
+from service.domain.states import Event, State
+from tests.fakes import InMemoryStore, ManualClock
+
+MINUTE_US = 60_000_000
+PEPPER = b"p" * 32
+CATEGORIES = ("DE", "FR", "IT")
+NUMERIC = ("sharpness", "grain", "brightness", "contrast", "edges")
+READER, OPERATOR = frozenset({Scope.READ}), frozenset({Scope.READ, Scope.OPERATE})
+
+
+def keyed(store: InMemoryStore, name: str, scopes: frozenset[Scope], models: frozenset[str] | None = None) -> KeyParts:
+    parts = new_key()
+    store.tables.keys[parts.id] = ApiKey(
+        id=parts.id,
+        name=name,
+        scopes=scopes,
+        models=models,
+        secret_hash=hash_secret(PEPPER, parts.secret),
+        created_us=Micros(0),
+    )
+    return parts
+
+
+def values(rng: np.random.Generator, rows: int, wear: float) -> dict[str, Values]:
+    columns: dict[str, Values] = {
+        name: rng.normal(wear * (4 - place) / 4, 1 + wear / 4, rows) for place, name in enumerate(NUMERIC)
+    }
+    share = np.array([0.6 - 0.2 * wear, 0.3, 0.1 + 0.2 * wear])
+    columns["country"] = Codes(CATEGORIES, rng.choice(3, rows, p=share).astype(np.int32))
+    return columns
+
+
+def baseline(rng: np.random.Generator, names: tuple[str, ...] = NUMERIC) -> Baseline:
+    reference = values(rng, 5_000, 0.0)
+    specs = [(ColumnSpec(name=name, kind=ColumnKind.NUMERIC), reference[NUMERIC[i]]) for i, name in enumerate(names)]
+    country = ColumnSpec(name="country", kind=ColumnKind.CATEGORICAL, group=ColumnGroup.FEATURE)
+    return compile_baseline([*specs, (country, reference["country"])]).baseline
+
+
+@dataclass
+class Fleet:
+    """A store with something to see."""
+
+    store: InMemoryStore
+    clock: ManualClock
+    rng: np.random.Generator
+
+    @classmethod
+    def new(cls, seed: int = 5) -> "Fleet":
+        return cls(InMemoryStore(), ManualClock(), np.random.default_rng(seed))
+
+    def add_version(
+        self, model: str, version: str, state: State = State.ACTIVE, policy: Policy | None = None
+    ) -> Version:
+        tables, now = self.store.tables, self.clock.now_us()
+        known = tables.model(model)
+        if known is None:
+            known = Model(
+                id=ModelId(len(tables.models) + 1),
+                name=model,
+                owner="imaging",
+                description="Reads handwritten digits from the camera at gate 4",
+                policy=policy or Policy(),
+                created_us=now,
+                created_by=Actor("mira"),
+            )
+            tables.models[known.id] = known
+        schema = Schema(
+            features=tuple(Feature(name=name, kind=FeatureKind.NUMERIC) for name in NUMERIC),
+            prediction=Prediction(kind=PredictionKind.CLASS, classes=CATEGORIES),
+        )
+        added = Version(
+            id=VersionId(len(tables.versions) + 1),
+            model_id=known.id,
+            model=model,
+            version=version,
+            schema=schema,
+            deployed_by=Actor("mira"),
+            state=state,
+            since_us=Micros(now - 6 * MINUTE_US),
+            reason="registered",
+            lock=0,
+            restart_position=Position(0),
+            baseline_id=None,
+            created_us=now,
+        )
+        tables.versions[added.id] = added
+        tables.revision += 1
+        return added
+
+    def add_evidence(self, version: Version, wears: list[float], names: tuple[str, ...] = NUMERIC) -> Baseline:
+        """One minute of 300 events for each wear, the last one ending now; evidence follows the wear."""
+        tables, now = self.store.tables, self.clock.now_us()
+        made = baseline(self.rng, names)
+        baseline_id = f"b{version.id}"
+        record = BaselineRecord(
+            id=baseline_id,
+            version_id=version.id,
+            digest=made.digest,
+            signature="",
+            artefact=made.to_bytes(),
+            rows=made.rows,
+            from_position=Position(0),
+            columns=made.names,
+            warnings=(),
+            created_us=now,
+            created_by=Actor("mira"),
+        )
+        tables.baselines.append(record)
+        tables.versions[version.id] = replace(tables.versions[version.id], baseline_id=baseline_id)
+        first = now // MINUTE_US * MINUTE_US - (len(wears) - 1) * MINUTE_US
+        evidence, counts, kept = 2.0, np.zeros(made.total, np.int64), []
+        for minute, wear in enumerate(wears):
+            drawn = values(self.rng, 300, wear)
+            renamed = {name: drawn[NUMERIC[i]] for i, name in enumerate(names)} | {"country": drawn["country"]}
+            counts = count(made, renamed)
+            evidence = max(0.2, evidence + 9.0 * wear + self.rng.normal(0, 0.3) - 0.3 * (evidence > 2 and wear == 0))
+            start = Micros(first + minute * MINUTE_US)
+            tables.windows[version.id, "1m", start] = self._window(version, baseline_id, start, evidence, counts)
+            kept.append(counts)
+        self._snapshot(version, made, evidence, kept)
+        return made
+
+    @staticmethod
+    def _window(
+        version: Version, baseline_id: str, start: Micros, evidence: float, counts: NDArray[np.int64]
+    ) -> Window:
+        return Window(
+            version_id=version.id,
+            level="1m",
+            start_us=start,
+            baseline_id=baseline_id,
+            events=300,
+            evidence_log=evidence,
+            evidence_log_max=evidence,
+            column_evidence=b"",
+            counts=counts.tobytes(),
+        )
+
+    def _snapshot(self, version: Version, made: Baseline, evidence: float, kept: list[NDArray[np.int64]]) -> None:
+        view = describe(made.to_bytes())
+        spans = {"1m": kept[-1:], "5m": kept[-5:], "1h": kept[-60:], "1d": kept}
+        effects = {span: effects_of(view, np.sum(rows, axis=0)) for span, rows in spans.items()}
+        columns = [
+            {
+                "name": column.name,
+                "kind": column.kind,
+                "group": column.group,
+                "log_evidence": max(0.1, evidence * (1 - place / 5)),
+                "since_us": None,
+                "direction": "mean up" if place < 3 else None,
+                "effects": {span: dict(effects[span][column.name]) for span in effects},
+            }
+            for place, column in enumerate(view.columns)
+        ]
+        now = self.clock.now_us()
+        status = {
+            "monitoring": "watching",
+            "events_total": 300 * len(kept),
+            "last_arrival_us": now,
+            "log_evidence": evidence,
+            "ticks": 60 * len(kept),
+            "columns": columns,
+        }
+        self.store.tables.snapshots[version.id] = Snapshot(
+            version_id=version.id,
+            baseline_id=f"b{version.id}",
+            position=Position(len(kept)),
+            events_total=300 * len(kept),
+            labels_total=0,
+            leaks_total=0,
+            evidence_log=evidence,
+            threshold_log=math.log(2_592_000),
+            blob=b"",
+            status=json.dumps(status),
+            updated_us=now,
+        )
+
+    def quarantine(self, version: Version, made: Baseline, title: str = "Data drift in digits 1") -> Incident:
+        """What the worker writes when evidence is confirmed: alert, incident, transition."""
+        tables, now = self.store.tables, self.clock.now_us()
+        at = Micros(now - 2 * MINUTE_US)
+        incident = Incident(
+            id="01jd9",
+            version_id=version.id,
+            model=version.model,
+            version=version.version,
+            cause=Cause.DATA_DRIFT,
+            title=title,
+            status=IncidentStatus.OPEN,
+            assignee=None,
+            verdict=None,
+            note=None,
+            opened_us=at,
+            acknowledged_us=None,
+            resolved_us=None,
+            lock=0,
+        )
+        tables.incidents[incident.id] = incident
+        opened = TimelineItem(at_us=at, actor=Actor("lazaretto"), kind="opened", body=title)
+        tables.timeline.append((incident.id, opened))
+        findings = tuple(
+            ColumnFinding(
+                name=name,
+                group="feature",
+                direction=direction,
+                evidence_log=22.0,
+                since_us=Micros(at - MINUTE_US),
+                effects={},
+            )
+            for name, direction in zip(made.names, ("mean up", "mean up", "spread up"), strict=False)
+        )
+        tables.alerts["a1"] = Alert(
+            id="a1",
+            version_id=version.id,
+            cause=Cause.DATA_DRIFT,
+            status="open",
+            reason="evidence above the budget",
+            evidence_log=21.4,
+            threshold_log=math.log(2_592_000),
+            confirmations=2,
+            columns=findings,
+            since_us=Micros(at - MINUTE_US),
+            opened_us=at,
+            closed_us=None,
+            position=Position(9),
+            incident_id=incident.id,
+        )
+        self.move(
+            version, Event.QUARANTINE, State.QUARANTINED, "lazaretto", "confirmed in 2 of 2 consecutive evaluations", at
+        )
+        return incident
+
+    def move(self, version: Version, event: Event, after: State, actor: str, reason: str, at: Micros) -> None:
+        tables = self.store.tables
+        before = tables.versions[version.id]
+        tables.transitions.append(
+            TransitionRecord(
+                version_id=version.id,
+                before=before.state,
+                event=event,
+                after=after,
+                actor=Actor(actor),
+                reason=reason,
+                at_us=at,
+                position=Position(9),
+            )
+        )
+        tables.versions[version.id] = replace(
+            before, state=after, since_us=at, reason=f"{actor}: {reason}", lock=before.lock + 1
+        )
+        tables.revision += 1
+
+
+def busy_fleet() -> Fleet:
+    """One version quarantined by evidence, one drifting, one quiet, one retired, one without a baseline."""
+    fleet = Fleet.new()
+    digits = fleet.add_version("digits", "1")
+    made = fleet.add_evidence(digits, [0.0] * 40 + [0.1, 0.3, 0.6, 0.8, 1.0])
+    fleet.quarantine(digits, made)
+    fleet.add_evidence(fleet.add_version("fraud-scorer", "2026-11-02"), [0.0] * 20)
+    fleet.add_evidence(fleet.add_version("fraud-scorer", "2026-11-09", State.SUSPECT), [0.0] * 20 + [0.5, 0.8])
+    fleet.add_version("fraud-scorer", "2026-08-01", State.RETIRED)
+    fleet.add_version("churn", "7")
+    return fleet
