@@ -1,1 +1,51 @@
 """The state store: SQLAlchemy and nothing above it knows."""
+
+from service.filelock import FileLock
+from service.ports import Clock
+from service.store.control import SqlControlStore
+from service.store.engine import Database, sqlite_path
+from service.store.errors import StoreRefused
+from service.store.keys import SqlKeyStore
+from service.store.migrate import make_ready
+from service.store.outbox import SqlOutbox
+from service.store.read import SqlReadStore
+from service.store.worker import SqlWorkerStore
+
+__all__ = ["Store", "StoreRefused", "open_store"]
+
+
+class Store:
+    """Every port of the state store, over the connections of one process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.read = SqlReadStore(database)
+        self.control = SqlControlStore(database)
+        self.keys = SqlKeyStore(database)
+        self.outbox = SqlOutbox(database)
+
+    def worker(self, owner: str, lease_seconds: float, clock: Clock) -> SqlWorkerStore:
+        """Return the worker's side; it takes the lease when it is first asked for its position."""
+        lock = None
+        if self._database.is_sqlite:
+            path = sqlite_path(self._database.url)
+            lock = FileLock(path.with_name(path.name + ".worker.lock"))
+        return SqlWorkerStore(self._database, owner=owner, lease_seconds=lease_seconds, clock=clock, process_lock=lock)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._database.close()
+
+
+def open_store(url: str, *, timeout_seconds: float) -> Store:
+    """Open the store at ``url``; an empty one gets its tables.
+
+    Raises
+    ------
+    StoreRefused
+        When its schema is older (run ``lazaretto migrate``) or newer (upgrade the program) than this version.
+    Unavailable
+        When the database cannot be reached.
+    """
+    make_ready(url)
+    return Store(Database(url, timeout_seconds=timeout_seconds))

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from service.domain.ids import Actor, Micros
-from service.domain.records import AuditEntry
+from service.domain.records import AuditEntry, TransitionRecord
 
 GENESIS = "0" * 64
 """Stands for the digest before the first link."""
@@ -43,6 +43,19 @@ def first_break(entries: Iterable[AuditEntry], *, previous: str = GENESIS, first
 def canonical(value: object) -> str:
     """Return the one JSON text of a value: sorted names, no spaces."""
     return msgspec.json.encode(value, order="sorted").decode()
+
+
+def transition_detail(record: TransitionRecord) -> str:
+    """Return what the audit chain keeps of a state change besides who, when and which version."""
+    return canonical(
+        {
+            "before": record.before,
+            "after": record.after,
+            "reason": record.reason,
+            "position": record.position,
+            "incident_id": record.incident_id,
+        }
+    )
 
 
 def _digest(previous: str, seq: int, *rest: str | int) -> str:

@@ -73,6 +73,11 @@ class InMemoryTx:
             self._tables.close_alerts(record.at_us, version_id=record.version_id)
         self._changed()
 
+    def restart(self, version_id: VersionId, position: Position) -> None:
+        version = self._tables.of_version(version_id)
+        self._tables.versions[version_id] = replace(version, restart_position=position)
+        self._changed()
+
     def approve(self, version_id: VersionId, actor: Actor, at_us: Micros) -> Sequence[Actor]:  # noqa: ARG002 - the real one keeps the time
         have = self._tables.approvals.get(self._tables.of_version(version_id).id, ())
         if actor not in have:

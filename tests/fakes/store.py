@@ -166,7 +166,10 @@ class InMemoryWorker:
             raise StaleControl(stale.detail) from stale
 
     def close(self) -> None:
-        """Keep the lease: it ends by itself."""
+        """Give the lease back."""
+        with self._store.change() as tables:
+            if tables.epoch == self._epoch:
+                tables.lease_until_us = Micros(0)
 
     def _check(self, tables: Tables, outcome: Outcome) -> None:
         if (tables.position, tables.epoch, tables.owner) != (outcome.first, self._epoch, self._owner):
@@ -191,7 +194,7 @@ class InMemoryWorker:
         tables.stats = outcome.stats
         tables.heartbeat_us = self._clock.now_us()
         tables.lease_until_us = Micros(tables.heartbeat_us + self._lease_us)
-        if outcome.alerts or outcome.transitions:
+        if outcome.alerts or outcome.transitions or outcome.incidents:
             tables.revision += 1
 
 

@@ -20,7 +20,7 @@ from service.domain.records import (
     Version,
     Window,
 )
-from service.store.audit import GENESIS, link
+from service.store.audit import GENESIS, link, transition_detail
 
 START = Position(0)
 NEVER = Micros(0)
@@ -98,7 +98,8 @@ class Tables:
         )
         self.transitions.append(record)
         self.approvals.pop(version.id, None)
-        self.audit(record.actor, f"transition.{record.event}", f"{version.model}/{version.version}", "", record.at_us)
+        subject = f"{version.model}/{version.version}"
+        self.audit(record.actor, f"transition.{record.event}", subject, transition_detail(record), record.at_us)
 
     def save_alerts(self, alerts: Iterable[Alert]) -> None:
         for alert in alerts:
