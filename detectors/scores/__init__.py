@@ -1,1 +1,1 @@
-"""Pure functions event -> number that make something visible as a column. One file, one score."""
+"""Scores: pure functions of an event that make something visible as a column. One file is one score."""
