@@ -35,6 +35,7 @@ def transition(deps: ConsoleDeps, who: Identity, model: str, version: str, form:
         raise Unprocessable(f"'{name}' is not something that can be asked for.")
     reason, incident_id = form.get("reason", ""), form.get("incident_id") or None
     answer = request_transition(deps.office, who.actor, model, version, Event(name), reason, incident_id)
+    deps.changed()
     waiting = name == Event.RELEASE and answer.state is not State.ACTIVE
     return ASKED if waiting else name
 
@@ -72,4 +73,5 @@ def incident(deps: ConsoleDeps, who: Identity, about: Incident, action: str, for
         verdict=Verdict(verdict) if verdict in set(Verdict) else None,
     )
     act_on_incident(deps.office, who.actor, about.id, act)
+    deps.changed()
     return action

@@ -212,7 +212,8 @@ def _x_ticks(scale: _Scale) -> tuple[Tick, ...]:
     step = next((s for s in steps if span / s <= wanted), steps[-1]) * 1_000_000
     first = -(-scale.first_us // step) * step
     label = _second_label if step < 60_000_000 else hour_minute if step < 86_400_000_000 else _day_label  # noqa: PLR2004 - a minute, a day
-    times = range(first, scale.last_us + 1, step)
+    room_us = (scale.last_us - scale.first_us) * 20 // scale.size.width
+    times = range(max(first, scale.first_us), scale.last_us - room_us, step)
     return tuple(Tick(scale.x(at), label(at)) for at in times)
 
 

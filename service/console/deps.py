@@ -22,5 +22,7 @@ class ConsoleDeps:
     """Turn a pasted key into who it is; raises Unauthenticated."""
     session_key: bytes
     """Signs sessions and form tokens; at least 32 bytes, shared by replicas."""
+    changed: Callable[[], None]
+    """Called after a change, so that the gate sees it before the person does."""
     stale_seconds: float
     """``Settings.stale_seconds``."""

@@ -1,5 +1,6 @@
 """What a page is made of, read from the store. Reading is here; deciding what to show is in ``read_models.py``."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -83,6 +84,11 @@ class Facts:
     approvals: Sequence[Actor] = ()
 
     @property
+    def log_threshold(self) -> float:
+        """The budget as evidence, natural logarithm."""
+        return log_threshold(self.model, self.snapshot)
+
+    @property
     def current(self) -> Sequence[Window]:
         """The minutes that are compared with the baseline: since the change began, or the newest few."""
         if not self.minutes:
@@ -97,6 +103,11 @@ class Facts:
         rows = [np.frombuffer(window.counts, dtype=np.int64) for window in self.current]
         counts = np.sum(rows, axis=0) if rows and self.baseline is not None else np.zeros(0, np.int64)
         return counts if counts.any() else None
+
+
+def log_threshold(model: Model, snapshot: Snapshot | None) -> float:
+    """Return the threshold that the worker judged by, or before its first judgement the one of the policy."""
+    return snapshot.threshold_log if snapshot else math.log(model.policy.ticks_per_false_alarm)
 
 
 def gather(read: ReadStore, model: Model, version: Version, now_us: Micros, stale_seconds: float) -> Facts:

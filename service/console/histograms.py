@@ -13,6 +13,8 @@ from service.detect.baselines import ColumnView
 ROWS_MAX = 12
 """Bins per column that are shown; neighbours are merged, rare categories are summed up."""
 NUMERIC_SPECIAL = frozenset({"below", "above", "between", "missing", "invalid"})
+BAR_LENGTH = 70
+"""Of the longest bar, in percent of the width."""
 CATEGORICAL_SPECIAL = 4
 """The last bins of a categorical column: other, unseen, missing, invalid. A category may have such a name too."""
 _INTERVAL = re.compile(r"\[(\S+), (\S+)[)\]]")
@@ -32,13 +34,13 @@ class Bar:
 
     @property
     def baseline_width(self) -> float:
-        """Length of the baseline's bar, 0 to 100."""
-        return round(100 * self.baseline / self.scale, 1)
+        """Length of the baseline's bar; the rest of 100 is room for the figure."""
+        return round(BAR_LENGTH * self.baseline / self.scale, 1)
 
     @property
     def current_width(self) -> float:
-        """Length of the current bar, 0 to 100."""
-        return round(100 * (self.current or 0.0) / self.scale, 1)
+        """Length of the current bar."""
+        return round(BAR_LENGTH * (self.current or 0.0) / self.scale, 1)
 
 
 @dataclass(slots=True)
@@ -60,6 +62,8 @@ def bars(column: ColumnView, current: NDArray[np.int64]) -> tuple[Bar, ...]:
         for place in _special(column)
         if column.counts[place] or current[place]
     ]
+    if rows and column.kind == "numeric":
+        rows.sort(key=lambda row: row.label != "below")
     before, now = sum(row.baseline for row in rows), sum(row.current for row in rows)
     shares = [(row.baseline / max(before, 1), row.current / now if now else None) for row in rows]
     scale = max([1e-9, *(max(old, new or 0.0) for old, new in shares)])
@@ -79,7 +83,7 @@ def _ordinary(column: ColumnView, current: NDArray[np.int64]) -> list[tuple[str,
     special = set(_special(column))
     places = [place for place in range(len(column.bins)) if place not in special]
     if column.kind == "numeric":
-        size = -(-len(places) // ROWS_MAX) or 1
+        size = _merged(len(places))
         groups = [places[at : at + size] for at in range(0, len(places), size)]
         return [(merged_label([column.bins[p] for p in group]), group) for group in groups]
     before, now = max(sum(column.counts), 1), max(int(current.sum()), 1)
@@ -88,6 +92,12 @@ def _ordinary(column: ColumnView, current: NDArray[np.int64]) -> list[tuple[str,
         return [(column.bins[p], [p]) for p in places]
     shown, rest = order[: ROWS_MAX - 1], order[ROWS_MAX - 1 :]
     return [*((column.bins[p], [p]) for p in sorted(shown)), (f"{len(rest)} more", rest)]
+
+
+def _merged(bins: int) -> int:
+    """Return how many neighbours make one row: the fewest that fit, evenly if that is possible."""
+    fewest = max(1, -(-bins // ROWS_MAX))
+    return next((size for size in range(fewest, 2 * fewest) if bins % size == 0), fewest)
 
 
 def merged_label(labels: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from service.console import words
 from service.console.charts import NARROW, WIDE, EvidenceChart, Mark, Point, evidence_chart
-from service.console.facts import MINUTE_US, SPAN, Facts, Status, StatusColumn
+from service.console.facts import MINUTE_US, SPAN, Facts, Status, StatusColumn, log_threshold
 from service.console.histograms import Bar, bars
 from service.console.next_steps import Steps, steps_of
 from service.detect.baselines import effects_of
@@ -219,7 +219,7 @@ def _meaning(version: Version, model: Model) -> str:
 
 def _certainty(facts: Facts) -> Certainty:
     budget = words.budget_sentence(facts.model.policy.budget)
-    log_threshold = math.log(facts.model.policy.ticks_per_false_alarm)
+    log_threshold = facts.log_threshold
     log_evidence = facts.snapshot.evidence_log if facts.snapshot else -math.inf
     alert = facts.alert
     return Certainty(
@@ -269,7 +269,7 @@ def _ranked(facts: Facts) -> list[Column]:
         facts.status.columns,
         key=lambda c: (blame.get(c.name, len(blame)), -(-math.inf if c.log_evidence is None else c.log_evidence)),
     )
-    threshold = math.log(facts.model.policy.ticks_per_false_alarm)
+    threshold = facts.log_threshold
     return [_column(facts, column, blamed=column.name in blame, threshold=threshold) for column in order]
 
 
@@ -301,7 +301,7 @@ def _compared(facts: Facts, column: Column, counts: NDArray[np.int64] | None) ->
 
 
 def _charts(facts: Facts) -> tuple[EvidenceChart, ...]:
-    points, threshold = evidence_points(facts), math.log(facts.model.policy.ticks_per_false_alarm)
+    points, threshold = evidence_points(facts), facts.log_threshold
     marks = [Mark(t.at_us, words.STATE_NAMES[t.after].lower(), TONES[t.after]) for t in reversed(facts.transitions)]
     if facts.alert:
         marks.append(Mark(facts.alert.since_us, "change began", "plain"))
@@ -379,17 +379,17 @@ def overview(
 ) -> list[OverviewRow]:
     """List the versions that the viewer may see, the one that needs attention most first."""
     policies: Mapping[str, Model] = {model.name: model for model in models}
-    evidence = {snapshot.version_id: snapshot.evidence_log for snapshot in snapshots}
+    seen = {snapshot.version_id: snapshot for snapshot in snapshots}
     rows = [
-        _overview_row(version, policies[version.model], evidence.get(version.id, -math.inf))
+        _overview_row(version, log_threshold(policies[version.model], seen.get(version.id)), seen.get(version.id))
         for version in versions
         if viewer.sees(version.model) and version.model in policies
     ]
     return sorted(rows, key=lambda row: (row.rank, row.model, row.version))
 
 
-def _overview_row(version: Version, model: Model, log_evidence: float) -> OverviewRow:
-    threshold = math.log(model.policy.ticks_per_false_alarm)
+def _overview_row(version: Version, threshold: float, snapshot: Snapshot | None) -> OverviewRow:
+    log_evidence = snapshot.evidence_log if snapshot else -math.inf
     return OverviewRow(
         model=version.model,
         version=version.version,
