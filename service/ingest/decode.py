@@ -75,7 +75,10 @@ class EventDecoder:
         kind = format_of(raw.content_type, EVENTS)
         content = open_body(raw, self._layout.limits)
         if kind is Format.ARROW_STREAM:
-            raise NotImplementedError
+            from service.ingest.arrow import read_stream
+
+            frame, refused = read_stream(content, self._layout)
+            return _decoded(frame, content, rejected=len(refused.rows), errors=refused.places)
         lines = kind is Format.NDJSON
         lists = self._typed(content, lines=lines)
         if lists is not None:

@@ -1,0 +1,291 @@
+"""Arrow IPC streams: columns with dotted names, straight to a frame."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from service.domain.errors import BadRequest, Place, TooLarge, Unprocessable
+from service.domain.schema import LATENCY, PREDICTION, PROBABILITY_PREFIX
+from service.frames import MISSING, Coded, Frame
+from service.ingest.arrow_guard import check_stream
+from service.ingest.arrow_values import (
+    is_narrow,
+    is_text,
+    labels,
+    nulls,
+    numbers,
+    numbers_into,
+    plain,
+    unviewed,
+    vectors,
+)
+from service.ingest.envelope import Refusals, bad_name, bad_segment, check_rows
+from service.ingest.layout import Layout
+from service.ingest.lists import class_names, pack_fingerprints, place_of, segment_names
+from service.ingest.values import BadTimestamp, check_labels, parse_timestamp
+
+_OPTIONS = pa.ipc.IpcReadOptions(use_threads=False)
+_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_MICROS_MAX = 253_402_300_800_000_000
+"""The year 10000."""
+_FIELDS = ("event_id", "timestamp", "principal", PREDICTION, LATENCY, "embedding", "fingerprint")
+_PREFIXES = (PROBABILITY_PREFIX, "segment.", "attributions.")
+Columns = dict[str, pa.Array]
+
+
+def read_stream(content: bytes, layout: Layout) -> tuple[Frame, Refusals]:
+    """Read a stream into a frame, and the rows that were refused for their envelope.
+
+    Raises
+    ------
+    BadRequest
+        If it is no Arrow IPC stream.
+    TooLarge
+        Over a limit.
+    Unprocessable
+        If columns are there twice or of a type that their meaning forbids, or no row is acceptable.
+    """
+    check_stream(content, layout.limits, layout.rows_max, layout.limits.decompressed_bytes_max)
+    try:
+        with pa.ipc.open_stream(pa.py_buffer(content), options=_OPTIONS) as reader:
+            batches = [batch for batch in reader if batch.num_rows]
+        for batch in batches:
+            batch.validate(full=True)
+        return read_arrays(_joined(batches), layout)
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        raise BadRequest(f"the body is not a valid Arrow IPC stream: {str(error)[:200]}") from None
+
+
+def _joined(batches: Sequence[pa.RecordBatch]) -> Columns:
+    if not batches:
+        return {}
+    names = batches[0].schema.names
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise Unprocessable("columns are there twice", places=[Place(name, "is there twice") for name in twice[:100]])
+    if len(batches) == 1:
+        return dict(zip(names, batches[0].columns, strict=True))
+    table = pa.Table.from_batches(batches)
+    return {name: table.column(name).combine_chunks() for name in names}
+
+
+def read_arrays(columns: Columns, layout: Layout) -> tuple[Frame, Refusals]:
+    """Make a frame of arrays by their dotted names.
+
+    Raises
+    ------
+    TooLarge, Unprocessable
+        As ``read_stream``.
+    """
+    rows = len(next(iter(columns.values()), ()))
+    check_rows(rows, layout)
+    alone = layout.lone_embedding is not None and "embedding" in columns
+    if not alone and not any(name.startswith("features.") for name in columns):
+        raise Unprocessable("the batch has no features", places=[Place("features", "no column features.<name>")])
+    known = {*_FIELDS, *(f"features.{name}" for name in layout.stored)}
+    columns = {
+        name: unviewed(array, layout.limits.decompressed_bytes_max)
+        for name, array in columns.items()
+        if name in known or name.startswith(_PREFIXES)
+    }
+    envelope = _Envelope(columns, layout)
+    refused = envelope.refused
+    if refused.rows:
+        if len(refused.rows) == rows:
+            raise Unprocessable("no event is acceptable", places=refused.places)
+        keep = pa.array([row not in refused.rows for row in range(rows)])
+        columns = {name: array.filter(keep) for name, array in columns.items()}
+        rows -= len(refused.rows)
+        envelope = _Envelope(columns, layout)
+    return _frame(columns, rows, envelope, layout), refused
+
+
+def _wrong(name: str, array: pa.Array, need: str) -> Unprocessable:
+    reason = f"must be a column of {need}, not {str(array.type)[:100]}"
+    return Unprocessable(f"{name} {reason}", places=[Place(name, reason)])
+
+
+class _Envelope:
+    """Ids, principals, times and segments, each looked at once per distinct value where that is cheaper."""
+
+    def __init__(self, columns: Columns, layout: Layout) -> None:
+        self._limits = layout.limits
+        self.refused = Refusals(layout.limits.errors_max)
+        self.event_ids = self._ids(columns.get("event_id"))
+        self.principals = self._principals(columns.get("principal"))
+        self.times = self._times(columns.get("timestamp"))
+        prefix = "segment."
+        names = [name for name in columns if name.startswith(prefix)]
+        self.segments = {
+            name: self._segment(prefix + name, columns[prefix + name])
+            for name in segment_names(name.removeprefix(prefix) for name in names)
+        }
+        self.segments = {name: column for name, column in self.segments.items() if _sent(column)}
+
+    def _ids(self, array: pa.Array | None) -> tuple[str | None, ...] | None:
+        if array is None or array.null_count == len(array):
+            return None
+        if not is_text(array.type):
+            raise _wrong("event_id", array, "text")
+        values: list[str | None] = array.to_pylist()
+        lengths = [0 if value is None else len(value) for value in values] if array.null_count else map(len, values)  # type: ignore[arg-type]  # no None
+        sizes = np.fromiter(lengths, np.int64, len(values))
+        for row in np.flatnonzero((sizes == 0) | (4 * sizes > self._limits.string_bytes_max)).tolist():
+            reason = bad_name(values[row], self._limits)
+            if reason:
+                self.refused.add(row, f"events[{row}].event_id", reason)
+        return tuple(values)
+
+    def _principals(self, array: pa.Array | None) -> Coded | None:
+        if array is None or array.null_count == len(array):
+            return None
+        if not is_text(array.type.value_type if pa.types.is_dictionary(array.type) else array.type):
+            raise _wrong("principal", array, "text")
+        column = labels(array)
+        for code, label in enumerate(column.labels):
+            reason = bad_name(label, self._limits)
+            if reason:
+                self._refuse_all(column, code, "principal", reason)
+        return column if _sent(column) else None
+
+    def _segment(self, name: str, array: pa.Array) -> Coded:
+        column = labels(array)
+        if not column.labels and not _sent(column):
+            return column
+        if pa.types.is_nested(array.type):
+            raise _wrong(name, array, "text, numbers or booleans")
+        for code, label in enumerate(column.labels):
+            reason = bad_segment(label, self._limits)
+            if reason:
+                self._refuse_all(column, code, name, reason)
+        return column
+
+    def _refuse_all(self, column: Coded, code: int, name: str, reason: str) -> None:
+        for row in np.flatnonzero(column.codes == code).tolist():
+            self.refused.add(row, f"events[{row}].{name}", reason)
+
+    def _times(self, array: pa.Array | None) -> NDArray[np.int64] | None:
+        if array is None or array.null_count == len(array):
+            return None
+        kind = array.type
+        if is_text(kind):
+            return self._parsed(array.to_pylist())
+        if not pa.types.is_timestamp(kind):
+            raise _wrong("timestamp", array, "timestamps with a time zone, or of ISO 8601 text")
+        if kind.tz is None:
+            raise _wrong("timestamp", array, "timestamps with a time zone")
+        stamps = plain(array, np.dtype("<i8"))
+        per_second = _PER_SECOND[kind.unit]
+        missing = nulls(array)
+        bad = (stamps < 0) | (stamps >= _MICROS_MAX // 1_000_000 * per_second if kind.unit != "ns" else False)
+        if missing is not None:
+            bad &= ~missing
+        for row in np.flatnonzero(bad).tolist():
+            self.refused.add(row, f"events[{row}].timestamp", "is before 1970 or after 9999")
+        times = stamps // 1_000 if kind.unit == "ns" else np.where(bad, 0, stamps) * (1_000_000 // per_second)
+        return times if missing is None else np.where(missing, -1, times)
+
+    def _parsed(self, values: Sequence[str | None]) -> NDArray[np.int64]:
+        times = np.full(len(values), -1, np.int64)
+        for row, value in enumerate(values):
+            if value is None:
+                continue
+            try:
+                times[row] = round(parse_timestamp(value).timestamp() * 1e6)
+            except BadTimestamp as error:
+                self.refused.add(row, f"events[{row}].timestamp", str(error))
+        return times
+
+
+def _sent(column: Coded) -> bool:
+    return bool((column.codes != MISSING).any())
+
+
+def _numeric_columns(columns: Columns, layout: Layout) -> dict[str, pa.Array | None]:
+    found: dict[str, pa.Array | None] = {name: columns.get(f"features.{name}") for name in layout.numeric}
+    present = [name.removeprefix(PROBABILITY_PREFIX) for name in columns if name.startswith(PROBABILITY_PREFIX)]
+    optional = [PREDICTION] if layout.number_predicted else []
+    optional += [PROBABILITY_PREFIX + name for name in class_names(layout, present)]
+    for name in (*optional, LATENCY):
+        # Optional columns are few and mostly there, so looking at all their values first costs little.
+        if name in columns and not np.isnan(numbers(columns[name])).all():
+            found[name] = columns[name]
+    return found
+
+
+def _numeric(found: dict[str, pa.Array | None], rows: int) -> NDArray[np.float32] | NDArray[np.float64]:
+    arrays = [array for array in found.values() if array is not None]
+    narrow = bool(arrays) and all(map(is_narrow, arrays))
+    out = np.empty((len(found), rows), np.float32 if narrow else np.float64)
+    for row, array in zip(out, found.values(), strict=True):
+        if array is None:
+            row[:] = np.nan
+        else:
+            numbers_into(row, array)
+    return out
+
+
+def _frame(columns: Columns, rows: int, envelope: _Envelope, layout: Layout) -> Frame:
+    numeric = _numeric_columns(columns, layout)
+    absent = Coded((), np.full(rows, MISSING, np.int32))
+    categorical = {
+        name: labels(columns[f"features.{name}"]) if f"features.{name}" in columns else absent
+        for name in layout.categorical
+    }
+    if not layout.number_predicted and PREDICTION in columns:
+        prediction = labels(columns[PREDICTION])
+        if _sent(prediction):
+            categorical[PREDICTION] = prediction
+    for name, column in categorical.items():
+        check_labels(place_of(layout, name), column, layout.limits)
+    return Frame(
+        rows=rows,
+        numeric_names=tuple(numeric),
+        numeric=_numeric(numeric, rows),
+        categorical_names=tuple(categorical),
+        categorical=tuple(categorical.values()),
+        embeddings={name: _embedding(columns, name, rows, layout) for name in layout.embeddings},
+        principals=envelope.principals,
+        event_ids=envelope.event_ids,
+        timestamps_us=envelope.times,
+        segments=envelope.segments,
+        attributions=_attributions(columns, rows, layout),
+        fingerprints=_fingerprints(columns.get("fingerprint"), layout),
+    )
+
+
+def _embedding(columns: Columns, name: str, rows: int, layout: Layout) -> NDArray[np.float32]:
+    array = columns.get(f"features.{name}")
+    if array is None and name == layout.lone_embedding:
+        array = columns.get("embedding")
+    dimension, most = layout.embeddings[name], layout.limits.embedding_dimension_max
+    if array is None:
+        return np.full((rows, dimension), np.nan, np.float32)
+    if pa.types.is_fixed_size_list(array.type) and array.type.list_size > most:
+        raise TooLarge(f"embeddings of {array.type.list_size} numbers; limit embedding_dimension_max: {most}")
+    return vectors(array, dimension)
+
+
+def _attributions(columns: Columns, rows: int, layout: Layout) -> dict[str, NDArray[np.float32]]:
+    found = {}
+    for name in layout.stored:
+        array = columns.get(f"attributions.{name}")
+        if array is not None and array.null_count < rows:
+            found[name] = np.empty(rows, np.float32)
+            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is invalid
+                numbers_into(found[name], array)
+    return found
+
+
+def _fingerprints(array: pa.Array | None, layout: Layout) -> bytes:
+    if array is None or array.null_count == len(array):
+        return b""
+    kind = array.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        kind = kind.value_type
+    if not is_text(kind) and not pa.types.is_integer(kind):
+        raise _wrong("fingerprint", array, "integers or text, or lists of them")
+    return pack_fingerprints(array.to_pylist(), layout.limits)

@@ -1,0 +1,144 @@
+"""A walk over the messages of an Arrow IPC stream, before anything is unfolded.
+
+Buffers may be compressed one by one, each saying how large it will be; the sum has to stay within the limits. What
+pyarrow verifies itself (offsets, types, text) is left to it.
+"""
+
+import struct
+from typing import NamedTuple
+
+from service.domain.errors import BadRequest, Place, TooLarge
+from service.ingest.limits import Limits
+
+MESSAGES_MAX = 10_000
+_CONTINUATION = 0xFFFFFFFF
+_DICTIONARY, _RECORDS = 2, 3
+"""Members of the union MessageHeader in Arrow's Message.fbs."""
+_TYPE, _HEADER, _BODY_LENGTH = 1, 2, 3
+"""Fields of the table Message, by their place in it."""
+_DICTIONARY_DATA = 1
+_LENGTH, _BUFFERS, _COMPRESSION = 0, 2, 3
+"""Fields of the table RecordBatch."""
+_BUFFER = struct.Struct("<qq")
+
+
+class _Malformed(Exception):
+    """The metadata is not a message."""
+
+
+class _Table(NamedTuple):
+    """A FlatBuffers table: its bytes, and where it starts in them."""
+
+    data: memoryview
+    at: int
+
+    def _place(self, field: int) -> int | None:
+        vtable = self.at - _unpack("<i", self.data, self.at)
+        if 4 + 2 * field + 2 > _unpack("<H", self.data, vtable):
+            return None
+        offset = _unpack("<H", self.data, vtable + 4 + 2 * field)
+        return self.at + offset if offset else None
+
+    def number(self, field: int, form: str) -> int:
+        place = self._place(field)
+        return 0 if place is None else _unpack(form, self.data, place)
+
+    def table(self, field: int) -> "_Table | None":
+        place = self._place(field)
+        return None if place is None else _Table(self.data, place + _unpack("<I", self.data, place))
+
+    def vector(self, field: int) -> tuple[int, int]:
+        """Return where the elements start, and how many there are."""
+        place = self._place(field)
+        if place is None:
+            return 0, 0
+        start = place + _unpack("<I", self.data, place)
+        return start + 4, _unpack("<I", self.data, start)
+
+
+def _unpack(form: str, data: memoryview, at: int) -> int:
+    if at < 0:
+        raise _Malformed
+    try:
+        number: int = struct.unpack_from(form, data, at)[0]
+    except struct.error:
+        raise _Malformed from None
+    return number
+
+
+def check_stream(content: bytes, limits: Limits, rows_max: int, bytes_max: int) -> None:
+    """Refuse a stream with more rows, messages or unfolded bytes than the limits allow.
+
+    Raises
+    ------
+    BadRequest
+        If the framing is not that of an Arrow IPC stream; the detail names the byte.
+    TooLarge
+        Naming the limit.
+    """
+    view, at = memoryview(content), 0
+    rows = unfolded = 0
+    for _ in range(MESSAGES_MAX):
+        try:
+            start, size = _frame(view, at)
+            if not size:
+                return
+            header, kind, length = _message(view[start : start + size])
+        except _Malformed:
+            raise BadRequest(
+                f"the body is not an Arrow IPC stream at byte {at}",
+                places=[Place(f"byte {at}", "not an Arrow message")],
+            ) from None
+        body, at = start + size, start + size + length
+        if length < 0 or at > len(content):
+            reason = f"the message at byte {body} is cut short"
+            raise BadRequest(f"the Arrow IPC stream ends too early: {reason}", places=[Place(f"byte {body}", reason)])
+        if header is not None:
+            rows += header.number(_LENGTH, "<q") if kind == _RECORDS else 0
+            unfolded += _unfolded(header, view[body:at])
+        if rows > rows_max or rows < 0:
+            reason = f"more than {rows_max} rows (limit rows_max: {limits.rows_max})"
+            raise TooLarge(reason, places=[Place("events", reason)])
+        if unfolded > bytes_max:
+            raise TooLarge(f"the Arrow buffers unfold to more than {bytes_max} bytes (limit decompressed_bytes_max)")
+    raise TooLarge(f"the Arrow IPC stream has more than {MESSAGES_MAX} messages")
+
+
+def _frame(view: memoryview, at: int) -> tuple[int, int]:
+    """Return where the metadata of the message at a byte starts and its size; size 0 at the end of the stream."""
+    if at == len(view) and at:
+        return at, 0
+    size = _unpack("<I", view, at)
+    at += 4
+    if size == _CONTINUATION:
+        size = _unpack("<I", view, at)
+        at += 4
+    if at + size > len(view):
+        raise _Malformed
+    return at, size
+
+
+def _message(metadata: memoryview) -> tuple[_Table | None, int, int]:
+    """Return the record batch of a message if it holds one, its kind, and the length of its body."""
+    message = _Table(metadata, _unpack("<I", metadata, 0))
+    kind = message.number(_TYPE, "<B")
+    header = message.table(_HEADER)
+    if header is not None and kind == _DICTIONARY:
+        header = header.table(_DICTIONARY_DATA)
+    elif kind != _RECORDS:
+        header = None
+    return header, kind, message.number(_BODY_LENGTH, "<q")
+
+
+def _unfolded(batch: _Table, body: memoryview) -> int:
+    """Return how many bytes the buffers of a batch say they hold."""
+    if batch.table(_COMPRESSION) is None:
+        return len(body)
+    start, count = batch.vector(_BUFFERS)
+    total = 0
+    for i in range(count):
+        offset, length = _BUFFER.unpack_from(batch.data, start + i * _BUFFER.size)
+        if length > 0:
+            declared = _unpack("<q", body, offset)
+            total += length if declared < 0 else declared
+    return total
