@@ -1,1 +1,1 @@
-"""Run a file through the detectors, without a server."""
+"""Replay a file through the same detectors, without a server."""

@@ -1,0 +1,204 @@
+"""Which columns are watched, and what is normal for them."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute as pc
+
+from detectors.baseline import Baseline, compile_baseline
+from detectors.columns import Codes, ColumnKind, ColumnSpec, Values
+from detectors.errors import BaselineError
+from service.replay.cells import codes, is_number, is_text, numbers
+from service.replay.sources import Batch, Format, ReplayError, Source, read_batches, read_bytes
+
+ROWS_MAX = 5_000_000
+NUMERIC_SHARE = 0.95
+"""A CSV column is numeric when so many of its values spell numbers; the others are invalid."""
+TIME = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?\s*(Z|[+-]\d{2}:?\d{2})?)?$"
+BOOLEANS = {"true", "false"}
+LISTED_MAX = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What the user asked for."""
+
+    columns: tuple[str, ...] | None = None
+    """Watch exactly these; None watches all that both files share."""
+    ignore: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What is watched, and what a person should know about it."""
+
+    baseline: Baseline
+    warnings: tuple[str, ...]
+
+
+def choose(reference: Source, source: Source, choice: Choice) -> Watched:
+    """Compile or load the baseline of the columns to watch.
+
+    Raises
+    ------
+    ReplayError
+        When files share no column, or a named one is missing.
+    """
+    head = _head(source)
+    if reference.format is Format.BASELINE:
+        try:
+            saved = Baseline.from_bytes(read_bytes(reference))
+        except BaselineError as error:
+            raise ReplayError(f"{reference.path}: {error}") from error
+        names, warnings = _names(reference, list(saved.names), source, list(head), choice)
+        columns = tuple(saved.columns[saved.index[name]] for name in names)
+        return Watched(Baseline(columns=columns, rows=saved.rows), tuple(warnings))
+    names, warnings = _names(reference, list(_head(reference)), source, list(head), choice)
+    arrays = _load(reference, names)
+    return _compile(reference, arrays, head, choice, warnings)
+
+
+def _head(source: Source) -> Batch:
+    """Return the first batch that has rows, or an empty one."""
+    head: Batch = {}
+    with closing(read_batches(source)) as batches:
+        for batch in batches:
+            head = batch
+            if any(len(array) for array in batch.values()):
+                break
+    return head
+
+
+def _names(
+    reference: Source, have: list[str], source: Source, found: list[str], choice: Choice
+) -> tuple[list[str], list[str]]:
+    for name in choice.ignore:
+        if name not in have and name not in found:
+            raise ReplayError(f"--ignore: neither file has a column {name!r}{_near(name, [*have, *found])}")
+    if choice.columns is not None:
+        for name in choice.columns:
+            for where, names in ((reference, have), (source, found)):
+                if name not in names:
+                    raise ReplayError(f"{where.path}: no column {name!r}{_near(name, names)}")
+        return [name for name in have if name in choice.columns and name not in choice.ignore], []
+    shared = [name for name in have if name in found and name not in choice.ignore]
+    if not shared:
+        raise ReplayError(
+            f"{reference.path} ({_listed(have)}) and {source.path} ({_listed(found)}) share no column to watch"
+        )
+    warnings = []
+    for where, names, others in ((reference, have, found), (source, found, have)):
+        only = [name for name in names if name not in others and name not in choice.ignore]
+        if only:
+            warnings.append(f"not watched, because only {where.path.name} has them: {_listed(only)}")
+    return shared, warnings
+
+
+def _near(name: str, names: Sequence[str]) -> str:
+    near = get_close_matches(name, names, n=3)
+    return f"; near names: {', '.join(map(repr, near))}" if near else f"; it has {_listed(list(names))}"
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - LISTED_MAX} more" if len(names) > LISTED_MAX else ""
+    return ", ".join(names[:LISTED_MAX]) + more
+
+
+def _load(reference: Source, names: Sequence[str]) -> dict[str, Any]:
+    """Read the reference's columns into memory; a column whose type changes from batch to batch becomes text."""
+    parts: dict[str, list[Any]] = {name: [] for name in names}
+    rows = 0
+    for batch in read_batches(reference, names):
+        length = max((len(array) for array in batch.values()), default=0)
+        rows += length
+        if rows > ROWS_MAX:
+            raise ReplayError(f"{reference.path}: more than {ROWS_MAX} rows of reference data")
+        for name in names:
+            if length:
+                parts[name].append(batch.get(name, pa.nulls(length, pa.string())))
+    if rows == 0:
+        raise ReplayError(f"{reference.path}: no rows")
+    return {name: _joined(arrays) for name, arrays in parts.items()}
+
+
+def _joined(arrays: list[Any]) -> Any:
+    kinds = {array.type for array in arrays}
+    if len(kinds) > 1:
+        arrays = [array.cast(pa.string()) for array in arrays]
+    return pa.concat_arrays(arrays)
+
+
+def _compile(reference: Source, arrays: Mapping[str, Any], head: Batch, choice: Choice, warnings: list[str]) -> Watched:
+    named = choice.columns is not None
+    columns: list[tuple[ColumnSpec, Values]] = []
+    for name, array in arrays.items():
+        reason = _unfit(array, typed=reference.typed)
+        if reason and not named:
+            warnings.append(f"{name}: {reason}; not watched (name it in --columns to watch it)")
+            continue
+        values = _values(array, typed=reference.typed)
+        kind = ColumnKind.CATEGORICAL if isinstance(values, Codes) else ColumnKind.NUMERIC
+        columns.append((ColumnSpec(name=name, kind=kind), values))
+    if not columns:
+        raise ReplayError(f"{reference.path}: no column is left to watch: {'; '.join(warnings)[:300]}")
+    try:
+        compiled = compile_baseline(columns)
+    except BaselineError as error:
+        raise ReplayError(f"{reference.path}: {error}") from error
+    dropped = set()
+    for warning in compiled.warnings:
+        left_out = not named and warning.column is not None and _left_out(warning.code, head.get(warning.column))
+        if left_out:
+            dropped.add(warning.column)
+        warnings.append(f"{warning}; not watched (name it in --columns to watch it)" if left_out else str(warning))
+    kept = tuple(column for column in compiled.baseline.columns if column.spec.name not in dropped)
+    if not kept:
+        raise ReplayError(f"{reference.path}: no column is left to watch: {'; '.join(warnings)[:300]}")
+    return Watched(Baseline(columns=kept, rows=compiled.baseline.rows), tuple(warnings))
+
+
+def _unfit(array: Any, *, typed: bool) -> str | None:
+    kind = array.type
+    if pa.types.is_temporal(kind):
+        return "holds times"
+    if is_text(kind):
+        filled = pc.drop_null(array if not pa.types.is_dictionary(kind) else array.dictionary_decode())
+        head = filled.slice(0, 1000)
+        if len(head) and pc.all(pc.match_substring_regex(head, TIME)).as_py():
+            return "holds times"
+        return None
+    if is_number(kind) or pa.types.is_boolean(kind) or not typed or array.null_count == len(array):
+        return None
+    return f"holds values of type {kind}"
+
+
+def _values(array: Any, *, typed: bool) -> Values:
+    kind = array.type
+    if is_number(kind) or pa.types.is_temporal(kind):
+        return numbers(array)
+    if is_text(kind) and not typed:
+        spelled = numbers(array)
+        valid = int(np.isfinite(spelled).sum())
+        if valid >= NUMERIC_SHARE * (valid + int(np.isinf(spelled).sum())):
+            return spelled
+    found = codes(array)
+    if {label.lower() for label in found.labels} <= BOOLEANS:
+        return Codes(tuple(label.lower() for label in found.labels), found.codes)
+    return found
+
+
+def _left_out(code: str, head: Any) -> bool:
+    """Whether a column says nothing about drift: an identifier, or a clock that goes on in the file to replay."""
+    if code == "identifier":
+        return True
+    if code != "clock" or head is None:
+        return False
+    values = numbers(head)
+    values = values[np.isfinite(values)]
+    steps = np.diff(values)
+    return bool(len(steps)) and (bool(np.all(steps >= 0)) or bool(np.all(steps <= 0)))
