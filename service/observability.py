@@ -64,6 +64,15 @@ CATALOGUE: tuple[Definition, ...] = (
     Definition("lazaretto_fleet_checked_timestamp_seconds", Kind.GAUGE, "When the gate's picture was last confirmed."),
     Definition("lazaretto_figures_read_timestamp_seconds", Kind.GAUGE, "When the figures below were last read."),
     Definition("lazaretto_audit_entries_total", Kind.COUNTER, "Links of the audit chain."),
+    Definition("lazaretto_worker_passes_total", Kind.COUNTER, "Passes that the worker has committed."),
+    Definition("lazaretto_worker_dropped_passes_total", Kind.COUNTER, "Passes computed and not written."),
+    Definition("lazaretto_worker_entries_total", Kind.COUNTER, "Log entries that the worker has read."),
+    Definition("lazaretto_worker_events_total", Kind.COUNTER, "Events in the entries that the worker has read."),
+    Definition("lazaretto_worker_pass_seconds", Kind.HISTOGRAM, "Time of one pass of the worker."),
+    Definition("lazaretto_worker_commit_seconds", Kind.HISTOGRAM, "Time of the worker's transaction."),
+    Definition("lazaretto_messages_delivered_total", Kind.COUNTER, "Notifications delivered."),
+    Definition("lazaretto_message_failures_total", Kind.COUNTER, "Attempts to notify that failed."),
+    Definition("lazaretto_message_dead_letters_total", Kind.COUNTER, "Notifications given up."),
     # Models.
     Definition("lazaretto_model_state", Kind.GAUGE, "State of a version; the value is 1.", (*_VERSION, "state")),
     Definition(
@@ -201,9 +210,13 @@ class JsonFormatter(logging.Formatter):
 
 
 def _legal(value: object) -> object:
-    """Lone surrogates from hostile input cannot be encoded; show them escaped."""
+    """Return a value as JSON can say it; lone surrogates from hostile input are shown escaped."""
     if value is None or isinstance(value, bool | int | float):
         return value
+    if isinstance(value, Mapping):
+        return {str(name): _legal(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_legal(item) for item in value]
     return str(value).encode("utf-8", "backslashreplace").decode()
 
 

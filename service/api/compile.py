@@ -103,8 +103,7 @@ async def spool(scope: Scope, receive: Receive, folder: Path, limit: int) -> Asy
         As soon as the body is longer than ``limit`` bytes.
     """
     check_length(scope, limit)
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor, path = tempfile.mkstemp(dir=folder, prefix="baseline-")
+    descriptor, path = _open(folder)
     try:
         size = 0
         more = True
@@ -125,7 +124,16 @@ async def spool(scope: Scope, receive: Receive, folder: Path, limit: int) -> Asy
     finally:
         if descriptor >= 0:
             os.close(descriptor)
-        Path(path).unlink(missing_ok=True)
+        _remove(path)
+
+
+def _open(folder: Path) -> tuple[int, str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    return tempfile.mkstemp(dir=folder, prefix="baseline-")
+
+
+def _remove(path: str) -> None:
+    Path(path).unlink(missing_ok=True)
 
 
 def sweep(folder: Path) -> None:

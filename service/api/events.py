@@ -15,7 +15,7 @@ from service.api.asgi import (
 )
 from service.api.deps import Api
 from service.api.problems import render_error
-from service.domain.errors import BadRequest, LazarettoError, NotFound, Unavailable
+from service.domain.errors import BadRequest, LazarettoError, NotFound, Unauthenticated, Unavailable
 from service.domain.records import Scope as KeyScope
 from service.ingest.decode import Raw
 from service.pipeline import Receipt, accept_batch
@@ -44,6 +44,8 @@ class EventsEndpoint:
             status, headers = ACCEPTED, [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         except LazarettoError as error:
             outcome = "overloaded" if isinstance(error, Unavailable) else "refused"
+            if isinstance(error, Unauthenticated):
+                self._api.counters.authentication_failures.inc()
             status, headers, body = render_error(error)
         except ClientGone:
             outcome = "refused"

@@ -58,21 +58,24 @@ class Figures:
     read
         The store.
     head
-        The position of the log's last durable entry, from memory.
+        Returns the position of the log's last durable entry.
     clock
         Dates the pictures.
     """
 
     def __init__(self, read: ReadStore, head: Callable[[], Position], clock: Clock) -> None:
         self._read = read
-        self.head = head
+        self._head = head
         self._clock = clock
         self.lag = Lag()
         self.picture: Picture | None = None
+        self.head = Position(0)
+        """As of the last sample."""
 
     def sample(self) -> None:
         """Note where the log stands."""
-        self.lag.saw(self.head(), self._clock.now_us())
+        self.head = self._head()
+        self.lag.saw(self.head, self._clock.now_us())
 
     def refresh(self) -> None:
         """Read everything once."""
@@ -87,6 +90,5 @@ class Figures:
         )
 
     def lag_seconds(self, position: Position) -> float:
-        """Return how far behind a worker at ``position`` is."""
-        self.sample()
+        """Return how far behind a worker at ``position`` is, as of the last sample."""
         return self.lag.seconds(position, self._clock.now_us())

@@ -5,6 +5,7 @@ from collections import Counter as Tally
 from collections.abc import Callable, Iterator
 from itertools import accumulate
 
+import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.process_collector import ProcessCollector
@@ -23,6 +24,28 @@ from service.settings import Settings
 
 SHOWN_EFFECTS = ("psi", "js")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class WorkerTimes(msgspec.Struct):
+    """A histogram among the worker's figures; counts are not cumulative and end with those above the last bound."""
+
+    counts: list[int] = []
+    sum_seconds: float = 0.0
+
+
+class WorkerCounts(msgspec.Struct):
+    """The worker's own figures since it started, as it writes them."""
+
+    buckets_seconds: list[float] = []
+    passes: int = 0
+    dropped_passes: int = 0
+    entries: int = 0
+    events: int = 0
+    pass_seconds: WorkerTimes = msgspec.field(default_factory=WorkerTimes)
+    commit_seconds: WorkerTimes = msgspec.field(default_factory=WorkerTimes)
+    delivered: int = 0
+    delivery_failures: int = 0
+    dead_letters: int = 0
 
 
 class Metrics(Collector):
@@ -99,11 +122,24 @@ class Metrics(Collector):
 
     def _add_worker(self, families: Families, picture: Picture) -> None:
         families.add("lazaretto_figures_read_timestamp_seconds", picture.read_us / 1e6)
-        families.add("lazaretto_log_position", self._figures.head())
+        families.add("lazaretto_log_position", self._figures.head)
         families.add("lazaretto_lag_seconds", self._figures.lag_seconds(picture.worker.position))
         families.add("lazaretto_worker_position", picture.worker.position)
         families.add("lazaretto_worker_heartbeat_timestamp_seconds", picture.worker.heartbeat_us / 1e6)
         families.add("lazaretto_audit_entries_total", picture.audit_entries)
+        counts = msgspec.json.decode(picture.worker.stats, type=WorkerCounts)
+        families.add("lazaretto_worker_passes_total", counts.passes)
+        families.add("lazaretto_worker_dropped_passes_total", counts.dropped_passes)
+        families.add("lazaretto_worker_entries_total", counts.entries)
+        families.add("lazaretto_worker_events_total", counts.events)
+        families.add("lazaretto_messages_delivered_total", counts.delivered)
+        families.add("lazaretto_message_failures_total", counts.delivery_failures)
+        families.add("lazaretto_message_dead_letters_total", counts.dead_letters)
+        bounds = (*counts.buckets_seconds, float("inf"))
+        for name, times in (("pass", counts.pass_seconds), ("commit", counts.commit_seconds)):
+            if len(times.counts) == len(bounds):
+                buckets = dict(zip(bounds, accumulate(times.counts), strict=True))
+                families.add_histogram(f"lazaretto_worker_{name}_seconds", buckets, times.sum_seconds)
 
     def _add_versions(self, families: Families, view: FleetView, picture: Picture) -> None:
         snapshots = {snapshot.version_id: snapshot for snapshot in picture.snapshots}

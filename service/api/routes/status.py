@@ -23,6 +23,7 @@ WindowName = Annotated[Literal["1m", "5m", "1h", "1d"], Query(description="Width
 def status(api: ApiDep, who: Reader, model: str, version: str) -> Response:  # noqa: ARG001 - asks for a key
     """Show state, evidence, threshold and effect sizes."""
     found = api.version(model, version)
+    api.figures.sample()
     moment = Moment(
         now_us=api.clock.now_us(),
         stale_seconds=api.settings.stale_seconds,

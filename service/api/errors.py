@@ -1,0 +1,79 @@
+"""Every exception that FastAPI meets becomes one problem."""
+
+import difflib
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+
+from service.api.asgi import ClientGone
+from service.api.problems import Headers, render_bug, render_error, render_status
+from service.domain.errors import LazarettoError, NotFound, Place, Unauthenticated, Unprocessable
+from service.observability import request_id
+
+NOT_FOUND = 404
+METHOD_NOT_ALLOWED = 405
+CLIENT_GONE = 499
+SHOWN = 200
+
+
+def install(app: FastAPI) -> None:
+    """Register the handlers."""
+    app.add_exception_handler(LazarettoError, _expected)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientGone, _gone)
+    app.add_exception_handler(Exception, _bug)
+
+
+def _response(rendered: tuple[int, Headers, bytes]) -> Response:
+    status, headers, body = rendered
+    response = Response(body, status)
+    response.raw_headers = headers
+    return response
+
+
+async def _expected(request: Request, error: Exception) -> Response:
+    if not isinstance(error, LazarettoError):
+        raise TypeError from error
+    if isinstance(error, Unauthenticated):
+        request.app.state.api.counters.authentication_failures.inc()
+    return _response(render_error(error))
+
+
+async def _invalid(request: Request, error: Exception) -> Response:  # noqa: ARG001 - handlers get both
+    if not isinstance(error, RequestValidationError):
+        raise TypeError from error
+    places = [Place(".".join(str(part) for part in one["loc"]), str(one["msg"])) for one in error.errors()]
+    return _response(render_error(Unprocessable(f"{len(places)} bad parameter(s)", places=places)))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise TypeError from error
+    path, method = request.url.path[:SHOWN], request.method
+    if error.status_code == NOT_FOUND:
+        return _response(render_error(_nothing_at(request, path)))
+    if error.status_code == METHOD_NOT_ALLOWED:
+        allowed = (error.headers or {}).get("Allow", "")
+        detail = f"{method} is not possible at '{path}'; possible: {allowed}"
+        return _response(render_status(405, "method-not-allowed", "Method not allowed", detail, error.headers))
+    return _response(render_status(error.status_code, "http", "HTTP error", str(error.detail), error.headers))
+
+
+async def _gone(request: Request, error: Exception) -> Response:  # noqa: ARG001 - handlers get both
+    """Nobody reads this; it keeps a client that went away from looking like a bug."""
+    return Response(status_code=CLIENT_GONE)
+
+
+async def _bug(request: Request, error: Exception) -> Response:  # noqa: ARG001 - handlers get both
+    """Answer without a word of its inside; ``Entry`` logs the exception, which Starlette raises again."""
+    return _response(render_bug(request_id.get() or "unknown"))
+
+
+def _nothing_at(request: Request, path: str) -> NotFound:
+    known = [route.path for route in request.app.routes if isinstance(route, Route) and route.include_in_schema]
+    near = difflib.get_close_matches(path, known, n=3, cutoff=0.4)
+    hint = f"; nearest: {', '.join(near)}" if near else ""
+    return NotFound(f"there is nothing at '{path}'{hint}", extra={"nearest": near})

@@ -1,0 +1,42 @@
+"""The command line. Commands import what they need when they run: ``lazaretto --help`` must not load the service."""
+
+import sys
+
+import typer
+
+from service.cli import data, keys, models, serve
+
+app = typer.Typer(
+    name="lazaretto",
+    help="Production model monitoring: telemetry in, evidence out, quarantine enforced at the gate.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(serve.serve)
+app.command("api")(serve.api)
+app.command("worker")(serve.worker)
+app.command("migrate")(serve.migrate)
+app.command("doctor")(serve.doctor)
+app.add_typer(keys.app, name="keys", help="Make, list and revoke API keys.")
+app.add_typer(models.app, name="models", help="Look at models.")
+app.add_typer(data.app, name="baseline", help="Push reference data.")
+app.command("status")(models.status)
+
+
+def main() -> None:
+    """Run a command; an expected failure is one sentence and exit code 1."""
+    from pydantic import ValidationError
+
+    from service.cli.failures import EXPECTED, sentence
+
+    try:
+        app()
+    except ValidationError as error:
+        for one in error.errors():
+            where = ".".join(str(part) for part in one["loc"])
+            print(f"lazaretto: setting '{where}': {one['msg']}", file=sys.stderr)  # noqa: T201 - the command line speaks
+        sys.exit(1)
+    except EXPECTED as error:
+        print(f"lazaretto: {sentence(error)}", file=sys.stderr)  # noqa: T201 - the command line speaks
+        sys.exit(1)

@@ -1,0 +1,38 @@
+"""Options and output that commands share."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where the data is; also LAZARETTO_DATA_DIR.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+def load_settings(**given: Any) -> "Settings":
+    """Return the settings; what was given on the command line wins."""
+    from service.settings import Settings
+
+    return Settings(**{name: value for name, value in given.items() if value is not None})
+
+
+def print_json(content: Any) -> None:
+    """Print one JSON object on one line."""
+    typer.echo(msgspec.json.encode(content).decode())
+
+
+def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """Print a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)

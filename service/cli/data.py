@@ -1,0 +1,82 @@
+"""``lazaretto baseline push``: sends reference data to a running service."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from service.cli.common import AsJson, print_json
+
+app = typer.Typer(no_args_is_help=True)
+
+TYPES = {
+    ".csv": "text/csv",
+    ".parquet": "application/vnd.apache.parquet",
+    ".ndjson": "application/x-ndjson",
+    ".jsonl": "application/x-ndjson",
+    ".arrow": "application/vnd.apache.arrow.file",
+    ".feather": "application/vnd.apache.arrow.file",
+    ".arrows": "application/vnd.apache.arrow.stream",
+}
+ENCODINGS = {".gz": "gzip", ".zst": "zstd"}
+TIMEOUT_SECONDS = 600.0
+URL = "http://127.0.0.1:8080"
+
+
+@app.callback()
+def baseline() -> None:
+    """Push reference data."""
+
+
+@app.command()
+def push(
+    file: Annotated[Path, typer.Argument(help="CSV, Parquet, NDJSON or Arrow; CSV and NDJSON also with .gz or .zst.")],
+    model: Annotated[str, typer.Option("--model")],
+    version: Annotated[str, typer.Option("--version")],
+    url: Annotated[str, typer.Option("--url", envvar="LAZARETTO_URL")] = URL,
+    key: Annotated[
+        str | None, typer.Option("--key", envvar="LAZARETTO_API_KEY", help="Needs scope admin; also LAZARETTO_API_KEY.")
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Compile reference data into the baseline of a version, and put it in force."""
+    import httpx
+
+    from service.cli.failures import Failure
+
+    headers = _headers(file)
+    if key is None:
+        raise Failure("a key with scope admin is needed: --key or LAZARETTO_API_KEY")
+    if not file.is_file():
+        raise Failure(f"there is no file {file}")
+    with file.open("rb") as content:
+        answer = httpx.put(
+            f"{url.rstrip('/')}/v1/models/{model}/versions/{version}/baseline",
+            content=content,
+            headers={**headers, "authorization": f"Bearer {key}", "content-length": str(file.stat().st_size)},
+            timeout=TIMEOUT_SECONDS,
+        )
+    body: dict[str, Any] = answer.json()
+    if not answer.is_success:
+        places = "".join(f"\n  {place['at']}: {place['reason']}" for place in body.get("errors", []))
+        raise Failure(f"refused with {answer.status_code}: {body.get('detail')}{places}")
+    if as_json:
+        print_json(body)
+        return
+    typer.echo(f"Baseline {body['baseline_id']} of {body['rows']} rows and {len(body['columns'])} columns is in force.")
+    for warning in body["warnings"]:
+        typer.echo(f"  {warning['column']}: {warning['text']}")
+
+
+def _headers(file: Path) -> dict[str, str]:
+    from service.cli.failures import Failure
+
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    headers = {}
+    if suffixes and suffixes[-1] in ENCODINGS:
+        headers["content-encoding"] = ENCODINGS[suffixes.pop()]
+    kind = TYPES.get(suffixes[-1] if suffixes else "")
+    if kind is None:
+        raise Failure(f"cannot tell what {file.name} is; it must end with one of: {', '.join(TYPES)}, .csv.gz, ...")
+    return {**headers, "content-type": kind}

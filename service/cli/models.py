@@ -1,0 +1,93 @@
+"""``lazaretto models`` and ``lazaretto status``: read the store in the data directory; no server is needed."""
+
+from typing import Annotated
+
+import typer
+
+from service.cli.common import AsJson, DataDir, load_settings, print_json, print_table
+
+app = typer.Typer(no_args_is_help=True)
+
+ModelName = Annotated[str, typer.Argument(help="Name of the model.")]
+VersionName = Annotated[str | None, typer.Argument(help="Version; by default the one that the model's name means.")]
+COLUMNS_SHOWN = 12
+
+
+@app.command("list")
+def list_models(data_dir: DataDir = None, *, as_json: AsJson = False) -> None:
+    """List models with their versions and states."""
+    from service.api.views import of_model
+    from service.wiring import open_state
+
+    store = open_state(load_settings(data_dir=data_dir))
+    try:
+        versions = store.read.versions()
+        views = [of_model(m, [v for v in versions if v.model == m.name]) for m in store.read.models()]
+    finally:
+        store.close()
+    if as_json:
+        print_json({"models": views})
+        return
+    rows = [[m.name, v.version, v.state, v.since, v.reason] for m in views for v in m.versions]
+    rows += [[m.name, "", "no version yet", m.created, ""] for m in views if not m.versions]
+    print_table("Models", ["model", "version", "state", "since", "reason"], rows)
+
+
+@app.command()
+def show(model: ModelName, data_dir: DataDir = None) -> None:
+    """Show a model with its policy and versions, as JSON."""
+    from service.api.views import of_model
+    from service.gate.fleet import unknown
+    from service.wiring import open_state
+
+    store = open_state(load_settings(data_dir=data_dir))
+    try:
+        found = store.read.model(model)
+        if found is None:
+            raise unknown(f"model '{model}'", model, [known.name for known in store.read.models()])
+        print_json(of_model(found, list(store.read.versions(model))))
+    finally:
+        store.close()
+
+
+def status(model: ModelName, version: VersionName = None, data_dir: DataDir = None, *, as_json: AsJson = False) -> None:
+    """Show state, evidence and the strongest columns of a version."""
+    from service.api.status import Moment, status_of
+    from service.clock import SystemClock
+    from service.gate.fleet import FleetView, unknown
+    from service.wiring import open_state
+
+    settings = load_settings(data_dir=data_dir)
+    store = open_state(settings)
+    try:
+        view = FleetView.of(0, store.read.models(), store.read.versions())
+        found = view.default_version(model) if version is None else view.find(model, version)
+        if found is None:
+            raise view.unknown_model(model) if model not in view.models else unknown(f"version of '{model}'", "", [])
+        moment = Moment(now_us=SystemClock().now_us(), stale_seconds=settings.stale_seconds, lag_seconds=0.0)
+        answer = status_of(found, view.models[model].policy, store.read.snapshot(found.id), moment)
+    finally:
+        store.close()
+    if as_json:
+        print_json(answer)
+        return
+    typer.echo(f"{answer.model} {answer.version}: {answer.state} since {answer.since} ({answer.reason})")
+    evidence = "none yet" if answer.evidence_log10 is None else f"10^{answer.evidence_log10:.2f}"
+    typer.echo(f"{answer.monitoring}; evidence {evidence}, alarm at 10^{answer.threshold_log10:.2f}")
+    typer.echo(f"{answer.events_total} events, {answer.labels_total} labels, {answer.leaks_total} leaks")
+    rows = [
+        [
+            column.name,
+            column.kind,
+            "" if column.evidence_log10 is None else f"10^{column.evidence_log10:.2f}",
+            column.direction or "",
+            _number(column.effects.get("psi")),
+            _number(column.effects.get("js")),
+        ]
+        for column in answer.columns[:COLUMNS_SHOWN]
+    ]
+    print_table("Strongest columns", ["column", "kind", "evidence", "direction", "psi", "js"], rows)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

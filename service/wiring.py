@@ -1,0 +1,226 @@
+"""Everything composed: what the API process and the worker process hold, and the order in which it starts and ends."""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from threading import Event
+
+import anyio.to_thread
+
+from service.api.auth import KeyRing
+from service.api.compile import Compiler, sweep
+from service.api.deps import Api
+from service.api.figures import Figures
+from service.api.metrics import Metrics
+from service.clock import SystemClock
+from service.console.deps import ConsoleDeps
+from service.gate.refresh import Fleet, Poller
+from service.ingest.deidentify import Deidentifier
+from service.ingest.limits import Limits
+from service.log import ClosingLogReader, GroupCommitLog, open_log, open_reader
+from service.notify.channels import LogChannel, WebhookChannel
+from service.notify.compose import LOG, WEBHOOK
+from service.observability import Counters
+from service.office import OfficeStages
+from service.pipeline import AcceptStages, DecoderCache, WorkStages
+from service.ports import Channel, Clock
+from service.settings import Secrets, Settings
+from service.store import Store, open_store
+from service.worker.delivery import Delivery
+from service.worker.loop import Worker
+from service.worker.stats import WorkerStats
+
+WARMED_MAX = 256
+"""Decoders compiled before the first request; a larger fleet compiles the rest as they are used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """The API process."""
+
+    store: Store
+    log: GroupCommitLog
+    api: Api
+    metrics: Metrics
+    console: ConsoleDeps
+    pollers: tuple[Poller, ...]
+
+    started: Event = field(default_factory=Event)
+
+    def start(self) -> None:
+        """Open the log, read the first picture, and warm what would stall the first request; once.
+
+        Raises
+        ------
+        LogRefused
+            When another process holds the log.
+        Unavailable
+            When the store cannot be read.
+        """
+        if self.started.is_set():
+            return
+        self.started.set()
+        sweep(self.api.settings.uploads_dir)
+        self.log.start()
+        self.api.fleet.refresh()
+        self.api.figures.sample()
+        self.api.figures.refresh()
+        self._warm()
+        for poller in self.pollers:
+            poller.start()
+
+    async def close(self) -> None:
+        """Take nothing more, let what waits commit, and close."""
+        for poller in self.pollers:
+            await anyio.to_thread.run_sync(poller.stop, self.api.settings.store_timeout_seconds)
+        await self.log.close()
+        await anyio.to_thread.run_sync(self.store.close)
+
+    def _warm(self) -> None:
+        import pyarrow.ipc  # noqa: F401 - its import takes a good part of a second
+
+        for version in list(self.api.fleet.view.by_id.values())[-WARMED_MAX:]:
+            self.api.accept.decoders.of(version)
+
+
+def build_runtime(settings: Settings) -> Runtime:
+    """Compose the API process.
+
+    Raises
+    ------
+    SecretKeyError, StoreRefused, LogRefused, Unavailable
+        When it cannot work; the message tells what to do.
+    """
+    clock = SystemClock()
+    secrets = Secrets.of(settings)
+    store = open_state(settings)
+    log = open_log(settings.telemetry_url, settings, clock)
+    api = _api(settings, secrets, clock, store, log)
+    api.fleet.on_change(api.keyring.refresh)
+    return Runtime(
+        store=store,
+        log=log,
+        api=api,
+        metrics=Metrics(settings, api.counters, api.fleet, api.figures, log.figures, clock),
+        console=ConsoleDeps(
+            read=store.read,
+            keys=store.keys,
+            office=api.office,
+            clock=clock,
+            authenticate=api.keyring.authenticate,
+            session_key=secrets.sessions,
+            changed=api.changed,
+            stale_seconds=settings.stale_seconds,
+        ),
+        pollers=_pollers(settings, api, log),
+    )
+
+
+def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: GroupCommitLog) -> Api:
+    limits = Limits.from_settings(settings)
+    deidentifier = Deidentifier(secrets.pseudonyms)
+    return Api(
+        settings=settings,
+        secrets=secrets,
+        clock=clock,
+        read=store.read,
+        control=store.control,
+        keys=store.keys,
+        accept=AcceptStages(
+            log=log, clock=clock, limits=limits, deidentifier=deidentifier, decoders=DecoderCache(limits)
+        ),
+        office=OfficeStages(
+            control=store.control,
+            clock=clock,
+            head=log.head,
+            limits=limits,
+            deidentifier=deidentifier,
+            signing_key=secrets.signing,
+            channels=tuple(build_channels(settings, clock)),
+        ),
+        fleet=Fleet(store.read, clock),
+        keyring=KeyRing(store.keys, secrets.pepper, clock),
+        counters=Counters(),
+        figures=Figures(store.read, log.head, clock),
+        log_figures=log.figures,
+        compiler=Compiler(settings.baseline_seconds_max),
+    )
+
+
+def _pollers(settings: Settings, api: Api, log: GroupCommitLog) -> tuple[Poller, ...]:
+    def trim() -> None:
+        if api.figures.picture is not None:
+            log.trim(api.figures.picture.worker.position)
+
+    return (
+        Poller("fleet", settings.refresh_seconds, [api.fleet.refresh, api.figures.sample]),
+        Poller("figures", settings.figures_seconds, [api.figures.refresh, trim]),
+    )
+
+
+def open_state(settings: Settings) -> Store:
+    """Open the state store; a fresh one gets its tables."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    return open_store(settings.state_url, timeout_seconds=settings.store_timeout_seconds)
+
+
+def build_channels(settings: Settings, clock: Clock) -> dict[str, Channel]:
+    """Return the ways to tell people that the settings ask for."""
+    channels: dict[str, Channel] = {LOG: LogChannel()}
+    if settings.webhook_url is not None:
+        secret = settings.webhook_secret
+        channels[WEBHOOK] = WebhookChannel(settings.webhook_url, secret.get_secret_value() if secret else None, clock)
+    return channels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkRuntime:
+    """The worker process."""
+
+    store: Store
+    log: ClosingLogReader
+    channels: Mapping[str, Channel]
+    worker: Worker
+    delivery: Delivery
+
+    async def deliver(self, stop: Event) -> None:
+        """Deliver notifications until ``stop`` is set."""
+        try:
+            await self.delivery.run(stop)
+        finally:
+            for channel in self.channels.values():
+                if isinstance(channel, WebhookChannel):
+                    await channel.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.log.close()
+        self.store.close()
+
+
+def build_worker(settings: Settings) -> WorkRuntime:
+    """Compose the worker process. Raises as ``build_runtime``."""
+    clock = SystemClock()
+    secrets = Secrets.of(settings)
+    store = open_state(settings)
+    channels = build_channels(settings, clock)
+    stats = WorkerStats()
+    reader = open_reader(settings.telemetry_url)
+    owner = f"{socket.gethostname()}-{os.getpid()}"
+    stages = WorkStages(
+        store=store.worker(owner, settings.worker_lease_seconds, clock),
+        log=reader,
+        signing_key=secrets.signing,
+        channels=tuple(channels),
+        entries_max=settings.worker_batch_entries_max,
+        bytes_max=settings.worker_batch_bytes_max,
+        stats=stats.to_json,
+    )
+    return WorkRuntime(
+        store=store,
+        log=reader,
+        channels=channels,
+        worker=Worker(stages, stats, settings.worker_idle_seconds),
+        delivery=Delivery(store.outbox, channels, clock, stats),
+    )
