@@ -3,6 +3,7 @@
 import importlib
 import os
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from subprocess import CalledProcessError
+from typing import NoReturn
 
 import psycopg
 import pytest
@@ -45,18 +47,26 @@ def run_postgres() -> Iterator[Postgres]:
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     folder.chmod(0o755)
     try:
-        server = server_package.get_server(folder / "data", cleanup_mode="stop")
+        server = server_package.get_server(folder / "data", cleanup_mode=None)
     except (CalledProcessError, FileNotFoundError, PermissionError) as error:
         shutil.rmtree(folder)
         absent(f"PostgreSQL does not start: {error}")
+    running = server.get_postmaster_info()
     try:
-        yield Postgres(server.get_postmaster_info().socket_dir)
+        postgres = Postgres(running.socket_dir)
+        # Nothing here outlives the session: syncing and an orderly shutdown would only take half a minute.
+        with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
+        yield postgres
     finally:
+        running.process.send_signal(signal.SIGQUIT)
+        running.process.wait(30)
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def absent(reason: str) -> None:
+def absent(reason: str) -> NoReturn:
     """Skip, saying why; in continuous integration a missing component is a failure."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)

@@ -1,13 +1,15 @@
 """Stores and logs of every kind, so that one suite holds them all to the same behaviour."""
 
+import asyncio
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from service.domain.errors import Unavailable
-from service.log import ClosingLogReader, GroupCommitLog, open_log, open_reader
+from service.log import open_log, open_reader
+from service.ports import LogReader, TelemetryLog
 from service.settings import Settings
 from service.store import Store, open_store
 from service.store.migrate import upgrade
@@ -16,6 +18,14 @@ from tests.pg import Postgres, run_postgres
 
 AnyStore = Store | InMemoryStore
 TIMEOUT_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class LogPair:
+    """Both sides of one log."""
+
+    log: TelemetryLog
+    reader: LogReader
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +80,25 @@ def sql_store(store_url: str) -> Iterator[Store]:
     store = open_store(store_url, timeout_seconds=TIMEOUT_SECONDS)
     yield store
     store.close()
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def log(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[LogPair]:
+    """Give an empty, running log of every kind."""
+    if request.param == "memory":
+        fake = InMemoryLog(clock)
+        yield LogPair(fake, fake)
+        return
+    url = f"sqlite:///{tmp_path / 'telemetry.db'}"
+    if request.param == "postgres":
+        server: Postgres = request.getfixturevalue("postgres")
+        url = server.database()
+    reader = open_reader(url)
+    started = open_log(url, Settings(), clock, mark_after=1e9)
+    started.start()
+    yield LogPair(started, reader)
+    reader.close()
+    asyncio.run(started.close())
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])

@@ -253,15 +253,21 @@ def test_messages_come_when_due_and_end_delivered_or_dead(store: AnyStore) -> No
     assert list(store.outbox.due(s.at(9_999), 9)) == []
 
 
-def test_a_failed_block_leaves_nothing_behind(store: AnyStore) -> None:
-    class Interrupted(Exception):
-        pass
+class _Interrupted(Exception):
+    pass
 
-    with pytest.raises(Interrupted), store.control.write() as tx:
+
+def _write_and_fail(store: AnyStore) -> None:
+    with store.control.write() as tx:
         s.registered(tx)
         tx.add_message(s.message())
         tx.audit(s.ANNA, "x", "y", "z", s.T0)
-        raise Interrupted
+        raise _Interrupted
+
+
+def test_a_failed_block_leaves_nothing_behind(store: AnyStore) -> None:
+    with pytest.raises(_Interrupted):
+        _write_and_fail(store)
     assert list(store.read.models()) == []
     assert list(store.outbox.due(s.at(99), 9)) == []
     assert list(store.read.audit(9)) == []

@@ -1,6 +1,7 @@
 """The worker's side: the same for the in-memory store, SQLite and PostgreSQL."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def _registered(store: AnyStore, name: str = "fraud-scorer") -> Version:
     return found
 
 
-def _outcome(worker: WorkerStore, last: int, **written: object) -> Outcome:
+def _outcome(worker: WorkerStore, last: int, **written: Any) -> Outcome:
     return replace(Outcome(first=worker.position(), last=Position(last), revision=worker.revision()), **written)
 
 
