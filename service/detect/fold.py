@@ -55,12 +55,15 @@ class VersionFold:
         """When that entry arrived."""
         self.era: Era | None = None
         self.watched: Watched | None = None
+        self._rows: list[Window] = []
+        """Of windows under an earlier baseline, not written yet."""
 
     def enter(self, era: Era, engine: Engine | None) -> None:
         """Begin an era: what the open tick holds goes to the windows, and evidence starts from zero."""
         before = self.watched
         if before is not None:
             before.flush()
+            self._rows += before.windows.take_rows()
         self.watched = None
         if engine is not None:
             if before is not None and self.era is not None and self.era.baseline_id == era.baseline_id:
@@ -136,8 +139,11 @@ class VersionFold:
         return None if self.watched is None else self.watched.closes_us
 
     def take_rows(self) -> list[Window]:
-        """Return the window rows that have to be written since the last call."""
-        return [] if self.watched is None else self.watched.windows.take_rows()
+        """Return the window rows that have to be written since the last call, each one once."""
+        rows, self._rows = self._rows, []
+        if self.watched is not None:
+            rows += self.watched.windows.take_rows()
+        return list({(row.level, row.start_us): row for row in rows}.values())
 
     def restore(self, snapshot: Snapshot, engines: Engines, read: ReadWindow) -> None:
         """Go on from a snapshot.

@@ -3,13 +3,19 @@
 import math
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from detectors.evidence import EvidenceState
+from detectors.evidence import Blame, EvidenceState
 from service.detect.baselines import effect_rows
 from service.detect.engines import Engine
 from service.detect.windows import LENGTHS_US, Windows
 from service.domain.ids import Micros
 from service.domain.records import ColumnFinding
+
+LEARNED = "distribution"
+"""The direction of the learned bet."""
+ODD_BINS = frozenset({"missing", "invalid", "unseen"})
 
 
 def findings_of(
@@ -23,13 +29,13 @@ def findings_of(
     if not blamed:
         return ()
     changed_us = min(b.since_tick for b in blamed) * tick_us
-    window = _window_since(changed_us, windows.last_tick_start_us + tick_us)
-    effects = dict(zip(engine.names, effect_rows(engine.baseline, windows.merged(window)), strict=True))
+    counts = windows.merged(_window_since(changed_us, windows.last_tick_start_us + tick_us))
+    effects = dict(zip(engine.names, effect_rows(engine.baseline, counts), strict=True))
     return tuple(
         ColumnFinding(
             name=b.name,
             group=str(b.group),
-            direction=b.direction,
+            direction=_direction(engine, b, counts),
             evidence_log=float(b.log_evidence),
             since_us=Micros(b.since_tick * tick_us),
             effects=effects[b.name],
@@ -44,7 +50,8 @@ def columns_status(
     """Return every column with its evidence and effects, as JSON."""
     read = engine.bets.read(evidence)
     above = read.log_model >= threshold_log
-    blamed = {b.name: b for b in engine.bets.blame(evidence, threshold_log)} if above else {}
+    findings = findings_of(engine, evidence, windows, tick_us, threshold_log) if above else ()
+    blamed = {finding.name: finding for finding in findings}
     effects = {name: effect_rows(engine.baseline, windows.merged(name)) for name in LENGTHS_US}
     rows: list[dict[str, object]] = []
     for j, column in enumerate(engine.baseline.columns):
@@ -56,7 +63,7 @@ def columns_status(
                 "kind": column.spec.kind.value,
                 "group": column.spec.group.value,
                 "log_evidence": finite(read.log_columns[j]),
-                "since_us": None if blame is None else blame.since_tick * tick_us,
+                "since_us": None if blame is None else blame.since_us,
                 "direction": None if blame is None else blame.direction,
                 "effects": {window: by_column[j] for window, by_column in effects.items()},
             }
@@ -67,6 +74,23 @@ def columns_status(
 def finite(log: float) -> float | None:
     """Return an evidence as JSON can say it: before the first tick there is none."""
     return round(float(log), 6) if math.isfinite(log) else None
+
+
+def _direction(engine: Engine, blame: Blame, counts: NDArray[np.int64]) -> str:
+    """Return what a person reads of the change.
+
+    The learned bet says only that the distribution changed. Where one of the bins for odd values explains most of it,
+    that bin is named: it makes the difference between drift and a data bug.
+    """
+    if blame.direction != LEARNED:
+        return blame.direction
+    j = engine.baseline.index[blame.name]
+    column, seen = engine.baseline.columns[j], counts[engine.baseline.slices[j]]
+    # Half an event more in every bin keeps the logarithm finite where the baseline or the window has none.
+    expected = (column.counts + 0.5) / (column.counts + 0.5).sum()
+    share = (seen + 0.5) / (seen + 0.5).sum()
+    most = int(np.argmax(share * np.log(share / expected)))
+    return next((f"{name} up" for place, name in column.specials if place == most and name in ODD_BINS), LEARNED)
 
 
 def _window_since(changed_us: int, now_us: int) -> str:

@@ -99,6 +99,9 @@ class Watch:
             return None
         fold = self._at(version_id, position)
         self._touched.add(version_id)
+        # A new era has moved the open tick into the windows already.
+        if fold.closes_us is None:
+            return None
         return fold.close_tick(self._plans[version_id], position, at_us)
 
     def _load_all(self) -> None:

@@ -4,20 +4,24 @@ Frames of an open tick only add up, and evidence moves when the tick closes, so 
 cut into passes.
 """
 
+import logging
+
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.binning import count
+from detectors.errors import ColumnError
 from detectors.evidence import EvidenceState
 from service.detect.columns import columns_of
 from service.detect.engines import Engine
 from service.detect.status import columns_status, findings_of
 from service.detect.windows import Windows
 from service.domain.records import ColumnFinding
-from service.frames import concat_frames, decode_frame
+from service.frames import Frame, FrameError, concat_frames, decode_frame
 from service.ports import LogEntry
 
 NO_TICK = -1
+_logger = logging.getLogger("lazaretto.detect")
 
 
 class Watched:
@@ -57,10 +61,10 @@ class Watched:
         """Count the pending frames, together."""
         if not self._pending:
             return
-        frames = [decode_frame(body) for body in self._pending]
+        frames = [frame for frame in map(_decoded, self._pending) if frame is not None]
         self._pending.clear()
         for frame in concat_frames(frames):
-            self.open_counts += count(self.engine.baseline, columns_of(frame, self.engine.names))
+            self._count(frame)
 
     def flush(self) -> NDArray[np.int64]:
         """Close the open tick: its counts go to the windows, and are returned."""
@@ -88,6 +92,12 @@ class Watched:
             return ()
         return findings_of(self.engine, self.evidence, self.windows, self.tick_us, threshold_log)
 
+    def _count(self, frame: Frame) -> None:
+        try:
+            self.open_counts += count(self.engine.baseline, columns_of(frame, self.engine.names))
+        except ColumnError as error:
+            _logger.error("frame not counted", extra={"reason": str(error), "rows": frame.rows})  # noqa: TRY400 - the message says it all
+
     def columns_json(self, threshold_log: float) -> bytes:
         """Return every column with its evidence and effects, as JSON; written anew after a tick."""
         if self._columns_json is None:
@@ -103,3 +113,12 @@ class Watched:
         if self._evidence_bytes is None:
             self._evidence_bytes = self.evidence.to_bytes()
         return self._evidence_bytes
+
+
+def _decoded(body: bytes) -> Frame | None:
+    """Return a frame of the log. One that was damaged on disk is left out: it must not stop all versions for ever."""
+    try:
+        return decode_frame(body)
+    except FrameError as error:
+        _logger.error("frame not readable", extra={"reason": str(error), "bytes": len(body)})  # noqa: TRY400 - the message says it all
+        return None

@@ -1,0 +1,162 @@
+"""A small world for tests of the worker's side: two models, telemetry made from a seed, and the fakes of the ports."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from service.detect.baselines import sign
+from service.detect.reference import CompiledReference, compile_reference
+from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
+from service.domain.policy import Budget, Policy
+from service.domain.records import BaselineRecord, Model, Version
+from service.domain.schema import Feature, FeatureKind, Prediction, PredictionKind, Schema
+from service.domain.states import State
+from service.frames import Coded, Frame, encode_frame
+from service.ports import Control, EntryKind, LogEntry, NewEntry
+from tests.fakes import InMemoryLog, InMemoryStore, ManualClock
+
+KEY = b"k" * 32
+DANA, ANA, BOB = Actor("dana"), Actor("ana"), Actor("bob")
+SCHEMA = Schema(
+    features=(
+        Feature(name="age", kind=FeatureKind.NUMERIC),
+        Feature(name="income", kind=FeatureKind.NUMERIC),
+        Feature(name="country", kind=FeatureKind.CATEGORICAL),
+        Feature(name="face", kind=FeatureKind.EMBEDDING, dimension=4),
+    ),
+    prediction=Prediction(kind=PredictionKind.CLASS, classes=("fraud", "ok")),
+)
+COUNTRIES = ("DE", "FR", "PL")
+SMALL_BUDGET = Policy(budget=Budget(false_alarms=1.0, per_days=1.0))
+"""A threshold of 86,400 ticks."""
+
+
+def make_frame(seed: int, rows: int, *, shift: float = 0.0, missing: float = 0.0, extras: bool = True) -> Frame:
+    """Return telemetry; ``shift`` moves age and with it the answer, ``missing`` is the share of ages that are gone."""
+    rng = np.random.default_rng(seed)
+    age = rng.normal(40 + 10 * shift, 10, rows)
+    age[rng.random(rows) < missing] = np.nan
+    income = rng.lognormal(10, 0.5, rows)
+    fraud = 1 / (1 + np.exp(-(np.nan_to_num(age, nan=40.0) - 40) / 10 + rng.normal(0, 1, rows)))
+    numbers = {"age": age, "income": income}
+    if extras:
+        numbers |= {
+            "probabilities.ok": 1 - fraud,
+            "probabilities.fraud": fraud,
+            "latency_ms": rng.gamma(4, 3, rows),
+        }
+    answer = Coded(("fraud", "ok"), (fraud < 0.5).astype(np.int32))
+    country = Coded(COUNTRIES, rng.integers(0, 3, rows).astype(np.int32))
+    return Frame(
+        rows=rows,
+        numeric_names=tuple(numbers),
+        numeric=np.stack(list(numbers.values())).astype(np.float64),
+        categorical_names=("country", "prediction") if extras else ("country",),
+        categorical=(country, answer) if extras else (country,),
+        embeddings={"face": rng.normal(0, 1, (rows, 4)).astype(np.float32)},
+        principals=None,
+        event_ids=None,
+        timestamps_us=None,
+        segments={},
+        attributions={},
+        fingerprints=b"",
+    )
+
+
+def compiled(rows: int = 4_000, seed: int = 99) -> CompiledReference:
+    """Return a baseline of the undisturbed telemetry."""
+    return compile_reference(SCHEMA, make_frame(seed, rows))
+
+
+def baseline_record(
+    version_id: int, reference: CompiledReference, *, from_position: int = 0, name: str = "b1"
+) -> BaselineRecord:
+    return BaselineRecord(
+        id=name,
+        version_id=VersionId(version_id),
+        digest=reference.digest,
+        signature=sign(KEY, reference.artefact),
+        artefact=reference.artefact,
+        rows=reference.rows,
+        from_position=Position(from_position),
+        columns=reference.columns,
+        warnings=reference.warnings,
+        created_us=Micros(0),
+        created_by=ANA,
+    )
+
+
+def make_version(number: int, *, model: int = 1, state: State = State.ACTIVE, restart: int = 0) -> Version:
+    return Version(
+        id=VersionId(number),
+        model_id=ModelId(model),
+        model=f"m{model}",
+        version=str(number),
+        schema=SCHEMA,
+        deployed_by=DANA,
+        state=state,
+        since_us=Micros(0),
+        reason="registered",
+        lock=0,
+        restart_position=Position(restart),
+        baseline_id=None,
+        created_us=Micros(0),
+    )
+
+
+def make_control(
+    versions: Sequence[Version], baselines: Mapping[int, Sequence[BaselineRecord]], policy: Policy = SMALL_BUDGET
+) -> Control:
+    models: dict[int, Model] = {
+        version.model_id: Model(
+            id=version.model_id,
+            name=version.model,
+            owner="team",
+            description="",
+            policy=policy,
+            created_us=Micros(0),
+            created_by=ANA,
+        )
+        for version in versions
+    }
+    return Control(
+        revision=1,
+        models=models,
+        versions={version.id: version for version in versions},
+        baselines={VersionId(version_id): records for version_id, records in baselines.items()},
+        open_alerts=(),
+    )
+
+
+def batch_entry(position: int, seconds: float, version_id: int, frame: Frame) -> LogEntry:
+    """Return a log entry that arrived so many seconds after the start."""
+    return LogEntry(
+        position=Position(position),
+        arrival_us=Micros(1_795_428_000_000_000 + round(seconds * 1e6)),
+        kind=EntryKind.BATCH,
+        version_id=VersionId(version_id),
+        rows=frame.rows,
+        body=encode_frame(frame),
+    )
+
+
+@dataclass
+class World:
+    """Clock, log and store, with a way to send telemetry."""
+
+    clock: ManualClock = field(default_factory=ManualClock)
+    store: InMemoryStore = field(default_factory=InMemoryStore)
+    _seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.log = InMemoryLog(self.clock)
+
+    def send(self, version: Version, rows: int, *, shift: float = 0.0, missing: float = 0.0) -> Position:
+        """Append one batch now."""
+        self._seed += 1
+        frame = make_frame(self._seed, rows, shift=shift, missing=missing)
+        new = NewEntry(
+            kind=EntryKind.BATCH, version_id=version.id, batch_id=str(self._seed), rows=rows, body=encode_frame(frame)
+        )
+        return self.log.append_now(new).position
