@@ -94,7 +94,7 @@ def build_runtime(settings: Settings) -> Runtime:
     """
     clock = SystemClock()
     secrets = Secrets.of(settings)
-    store = open_state(settings)
+    store = _open_state(settings)
     log = open_log(settings.telemetry_url, settings, clock)
     api = _api(settings, secrets, clock, store, log)
     api.fleet.on_change(api.keyring.refresh)
@@ -159,8 +159,7 @@ def _pollers(settings: Settings, api: Api, log: GroupCommitLog) -> tuple[Poller,
     )
 
 
-def open_state(settings: Settings) -> Store:
-    """Open the state store; a fresh one gets its tables."""
+def _open_state(settings: Settings) -> Store:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     return open_store(settings.state_url, timeout_seconds=settings.store_timeout_seconds)
 
@@ -203,7 +202,7 @@ def build_worker(settings: Settings) -> WorkRuntime:
     """Compose the worker process. Raises as ``build_runtime``."""
     clock = SystemClock()
     secrets = Secrets.of(settings)
-    store = open_state(settings)
+    store = _open_state(settings)
     channels = build_channels(settings, clock)
     stats = WorkerStats()
     reader = open_reader(settings.telemetry_url)

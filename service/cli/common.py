@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from service.settings import Settings
+    from service.store import Store
 
 DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where the data is; also LAZARETTO_DATA_DIR.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -18,6 +19,14 @@ def load_settings(**given: Any) -> "Settings":
     from service.settings import Settings
 
     return Settings(**{name: value for name, value in given.items() if value is not None})
+
+
+def open_state(settings: "Settings") -> "Store":
+    """Open the state store of the data directory; a fresh one gets its tables."""
+    from service.store import open_store
+
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    return open_store(settings.state_url, timeout_seconds=settings.store_timeout_seconds)
 
 
 def print_json(content: Any) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.common import AsJson, DataDir, load_settings, print_json, print_table
+from service.cli.common import AsJson, DataDir, load_settings, open_state, print_json, print_table
 from service.domain.records import Scope
 
 app = typer.Typer(no_args_is_help=True)
@@ -26,7 +26,6 @@ def create(
     from service.domain.policy import SECONDS_PER_DAY
     from service.office import KeyRequest, issue_key
     from service.settings import Secrets
-    from service.wiring import open_state
 
     settings = load_settings(data_dir=data_dir)
     clock = SystemClock()
@@ -52,7 +51,6 @@ def create(
 def list_keys(data_dir: DataDir = None, *, as_json: AsJson = False) -> None:
     """List keys, without their secrets."""
     from service.api.views import of_key
-    from service.wiring import open_state
 
     store = open_state(load_settings(data_dir=data_dir))
     try:
@@ -78,7 +76,6 @@ def revoke(
     from service.clock import SystemClock
     from service.domain.ids import Actor
     from service.office import revoke_key
-    from service.wiring import open_state
 
     store = open_state(load_settings(data_dir=data_dir))
     try:

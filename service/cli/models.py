@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.common import AsJson, DataDir, load_settings, print_json, print_table
+from service.cli.common import AsJson, DataDir, load_settings, open_state, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -17,7 +17,6 @@ COLUMNS_SHOWN = 12
 def list_models(data_dir: DataDir = None, *, as_json: AsJson = False) -> None:
     """List models with their versions and states."""
     from service.api.views import of_model
-    from service.wiring import open_state
 
     store = open_state(load_settings(data_dir=data_dir))
     try:
@@ -38,7 +37,6 @@ def show(model: ModelName, data_dir: DataDir = None) -> None:
     """Show a model with its policy and versions, as JSON."""
     from service.api.views import of_model
     from service.gate.fleet import unknown
-    from service.wiring import open_state
 
     store = open_state(load_settings(data_dir=data_dir))
     try:
@@ -55,7 +53,6 @@ def status(model: ModelName, version: VersionName = None, data_dir: DataDir = No
     from service.api.status import Moment, status_of
     from service.clock import SystemClock
     from service.gate.fleet import FleetView, unknown
-    from service.wiring import open_state
 
     settings = load_settings(data_dir=data_dir)
     store = open_state(settings)
