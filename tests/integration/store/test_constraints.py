@@ -1,0 +1,217 @@
+"""Every rule of the schema, as the migrations make it, refuses what breaks it: on SQLite and on PostgreSQL."""
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import pytest
+from sqlalchemy import CheckConstraint, Connection, Table, UniqueConstraint, insert
+from sqlalchemy.exc import IntegrityError
+
+from service.domain.states import TRANSITIONS, Event, State
+from service.store.engine import Database
+from service.store.tables import metadata
+
+DIGEST = "0" * 64
+VALID: dict[str, dict[str, Any]] = {
+    "control": {"id": 1, "revision": 1},
+    "worker": {"id": 1, "position": 0, "owner": None, "epoch": 0, "lease_until_us": 0, "heartbeat_us": 0, "stats": ""},
+    "models": {
+        "id": 2, "name": "m2", "owner": "", "description": "", "policy": "{}", "created_us": 0, "created_by": "",
+    },
+    "versions": {
+        "id": 2, "model_id": 1, "version": "v2", "schema": "{}", "deployed_by": "", "state": "active", "since_us": 0,
+        "reason": "", "lock": 0, "restart_position": 0, "created_us": 0,
+    },
+    "baselines": {
+        "seq": 2, "id": "b2", "version_id": 1, "digest": "", "signature": "", "artefact": b"", "rows": 0,
+        "from_position": 0, "columns": "[]", "warnings": "[]", "created_us": 0, "created_by": "",
+    },
+    "approvals": {"seq": 2, "version_id": 1, "lock": 0, "actor": "a", "at_us": 0},
+    "incidents": {
+        "id": "i2", "version_id": 1, "cause": "latency", "title": "", "status": "open", "assignee": None,
+        "verdict": None, "note": None, "opened_us": 0, "acknowledged_us": None, "resolved_us": None, "lock": 0,
+    },
+    "timeline": {"seq": 2, "incident_id": "i", "at_us": 0, "actor": "", "kind": "", "body": ""},
+    "alerts": {
+        "id": "a2", "version_id": 1, "cause": "latency", "status": "open", "reason": "", "evidence_log": 0.0,
+        "threshold_log": 0.0, "confirmations": 0, "columns": "[]", "since_us": 0, "opened_us": 0, "closed_us": None,
+        "position": 0, "incident_id": "i",
+    },
+    "transitions": {
+        "seq": 2, "version_id": 1, "lock": 0, "before": "active", "event": "suspect", "after": "suspect", "actor": "",
+        "reason": "", "at_us": 0, "position": 0, "incident_id": None,
+    },
+    "api_keys": {
+        "id": "k2", "name": "", "scopes": "[]", "models": None, "secret_hash": b"h", "created_us": 0,
+        "expires_us": None, "revoked_us": None,
+    },
+    "outbox": {
+        "id": "m2", "channel": "", "kind": "", "payload": "", "status": "pending", "created_us": 0, "attempts": 0,
+        "next_us": None, "delivered_us": None, "detail": "",
+    },
+    "audit": {"seq": 1, "at_us": 0, "actor": "", "action": "", "subject": "", "detail": "", "digest": DIGEST},
+    "snapshots": {
+        "version_id": 1, "baseline_id": None, "position": 0, "events_total": 0, "labels_total": 0, "leaks_total": 0,
+        "evidence_log": float("-inf"), "threshold_log": 0.0, "blob": b"", "status": "{}", "updated_us": 0,
+    },
+    "windows": {
+        "version_id": 1, "level": "1m", "start_us": 0, "baseline_id": "b", "events": 0, "evidence_log": 0.0,
+        "evidence_log_max": 0.0, "column_evidence": b"", "counts": b"",
+    },
+}  # fmt: skip
+"""One good row of every table, given the rows of ``BEFORE``."""
+
+BEFORE = {
+    "models": VALID["models"] | {"id": 1, "name": "m"},
+    "versions": VALID["versions"] | {"id": 1, "version": "v"},
+    "baselines": VALID["baselines"] | {"seq": 1, "id": "b"},
+    "incidents": VALID["incidents"] | {"id": "i"},
+}
+THERE_ALREADY = {"control", "worker"}
+
+BREAKS: dict[str, dict[str, Any]] = {
+    "ck_control_one_row": {"id": 2},
+    "ck_control_revision": {"revision": -1},
+    "ck_worker_one_row": {"id": 2},
+    "ck_worker_position": {"position": -1},
+    "ck_worker_epoch": {"epoch": -1},
+    "ck_versions_state": {"state": "broken"},
+    "ck_versions_lock": {"lock": -1},
+    "ck_versions_restart_position": {"restart_position": -1},
+    "ck_baselines_rows": {"rows": -1},
+    "ck_baselines_from_position": {"from_position": -1},
+    "ck_approvals_lock": {"lock": -1},
+    "ck_incidents_cause": {"cause": "weather"},
+    "ck_incidents_status": {"status": "lost"},
+    "ck_incidents_verdict": {"verdict": "who knows"},
+    "ck_incidents_resolved_when": {"status": "resolved"},
+    "ck_incidents_lock": {"lock": -1},
+    "ck_alerts_cause": {"cause": "weather"},
+    "ck_alerts_status": {"status": "lost"},
+    "ck_alerts_closed_when": {"status": "closed"},
+    "ck_alerts_confirmations": {"confirmations": -1},
+    "ck_alerts_position": {"position": -1},
+    "ck_transitions_legal": {"after": "retired"},
+    "ck_transitions_lock": {"lock": -1},
+    "ck_transitions_position": {"position": -1},
+    "ck_outbox_status": {"status": "lost"},
+    "ck_outbox_delivered_when": {"status": "delivered"},
+    "ck_outbox_attempts": {"attempts": -1},
+    "ck_audit_seq": {"seq": 0},
+    "ck_audit_digest": {"digest": "short"},
+    "ck_snapshots_position": {"position": -1},
+    "ck_snapshots_events_total": {"events_total": -1},
+    "ck_snapshots_labels_total": {"labels_total": -1},
+    "ck_snapshots_leaks_total": {"leaks_total": -1},
+    "ck_windows_level": {"level": "1d"},
+    "ck_windows_events": {"events": -1},
+}
+TABLES = sorted(metadata.tables)
+
+
+@pytest.fixture
+def connection(store_url: str) -> Iterator[Connection]:
+    """Give a write transaction that sees the rows of ``BEFORE`` and is rolled back."""
+    database = Database(store_url, timeout_seconds=5.0)
+    with database._writer.connect() as opened:
+        for name, row in BEFORE.items():
+            opened.execute(insert(metadata.tables[name]).values(row))
+        yield opened
+        opened.rollback()
+    database.close()
+
+
+def _refusal(connection: Connection, table: Table, row: dict[str, Any]) -> str | None:
+    """Insert a row and take it back; return what the database says against it."""
+    savepoint = connection.begin_nested()
+    try:
+        connection.execute(insert(table).values(row))
+    except IntegrityError as error:
+        return str(error.orig)
+    finally:
+        savepoint.rollback()
+    return None
+
+
+def test_the_good_rows_are_good(connection: Connection) -> None:
+    for name in set(TABLES) - THERE_ALREADY:
+        assert _refusal(connection, metadata.tables[name], VALID[name]) is None, name
+
+
+def test_every_check_refuses_what_breaks_it(connection: Connection) -> None:
+    checks = {
+        str(constraint.name): table
+        for table in metadata.tables.values()
+        for constraint in table.constraints
+        if isinstance(constraint, CheckConstraint)
+    }
+    assert checks.keys() == BREAKS.keys()
+    for name, table in checks.items():
+        said = _refusal(connection, table, VALID[table.name] | BREAKS[name])
+        assert said is not None, name
+        assert name in said, said
+
+
+def test_every_reference_must_exist(connection: Connection) -> None:
+    for table in metadata.tables.values():
+        for key in table.foreign_keys:
+            nowhere = 999 if VALID[table.name][key.parent.name] == 1 else "nowhere"
+            said = _refusal(connection, table, VALID[table.name] | {key.parent.name: nowhere})
+            assert said is not None, key
+            assert "foreign key" in said.lower(), said
+
+
+def test_what_must_be_unique_is(connection: Connection) -> None:
+    broken = 0
+    for name in set(TABLES) - THERE_ALREADY:
+        table = metadata.tables[name]
+        savepoint = connection.begin_nested()
+        connection.execute(insert(table).values(VALID[name]))
+        primary = {c.name for c in table.primary_key}
+        others = [{c.name for c in u.columns} for u in table.constraints if isinstance(u, UniqueConstraint)]
+        others += [set(index.columns.keys()) for index in table.indexes if index.unique]
+        for columns in (primary, *others):
+            fresh = {c: 77 if isinstance(VALID[name][c], int) else "other" for c in primary - columns}
+            said = _refusal(connection, table, VALID[name] | fresh)
+            assert said is not None, (name, columns)
+            assert "unique" in said.lower(), said
+            broken += 1
+        savepoint.rollback()
+    assert broken == 13 + 8
+
+
+def test_nothing_required_may_be_left_out(connection: Connection) -> None:
+    for name in TABLES:
+        table = metadata.tables[name]
+        for column in table.c:
+            if not column.nullable and not column.primary_key:
+                said = _refusal(connection, table, VALID[name] | {column.name: None})
+                assert said is not None, column
+                assert "null" in said.lower(), said
+
+
+def test_a_second_alert_may_open_once_the_first_is_closed(connection: Connection) -> None:
+    alerts = metadata.tables["alerts"]
+    connection.execute(insert(alerts).values(VALID["alerts"] | {"id": "a1", "status": "closed", "closed_us": 1}))
+    connection.execute(insert(alerts).values(VALID["alerts"]))
+    other_cause = VALID["alerts"] | {"id": "a3", "cause": "data_drift"}
+    assert _refusal(connection, alerts, other_cause) is None
+    assert _refusal(connection, alerts, other_cause | {"cause": "latency"}) is not None
+
+
+def test_exactly_the_transitions_of_the_table_may_be_recorded(connection: Connection) -> None:
+    table = metadata.tables["transitions"]
+    accepted = set()
+    for before, event, after in product(State, Event, State):
+        row = VALID["transitions"] | {"before": before.value, "event": event.value, "after": after.value}
+        if _refusal(connection, table, row) is None:
+            accepted.add((before, event, after))
+    assert accepted == {(before, event, after) for (before, event), after in TRANSITIONS.items()}
+
+
+def test_evidence_that_is_not_a_number_cannot_hide_in_sqlite(connection: Connection) -> None:
+    if connection.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL stores NaN as it is")
+    row = VALID["snapshots"] | {"evidence_log": float("nan")}
+    assert _refusal(connection, metadata.tables["snapshots"], row) is not None

@@ -1,0 +1,125 @@
+"""Migrations go up, down and up again, and a store that does not fit is refused: on SQLite and PostgreSQL."""
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import inspect, text
+
+from service.store import StoreRefused, open_store
+from service.store import migrate as m
+from service.store.engine import parse_url
+from service.store.tables import metadata
+from tests.fakes import ManualClock
+
+NEXT = '''
+"""A migration of the future."""
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+def upgrade() -> None:
+    with op.batch_alter_table("models") as models:
+        models.add_column(sa.Column("colour", sa.Text(), nullable=True))
+
+def downgrade() -> None:
+    with op.batch_alter_table("models") as models:
+        models.drop_column("colour")
+'''
+
+
+@pytest.fixture
+def future(tmp_path: Path) -> Path:
+    """Return the migrations of a version that knows one more."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(m.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "versions" / "0002_colour.py").write_text(NEXT)
+    return folder
+
+
+def test_migrations_go_up_and_down_and_up_again(empty_url: str) -> None:
+    assert m.status(empty_url) is m.SchemaStatus.EMPTY
+    for _ in range(2):
+        m.upgrade(empty_url)
+        assert m.status(empty_url) is m.SchemaStatus.CURRENT
+        m.differences(empty_url)
+        m.downgrade(empty_url, "base")
+        assert m.status(empty_url) is m.SchemaStatus.EMPTY
+    with m._connected(parse_url(empty_url)) as connection:
+        assert not set(metadata.tables) & set(inspect(connection).get_table_names())
+
+
+def test_opening_an_empty_store_gives_it_its_tables(empty_url: str) -> None:
+    store = open_store(empty_url, timeout_seconds=5.0)
+    assert store.read.revision() == 0
+    assert store.worker("w", 10.0, ManualClock()).position() == 0
+    store.close()
+
+
+def test_several_processes_may_open_an_empty_store_at_once(empty_url: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(m.make_ready, [empty_url] * 4))
+    assert m.status(empty_url) is m.SchemaStatus.CURRENT
+
+
+def test_an_older_store_is_refused_until_it_is_migrated(
+    empty_url: str, future: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    m.upgrade(empty_url)
+    monkeypatch.setattr(m, "MIGRATIONS", future)
+    assert m.status(empty_url) is m.SchemaStatus.OLDER
+    with pytest.raises(StoreRefused, match="lazaretto migrate"):
+        open_store(empty_url, timeout_seconds=5.0)
+    m.upgrade(empty_url)
+    assert m.status(empty_url) is m.SchemaStatus.CURRENT
+
+
+def test_a_newer_store_is_refused(empty_url: str, future: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(m, "MIGRATIONS", future)
+        m.upgrade(empty_url)
+    assert m.status(empty_url) is m.SchemaStatus.NEWER
+    with pytest.raises(StoreRefused, match="newer"):
+        open_store(empty_url, timeout_seconds=5.0)
+    with pytest.raises(StoreRefused, match="newer"):
+        m.upgrade(empty_url)
+
+
+def test_a_failed_migration_leaves_the_store_as_it_was(
+    empty_url: str, future: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    m.upgrade(empty_url)
+    script = future / "versions" / "0002_colour.py"
+    script.write_text(NEXT.replace("def downgrade", "    raise ArithmeticError\n\ndef downgrade"))
+    with monkeypatch.context() as patched:
+        patched.setattr(m, "MIGRATIONS", future)
+        with pytest.raises(ArithmeticError):
+            m.upgrade(empty_url)
+    assert m.status(empty_url) is m.SchemaStatus.CURRENT
+    m.differences(empty_url)
+
+
+def test_a_database_of_another_program_is_refused(empty_url: str) -> None:
+    if empty_url.startswith("sqlite"):
+        Path(empty_url.removeprefix("sqlite:///")).parent.mkdir()
+    with m._connected(parse_url(empty_url)) as connection:
+        connection.execute(text("CREATE TABLE models (id integer)"))
+        connection.commit()
+    with pytest.raises(StoreRefused, match="another program: models"):
+        open_store(empty_url, timeout_seconds=5.0)
+
+
+@pytest.mark.parametrize("url", ["mysql://x/y", "sqlite://", "sqlite:///:memory:"])
+def test_a_store_that_cannot_be_one_is_refused(url: str) -> None:
+    with pytest.raises(StoreRefused):
+        open_store(url, timeout_seconds=5.0)
+
+
+def test_missing_migration_scripts_are_named(empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    m.upgrade(empty_url)
+    monkeypatch.setattr(m, "MIGRATIONS", tmp_path / "gone")
+    with pytest.raises(StoreRefused, match="gone"):
+        open_store(empty_url, timeout_seconds=5.0)
