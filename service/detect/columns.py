@@ -42,7 +42,7 @@ def columns_of(frame: Frame, wanted: tuple[str, ...]) -> dict[str, Values]:
     if picks.scores:
         probabilities = probabilities_of(frame, picks.probabilities)
         for name, score in picks.scores:
-            columns[name] = SCORES[score].function(probabilities)
+            columns[name] = SCORES[score].function(probabilities)[: frame.rows]
     return columns
 
 
@@ -90,11 +90,14 @@ def group_of(name: str) -> ColumnGroup:
 
 
 def probabilities_of(frame: Frame, rows: Iterable[int]) -> NDArray[np.float64]:
-    """Return the class probabilities, shape (events, classes).
+    """Return the class probabilities, shape (events, classes), in the one precision and memory layout that scores get.
 
-    Always in this memory layout and precision, so that an event's scores have the same bits in whatever batch it comes.
+    An event's scores must have the same bits in whatever batch it comes. Class by class in memory, sums over classes
+    run in the order of the classes, and several times faster than event by event; but numpy takes a single event for
+    a plain vector, which it adds up in another order. So a single event comes twice.
     """
-    return np.ascontiguousarray(frame.numeric[list(rows)].T, dtype=np.float64)
+    matrix = frame.numeric[list(rows)].astype(np.float64)
+    return (matrix if frame.rows > 1 else np.repeat(matrix, 2, axis=1)).T
 
 
 @lru_cache(maxsize=4096)
