@@ -114,9 +114,20 @@ def decode_json(content: bytes) -> Any:
     except msgspec.DecodeError as error:
         found = BYTE.search(str(error))
         offset = int(found.group(1)) if found else len(content)
-        raise BadRequest(f"the body is not JSON: {error} at byte {offset}", extra={"offset": offset}) from None
+        reason = BYTE.sub("", str(error)).removeprefix("JSON is malformed:").strip()
+        raise BadRequest(f"malformed JSON at byte {offset}: {reason}", extra={"offset": offset}) from None
+    except UnicodeDecodeError:
+        offset = _first_bad_byte(content)
+        raise BadRequest(f"malformed JSON at byte {offset}: not UTF-8", extra={"offset": offset}) from None
+
+
+def _first_bad_byte(content: bytes) -> int:
+    """Return where UTF-8 breaks in the whole body; the decoder counts within one string only."""
+    try:
+        content.decode()
     except UnicodeDecodeError as error:
-        raise BadRequest(f"the body is not UTF-8 at byte {error.start}", extra={"offset": error.start}) from None
+        return error.start
+    return 0
 
 
 def _bad_places(value: Any, kind: Any, at: str) -> typing.Iterator[Place]:

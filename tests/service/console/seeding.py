@@ -287,6 +287,7 @@ class Fleet:
 def busy_fleet() -> Fleet:
     """One version quarantined by evidence, one drifting, one quiet, one retired, one without a baseline."""
     fleet = Fleet.new()
+    fleet.clock.advance(45)
     digits = fleet.add_version("digits", "1")
     made = fleet.add_evidence(digits, [0.0] * 40 + [0.1, 0.3, 0.6, 0.8, 1.0])
     fleet.quarantine(digits, made)
