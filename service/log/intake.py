@@ -31,7 +31,7 @@ class Intake:
         self._bytes_max = bytes_max
         self._queue: deque[Waiting] = deque()
         self._bytes = 0
-        self._closed: str | None = None
+        self._closed: str | None = "it has not been started"
         self._changed = Condition()
         self.refused = 0
 
@@ -39,6 +39,11 @@ class Intake:
     def closed(self) -> bool:
         """True once nothing more is taken."""
         return self._closed is not None
+
+    def open(self) -> None:
+        """Take entries from now on."""
+        with self._changed:
+            self._closed = None
 
     def depth(self) -> tuple[int, int]:
         """Return how many entries and bytes wait."""

@@ -79,12 +79,11 @@ class GroupCommitLog:
     def start(self) -> None:
         """Open the storage and start the thread; raise LogRefused when the storage may not be opened."""
         self._storage.open()
+        self._intake.open()
         self._thread.start()
 
     async def append(self, entry: NewEntry) -> Appended:
         """Append with group commit and return once the commit is on disk."""
-        if not self._thread.is_alive():
-            raise Unavailable("the telemetry log is not running", retry_after_seconds=5)
         loop = asyncio.get_running_loop()
         waiting = Waiting(entry, _size(entry), loop, loop.create_future())
         self._intake.put(waiting)
@@ -106,7 +105,7 @@ class GroupCommitLog:
         entries, size = self._intake.depth()
         meter = self._meter
         return LogFigures(
-            healthy=self._thread.is_alive() and not self._intake.closed,
+            healthy=not self._intake.closed,
             queue_entries=entries,
             queue_bytes=size,
             commits=meter.commits,
