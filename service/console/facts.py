@@ -25,13 +25,13 @@ from service.domain.records import (
 from service.ports import ReadStore
 
 MINUTE_US = 60_000_000
-CHART_MINUTES = 180
+CHART_MINUTES, MINUTES_MIN = 180, 6
 WINDOW_BYTES_MAX = 16 * 1024 * 1024
 """What one page may read of window rows: a version with thousands of columns gets a shorter chart, not a slow page."""
 TRANSITIONS_SHOWN = 12
 TIMELINE_SHOWN = 30
-SPAN, EARLIER_MINUTES = "5m", 5
-"""The rolling window that is shown while nothing has changed: as the worker's, the newest minute and so many before."""
+SPAN, EARLIER_MINUTES = "1h", 60
+"""What is shown while nothing has changed: the API's rolling window, the newest minute and so many before."""
 
 Effects = dict[str, float | None]
 
@@ -146,7 +146,7 @@ def _minutes(read: ReadStore, version: Version, status: Status, view: BaselineVi
     last_us = status.last_arrival_us
     if last_us is None or view is None:
         return ()
-    minutes = max(EARLIER_MINUTES + 1, min(CHART_MINUTES, WINDOW_BYTES_MAX // (8 * view.total)))
+    minutes = max(MINUTES_MIN, min(CHART_MINUTES, WINDOW_BYTES_MAX // (8 * view.total)))
     rows = read.windows(version.id, "1m", Micros(last_us - minutes * MINUTE_US), Micros(last_us))
     return [row for row in rows if row.baseline_id == version.baseline_id]
 

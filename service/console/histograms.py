@@ -103,12 +103,12 @@ def _merged(bins: int) -> int:
 def merged_label(labels: Sequence[str]) -> str:
     """Name a run of neighbouring bins by the start of the first and the end of the last."""
     first, last = _ends(labels[0]), _ends(labels[-1])
-    return first[0] if first == last and first[0] == first[1] else f"{first[0]} … {last[1]}"
+    if first is None or last is None:
+        return labels[0] if len(labels) == 1 else f"{labels[0]} … {labels[-1]}"
+    return words.interval(first[0], last[1])
 
 
-def _ends(label: str) -> tuple[str, str]:
-    """Return where a bin begins and ends, in as many digits as people read."""
+def _ends(label: str) -> tuple[float, float] | None:
+    """Return where a bin begins and ends; ``None`` for one that is no interval."""
     found = _INTERVAL.fullmatch(label)
-    if found is None:
-        return label, label
-    return words.number(float(found[1])), words.number(float(found[2]))
+    return None if found is None else (float(found[1]), float(found[2]))

@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 
 from service.console import words
 from service.console.charts import NARROW, WIDE, EvidenceChart, Mark, Point, evidence_chart
-from service.console.facts import MINUTE_US, SPAN, Facts, Status, StatusColumn, log_threshold
+from service.console.facts import MINUTE_US, SPAN, Facts, Status, StatusColumn
 from service.console.histograms import Bar, bars
 from service.console.next_steps import Steps, steps_of
+from service.console.overview import TONES, share_of
 from service.detect.baselines import effects_of
 from service.domain.ids import Micros
 from service.domain.keys import Identity
-from service.domain.records import IncidentStatus, Model, Scope, Snapshot, Version
-from service.domain.states import SERVING, State
+from service.domain.records import IncidentStatus, Model, Scope, Version
+from service.domain.states import SERVING
 
 WORST_COLUMNS = 4
 COLUMNS_LISTED = 100
-OVERVIEW_ROWS = 50
 EFFECTS = (
     ("psi", "PSI"),
     ("js", "Jensen-Shannon"),
@@ -28,14 +28,6 @@ EFFECTS = (
     ("wasserstein", "Wasserstein"),
     ("hellinger", "Hellinger"),
 )
-TONES = {
-    State.ACTIVE: "good",
-    State.SUSPECT: "warn",
-    State.QUARANTINED: "bad",
-    State.UNDER_REVIEW: "warn",
-    State.ROLLED_BACK: "off",
-    State.RETIRED: "off",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +96,6 @@ class IncidentView:
     entries: tuple[Change, ...]
     can_acknowledge: bool
     can_resolve: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OverviewRow:
-    """One version in the list of all."""
-
-    model: str
-    version: str
-    state: str
-    tone: str
-    evidence: str | None
-    threshold: str | None
-    share: float
-    over: bool
-    rank: tuple[int, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,13 +209,6 @@ def _certainty(facts: Facts) -> Certainty:
     )
 
 
-def share_of(log_evidence: float, log_threshold: float) -> float:
-    """Return how much of the way to the threshold the evidence has gone, on the log scale, 0 to 1."""
-    if math.isnan(log_evidence) or log_evidence <= 0.0:
-        return 0.0
-    return 1.0 if log_threshold <= 0.0 else min(1.0, log_evidence / log_threshold)
-
-
 def _why(facts: Facts, columns: Sequence[Column]) -> str | None:
     """Name what changed most, in a sentence; ``None`` while nothing has crossed the budget."""
     if facts.alert is None:
@@ -278,7 +248,7 @@ def _column(facts: Facts, column: StatusColumn, *, blamed: bool, threshold: floa
     return Column(
         name=column.name,
         group=column.group,
-        direction=column.direction or (finding.direction if finding else None),
+        direction=finding.direction if finding else column.direction,
         blamed=blamed,
         evidence=words.exponent(column.log_evidence),
         over=column.log_evidence is not None and column.log_evidence >= threshold,
@@ -369,35 +339,3 @@ def _baseline(facts: Facts) -> str:
 
 def _when(at_us: int | None, now_us: Micros) -> When | None:
     return None if at_us is None else When.of(at_us, now_us)
-
-
-_RANKS = (State.QUARANTINED, State.UNDER_REVIEW, State.SUSPECT, State.ACTIVE, State.ROLLED_BACK, State.RETIRED)
-
-
-def overview(
-    models: Sequence[Model], versions: Sequence[Version], snapshots: Sequence[Snapshot], viewer: Identity
-) -> list[OverviewRow]:
-    """List the versions that the viewer may see, the one that needs attention most first."""
-    policies: Mapping[str, Model] = {model.name: model for model in models}
-    seen = {snapshot.version_id: snapshot for snapshot in snapshots}
-    rows = [
-        _overview_row(version, log_threshold(policies[version.model], seen.get(version.id)), seen.get(version.id))
-        for version in versions
-        if viewer.sees(version.model) and version.model in policies
-    ]
-    return sorted(rows, key=lambda row: (row.rank, row.model, row.version))
-
-
-def _overview_row(version: Version, threshold: float, snapshot: Snapshot | None) -> OverviewRow:
-    log_evidence = snapshot.evidence_log if snapshot else -math.inf
-    return OverviewRow(
-        model=version.model,
-        version=version.version,
-        state=words.STATE_NAMES[version.state],
-        tone=TONES[version.state],
-        evidence=words.exponent(log_evidence),
-        threshold=words.exponent(threshold),
-        share=share_of(log_evidence, threshold),
-        over=log_evidence >= threshold,
-        rank=(_RANKS.index(version.state), -share_of(log_evidence, threshold)),
-    )

@@ -8,8 +8,9 @@ from fastapi import Response
 from service.console.access import Viewer
 from service.console.deps import ConsoleDeps
 from service.console.facts import gather
+from service.console.overview import OVERVIEW_ROWS, overview
 from service.console.pages import empty, page_url, render
-from service.console.read_models import OVERVIEW_ROWS, overview, version_page
+from service.console.read_models import version_page
 from service.domain.errors import LazarettoError, NotFound
 from service.domain.records import Verdict
 

@@ -65,6 +65,15 @@ def number(value: float, digits: int = 3) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def interval(low: float, high: float) -> str:
+    """Write an interval with just the digits that tell its ends apart."""
+    width = high - low
+    if not math.isfinite(width) or width <= 0 or max(abs(low), abs(high)) >= 1e6 or width < 1e-4:  # noqa: PLR2004 - where plain digits stop being readable
+        return f"{number(low)} … {number(high)}"
+    decimals = max(0, 1 - math.floor(math.log10(width)))
+    return f"{low:,.{decimals}f} … {high:,.{decimals}f}"
+
+
 def exponent(natural_log: float | None) -> str | None:
     """Write a natural logarithm as the exponent of ten; ``None`` when there is nothing yet."""
     if natural_log is None or math.isnan(natural_log) or natural_log == -math.inf:

@@ -1,0 +1,83 @@
+"""The evidence chart's geometry."""
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.console.charts import NARROW, POINTS_MAX, WIDE, Mark, Point, evidence_chart, thin
+from service.console.words import LN10
+
+THRESHOLD = 6.4 * LN10
+MINUTE = 60_000_000
+
+
+def minutes(powers: list[float]) -> list[Point]:
+    return [Point((place + 1_000) * MINUTE, power * LN10) for place, power in enumerate(powers)]
+
+
+def test_one_point_makes_no_line() -> None:
+    assert evidence_chart(minutes([1.0]), THRESHOLD, [], WIDE) is None
+    assert evidence_chart([], THRESHOLD, [], WIDE) is None
+
+
+def test_more_evidence_is_drawn_higher_and_the_threshold_lies_between() -> None:
+    chart = evidence_chart(minutes([1.0, 5.0, 7.0]), THRESHOLD, [], WIDE)
+    assert chart is not None
+    low, middle, high = (dot.y for dot in chart.dots)
+    assert low > middle > chart.threshold_y > high
+    assert [dot.over for dot in chart.dots] == [False, False, True]
+    assert chart.clipped is None
+
+
+def test_evidence_far_above_the_budget_is_cut_off_and_said() -> None:
+    chart = evidence_chart(minutes([1.0, 312.0]), THRESHOLD, [], WIDE)
+    assert chart is not None
+    assert chart.clipped == "312.0"
+    assert chart.dots[1].y == WIDE.top
+    assert chart.threshold_y < WIDE.height - 60, "the threshold must not be squeezed to the bottom"
+
+
+def test_a_pause_breaks_the_line() -> None:
+    points = minutes([1.0, 2.0, 3.0, 4.0])
+    points.append(Point(points[-1].at_us + 30 * MINUTE, 5.0))
+    points.append(Point(points[-1].at_us + MINUTE, 5.0))
+    chart = evidence_chart(points, THRESHOLD, [], WIDE)
+    assert chart is not None
+    assert len(chart.paths) == len(chart.areas) == 2
+
+
+def test_marks_outside_are_left_out_but_what_followed_soon_is_shown() -> None:
+    points = minutes([0.0] * 60 + [9.0])
+    last = points[-1].at_us
+    marks = [
+        Mark(points[0].at_us - MINUTE, "before", "plain"),
+        Mark(last + MINUTE, "quarantined", "bad"),
+        Mark(last + 600 * MINUTE, "released", "good"),
+    ]
+    chart = evidence_chart(points, THRESHOLD, marks, WIDE)
+    assert chart is not None
+    assert [line.text for line in chart.lines] == ["quarantined"]
+    assert chart.lines[0].x <= WIDE.width - WIDE.right
+
+
+@given(st.lists(st.floats(allow_nan=True), max_size=400), st.floats(0.0, 50.0))
+def test_whatever_the_evidence_the_drawing_stays_inside(powers: list[float], threshold: float) -> None:
+    for size in (WIDE, NARROW):
+        chart = evidence_chart(minutes(powers), threshold, [], size)
+        if chart is None:
+            assert sum(not math.isnan(power) for power in powers) < 2
+            continue
+        assert all(0 <= dot.x <= size.width and 0 <= dot.y <= size.height for dot in chart.dots)
+        assert all(0 <= tick.at <= size.width for tick in (*chart.x_ticks, *chart.y_ticks))
+        assert "nan" not in "".join(chart.paths)
+
+
+@given(st.lists(st.floats(-5, 400), min_size=1, max_size=1_000))
+def test_thinning_keeps_the_peak_and_the_last_point(powers: list[float]) -> None:
+    points = minutes(powers)
+    kept = thin(points)
+    assert len(kept) <= POINTS_MAX
+    assert kept[-1] == points[-1]
+    assert max(p.log_evidence for p in kept) == max(p.log_evidence for p in points)
+    assert [p.at_us for p in kept] == sorted({p.at_us for p in kept})

@@ -1,0 +1,180 @@
+"""The pages: what they show, to whom, and what goes with them."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from service.domain.policy import FailMode, Policy
+from service.domain.records import Scope
+from tests.service.console.conftest import Console
+from tests.service.console.seeding import MINUTE_US, READER, Fleet
+
+PAGE = "/models/digits/versions/1"
+HOSTILE = "<img src=x onerror=alert(1)>\"'&</title><script>alert(2)</script>"
+
+
+def text_of(page: str) -> str:
+    body = re.sub(r"<svg.*?</svg>", " ", page, flags=re.DOTALL)
+    body = re.sub(r"</(?:th|td|dt|dd|li|p|h\d)>", " ", body.replace("<sup>", "^"))
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", body))
+
+
+def test_the_first_page_is_of_the_version_that_needs_attention_most(console: Console) -> None:
+    page = console.signed_in("ada").get("/").text
+    assert "<title>Quarantined: digits 1 · Lazaretto</title>" in page
+
+
+def test_the_page_says_state_since_when_why_and_how_sure(console: Console) -> None:
+    text = text_of(console.signed_in("ada").get(PAGE).text)
+    assert "The gate denies all traffic to this version until someone has reviewed it." in text
+    assert "2 minutes ago (2026-11-23 09:58:45 UTC)" in text
+    assert "Data drift: sharpness (mean up), grain (mean up), brightness (spread up)." in text
+    assert "confirmed in 2 of 2 consecutive evaluations" in text
+    assert re.search(r"Evidence 10\^\d+\.\d against a budget of 10\^6\.4: one false alarm in 30 days\.", text)
+    assert "The alarm was raised 2 minutes ago on 10^9.3." in text
+
+
+def test_all_versions_are_listed_worst_first(console: Console) -> None:
+    page = console.signed_in("ada").get(PAGE).text
+    listed = re.findall(r'<a href="/models/([^/]+)/versions/([^"]+)"', page)
+    names = [f"{model} {version}" for model, version in listed if not version.endswith("/")]
+    order = ["digits 1", "fraud-scorer 2026-11-09", "fraud-scorer 2026-11-02", "churn 7", "fraud-scorer 2026-08-01"]
+    assert [name for name in names if name in order][-5:] == order
+
+
+def test_both_histograms_stand_side_by_side_with_their_effect_sizes(console: Console) -> None:
+    text = text_of(console.signed_in("ada").get(PAGE).text)
+    assert "Value Baseline Current" in text
+    assert re.search(r"sharpness mean up feature · evidence 10\^\d+\.\d · since 3 minutes ago PSI 0\.\d+", text)
+    assert "1,200 events, 09:57 to 10:00:45 UTC, from the minute in which the change began" in text
+
+
+def test_a_reader_sees_no_buttons_and_is_told_why(console: Console) -> None:
+    page = console.signed_in("rita", READER).get(PAGE).text
+    assert "this needs a key with scope &#39;operate&#39;" in page
+    assert 'name="event"' not in page
+    assert "/ack" not in page
+
+
+def test_a_key_for_other_models_sees_neither_list_entry_nor_page(console: Console) -> None:
+    browser = console.signed_in("fred", models=frozenset({"fraud-scorer"}))
+    assert "/models/digits" not in browser.get("/").text
+    assert browser.get(PAGE).status_code == 404
+    assert browser.get("/models/nothing/versions/1").status_code == 404
+
+
+def test_a_version_without_a_baseline_is_warming(console: Console) -> None:
+    text = text_of(console.signed_in("ada").get("/models/churn/versions/7").text)
+    assert "Warming: there is no baseline yet" in text
+    assert "Evidence none yet against" in text
+
+
+def test_silence_is_not_shown_as_health(console: Console) -> None:
+    browser = console.signed_in("ada")
+    assert "Watching 6 columns" in browser.get("/models/fraud-scorer/versions/2026-11-02").text
+    console.fleet.clock.advance(301)
+    assert "Stale: no event for 5 minutes" in browser.get("/models/fraud-scorer/versions/2026-11-02").text
+
+
+def test_with_no_model_at_all_the_page_says_how_to_begin(console: Console) -> None:
+    console.fleet.store.tables.versions.clear()
+    assert "No models yet" in console.signed_in("ada").get("/").text
+
+
+def test_a_fallback_and_a_dry_run_are_said(console: Console) -> None:
+    tables = console.store.tables
+    model = tables.model("digits")
+    assert model is not None
+    tables.models[model.id] = replace(model, policy=Policy(dry_run=True, fallback="digits/0", fail=FailMode.CLOSED))
+    text = text_of(console.signed_in("ada").get(PAGE).text)
+    assert "Dry run" in text
+    assert "Gateways are pointed to the fallback digits/0." in text
+
+
+@pytest.mark.parametrize("path", ["/login", "/", PAGE, "/models/x/versions/y", "/static/console.css"])
+def test_every_answer_carries_its_security_headers(console: Console, path: str) -> None:
+    headers = console.signed_in("ada").get(path).headers
+    policy = headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["referrer-policy"] == "same-origin"
+    if not path.startswith("/static"):
+        assert headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", ["/login", PAGE])
+def test_pages_hold_no_inline_script_or_style_and_name_no_other_host(console: Console, path: str) -> None:
+    page = console.signed_in("ada").get(path).text
+    assert not re.search(r"<script(?![^>]*\bsrc=)", page)
+    assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", page)
+    assert not re.search(r'(?:href|src|action)="(?!/|#)', page)
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+
+
+def test_static_files_may_be_kept_for_ever_under_an_address_that_names_their_content(console: Console) -> None:
+    browser = console.browser()
+    address = re.findall(r'href="(/static/console\.css\?v=[0-9a-f]+)"', browser.get("/login").text)[0]
+    answer = browser.get(address)
+    assert answer.headers["content-type"].startswith("text/css")
+    assert "immutable" in answer.headers["cache-control"]
+    again = browser.get(address, headers={"if-none-match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert browser.get("/static/console.css").headers["cache-control"] == "no-cache"
+    assert browser.get("/static/..%2froutes.py").status_code == 404
+    assert browser.get("/static/nothing.js").status_code == 404
+
+
+def test_an_unchanged_page_is_not_sent_again(console: Console) -> None:
+    browser = console.signed_in("ada")
+    tag = browser.get(PAGE).headers["etag"]
+    assert browser.get(PAGE, headers={"if-none-match": tag}).status_code == 304
+    console.store.tables.revision += 1
+    assert browser.get(PAGE, headers={"if-none-match": tag}).status_code == 200
+    console.fleet.clock.advance(60)
+    assert browser.get(PAGE, headers={"if-none-match": tag}).status_code == 200
+    assert console.signed_in("grace").get(PAGE, headers={"if-none-match": tag}).status_code == 200
+
+
+def test_hostile_names_are_text(console: Console) -> None:
+    fleet = Fleet.new()
+    console.fleet.store.tables = fleet.store.tables
+    version = fleet.add_version("digits", "1")
+    made = fleet.add_evidence(version, [0.0, 0.5, 1.0], (HOSTILE, "b", "c", "d", "e"))
+    fleet.quarantine(version, made, title=HOSTILE)
+    tables = fleet.store.tables
+    model = tables.model("digits")
+    assert model is not None
+    tables.models[model.id] = replace(model, owner=HOSTILE, description=HOSTILE)
+    tables.versions[version.id] = replace(tables.versions[version.id], reason=HOSTILE)
+    page = console.signed_in(HOSTILE, READER | {Scope.OPERATE}).get(PAGE).text
+    assert "<img" not in page
+    assert page.count("<script") == 1
+    assert page.count("&lt;img src=x onerror=alert(1)&gt;") >= 7
+
+
+def test_no_page_is_larger_than_200_kilobytes(console: Console) -> None:
+    fleet = Fleet.new()
+    console.fleet.store.tables = fleet.store.tables
+    for number in range(60):
+        fleet.add_version(f"model-{number:03}", "2026-11-02" + "x" * 100)
+    version = fleet.add_version("digits", "1")
+    fleet.add_evidence(version, [number % 7 / 7 for number in range(180)])
+    for _ in range(40):
+        fleet.quarantine(version, fleet.add_evidence(version, [0.0, 1.0]), title="t" * 300)
+    answer = console.signed_in("ada").get(PAGE)
+    assert answer.status_code == 200
+    assert len(answer.content) < 200_000
+    assert "and 11 more" in answer.text
+
+
+def test_times_are_of_the_last_events_even_hours_later(console: Console) -> None:
+    console.fleet.clock.advance(5 * 3_600)
+    text = text_of(console.signed_in("ada").get(PAGE).text)
+    assert "The gate is closed; the last event arrived 5 hours ago." in text
+    assert "1,200 events" in text
+    assert MINUTE_US == 60_000_000

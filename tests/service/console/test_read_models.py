@@ -1,0 +1,137 @@
+"""What a page decides to show, from facts."""
+
+import math
+import re
+from dataclasses import replace
+
+import pytest
+
+from service.api.status import Moment, status_of
+from service.console.facts import Facts, Status, gather
+from service.console.overview import overview, share_of
+from service.console.read_models import evidence_points, version_page
+from service.console.words import number
+from service.domain.ids import Actor
+from service.domain.keys import Identity
+from service.domain.policy import Policy
+from service.domain.states import State
+from tests.service.console.seeding import OPERATOR, READER, Fleet, busy_fleet
+
+ADA = Identity(key_id="AbCd1234", actor=Actor("ada"), scopes=OPERATOR, models=None)
+
+
+def facts_of(fleet: Fleet, model: str, version: str) -> Facts:
+    read = fleet.store.read
+    found, owner = read.version(model, version), read.model(model)
+    assert found is not None
+    assert owner is not None
+    return gather(read, owner, found, fleet.clock.now_us(), 300.0)
+
+
+@pytest.mark.parametrize(("model", "version"), [("digits", "1"), ("fraud-scorer", "2026-11-09"), ("churn", "7")])
+def test_the_figures_are_those_of_the_api(model: str, version: str) -> None:
+    fleet = busy_fleet()
+    facts = facts_of(fleet, model, version)
+    page = version_page(facts, ADA)
+    moment = Moment(now_us=fleet.clock.now_us(), stale_seconds=300.0, lag_seconds=0.0)
+    status = status_of(facts.version, facts.model.policy, facts.snapshot, moment)
+    assert page.certainty.threshold == f"{status.threshold_log10:.1f}"
+    expected = None if status.evidence_log10 is None else f"{status.evidence_log10:.1f}"
+    assert page.certainty.evidence == expected
+    assert page.events == f"{status.events_total:,}"
+    by_name = {column.name: column for column in page.all_columns}
+    for column in status.columns if facts.snapshot else []:
+        shown = by_name[column.name]
+        assert column.evidence_log10 is not None
+        assert shown.evidence == f"{column.evidence_log10:.1f}"
+        psi = column.effects["psi"]
+        assert psi is not None
+        assert dict(shown.effects)["PSI"] == number(psi)
+
+
+def test_without_an_alarm_the_cards_show_the_effect_sizes_of_the_api_too() -> None:
+    facts = facts_of(busy_fleet(), "fraud-scorer", "2026-11-02")
+    page = version_page(facts, ADA)
+    listed = {column.name: column.effects for column in page.all_columns}
+    assert page.columns
+    assert all(column.effects == listed[column.name] for column in page.columns)
+
+
+def test_blamed_columns_come_first_in_the_order_of_the_alarm() -> None:
+    page = version_page(facts_of(busy_fleet(), "digits", "1"), ADA)
+    assert [(column.name, column.blamed) for column in page.columns] == [
+        ("sharpness", True), ("grain", True), ("brightness", True), ("contrast", False),
+    ]  # fmt: skip
+
+
+def test_the_histograms_of_an_alarm_go_back_to_where_the_change_began() -> None:
+    fleet = busy_fleet()
+    facts = facts_of(fleet, "digits", "1")
+    assert facts.alert is not None
+    assert [window.events for window in facts.current] == [300] * 4
+    assert facts.current[0].start_us <= facts.alert.since_us < facts.current[1].start_us
+
+
+def test_evidence_is_drawn_by_the_tick_where_the_worker_still_holds_the_ticks() -> None:
+    facts = facts_of(busy_fleet(), "digits", "1")
+    last = facts.minutes[-1].start_us
+    trail = ((last - 500_000, 1.5), (last + 500_000, None), (last + 1_500_000, 4.0))
+    points = evidence_points(replace(facts, status=Status(trail=trail, last_arrival_us=last + 2_000_000)))
+    assert [point.log_evidence for point in points[-3:]] == [1.5, -math.inf, 4.0]
+    assert len(points) < len(facts.minutes) + 3
+    assert [point.at_us for point in points] == sorted(point.at_us for point in points)
+
+
+def test_windows_of_an_earlier_baseline_are_left_out() -> None:
+    fleet = busy_fleet()
+    tables = fleet.store.tables
+    version = tables.version("digits", "1")
+    assert version is not None
+    before = len(facts_of(fleet, "digits", "1").minutes)
+    newest = max(key for key in tables.windows if key[0] == version.id)
+    tables.windows[newest] = replace(tables.windows[newest], baseline_id="earlier")
+    assert len(facts_of(fleet, "digits", "1").minutes) == before - 1
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_every_state_has_its_advice_and_only_possible_steps(state: State) -> None:
+    fleet = Fleet.new()
+    fleet.add_version("digits", "1", state)
+    steps = version_page(facts_of(fleet, "digits", "1"), ADA).steps
+    assert steps.advice
+    assert sum(step.first for step in steps.steps) <= 1
+    assert bool(steps.steps) == (state is not State.RETIRED)
+    reader = replace(ADA, scopes=READER)
+    assert version_page(facts_of(fleet, "digits", "1"), reader).steps.steps == ()
+
+
+@pytest.mark.parametrize(
+    ("reviewers", "who", "advice"),
+    [
+        (2, "ada", r"\(2 different people must ask for it\)"),
+        (1, "ada", r"harmless, or"),
+        (1, "mira", r"\(2 different people"),
+    ],
+)
+def test_release_advice_counts_people_as_the_office_does(reviewers: int, who: str, advice: str) -> None:
+    fleet = Fleet.new()
+    fleet.add_version("digits", "1", State.UNDER_REVIEW, Policy(reviewers=reviewers))
+    page = version_page(facts_of(fleet, "digits", "1"), replace(ADA, actor=Actor(who)))
+    assert re.search(advice, page.steps.advice)
+
+
+def test_what_needs_attention_most_comes_first() -> None:
+    fleet = busy_fleet()
+    read = fleet.store.read
+    rows = overview(read.models(), read.versions(), read.snapshots(), ADA)
+    assert [row.state for row in rows] == ["Quarantined", "Suspect", "Active", "Active", "Retired"]
+    only = replace(ADA, models=frozenset({"churn"}))
+    assert [row.model for row in overview(read.models(), read.versions(), read.snapshots(), only)] == ["churn"]
+
+
+@pytest.mark.parametrize(
+    ("evidence", "threshold", "share"),
+    [(-math.inf, 14.7, 0.0), (math.nan, 14.7, 0.0), (7.35, 14.7, 0.5), (math.inf, 14.7, 1.0), (1.0, 0.0, 1.0)],
+)
+def test_the_meter_stays_between_nothing_and_full(evidence: float, threshold: float, share: float) -> None:
+    assert share_of(evidence, threshold) == pytest.approx(share)
