@@ -48,7 +48,7 @@ def read_stream(content: bytes, layout: Layout) -> tuple[Frame, Refusals]:
     Unprocessable
         If columns are there twice or of a type that their meaning forbids, or no row is acceptable.
     """
-    check_stream(content, layout.limits, layout.rows_max, layout.limits.decompressed_bytes_max)
+    check_stream(content, layout.limits, layout.rows_max)
     try:
         with pa.ipc.open_stream(pa.py_buffer(content), options=_OPTIONS) as reader:
             batches = [batch for batch in reader if batch.num_rows]
@@ -87,7 +87,7 @@ def read_arrays(columns: Columns, layout: Layout) -> tuple[Frame, Refusals]:
         raise Unprocessable("the batch has no features", places=[Place("features", "no column features.<name>")])
     known = {*_FIELDS, *(f"features.{name}" for name in layout.stored)}
     columns = {
-        name: unviewed(array, layout.limits.decompressed_bytes_max)
+        name: unviewed(array, layout.limits)
         for name, array in columns.items()
         if name in known or name.startswith(_PREFIXES)
     }

@@ -66,7 +66,7 @@ def _unpack(form: str, data: memoryview, at: int) -> int:
     return number
 
 
-def check_stream(content: bytes, limits: Limits, rows_max: int, bytes_max: int) -> None:
+def check_stream(content: bytes, limits: Limits, rows_max: int) -> None:
     """Refuse a stream with more rows, messages or unfolded bytes than the limits allow.
 
     Raises
@@ -97,10 +97,11 @@ def check_stream(content: bytes, limits: Limits, rows_max: int, bytes_max: int) 
             rows += header.number(_LENGTH, "<q") if kind == _RECORDS else 0
             unfolded += _unfolded(header, view[body:at])
         if rows > rows_max or rows < 0:
-            reason = f"more than {rows_max} rows (limit rows_max: {limits.rows_max})"
+            reason = f"more than {rows_max} rows (limit {limits.rows_setting}: {limits.rows_max})"
             raise TooLarge(reason, places=[Place("events", reason)])
-        if unfolded > bytes_max:
-            raise TooLarge(f"the Arrow buffers unfold to more than {bytes_max} bytes (limit decompressed_bytes_max)")
+        if unfolded > limits.decompressed_bytes_max:
+            most = f"{limits.decompressed_bytes_max} bytes (limit {limits.bytes_setting})"
+            raise TooLarge(f"the Arrow buffers unfold to more than {most}")
     raise TooLarge(f"the Arrow IPC stream has more than {MESSAGES_MAX} messages")
 
 

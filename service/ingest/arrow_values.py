@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from service.domain.errors import TooLarge
 from service.frames import INVALID, MISSING, Coded
+from service.ingest.limits import Limits
 from service.ingest.values import coded
 
 _TYPES = pa.types
@@ -35,7 +36,7 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(_TYPES.is_string(kind) or _TYPES.is_large_string(kind))
 
 
-def unviewed(array: pa.Array, bytes_max: int) -> pa.Array:
+def unviewed(array: pa.Array, limits: Limits) -> pa.Array:
     """Return text views as plain text.
 
     Views may all point at the same bytes, so what they amount to is summed before it is copied.
@@ -43,15 +44,16 @@ def unviewed(array: pa.Array, bytes_max: int) -> pa.Array:
     Raises
     ------
     TooLarge
-        If they amount to more than ``bytes_max``.
+        If they amount to more than a body may.
     """
     if _TYPES.is_dictionary(array.type) and _TYPES.is_string_view(array.type.value_type):
-        return pa.DictionaryArray.from_arrays(array.indices, unviewed(array.dictionary, bytes_max))
+        return pa.DictionaryArray.from_arrays(array.indices, unviewed(array.dictionary, limits))
     if not _TYPES.is_string_view(array.type):
         return array
     lengths = np.frombuffer(array.buffers()[1], "<i4", 4 * len(array), 16 * array.offset)[::4]
-    if int(lengths.sum(dtype=np.int64)) > bytes_max:
-        raise TooLarge(f"a column of text views of more than {bytes_max} bytes (limit decompressed_bytes_max)")
+    if int(lengths.sum(dtype=np.int64)) > limits.decompressed_bytes_max:
+        most = f"{limits.decompressed_bytes_max} bytes (limit {limits.bytes_setting})"
+        raise TooLarge(f"a column of text views of more than {most}")
     return array.cast(pa.large_string())
 
 
@@ -90,7 +92,10 @@ def numbers_into(out: NDArray[Any], array: pa.Array) -> None:
         numbers_into(out, array.cast(pa.float64()))
         return
     elif _TYPES.is_dictionary(kind):
-        numbers_into(out, array.dictionary_decode())
+        # Each number of the dictionary once; decoding could repeat a long text for every row.
+        indices, missing = plain(array.indices, _NUMPY[array.indices.type]), nulls(array.indices)
+        places = indices if missing is None else np.where(missing, len(array.dictionary), indices)
+        out[:] = np.append(numbers(array.dictionary), np.nan)[places]
         return
     else:
         # A boolean or a text is not a number, here as in JSON.

@@ -32,7 +32,7 @@ def check_rows(rows: int, layout: Layout) -> None:
     if not rows:
         raise Unprocessable("the batch has no events", places=[Place("events", "is empty")])
     if rows > layout.rows_max:
-        reason = f"{rows} events; limit rows_max: {layout.limits.rows_max}"
+        reason = f"{rows} events; limit {layout.limits.rows_setting}: {layout.limits.rows_max}"
         if layout.rows_max < layout.limits.rows_max:
             reason += f", {layout.rows_max} for a schema of {layout.width} values per event"
         raise TooLarge(reason, places=[Place("events", reason)])

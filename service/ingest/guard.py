@@ -43,8 +43,10 @@ def check_nesting(body: bytes, limits: Limits) -> None:
         containers += int(np.count_nonzero(opens))
         values += int(np.count_nonzero(outside == _COMMA))
         if containers > containers_max:
-            raise TooLarge(f"the JSON has more than {containers_max} arrays and objects (16 for each of rows_max)")
+            raise TooLarge(
+                f"the JSON has more than {containers_max} arrays and objects (16 for each of {limits.rows_setting})"
+            )
         if values > values_max:
-            raise TooLarge(f"the JSON has more than {values_max} values (a quarter of decompressed_bytes_max)")
+            raise TooLarge(f"the JSON has more than {values_max} values (a quarter of {limits.bytes_setting})")
         quotes = int(inside[-1]) if len(inside) else quotes
         depth = int(depths[-1]) if len(depths) else depth

@@ -19,7 +19,7 @@ _ZSTD_WINDOW_MAX = 8 * 1024 * 1024
 """What RFC 9659 allows in HTTP."""
 
 
-def inflate(body: bytes, encoding: str | None, limits: Limits, *, bytes_max: int | None = None) -> bytes:
+def inflate(body: bytes, encoding: str | None, limits: Limits) -> bytes:
     """Return the decompressed body.
 
     Raises
@@ -34,7 +34,7 @@ def inflate(body: bytes, encoding: str | None, limits: Limits, *, bytes_max: int
     named = (encoding or "identity").strip().lower()
     if named == "identity":
         return body
-    output = _Output(len(body), limits, bytes_max or limits.decompressed_bytes_max)
+    output = _Output(len(body), limits)
     if named in {"gzip", "x-gzip"}:
         return _gzip(body, output)
     if named == "zstd":
@@ -46,9 +46,9 @@ def inflate(body: bytes, encoding: str | None, limits: Limits, *, bytes_max: int
 class _Output:
     """Decompressed pieces, and the limits that they may not pass."""
 
-    def __init__(self, compressed: int, limits: Limits, bytes_max: int) -> None:
-        self.bytes_max = bytes_max
-        self.ratio_max = limits.compression_ratio_max
+    def __init__(self, compressed: int, limits: Limits) -> None:
+        self.limits = limits
+        bytes_max = limits.decompressed_bytes_max
         by_ratio = max(int(compressed * limits.compression_ratio_max), RATIO_FREE_BYTES)
         self.ratio_binds = by_ratio < bytes_max
         self.most = min(bytes_max, by_ratio)
@@ -64,8 +64,10 @@ class _Output:
         if size <= self.most:
             return
         if self.ratio_binds:
-            raise TooLarge(f"the body expands more than {self.ratio_max:g} times (limit compression_ratio_max)")
-        raise TooLarge(f"the body expands to more than {self.bytes_max} bytes (limit decompressed_bytes_max)")
+            ratio = self.limits.compression_ratio_max
+            raise TooLarge(f"the body expands more than {ratio:g} times (limit compression_ratio_max)")
+        most = f"{self.limits.decompressed_bytes_max} bytes (limit {self.limits.bytes_setting})"
+        raise TooLarge(f"the body expands to more than {most}")
 
     def add(self, piece: bytes) -> None:
         """Keep a piece."""

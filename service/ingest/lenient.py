@@ -90,12 +90,23 @@ def read_lines(body: bytes, layout: Layout) -> tuple[Lists, Refusals]:
         As for ``read_json``.
     """
     check_nesting(body, layout.limits)
-    events, offset = [], 0
-    for number, line in enumerate(body.split(b"\n"), 1):
-        if line.strip():
-            events.append(parse_json(line, layout.limits, offset=offset, line=number))
-        offset += len(line) + 1
-    return read_rows(events, layout)
+    return read_rows(parse_lines(body, layout.limits), layout)
+
+
+def parse_lines(body: bytes, limits: Limits, *, offset: int = 0, line: int = 1) -> list[Any]:
+    """Parse one JSON value a line; blank lines are skipped. The body starts at an offset and a line of a larger one.
+
+    Raises
+    ------
+    BadRequest
+        For the first malformed line; names the byte in the body, and the line.
+    """
+    values = []
+    for number, one in enumerate(body.split(b"\n"), line):
+        if one.strip():
+            values.append(parse_json(one, limits, offset=offset, line=number))
+        offset += len(one) + 1
+    return values
 
 
 def read_rows(events: Sequence[object], layout: Layout) -> tuple[Lists, Refusals]:

@@ -1,6 +1,6 @@
 """Every size that a request may have."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 from service.settings import Settings
 
@@ -28,11 +28,28 @@ class Limits:
     baseline_bytes_max: int
     baseline_rows_max: int
     errors_max: int
+    rows_setting: str = "rows_max"
+    """The setting to name when there are too many rows."""
+    bytes_setting: str = "decompressed_bytes_max"
+    """The setting to name when there is too much after decompression."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Limits":
         """Take the limits out of the settings."""
-        return cls(**{name: getattr(settings, name) for name in cls.__slots__})
+        names = [field.name for field in fields(cls) if not field.name.endswith("_setting")]
+        return cls(**{name: getattr(settings, name) for name in names})
+
+    @property
+    def of_baseline(self) -> "Limits":
+        """The same for reference data, which may be larger."""
+        return replace(
+            self,
+            body_bytes_max=self.baseline_bytes_max,
+            decompressed_bytes_max=self.baseline_bytes_max,
+            rows_max=self.baseline_rows_max,
+            rows_setting="baseline_rows_max",
+            bytes_setting="baseline_bytes_max",
+        )
 
     @property
     def cells_max(self) -> int:
