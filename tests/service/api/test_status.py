@@ -1,0 +1,95 @@
+"""The status answer."""
+
+import math
+
+import msgspec
+import pytest
+
+from service.api.status import Moment, Status, status_of
+from service.api.watch import EVIDENCE_MAX, e_value
+from service.domain.ids import Micros
+from service.domain.policy import Budget, Policy
+from service.domain.records import Snapshot
+from tests.fakes.clock import NOVEMBER
+from tests.service.api.snapshots import a_column, a_snapshot
+from tests.service.gate.fleets import a_version
+
+MOMENT = Moment(now_us=NOVEMBER, stale_seconds=300.0, lag_seconds=0.25)
+
+
+def status(snapshot: Snapshot | None, policy: Policy | None = None) -> Status:
+    return status_of(a_version("fraud", "1"), policy or Policy(), snapshot, MOMENT)
+
+
+def test_it_has_every_field_of_the_contract() -> None:
+    answer = msgspec.to_builtins(status(a_snapshot(1, a_column("age"))))
+    assert {
+        "state",
+        "since",
+        "reason",
+        "evidence",
+        "threshold",
+        "budget",
+        "baseline_id",
+        "events_total",
+        "lag_seconds",
+        "columns",
+        "evidence_log10",
+        "monitoring",
+        "labels_total",
+    } <= set(answer)
+    assert {"name", "kind", "evidence", "effects", "since"} <= set(answer["columns"][0])
+    assert {"psi", "js", "ks", "wasserstein"} <= set(answer["columns"][0]["effects"])
+    assert answer["since"] == "1970-01-01T00:00:00.000000Z"
+
+
+def test_the_budget_says_what_was_promised() -> None:
+    policy = Policy(budget=Budget(false_alarms=2, per_days=10), tick_seconds=0.5)
+    answer = status(None, policy)
+    assert msgspec.to_builtins(answer.budget) == {
+        "false_alarms": 2,
+        "per_days": 10,
+        "tick_seconds": 0.5,
+        "ticks": 864_000.0,
+    }
+    assert answer.threshold == pytest.approx(864_000.0)
+
+
+def test_columns_come_strongest_first_and_none_is_left_out() -> None:
+    columns = [a_column("weak", -1.0), a_column("none", None), a_column("strong", 5.0)]
+    answer = status(a_snapshot(1, *columns))
+    assert [column.name for column in answer.columns] == ["strong", "weak", "none"]
+    assert answer.columns[0].evidence == pytest.approx(math.e**5)
+    assert answer.columns[2].evidence == 0.0
+
+
+def test_undefined_effects_are_null_and_effects_are_of_the_hour() -> None:
+    effects = status(a_snapshot(1, a_column("age", psi=0.4))).columns[0].effects
+    assert effects["ks"] is None
+    assert effects["psi"] == 0.4
+
+
+def test_before_any_event_the_schema_tells_the_columns() -> None:
+    answer = status(None)
+    assert [(column.name, column.kind) for column in answer.columns] == [
+        ("age", "numeric"),
+        ("prediction", "categorical"),
+    ]
+    assert (answer.monitoring, answer.evidence, answer.evidence_log10) == ("warming", 0.0, None)
+
+
+@pytest.mark.parametrize(("age_seconds", "expected"), [(299, "watching"), (301, "stale")])
+def test_a_version_without_events_goes_stale(age_seconds: int, expected: str) -> None:
+    last = NOVEMBER - age_seconds * 1_000_000
+    assert status(a_snapshot(last_arrival_us=last)).monitoring == expected
+
+
+def test_evidence_is_capped_where_a_double_would_overflow() -> None:
+    assert e_value(5_000.0) == EVIDENCE_MAX
+    assert e_value(None) == 0.0
+    assert e_value(-math.inf) == 0.0
+    assert status(a_snapshot(log_evidence=5_000.0)).evidence_log10 == pytest.approx(2171.47, abs=0.01)
+
+
+def test_the_last_event_is_dated() -> None:
+    assert status(a_snapshot(last_arrival_us=Micros(1_000_000))).last_event == "1970-01-01T00:00:01.000000Z"
