@@ -139,7 +139,7 @@ async def accept_labels(stages: AcceptStages, version: Version, raw: Raw, idempo
     labels = decode_labels(raw, stages.limits)
     receipt = Receipt(
         accepted=labels.rows,
-        rejected=len(labels.errors),
+        rejected=labels.rejected,
         errors=tuple(ReceiptPlace(place.at, place.reason) for place in labels.errors),
         batch_id=new_batch_id(stages.clock),
     )
@@ -157,20 +157,23 @@ async def accept_labels(stages: AcceptStages, version: Version, raw: Raw, idempo
 
 
 async def accept_inference_event(stages: AcceptStages, version: Version, event: InferenceEvent) -> None:
-    """Take one half of an inference as a payload logger sent it; its own id makes a repetition harmless."""
+    """Take one half of an inference as a payload logger sent it. Raises as ``accept_batch``.
+
+    Loggers deliver at least once, so a repetition is recognised: by its content too, as clients choose the id.
+    """
     frame = stages.deidentifier.apply(version.schema, frame_of(event, version.schema, stages.limits))
     body = encode_frame(frame)
-    await stages.log.append(
-        NewEntry(
-            kind=EntryKind.BATCH,
-            version_id=version.id,
-            batch_id=new_batch_id(stages.clock),
-            rows=frame.rows,
-            body=body,
-            idempotency_key=f"cloudevent:{event.kind}:{event.id}",
-            digest=hashlib.sha256(body).digest(),
-        )
+    digest = hashlib.sha256(f"{event.kind}\0{event.source}\0{event.id}\0".encode() + body).digest()
+    entry = NewEntry(
+        kind=EntryKind.BATCH,
+        version_id=version.id,
+        batch_id=new_batch_id(stages.clock),
+        rows=frame.rows,
+        body=body,
+        idempotency_key=f"cloudevent:{digest.hex()}",
+        digest=digest,
     )
+    await stages.log.append(entry)
 
 
 def new_batch_id(clock: Clock) -> str:

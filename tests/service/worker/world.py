@@ -1,7 +1,6 @@
 """A small world for tests of the worker's side: two models, telemetry made from a seed, and the fakes of the ports."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,9 +10,23 @@ from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.policy import Budget, Policy
 from service.domain.records import BaselineRecord, Model, Version
 from service.domain.schema import Feature, FeatureKind, Prediction, PredictionKind, Schema
-from service.domain.states import State
+from service.domain.states import Event, State
 from service.frames import Coded, Frame, encode_frame
+from service.ingest.deidentify import Deidentifier
+from service.ingest.limits import Limits
+from service.office import (
+    OfficeStages,
+    TransitionAnswer,
+    put_baseline,
+    register_model,
+    register_version,
+    request_transition,
+)
+from service.pipeline import WorkStages
 from service.ports import Control, EntryKind, LogEntry, NewEntry
+from service.settings import Settings
+from service.worker.loop import Worker
+from service.worker.stats import WorkerStats
 from tests.fakes import InMemoryLog, InMemoryStore, ManualClock
 
 KEY = b"k" * 32
@@ -141,16 +154,43 @@ def batch_entry(position: int, seconds: float, version_id: int, frame: Frame) ->
     )
 
 
-@dataclass
 class World:
-    """Clock, log and store, with a way to send telemetry."""
+    """Clock, log and store, with people, telemetry and a worker."""
 
-    clock: ManualClock = field(default_factory=ManualClock)
-    store: InMemoryStore = field(default_factory=InMemoryStore)
-    _seed: int = 0
-
-    def __post_init__(self) -> None:
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.store = InMemoryStore()
         self.log = InMemoryLog(self.clock)
+        self.stats = WorkerStats()
+        self.office = OfficeStages(
+            control=self.store.control,
+            clock=self.clock,
+            head=self.log.head,
+            limits=Limits.from_settings(Settings()),
+            deidentifier=Deidentifier(KEY),
+            signing_key=KEY,
+        )
+        self._seed = 0
+
+    def add_version(
+        self,
+        version: str = "1",
+        *,
+        model: str = "m1",
+        policy: Policy = SMALL_BUDGET,
+        reference: CompiledReference | None,
+    ) -> Version:
+        """Register a version, and its model when it is new, with a baseline."""
+        if self.store.read.model(model) is None:
+            register_model(self.office, ANA, model, "team", "", policy)
+        added = register_version(self.office, ANA, model, version, SCHEMA, DANA)
+        if reference is not None:
+            put_baseline(self.office, ANA, added, reference)
+        return added
+
+    def ask(self, actor: Actor, event: Event, version: str = "1", *, reason: str = "looked at it") -> TransitionAnswer:
+        """Let a person ask for a transition of model m1."""
+        return request_transition(self.office, actor, "m1", version, event, reason, None)
 
     def send(self, version: Version, rows: int, *, shift: float = 0.0, missing: float = 0.0) -> Position:
         """Append one batch now."""
@@ -160,3 +200,37 @@ class World:
             kind=EntryKind.BATCH, version_id=version.id, batch_id=str(self._seed), rows=rows, body=encode_frame(frame)
         )
         return self.log.append_now(new).position
+
+    def send_for(self, seconds: int, version: Version, rows: int = 50, *, shift: float = 0.0) -> None:
+        """Append one batch a second."""
+        for _ in range(seconds):
+            self.send(version, rows, shift=shift)
+            self.clock.advance(1)
+
+    def stages(self, owner: str = "w", **sizes: int) -> WorkStages:
+        return WorkStages(
+            store=self.store.worker(owner, 10.0, self.clock),
+            log=self.log,
+            signing_key=KEY,
+            stats=self.stats.to_json,
+            **sizes,
+        )
+
+    def worker(self, **sizes: int) -> Worker:
+        """Return a worker that remembers nothing yet."""
+        return Worker(self.stages(**sizes), self.stats)
+
+    def catch_up(self, worker: Worker | None = None) -> None:
+        """Let a worker fold all that the log holds."""
+        worker = worker or self.worker()
+        for _ in range(1_000):
+            if worker.step() == worker.idle_seconds:
+                return
+        raise AssertionError("the worker does not come to rest")
+
+    def state(self, version: Version) -> State:
+        return self.store.tables.versions[version.id].state
+
+    def kinds(self) -> list[str]:
+        """Return what people were told, in order."""
+        return [queued.message.kind for queued in self.store.tables.outbox.values()]

@@ -1,0 +1,206 @@
+"""The worker's side of the pipeline over the fakes: from the log to quarantine, in one commit a pass."""
+
+from functools import cache
+
+import pytest
+
+from service.detect.reference import CompiledReference
+from service.domain.errors import Unavailable
+from service.domain.policy import Action, Actions, Budget, Policy
+from service.domain.records import IncidentStatus
+from service.domain.states import Event, State
+from service.pipeline import Memory, process_batches
+from service.ports import SYSTEM, StaleControl
+from tests.service.worker.world import ANA, BOB, DANA, SMALL_BUDGET, World, compiled
+
+DAILY = Budget(false_alarms=1.0, per_days=1.0)
+
+
+@cache
+def reference() -> CompiledReference:
+    return compiled()
+
+
+def drifted(policy: Policy = SMALL_BUDGET) -> World:
+    """Return a world in which one version saw ten good seconds and ten bad ones."""
+    world = World()
+    version = world.add_version(policy=policy, reference=reference())
+    world.send_for(10, version)
+    world.send_for(10, version, shift=2.0)
+    world.catch_up()
+    return world
+
+
+def test_good_traffic_raises_nothing() -> None:
+    world = World()
+    version = world.add_version(reference=reference())
+    world.send_for(60, version)
+    world.catch_up()
+    tables = world.store.tables
+    assert world.state(version) is State.ACTIVE
+    assert (tables.alerts, tables.incidents, tables.transitions, tables.outbox) == ({}, {}, [], {})
+    assert tables.snapshots[version.id].events_total == 60 * 50
+    assert tables.position == world.log.head()
+
+
+def test_drift_is_suspected_then_quarantined_by_the_policy() -> None:
+    tables = drifted().store.tables
+    first, second = tables.transitions
+    assert (first.event, second.event) == (Event.SUSPECT, Event.QUARANTINE)
+    assert second.position > first.position >= 11
+    assert {first.actor, second.actor} == {SYSTEM}
+    (alert,), (incident,) = tables.alerts.values(), tables.incidents.values()
+    assert alert.incident_id == incident.id == first.incident_id == second.incident_id
+    assert alert.confirmations == 2
+    assert alert.reason in second.reason
+    assert second.at_us == alert.opened_us + 1_000_000
+
+
+def test_everybody_who_must_know_is_told_in_order() -> None:
+    assert drifted().kinds() == ["alert_opened", "state_changed", "state_changed"]
+
+
+def test_events_after_quarantine_are_leaks() -> None:
+    world = drifted()
+    quarantined = world.store.tables.transitions[1]
+    snapshot = next(iter(world.store.tables.snapshots.values()))
+    assert snapshot.leaks_total == 50 * (world.log.head() - quarantined.position + 1)
+
+
+def test_a_dry_run_changes_nothing_and_says_what_it_would_have_done() -> None:
+    world = drifted(Policy(budget=DAILY, dry_run=True))
+    assert world.store.tables.transitions == []
+    assert world.kinds() == ["alert_opened", "dry_run", "dry_run"]
+
+
+def test_a_policy_to_record_tells_nobody() -> None:
+    quiet = Actions(data_drift=Action.RECORD, prediction_drift=Action.RECORD, data_quality=Action.RECORD)
+    world = drifted(Policy(budget=DAILY, actions=quiet))
+    assert len(world.store.tables.alerts) == 1
+    assert world.store.tables.transitions == []
+    assert world.kinds() == []
+
+
+def test_the_last_version_that_serves_is_kept_and_people_hear_why() -> None:
+    world = World()
+    first = world.add_version("1", reference=reference())
+    second = world.add_version("2", reference=reference())
+    world.ask(ANA, Event.QUARANTINE, "1")
+    world.send_for(3, second)
+    world.send_for(10, second, shift=2.0)
+    world.catch_up()
+    assert (world.state(first), world.state(second)) == (State.QUARANTINED, State.SUSPECT)
+    assert world.kinds()[1:] == ["alert_opened", "state_changed", "capped"]
+
+
+def test_quarantine_follows_once_the_cap_lets_it() -> None:
+    world = World()
+    first = world.add_version("1", reference=reference())
+    second = world.add_version("2", reference=reference())
+    worker = world.worker()
+    world.ask(ANA, Event.QUARANTINE, "1")
+    world.send_for(10, second, shift=2.0)
+    world.catch_up(worker)
+    world.ask(ANA, Event.START_REVIEW, "1")
+    world.ask(ANA, Event.RELEASE, "1")
+    world.ask(BOB, Event.RELEASE, "1")
+    world.send_for(3, second, shift=2.0)
+    world.catch_up(worker)
+    assert (world.state(first), world.state(second)) == (State.ACTIVE, State.QUARANTINED)
+
+
+def test_after_a_release_evidence_starts_from_zero() -> None:
+    world = drifted()
+    version = next(iter(world.store.tables.versions.values()))
+    for actor, event in ((ANA, Event.START_REVIEW), (ANA, Event.RELEASE), (BOB, Event.RELEASE)):
+        world.ask(actor, event)
+    assert world.state(version) is State.ACTIVE
+    assert [alert.status for alert in world.store.tables.alerts.values()] == ["closed"]
+    world.send_for(30, version)
+    world.catch_up()
+    assert world.state(version) is State.ACTIVE
+    assert len(world.store.tables.alerts) == 1
+    assert next(iter(world.store.tables.incidents.values())).status is IncidentStatus.OPEN
+
+
+def test_drift_that_goes_on_after_a_release_is_a_new_incident() -> None:
+    world = drifted()
+    version = next(iter(world.store.tables.versions.values()))
+    for actor, event in ((ANA, Event.START_REVIEW), (ANA, Event.RELEASE), (DANA, Event.RELEASE)):
+        world.ask(actor, event)
+    world.send_for(10, version, shift=2.0)
+    world.catch_up()
+    assert world.state(version) is State.QUARANTINED
+    assert len(world.store.tables.incidents) == 2
+
+
+def test_a_decision_that_was_made_meanwhile_drops_the_pass_and_the_next_one_sees_it() -> None:
+    world = World()
+    version = world.add_version(reference=reference())
+    world.send_for(10, version, shift=2.0)
+    stages = world.stages()
+    memory = Memory(stages)
+    commit = stages.store.commit
+
+    def overtaken(outcome: object) -> int:
+        world.ask(ANA, Event.QUARANTINE)
+        return commit(outcome)  # type: ignore[arg-type] - handed on as it came
+
+    stages.store.commit = overtaken  # type: ignore[method-assign, assignment] - the race, made certain
+    with pytest.raises(StaleControl):
+        process_batches(stages, memory)
+    assert world.store.tables.position == 0
+    assert [t.actor for t in world.store.tables.transitions] == [ANA]
+    world.catch_up()
+    assert [t.actor for t in world.store.tables.transitions] == [ANA]
+    assert next(iter(world.store.tables.snapshots.values())).leaks_total == 500
+
+
+def test_a_pass_without_news_writes_nothing() -> None:
+    world = World()
+    version = world.add_version(reference=reference())
+    world.send_for(2, version)
+    stages = world.stages()
+    memory = Memory(stages)
+    assert process_batches(stages, memory).commit_seconds is not None
+    before = world.store.tables
+    assert process_batches(stages, memory).commit_seconds is None
+    assert world.store.tables is before
+
+
+def test_passes_are_bounded_and_add_up() -> None:
+    world = World()
+    version = world.add_version(reference=reference())
+    world.send_for(10, version)
+    stages = world.stages(entries_max=3)
+    memory = Memory(stages)
+    assert [process_batches(stages, memory).entries for _ in range(5)] == [3, 3, 3, 1, 0]
+
+
+def test_nothing_is_lost_when_the_store_is_away_for_a_while() -> None:
+    world = World()
+    version = world.add_version(reference=reference())
+    world.send_for(5, version)
+    stages = world.stages()
+    memory = Memory(stages)
+    world.store.failing = True
+    with pytest.raises(Unavailable):
+        process_batches(stages, memory)
+    world.store.failing = False
+    world.catch_up()
+    assert world.store.tables.snapshots[version.id].events_total == 250
+
+
+def test_a_version_that_is_not_known_yet_is_read_before_its_entries_are_folded() -> None:
+    world = World()
+    stages = world.stages()
+    memory = Memory(stages)
+    version = world.add_version(reference=reference())
+    world.send_for(3, version)
+    process_batches(stages, memory)
+    assert world.store.tables.snapshots[version.id].events_total == 150
+
+
+def test_an_outcome_carries_the_workers_own_figures() -> None:
+    world = drifted()
+    assert '"passes":' in world.store.read.worker().stats
