@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtri
+from scipy.special import chdtri, ndtr
 
 from detectors.baseline import Column
 from detectors.evidence.options import EvidenceOptions
@@ -42,6 +42,8 @@ class Null:
         Mean of ``1 / rows`` over the blocks: what chance alone does to block means, per unit of variance.
     effect : float
         Tolerance in standard deviations: the larger of the minimum effect and the standard errors of the baseline.
+    learned_effect : float
+        The same for a direction that was learned from events: the largest deviation over all directions at once.
 
     Examples
     --------
@@ -61,19 +63,22 @@ class Null:
     blocks: NDArray[np.float64]
     sampling: float
     effect: float
+    learned_effect: float
 
     @cached_property
     def block_factor(self) -> float:
-        """Ratio of the blocks' variance to chance above which they differ by nature; infinite for one block."""
+        """Ratio of the blocks' variance to chance above which they differ by nature."""
         return block_factor(len(self.blocks))
 
-    def tolerance(self, directions: NDArray[np.float64]) -> NDArray[np.float64]:
+    def tolerance(self, directions: NDArray[np.float64], *, learned: bool = False) -> NDArray[np.float64]:
         """Return how far the mean of each direction may move.
 
         Parameters
         ----------
         directions : ndarray of float64, shape (n_directions, n_bins)
             Each with mean zero under ``probabilities``.
+        learned : bool, optional
+            Whether the directions were chosen after looking at events.
 
         Returns
         -------
@@ -89,11 +94,14 @@ class Null:
         variance = directions**2 @ self.variances
         moved = directions @ self.blocks.T
         between = (moved**2).sum(axis=1) / max(len(self.blocks) - 1, 1)
-        return tolerance_of(variance, between, self)
+        return tolerance_of(variance, between, self, self.learned_effect if learned else self.effect)
 
 
 def tolerance_of(
-    variance: NDArray[np.float64], between: NDArray[np.float64], null: "Null | StackedNulls"
+    variance: NDArray[np.float64],
+    between: NDArray[np.float64],
+    null: "Null | StackedNulls",
+    effect: float | NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Combine minimum effect, standard error and natural variation.
 
@@ -104,7 +112,9 @@ def tolerance_of(
     between : ndarray of float64, shape (n,)
         Variance of their block means.
     null : Null or StackedNulls
-        With ``effect``, ``sampling`` and ``block_factor``.
+        With ``sampling`` and ``block_factor``.
+    effect : float or ndarray of float64, shape (n,)
+        Minimum effect or standard errors, in standard deviations.
 
     Returns
     -------
@@ -113,7 +123,7 @@ def tolerance_of(
     """
     chance = variance * null.sampling
     natural = np.where(between > chance * null.block_factor, between - chance, 0.0)
-    return np.maximum(null.effect * np.sqrt(variance), NATURAL_STDS * np.sqrt(natural))
+    return np.maximum(effect * np.sqrt(variance), NATURAL_STDS * np.sqrt(natural))
 
 
 def block_factor(blocks: int) -> float:
@@ -127,7 +137,7 @@ def block_factor(blocks: int) -> float:
     Returns
     -------
     float
-        Above 1; infinite for fewer than two blocks.
+        At least 1. For one block it does not matter: it does not differ from itself.
 
     Examples
     --------
@@ -135,7 +145,7 @@ def block_factor(blocks: int) -> float:
     1.9
     """
     if blocks < 2:  # noqa: PLR2004 - one block has nothing to differ from
-        return float("inf")
+        return 1.0
     return float(chdtri(blocks - 1, BLOCK_LEVEL)) / (blocks - 1)
 
 
@@ -156,6 +166,10 @@ def null_of(column: Column, options: EvidenceOptions) -> Null:
 
     Notes
     -----
+    A learned direction points to where events really are, and so to where the baseline happens to be most wrong. Its
+    standard error is therefore that of the worst of all directions (Scheffe): with ``k`` bins and ``n`` rows the
+    square root of a chi-square quantile with ``k - 1`` degrees of freedom, divided by ``n``.
+
     The number of values that the reference holds once estimates the share of those it does not hold at all (Good and
     Turing), so it is added to the bins where such values will fall.
     """
@@ -167,12 +181,14 @@ def null_of(column: Column, options: EvidenceOptions) -> Null:
     rows = smoothed.sum()
     sizes = np.maximum(column.blocks.sum(axis=1, keepdims=True), 1)
     shares = column.blocks / sizes
+    scheffe = float(chdtri(len(smoothed) - 1, ndtr(-options.standard_errors)))
     return Null(
         probabilities=smoothed / rows,
         variances=(smoothed + CAUTION) / rows,
         blocks=shares - shares.mean(axis=0),
         sampling=float((1.0 / sizes).mean()),
         effect=max(options.minimum_effect, options.standard_errors / float(np.sqrt(rows))),
+        learned_effect=max(options.minimum_effect, float(np.sqrt(scheffe / rows))),
     )
 
 
@@ -208,7 +224,7 @@ class StackedNulls:
         Padded with 0.
     sampling : ndarray of float64, shape (n_columns,)
         As in ``Null``.
-    effect : ndarray of float64, shape (n_columns,)
+    learned_effect : ndarray of float64, shape (n_columns,)
         As in ``Null``.
     block_factor : float
         As in ``Null``; all columns have the same blocks.
@@ -218,7 +234,7 @@ class StackedNulls:
     variances: NDArray[np.float64]
     blocks: NDArray[np.float64]
     sampling: NDArray[np.float64]
-    effect: NDArray[np.float64]
+    learned_effect: NDArray[np.float64]
     block_factor: float
 
 
@@ -247,6 +263,6 @@ def stack(nulls: list[Null]) -> StackedNulls:
         variances=variances,
         blocks=blocks,
         sampling=np.array([null.sampling for null in nulls]),
-        effect=np.array([null.effect for null in nulls]),
+        learned_effect=np.array([null.learned_effect for null in nulls]),
         block_factor=nulls[0].block_factor,
     )

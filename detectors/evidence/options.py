@@ -15,7 +15,7 @@ class EvidenceOptions:
         The smallest change worth a page, in standard deviations of the direction it happens in (for a share ``p``,
         one standard deviation is ``sqrt(p * (1 - p))``); from 0 to 10. Smaller changes raise no evidence.
     standard_errors : float, optional
-        How many standard errors of the baseline itself every direction may be off; from 0 to 100.
+        How many standard errors of the baseline itself every direction may be off; from 0 to 8.
     learned_events : float, optional
         How many of the latest events per column the learned bet remembers; from 1 to 10**9.
 
@@ -35,7 +35,7 @@ class EvidenceOptions:
     learned_events: float = 1000.0
 
     def __post_init__(self) -> None:
-        ranges = (("minimum_effect", 0, 10), ("standard_errors", 0, 100), ("learned_events", 1, 10**9))
+        ranges = (("minimum_effect", 0, 10), ("standard_errors", 0, 8), ("learned_events", 1, 10**9))
         for name, low, high in ranges:
             value = getattr(self, name)
             if not low <= value <= high:

@@ -1,0 +1,151 @@
+"""Bets are honest: within the tolerance, nobody wins on average."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from detectors.baseline import Baseline
+from detectors.binning import count
+from detectors.errors import DetectorError
+from detectors.evidence import EvidenceOptions
+from detectors.evidence.bets import QUANTUM, bets_of
+from detectors.evidence.calibrate import HALF, null_of, stack
+from detectors.evidence.learned import PRIOR_EVENTS, learned_logs, remember
+from tests.detectors.samples import Columns, baseline_of, mixed, tables
+
+MIXED = baseline_of(mixed(np.random.default_rng(11), 2000))
+ROUNDING = 1e-9
+
+
+def on_the_boundary(
+    probabilities: NDArray[np.float64], direction: NDArray[np.float64], tolerance: float, rng: np.random.Generator
+) -> NDArray[np.float64] | None:
+    """Return a random distribution under which the direction's mean is exactly its tolerance."""
+    far = rng.dirichlet(np.full(len(probabilities), rng.choice([0.05, 0.3, 1.0, 10.0])))
+    best = np.zeros(len(probabilities))
+    best[np.argmax(direction)] = 1.0
+    for candidate in (far, (far + best) / 2, best):
+        gain = float(candidate @ direction)
+        if gain > tolerance:
+            share = tolerance / gain
+            return np.asarray(share * candidate + (1 - share) * probabilities)
+    return None
+
+
+@pytest.mark.parametrize("column", MIXED.columns, ids=MIXED.names)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_no_fixed_bet_wins_on_average_on_the_boundary_of_its_tolerance(column: object, seed: int) -> None:
+    chosen = next(c for c in MIXED.columns if c is column)
+    null = null_of(chosen, EvidenceOptions())
+    bets = bets_of(chosen, null)
+    rng = np.random.default_rng(seed)
+    for i in range(len(bets.names)):
+        shares = on_the_boundary(null.probabilities, bets.directions[i], bets.tolerances[i], rng)
+        if shares is not None:
+            assert shares @ bets.directions[i] == pytest.approx(bets.tolerances[i], rel=1e-6)
+            assert shares @ np.exp(bets.logs[:, i]) <= 1 + ROUNDING, bets.names[i]
+
+
+@given(columns=tables(), minimum=st.floats(0, 1), errors=st.floats(0, 5))
+def test_under_the_baseline_no_bet_wins_whatever_the_baseline(columns: Columns, minimum: float, errors: float) -> None:
+    options = EvidenceOptions(minimum_effect=minimum, standard_errors=errors)
+    for column in baseline_of(columns, bins=5, categories=3, blocks=4).columns:
+        null = null_of(column, options)
+        bets = bets_of(column, null)
+        assert null.probabilities.sum() == pytest.approx(1)
+        assert (null.probabilities @ np.exp(bets.logs) <= 1 + ROUNDING).all()
+        assert np.isfinite(bets.logs).all()
+        assert np.array_equal(np.round(bets.logs / QUANTUM) * QUANTUM, bets.logs)
+        assert bets.weights.sum() + bets.learned == pytest.approx(1)
+        assert (bets.weights > 0).all()
+
+
+@given(seed=st.integers(0, 2**32 - 1), events=st.integers(0, 5000))
+def test_the_learned_bet_does_not_win_on_average_on_the_boundary_of_its_tolerance(seed: int, events: int) -> None:
+    rng = np.random.default_rng(seed)
+    nulls = [null_of(column, EvidenceOptions()) for column in MIXED.columns]
+    stacked = stack(nulls)
+    bins = stacked.probabilities.shape[1]
+    memory = np.zeros((len(nulls), bins))
+    for i, null in enumerate(nulls):
+        own = len(null.probabilities)
+        memory[i, :own] = rng.multinomial(events, rng.dirichlet(np.full(own, 0.5)))
+    logs = learned_logs(stacked, memory)
+    for i, null in enumerate(nulls):
+        own = len(null.probabilities)
+        learned = (memory[i, :own] + PRIOR_EVENTS * null.probabilities) / (events + PRIOR_EVENTS)
+        direction = learned / null.probabilities - 1
+        tolerance = float(null.tolerance(direction[None], learned=True)[0])
+        shares = on_the_boundary(null.probabilities, direction, tolerance, rng)
+        assert null.probabilities @ np.exp(logs[i, :own]) <= 1 + ROUNDING
+        if shares is not None:
+            assert shares @ np.exp(logs[i, :own]) <= 1 + ROUNDING
+        assert (logs[i, own:] <= 0).all()
+
+
+def test_the_learned_bet_stakes_nothing_before_it_has_learned() -> None:
+    stacked = stack([null_of(column, EvidenceOptions()) for column in MIXED.columns])
+    assert not learned_logs(stacked, np.zeros_like(stacked.probabilities)).any()
+
+
+def test_the_memory_of_the_learned_bet_fades_and_stays_bounded() -> None:
+    memory = np.zeros((1, 3))
+    for events in (10, 10**6, 5, 0):
+        memory = remember(memory, np.array([[float(events), 0.0, 0.0]]), 1000.0)
+        assert memory.sum() <= 2000
+    for _ in range(50):
+        memory = remember(memory, np.array([[0.0, 100.0, 0.0]]), 1000.0)
+    assert memory[0, 0] < 0.01 * memory[0, 1]
+
+
+def tolerance_of_missing(baseline: Baseline, **options: float) -> float:
+    column = baseline.columns[0]
+    null = null_of(column, EvidenceOptions(**options))
+    bets = bets_of(column, null)
+    return float(bets.tolerances[bets.names.index("missing up")])
+
+
+def test_the_tolerance_of_an_empty_bin_covers_what_chance_may_have_hidden() -> None:
+    baseline = baseline_of({"x": np.random.default_rng(0).normal(size=1000)})
+    hidden = 6.6 / 1000  # a share that leaves 1000 rows without a hit in 0.13 % of cases (three sigma)
+    assert tolerance_of_missing(baseline, minimum_effect=0) + HALF / 1000 >= hidden
+
+
+def test_the_tolerance_grows_with_the_minimum_effect_and_shrinks_with_the_rows() -> None:
+    small, large = (baseline_of({"x": np.random.default_rng(0).normal(size=n)}) for n in (1000, 100_000))
+    assert tolerance_of_missing(small, minimum_effect=0.5) > tolerance_of_missing(small, minimum_effect=0.05)
+    assert tolerance_of_missing(small) > tolerance_of_missing(large)
+
+
+def test_a_direction_in_which_the_baselines_own_blocks_move_is_tolerated() -> None:
+    rng = np.random.default_rng(4)
+    wander = np.repeat(rng.normal(size=20) * 0.5, 500)
+    calm, moving = (rng.normal(size=10_000) for _ in range(2))
+    tolerances = []
+    for values in (calm, moving + wander):
+        column = baseline_of({"x": values}).columns[0]
+        bets = bets_of(column, null_of(column, EvidenceOptions()))
+        tolerances.append(bets.tolerances[bets.names.index("mean up")])
+    assert tolerances[0] == pytest.approx(0.05, rel=0.05)
+    assert tolerances[1] > 0.5
+
+
+def test_values_seen_once_make_unseen_values_expected() -> None:
+    rng = np.random.default_rng(0)
+    heavy = baseline_of({"x": np.round(rng.exponential(size=500) ** 4)}, bins=1000)
+    column = heavy.columns[0]
+    null = null_of(column, EvidenceOptions())
+    between = column.bin_labels.index("between")
+    fresh = count(heavy, {"x": np.round(rng.exponential(size=20_000) ** 4)})
+    assert null.probabilities[between] >= 0.5 * fresh[between] / 20_000
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"minimum_effect": -0.1}, {"standard_errors": float("nan")}, {"learned_events": 0.0}, {"minimum_effect": 11.0}],
+)
+def test_options_out_of_range_are_refused_with_their_value(options: dict[str, float]) -> None:
+    with pytest.raises(DetectorError, match=next(iter(options))):
+        EvidenceOptions(**options)

@@ -1,0 +1,83 @@
+"""The promise on false alarms, and how far the delay is from the theoretical limit.
+
+Seeds are fixed. Where a test could fail by bad luck with another seed, its probability is stated.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.baseline import Baseline
+from detectors.binning import bin_rows
+from detectors.evaluate import LabelledStream, evaluate
+from detectors.evidence import EvidenceEngine
+from tests.detectors.samples import Columns, baseline_of, mixed
+
+CHUNK = 2_000
+
+
+def one_row_ticks(baseline: Baseline, columns: Columns) -> NDArray[np.int64]:
+    bins = bin_rows(baseline, columns)
+    counts = np.zeros((len(bins), baseline.total), dtype=np.int64)
+    counts[np.arange(len(bins))[:, None], bins] = 1
+    return counts
+
+
+def alarms_on(engine: EvidenceEngine, counts: NDArray[np.int64], budget: float) -> list[int]:
+    """Return the ticks of all alarms; the engine starts anew after each."""
+    alarms: list[int] = []
+    state, at = engine.start(), 0
+    while at < len(counts):
+        chunk = counts[at : at + CHUNK]
+        run = engine.run(state, np.arange(at, at + len(chunk)), chunk, math.log(budget))
+        state, at = run.state, at + len(run.log_model)
+        if run.alarm is not None:
+            alarms.append(at - 1)
+            state = engine.start()
+    return alarms
+
+
+def test_an_unchanged_stream_alarms_no_more_often_than_the_budget_allows() -> None:
+    """An alarm within n ticks has probability at most n / A, so times between alarms are at least uniform on [0, A].
+
+    With 40 budgets' worth of ticks, 115 uniform times add up to so little with probability below 10**-6.
+    """
+    budget, rng = 500.0, np.random.default_rng(99)
+    engine = EvidenceEngine(baseline_of(mixed(rng, 1000)))
+    counts = one_row_ticks(engine.baseline, mixed(rng, int(40 * budget)))
+    assert len(alarms_on(engine, counts, budget)) < 115
+
+
+def test_a_small_baseline_is_not_a_reason_for_false_alarms() -> None:
+    """Ten streams of 3,000 ticks with a budget of 10**5 each: all alarms together have mean at most 0.3."""
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        engine = EvidenceEngine(baseline_of(mixed(rng, 200)))
+        assert alarms_on(engine, one_row_ticks(engine.baseline, mixed(rng, 3000)), 1e5) == []
+
+
+def test_the_delay_is_within_two_and_a_half_times_the_theoretical_limit() -> None:
+    """Five columns, the mean of one of them moves by half a standard deviation; Lorden's limit is log(A) / KL."""
+    budget, change, shift = 1e5, 500, 0.5
+    limit = math.log(budget) / (shift**2 / 2)
+    streams = []
+    rng = np.random.default_rng(7)
+    names = tuple("abcde")
+    engine = EvidenceEngine(baseline_of({name: rng.normal(size=20_000) for name in names}))
+    for _ in range(11):
+        columns: Columns = {name: rng.normal(size=1500) for name in names}
+        columns["c"] = np.where(np.arange(1500) >= change, rng.normal(size=1500) + shift, rng.normal(size=1500))
+        alarms = alarms_on(engine, one_row_ticks(engine.baseline, columns), budget)
+        streams.append(LabelledStream(ticks=1500, alarms=alarms, change=change))
+    found = evaluate(streams)
+    assert found.missed == 0
+    assert found.false_alarms == 0
+    assert found.median_delay <= 2.5 * limit
+
+
+def test_a_change_smaller_than_the_minimum_effect_raises_nothing() -> None:
+    """An alarm has probability at most 20,000 / 10**7."""
+    rng = np.random.default_rng(3)
+    engine = EvidenceEngine(baseline_of({"x": rng.normal(size=50_000)}))
+    assert alarms_on(engine, one_row_ticks(engine.baseline, {"x": rng.normal(size=20_000) + 0.03}), 1e7) == []
