@@ -1,5 +1,6 @@
 """The telemetry log: durable before it is acknowledged."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from service.log.errors import LogRefused
@@ -33,6 +34,7 @@ def open_log(url: str, settings: Settings, clock: Clock, *, mark_after: float = 
     if url.startswith(SQLITE):
         storage = SqliteStorage(_path(url), timeout_seconds=settings.store_timeout_seconds)
     elif url.startswith(POSTGRES):
+        _require_driver()
         from service.log.postgres import PostgresStorage
 
         storage = PostgresStorage(_conninfo(url), timeout_seconds=settings.store_timeout_seconds)
@@ -46,10 +48,16 @@ def open_reader(url: str) -> ClosingLogReader:
     if url.startswith(SQLITE):
         return SqliteLogReader(_path(url))
     if url.startswith(POSTGRES):
+        _require_driver()
         from service.log.postgres_reader import PostgresLogReader
 
         return PostgresLogReader(_conninfo(url))
     raise LogRefused(_unknown(url))
+
+
+def _require_driver() -> None:
+    if find_spec("psycopg") is None:
+        raise LogRefused("a telemetry log in PostgreSQL needs its driver: pip install 'lazaretto[postgres]'")
 
 
 def _path(url: str) -> Path:

@@ -84,6 +84,7 @@ class SqliteStorage:
             self._lock.acquire()
         except Locked as locked:
             raise LogRefused(f"the telemetry log has a writer already: {locked}") from None
+        self._path.touch(mode=0o600)  # telemetry is nobody else's to read; the files beside it take the same mode
         try:
             # Opened by the thread that starts the log, used by the writer's thread only.
             self._connection = sqlite3.connect(

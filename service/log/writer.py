@@ -4,6 +4,7 @@ While a commit is on its way to the disk, the next group gathers by itself; noth
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Thread
 from time import monotonic
@@ -12,7 +13,7 @@ from service.domain.errors import Unavailable
 from service.domain.ids import Micros, Position, VersionId
 from service.log.errors import AppendFailed
 from service.log.figures import LogFigures, Meter
-from service.log.intake import Intake, Waiting, answer
+from service.log.intake import Answer, Intake, Waiting, answer
 from service.log.storage import Storage
 from service.ports import Appended, Clock, EntryKind, NewEntry
 from service.settings import Settings
@@ -145,21 +146,27 @@ class GroupCommitLog:
         )
 
     def _commit(self, group: list[Waiting]) -> None:
+        answers: Sequence[Answer] = [Unavailable("the telemetry log has failed", retry_after_seconds=5) for _ in group]
+        try:
+            answers = self._append(group)
+        finally:
+            answer(group, answers)
+
+    def _append(self, group: list[Waiting]) -> Sequence[Answer]:
         started = monotonic()
         try:
             answers = self._storage.append([waiting.entry for waiting in group], self._clock.now_us())
         except AppendFailed as failure:
             self._fail(failure)
-            answer(group, [Unavailable(f"the telemetry log could not commit: {failure}") for _ in group])
-            return
+            return [Unavailable(f"the telemetry log could not commit: {failure}") for _ in group]
+        seconds = monotonic() - started
         fresh = [w.size for w, a in zip(group, answers, strict=True) if isinstance(a, Appended) and not a.repeated]
         repeated = sum(isinstance(a, Appended) and a.repeated for a in answers)
-        seconds = monotonic() - started
         self._meter.committed(seconds=seconds, entries=len(fresh), size=sum(fresh), repeated=repeated)
-        answer(group, answers)
         if fresh:
             self._pause.begin()
             self._untidy = True
+        return answers
 
     def _fail(self, failure: AppendFailed) -> None:
         self._meter.failed(str(failure))

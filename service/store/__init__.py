@@ -23,6 +23,7 @@ class Store:
         self.control = SqlControlStore(database)
         self.keys = SqlKeyStore(database)
         self.outbox = SqlOutbox(database)
+        self._workers: list[SqlWorkerStore] = []
 
     def worker(self, owner: str, lease_seconds: float, clock: Clock) -> SqlWorkerStore:
         """Return the worker's side; it takes the lease when it is first asked for its position."""
@@ -30,10 +31,16 @@ class Store:
         if self._database.is_sqlite:
             path = sqlite_path(self._database.url)
             lock = FileLock(path.with_name(path.name + ".worker.lock"))
-        return SqlWorkerStore(self._database, owner=owner, lease_seconds=lease_seconds, clock=clock, process_lock=lock)
+        worker = SqlWorkerStore(
+            self._database, owner=owner, lease_seconds=lease_seconds, clock=clock, process_lock=lock
+        )
+        self._workers.append(worker)
+        return worker
 
     def close(self) -> None:
-        """Close every connection."""
+        """Give back what workers hold, and close every connection."""
+        for worker in self._workers:
+            worker.close()
         self._database.close()
 
 

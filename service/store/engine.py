@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, select
@@ -70,10 +71,12 @@ class Database:
 
 
 def parse_url(url: str) -> URL:
-    """Return the URL with its driver, or raise StoreRefused for a kind of database that is not supported."""
+    """Return the URL with its driver, or raise StoreRefused for a database that is not supported."""
     parsed = make_url(url)
     backend = parsed.get_backend_name()
     if backend == "postgresql":
+        if find_spec("psycopg") is None:
+            raise StoreRefused("a state store in PostgreSQL needs its driver: pip install 'lazaretto[postgres]'")
         return parsed.set(drivername="postgresql+psycopg")
     if backend != "sqlite":
         raise StoreRefused(f"unknown kind of state store '{backend}'; supported: sqlite:///path, postgresql://...")

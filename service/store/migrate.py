@@ -150,6 +150,7 @@ def _alone(url: URL) -> Iterator[Connection]:
     lock = FileLock(path.with_name(path.name + ".migrate.lock"))
     _wait_for(lock)
     try:
+        path.touch(mode=0o600)  # what people decided is nobody else's to read
         with _connected(url) as connection:
             yield connection
     finally:

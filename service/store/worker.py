@@ -4,6 +4,7 @@ A worker may commit as long as its epoch stands in the store, and every takeover
 never both move the cursor, whatever their clocks say. The clocks only decide *when* a silent worker is replaced.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select, tuple_, update
@@ -29,6 +30,8 @@ from service.store.rows import (
     window_of,
     windows_values,
 )
+
+_logger = logging.getLogger("lazaretto.store")
 
 HOUR_US = 3_600_000_000
 KEPT_US: Mapping[str, int] = {"1m": 48 * HOUR_US, "1h": 400 * 24 * HOUR_US}
@@ -136,15 +139,22 @@ class SqlWorkerStore:
             return bump(connection) if changed else outcome.revision
 
     def close(self) -> None:
-        """Give the lease back, so that the next worker need not wait; nothing happens when it is lost."""
-        t = tables.worker
-        if self._epoch is not None:
-            with self._database.write() as connection:
-                mine = (t.c.owner == self._owner) & (t.c.epoch == self._epoch)
-                connection.execute(update(t).where(mine).values(lease_until_us=0))
+        """Give the lease back, so that the next worker need not wait; when the store is away, it ends by itself."""
+        try:
+            if self._epoch is not None:
+                self._give_lease_back(self._epoch)
+        except Unavailable as away:
+            _logger.warning("the worker's lease was not given back", extra={"reason": away.detail})
+        finally:
             self._epoch = None
-        if self._process_lock is not None:
-            self._process_lock.release()
+            if self._process_lock is not None:
+                self._process_lock.release()
+
+    def _give_lease_back(self, epoch: int) -> None:
+        t = tables.worker
+        with self._database.write() as connection:
+            mine = (t.c.owner == self._owner) & (t.c.epoch == epoch)
+            connection.execute(update(t).where(mine).values(lease_until_us=0))
 
     def _is_fresh(self, row: RowMapping) -> bool:
         """Tell whether the lease is ours for another half of its time."""

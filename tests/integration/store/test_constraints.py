@@ -210,8 +210,7 @@ def test_exactly_the_transitions_of_the_table_may_be_recorded(connection: Connec
     assert accepted == {(before, event, after) for (before, event), after in TRANSITIONS.items()}
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_evidence_that_is_not_a_number_cannot_hide_in_sqlite(connection: Connection) -> None:
-    if connection.dialect.name != "sqlite":
-        pytest.skip("PostgreSQL stores NaN as it is")
     row = VALID["snapshots"] | {"evidence_log": float("nan")}
     assert _refusal(connection, metadata.tables["snapshots"], row) is not None

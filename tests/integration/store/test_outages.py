@@ -195,6 +195,19 @@ def test_the_successor_of_a_killed_worker_takes_over_at_once_on_sqlite(sqlite_st
     successor.close()
 
 
+def test_closing_the_store_gives_the_lease_back(store_url: str, clock: ManualClock) -> None:
+    for owner in ("one", "two"):
+        store = open_store(store_url, timeout_seconds=5.0)
+        assert store.worker(owner, 3_600.0, clock).position() == 0
+        store.close()
+
+
+def test_the_files_of_a_new_store_are_private(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    open_store(f"sqlite:///{path}", timeout_seconds=5.0).close()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_changed_link_of_the_audit_chain_is_found(sql_store: Store) -> None:
     with sql_store.control.write() as tx:
         for number in range(2_500):

@@ -11,6 +11,7 @@ from service.domain.policy import Cause
 from service.domain.records import Version
 from service.domain.states import Event, State
 from service.ports import Outcome, StaleControl, WorkerStore
+from service.store import Store
 from tests.fakes import ManualClock
 from tests.integration.store import samples as s
 from tests.integration.store.conftest import AnyStore
@@ -195,17 +196,15 @@ def test_the_same_owner_comes_back_at_once_and_fences_its_former_self(store: Any
     latter.close()
 
 
-def test_old_windows_are_deleted_by_the_age_of_the_newest(store: AnyStore, clock: ManualClock) -> None:
-    if not hasattr(store, "_database"):
-        pytest.skip("the in-memory store keeps everything")
-    version = _registered(store)
-    worker = store.worker("w", 10.0, clock)
+def test_old_windows_are_deleted_by_the_age_of_the_newest(sql_store: Store, clock: ManualClock) -> None:
+    version = _registered(sql_store)
+    worker = sql_store.worker("w", 10.0, clock)
     old = [s.window(version, "1m", s.T0 + n, baseline_id="fraud-scorer-b1") for n in (0, 1, MINUTE_US)]
     hours = [s.window(version, "1h", s.T0, baseline_id="fraud-scorer-b1")]
     worker.commit(_outcome(worker, 1, windows=[*old, *hours]))
     clock.advance(61)
     newest = s.window(version, "1m", s.T0 + MINUTE_US + 48 * HOUR_US, baseline_id="fraud-scorer-b1")
     worker.commit(_outcome(worker, 2, windows=[newest]))
-    left = store.read.windows(version.id, "1m", s.at(0), s.at(1e6))
+    left = sql_store.read.windows(version.id, "1m", s.at(0), s.at(1e6))
     assert [w.start_us for w in left] == [s.T0 + MINUTE_US, newest.start_us]
-    assert len(store.read.windows(version.id, "1h", s.at(0), s.at(1e6))) == 1
+    assert len(sql_store.read.windows(version.id, "1h", s.at(0), s.at(1e6))) == 1

@@ -68,6 +68,13 @@ def test_a_commit_is_synced_to_disk_in_wal_mode(storage: SqliteStorage) -> None:
     }  # fmt: skip
 
 
+def test_the_files_are_private(storage: SqliteStorage, path: Path) -> None:
+    _append(storage, _entry())
+    modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+    assert len(modes) == 4
+    assert set(modes.values()) == {0o600}
+
+
 def test_a_second_writer_is_refused_by_name(storage: SqliteStorage, path: Path) -> None:
     assert storage is not None
     with pytest.raises(LogRefused, match=r"writer already.*\.lock' is held by process \d+"):

@@ -234,6 +234,24 @@ def test_a_fatal_failure_closes_the_log_for_all_who_wait(storage: HeldStorage, p
     assert storage.groups == []
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_bug_in_the_storage_leaves_nobody_waiting(storage: HeldStorage, play: Play) -> None:
+    def broken(group: Sequence[NewEntry], now_us: Micros) -> list[Appended | Conflict]:
+        raise ArithmeticError(group, now_us)
+
+    async def scene(log: GroupCommitLog) -> None:
+        tasks = await _filled(log, storage, 5)
+        storage.append = broken  # type: ignore[method-assign]
+        storage.gate.set()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(a) for a in answers] == [Appended] + [Unavailable] * 5
+        with pytest.raises(Unavailable):
+            await log.append(_entry())
+        assert not log.figures().healthy
+
+    play(scene)
+
+
 def test_a_request_that_gave_up_does_not_keep_the_others_waiting(storage: HeldStorage, play: Play) -> None:
     async def scene(log: GroupCommitLog) -> None:
         tasks = await _filled(log, storage, 3)
