@@ -24,9 +24,10 @@ from service.domain.policy import Action
 from service.domain.records import Alert, Incident, TransitionRecord, Version
 from service.domain.states import SERVING, Event, next_state
 from service.frames import encode_frame
-from service.ingest.cloudevents import InferenceEvent, frame_of
+from service.ingest.cloudevents import InferenceEvent
 from service.ingest.decode import EventDecoder, Raw
 from service.ingest.deidentify import Deidentifier
+from service.ingest.halves import frame_of
 from service.ingest.labels import decode_labels
 from service.ingest.limits import Limits
 from service.notify.compose import LOG, Kind, Notice, alert_opened, compose, held_back, state_changed
