@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.utils import get_openapi
+from starlette.routing import Route
 
 import service
 from service.api import errors
@@ -20,6 +21,8 @@ from service.console.routes import build_router
 from service.domain.policy import FailMode
 from service.wiring import Runtime
 
+ROUTERS = tuple(part.router for part in (models, baselines, telemetry, status, incidents, keys, system))
+"""The API; the console comes beside it."""
 EVENTS_PREFIX = "/v1/models/"
 EVENTS_SUFFIX = "/events"
 DESCRIPTION = "Telemetry in, evidence of drift and misuse out, quarantine enforced at the gate. See docs/api.md."
@@ -93,8 +96,10 @@ def create_app(runtime: Runtime) -> Lazaretto:
     app.state.metrics = runtime.metrics
     app.state.events = app.events
     app.state.gate = app.gate
-    errors.install(app)
-    for part in (models, baselines, telemetry, status, incidents, keys, system):
-        app.include_router(part.router)
+    errors.install(
+        app, sorted({route.path for router in ROUTERS for route in router.routes if isinstance(route, Route)})
+    )
+    for router in ROUTERS:
+        app.include_router(router)
     app.include_router(build_router(runtime.console))
     return app

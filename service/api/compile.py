@@ -16,10 +16,10 @@ import anyio.to_thread
 
 from service.api.asgi import ClientGone, Receive, Scope, check_length, too_large
 from service.detect.reference import CompiledReference, compile_reference
-from service.domain.errors import Unavailable, Unprocessable
+from service.domain.errors import Unavailable, Unprocessable, UnsupportedMedia
 from service.domain.schema import Schema
 from service.ingest.deidentify import Deidentifier
-from service.ingest.inflate import inflate
+from service.ingest.inflate import SUPPORTED
 from service.ingest.limits import Limits
 from service.ingest.reference import read_reference
 
@@ -33,7 +33,6 @@ class Upload:
 
     path: str
     content_type: str
-    content_encoding: str | None
     schema: Schema
     limits: Limits
     pseudonym_key: bytes
@@ -41,16 +40,18 @@ class Upload:
 
 def compile_upload(upload: Upload) -> CompiledReference:
     """Read, take away what identifies people, and compile; warnings of all of it are kept."""
-    path = Path(upload.path)
-    source: bytes | Path = path
-    if upload.content_encoding not in {None, "", "identity"}:
-        most = upload.limits.baseline_bytes_max
-        source = inflate(path.read_bytes(), upload.content_encoding, upload.limits, bytes_max=most)
-    reference = read_reference(source, upload.content_type, upload.schema, upload.limits)
+    reference = read_reference(Path(upload.path), upload.content_type, upload.schema, upload.limits)
     frame = Deidentifier(upload.pseudonym_key).apply(upload.schema, reference.frame)
     compiled = compile_reference(upload.schema, frame)
     read_warnings = tuple({"column": column, "code": "reference", "text": text} for column, text in reference.warnings)
     return replace(compiled, warnings=(*read_warnings, *compiled.warnings))
+
+
+def check_encoding(encoding: str | None) -> None:
+    """Raise UnsupportedMedia for an encoding that is not understood; which of them it is, the first bytes tell."""
+    if (encoding or "identity").strip().lower() not in SUPPORTED:
+        supported = ", ".join(SUPPORTED)
+        raise UnsupportedMedia(f"content encoding '{(encoding or '')[:100]}' is not supported; supported: {supported}")
 
 
 class Compiler:

@@ -1,11 +1,11 @@
 """Every exception that FastAPI meets becomes one problem."""
 
 import difflib
+from collections.abc import Sequence
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import Route
 
 from service.api.asgi import ClientGone
 from service.api.problems import Headers, render_bug, render_error, render_status
@@ -18,8 +18,9 @@ CLIENT_GONE = 499
 SHOWN = 200
 
 
-def install(app: FastAPI) -> None:
-    """Register the handlers."""
+def install(app: FastAPI, paths: Sequence[str]) -> None:
+    """Register the handlers; of ``paths`` the nearest are named when there is nothing at another."""
+    app.state.paths = paths
     app.add_exception_handler(LazarettoError, _expected)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -73,7 +74,6 @@ async def _bug(request: Request, error: Exception) -> Response:  # noqa: ARG001 
 
 
 def _nothing_at(request: Request, path: str) -> NotFound:
-    known = [route.path for route in request.app.routes if isinstance(route, Route) and route.include_in_schema]
-    near = difflib.get_close_matches(path, known, n=3, cutoff=0.4)
+    near = difflib.get_close_matches(path, request.app.state.paths, n=3, cutoff=0.4)
     hint = f"; nearest: {', '.join(near)}" if near else ""
     return NotFound(f"there is nothing at '{path}'{hint}", extra={"nearest": near})

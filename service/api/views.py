@@ -138,6 +138,14 @@ class KeyView(View, frozen=True, kw_only=True):
     revoked: str | None
 
 
+class NewKeyView(View, frozen=True, kw_only=True):
+    """A new key: the only time that its text is shown."""
+
+    key: str
+    id: str
+    scopes: list[str]
+
+
 def of_version(version: Version) -> VersionView:
     """Return the view of a version."""
     return VersionView(

@@ -7,7 +7,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from service.api.asgi import header
-from service.api.compile import Upload, spool
+from service.api.compile import Upload, check_encoding, spool
 from service.api.deps import Admin, Api, ApiDep, Reader, answer, documented_answer
 from service.api.views import BaselineView, of_baseline
 from service.detect.baselines import describe
@@ -34,13 +34,12 @@ async def put(request: Request, api: ApiDep, who: Admin, model: str, version: st
     found = await anyio.to_thread.run_sync(api.version, model, version)
     content_type = (header(request.scope, b"content-type") or b"").decode("latin-1")
     format_of(content_type, REFERENCE)
-    encoding = header(request.scope, b"content-encoding")
+    check_encoding((header(request.scope, b"content-encoding") or b"").decode("latin-1"))
     folder = api.settings.uploads_dir
     async with spool(request.scope, request.receive, folder, api.settings.baseline_bytes_max) as path:
         upload = Upload(
             path=path,
             content_type=content_type,
-            content_encoding=None if encoding is None else encoding.decode("latin-1"),
             schema=found.schema,
             limits=api.accept.limits,
             pseudonym_key=api.secrets.pseudonyms,

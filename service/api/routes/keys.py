@@ -4,7 +4,7 @@ from fastapi import APIRouter, Response
 
 from service.api.bodies import NewKey, decode_body
 from service.api.deps import Admin, ApiDep, SmallBody, answer, documented_answer, documented_body
-from service.api.views import KeyView, of_key
+from service.api.views import KeyView, NewKeyView, of_key
 from service.domain.errors import Forbidden
 from service.domain.ids import Micros
 from service.domain.keys import Identity
@@ -26,7 +26,7 @@ def list_keys(api: ApiDep, who: Admin) -> Response:
     "",
     status_code=CREATED,
     openapi_extra=documented_body(NewKey),
-    responses=documented_answer(dict[str, object], "The key: shown this once.", CREATED),
+    responses=documented_answer(NewKeyView, "The key: shown this once.", CREATED),
 )
 def create_key(api: ApiDep, who: Admin, content: SmallBody) -> Response:
     """Make a key."""
@@ -40,7 +40,7 @@ def create_key(api: ApiDep, who: Admin, content: SmallBody) -> Response:
         expires_us=None if expires is None else Micros(api.clock.now_us() + int(expires * SECONDS_PER_DAY * 1e6)),
     )
     parts = issue_key(api.control, api.clock, api.secrets.pepper, who.actor, request)
-    return answer({"key": parts.text, "id": parts.id, "scopes": sorted(request.scopes)}, CREATED)
+    return answer(NewKeyView(key=parts.text, id=parts.id, scopes=sorted(request.scopes)), CREATED)
 
 
 @router.delete("/{key_id}", responses=documented_answer(dict[str, str], "The key that works no more."))
