@@ -151,7 +151,7 @@ def put_baseline(office: OfficeStages, actor: Actor, version: Version, compiled:
         current = _version(tx, version.model, version.version)
         now_us = office.clock.now_us()
         record = BaselineRecord(
-            id=os.urandom(16).hex(),
+            id=new_id(),
             version_id=current.id,
             digest=compiled.digest,
             signature=sign(office.signing_key, compiled.artefact),
@@ -295,6 +295,11 @@ def revoke_key(control: ControlStore, clock: Clock, actor: Actor, key_id: str) -
         tx.audit(actor, "key.revoke", key_id, "", now_us)
 
 
+def new_id() -> str:
+    """Return 32 random hex digits."""
+    return os.urandom(16).hex()
+
+
 def _apply(office: OfficeStages, tx: ControlTx, version: Version, record: TransitionRecord) -> None:
     """Write a state change, what it means for the evidence, and whom to tell."""
     restart = record.position if record.event in ENDS_ALARM else None
@@ -314,7 +319,7 @@ def _tell_pending(office: OfficeStages, tx: ControlTx, version: Version, approva
     actor = Actor(approvals.by[-1])
     subject = f"{version.model}/{version.version}"
     tx.audit(actor, "release.ask", subject, f"{approvals.have} of {approvals.need}: {reason.strip()}", now_us)
-    for message in compose(release_pending(version, approvals, reason, now_us), office.channels):
+    for message in compose(release_pending(version, approvals, reason, now_us, new_id()), office.channels):
         tx.add_message(message)
 
 

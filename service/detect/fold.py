@@ -36,6 +36,8 @@ class Stored(msgspec.Struct, array_like=True):
     open_tick: int = -1
     open_events: int = 0
     open_counts: bytes = b""
+    changed_tick: int = -1
+    changed_counts: bytes = b""
     evidence: bytes = b""
     """Empty without a baseline."""
 
@@ -185,6 +187,8 @@ class VersionFold:
         self.watched.open_tick = stored.open_tick
         self.watched.open_events = stored.open_events
         self.watched.open_counts = np.frombuffer(stored.open_counts, np.int64).copy()
+        self.watched.changed_tick = stored.changed_tick
+        self.watched.changed_counts = np.frombuffer(stored.changed_counts, np.int64).copy()
 
     def _stored(self) -> Stored:
         era, watched = self.era, self.watched
@@ -201,6 +205,8 @@ class VersionFold:
             stored.open_tick = watched.open_tick
             stored.open_events = watched.open_events
             stored.open_counts = watched.open_counts.tobytes()
+            stored.changed_tick = watched.changed_tick
+            stored.changed_counts = watched.changed_counts.tobytes()
             stored.evidence = watched.evidence_bytes()
         return stored
 

@@ -1,15 +1,16 @@
 """What people see of the evidence: blamed columns, effect sizes over the rolling windows, and the status answer."""
 
 import math
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.evidence import Blame, EvidenceState
+from detectors.evidence import Blame, Evidence, EvidenceState
 from service.detect.baselines import effect_rows
 from service.detect.engines import Engine
-from service.detect.windows import LENGTHS_US, Windows
+from service.detect.windows import ROLLING, Windows
 from service.domain.ids import Micros
 from service.domain.records import ColumnFinding
 
@@ -19,17 +20,9 @@ ODD_BINS = frozenset({"missing", "invalid", "unseen"})
 
 
 def findings_of(
-    engine: Engine, evidence: EvidenceState, windows: Windows, tick_us: int, threshold_log: float
+    engine: Engine, evidence: EvidenceState, counts: NDArray[np.int64], tick_us: int, threshold_log: float
 ) -> tuple[ColumnFinding, ...]:
-    """Return the blamed columns, strongest first.
-
-    Their effects are read from the shortest rolling window that reaches back to when the first of them changed.
-    """
-    blamed = engine.bets.blame(evidence, threshold_log)
-    if not blamed:
-        return ()
-    changed_us = min(b.since_tick for b in blamed) * tick_us
-    counts = windows.merged(_window_since(changed_us, windows.last_tick_start_us + tick_us))
+    """Return the blamed columns, strongest first, with their effects over ``counts``: the events since the change."""
     effects = dict(zip(engine.names, effect_rows(engine.baseline, counts), strict=True))
     return tuple(
         ColumnFinding(
@@ -40,31 +33,25 @@ def findings_of(
             since_us=Micros(b.since_tick * tick_us),
             effects=effects[b.name],
         )
-        for b in blamed
+        for b in engine.bets.blame(evidence, threshold_log)
     )
 
 
-def columns_status(
-    engine: Engine, evidence: EvidenceState, windows: Windows, tick_us: int, threshold_log: float
-) -> bytes:
-    """Return every column with its evidence and effects, as JSON."""
-    read = engine.bets.read(evidence)
-    above = read.log_model >= threshold_log
-    findings = findings_of(engine, evidence, windows, tick_us, threshold_log) if above else ()
+def columns_status(engine: Engine, read: Evidence, windows: Windows, findings: Sequence[ColumnFinding]) -> bytes:
+    """Return every column with its evidence and its effects over the rolling windows, as JSON."""
     blamed = {finding.name: finding for finding in findings}
-    effects = {name: effect_rows(engine.baseline, windows.merged(name)) for name in LENGTHS_US}
+    effects = {name: effect_rows(engine.baseline, windows.merged(name)) for name in ROLLING}
     rows: list[dict[str, object]] = []
     for j, column in enumerate(engine.baseline.columns):
-        name = column.spec.name
-        blame = blamed.get(name)
+        finding = blamed.get(column.spec.name)
         rows.append(
             {
-                "name": name,
+                "name": column.spec.name,
                 "kind": column.spec.kind.value,
                 "group": column.spec.group.value,
                 "log_evidence": finite(read.log_columns[j]),
-                "since_us": None if blame is None else blame.since_us,
-                "direction": None if blame is None else blame.direction,
+                "since_us": None if finding is None else finding.since_us,
+                "direction": None if finding is None else finding.direction,
                 "effects": {window: by_column[j] for window, by_column in effects.items()},
             }
         )
@@ -91,7 +78,3 @@ def _direction(engine: Engine, blame: Blame, counts: NDArray[np.int64]) -> str:
     share = (seen + 0.5) / (seen + 0.5).sum()
     most = int(np.argmax(share * np.log(share / expected)))
     return next((f"{name} up" for place, name in column.specials if place == most and name in ODD_BINS), LEARNED)
-
-
-def _window_since(changed_us: int, now_us: int) -> str:
-    return next((name for name, length in LENGTHS_US.items() if now_us - changed_us <= length), "1d")

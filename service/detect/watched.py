@@ -5,6 +5,7 @@ cut into passes.
 """
 
 import logging
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,10 @@ class Watched:
         self.open_tick = NO_TICK
         self.open_events = 0
         self.open_counts = np.zeros(engine.baseline.total, np.int64)
+        self.changed_tick = NO_TICK
+        """Since when the strongest column has changed, if it has."""
+        self.changed_counts = np.zeros(engine.baseline.total, np.int64)
+        """Of the ticks since then: what effect sizes of a change are read from, undiluted by the time before it."""
         self._pending: list[bytes] = []
         """Frames of the open tick that are not counted yet; counted together, they cost a fraction."""
         self._columns_json: bytes | None = None
@@ -84,13 +89,17 @@ class Watched:
             return False
         self.set_evidence(self.engine.bets.step(self.evidence, tick, counts))
         self.windows.note(self.read.log_model, self.read.log_columns)
+        changed_tick = self.engine.bets.blame(self.evidence, math.inf)[0].since_tick
+        if changed_tick != self.changed_tick:
+            self.changed_tick, self.changed_counts = changed_tick, np.zeros_like(counts)
+        self.changed_counts += counts
         return True
 
     def findings(self, threshold_log: float) -> tuple[ColumnFinding, ...]:
         """Return the blamed columns, strongest first; none below the threshold."""
         if self.read.log_model < threshold_log:
             return ()
-        return findings_of(self.engine, self.evidence, self.windows, self.tick_us, threshold_log)
+        return findings_of(self.engine, self.evidence, self.changed_counts, self.tick_us, threshold_log)
 
     def _count(self, frame: Frame) -> None:
         try:
@@ -101,7 +110,7 @@ class Watched:
     def columns_json(self, threshold_log: float) -> bytes:
         """Return every column with its evidence and effects, as JSON; written anew after a tick."""
         if self._columns_json is None:
-            self._columns_json = columns_status(self.engine, self.evidence, self.windows, self.tick_us, threshold_log)
+            self._columns_json = columns_status(self.engine, self.read, self.windows, self.findings(threshold_log))
         return self._columns_json
 
     def forget_status(self) -> None:

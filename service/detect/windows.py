@@ -23,7 +23,6 @@ KEPT = {"1m": 61, "1h": 25}
 """How many buckets of a level stay in memory: what the longest rolling window over them needs."""
 ROLLING = {"1m": ("1m", 1), "5m": ("1m", 5), "1h": ("1m", 60), "1d": ("1h", 24)}
 """Level and number of earlier buckets of each rolling window."""
-LENGTHS_US = {"1m": MINUTE_US, "5m": 5 * MINUTE_US, "1h": HOUR_US, "1d": 24 * HOUR_US}
 
 ReadWindow = Callable[[VersionId, str, Micros], Window | None]
 

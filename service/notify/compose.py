@@ -108,11 +108,11 @@ def state_changed(record: TransitionRecord, version: Version) -> Notice:
     )
 
 
-def release_pending(version: Version, approvals: Approvals, reason: str, at_us: Micros) -> Notice:
-    """Ask for the approvals that a release still needs."""
+def release_pending(version: Version, approvals: Approvals, reason: str, at_us: Micros, key: str) -> Notice:
+    """Ask for the approvals that a release still needs. ``key`` is new each time: who asks again, is heard again."""
     return Notice(
         kind=Kind.RELEASE_PENDING,
-        key=f"{version.id}:{version.lock}:{approvals.have}:{at_us}",
+        key=key,
         version=version,
         summary=f"release of {version.model} {version.version} waits for approval:"
         f" {approvals.have} of {approvals.need} so far",

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from service.detect.reference import CompiledReference
+from service.domain.ids import Position
 from service.domain.records import Version
 from service.domain.states import Event
 from service.ports import EntryKind
@@ -98,7 +99,9 @@ class IngestAndReplay(RuleBasedStateMachine):
         disturbed.catch_up(self.worker)
         quiet.catch_up()
         assert what_remains(disturbed.store.tables) == what_remains(quiet.store.tables)
-        batches = [e for e in quiet.log.read(0, max_entries=10**6, max_bytes=10**9) if e.kind is EntryKind.BATCH]
+        batches = [
+            e for e in quiet.log.read(Position(0), max_entries=10**6, max_bytes=10**9) if e.kind is EntryKind.BATCH
+        ]
         counted = sum(snapshot.events_total for snapshot in quiet.store.tables.snapshots.values())
         assert counted == sum(entry.rows for entry in batches)
 

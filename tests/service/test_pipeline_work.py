@@ -1,5 +1,7 @@
 """The worker's side of the pipeline over the fakes: from the log to quarantine, in one commit a pass."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -10,7 +12,7 @@ from service.domain.policy import Action, Actions, Budget, Policy
 from service.domain.records import IncidentStatus
 from service.domain.states import Event, State
 from service.pipeline import Memory, process_batches
-from service.ports import SYSTEM, StaleControl
+from service.ports import SYSTEM, Outcome, StaleControl, WorkerStore
 from tests.service.worker.world import ANA, BOB, DANA, SMALL_BUDGET, World, compiled
 
 DAILY = Budget(false_alarms=1.0, per_days=1.0)
@@ -29,6 +31,19 @@ def drifted(policy: Policy = SMALL_BUDGET) -> World:
     world.send_for(10, version, shift=2.0)
     world.catch_up()
     return world
+
+
+class Overtaken:
+    """A worker's store in which a person is always faster: what loses the race is certain."""
+
+    def __init__(self, store: WorkerStore, person: Callable[[], object]) -> None:
+        self._store, self._person = store, person
+        self.position, self.revision, self.control = store.position, store.revision, store.control
+        self.snapshots, self.windows = store.snapshots, store.windows
+
+    def commit(self, outcome: Outcome) -> int:
+        self._person()
+        return self._store.commit(outcome)
 
 
 def test_good_traffic_raises_nothing() -> None:
@@ -138,15 +153,9 @@ def test_a_decision_that_was_made_meanwhile_drops_the_pass_and_the_next_one_sees
     world = World()
     version = world.add_version(reference=reference())
     world.send_for(10, version, shift=2.0)
-    stages = world.stages()
+    overtaken = Overtaken(world.store.worker("w", 10.0, world.clock), lambda: world.ask(ANA, Event.QUARANTINE))
+    stages = replace(world.stages(), store=overtaken)
     memory = Memory(stages)
-    commit = stages.store.commit
-
-    def overtaken(outcome: object) -> int:
-        world.ask(ANA, Event.QUARANTINE)
-        return commit(outcome)  # type: ignore[arg-type] - handed on as it came
-
-    stages.store.commit = overtaken  # type: ignore[method-assign, assignment] - the race, made certain
     with pytest.raises(StaleControl):
         process_batches(stages, memory)
     assert world.store.tables.position == 0

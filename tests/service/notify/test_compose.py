@@ -119,7 +119,7 @@ def test_what_a_policy_did_not_do_is_told_with_the_reason() -> None:
 
 
 def test_a_pending_release_says_how_many_are_missing_and_who_has_asked() -> None:
-    notice = release_pending(VERSION, Approvals(have=1, need=2, by=("ana",)), "fixed", AT)
+    notice = release_pending(VERSION, Approvals(have=1, need=2, by=("ana",)), "fixed", AT, "k")
     annotations = payload_of(notice)["commonAnnotations"]
     assert annotations == {
         "summary": "release of fraud 1 waits for approval: 1 of 2 so far",

@@ -207,18 +207,18 @@ class World:
             self.send(version, rows, shift=shift)
             self.clock.advance(1)
 
-    def stages(self, owner: str = "w", **sizes: int) -> WorkStages:
+    def stages(self, owner: str = "w", entries_max: int = 2_048) -> WorkStages:
         return WorkStages(
             store=self.store.worker(owner, 10.0, self.clock),
             log=self.log,
             signing_key=KEY,
             stats=self.stats.to_json,
-            **sizes,
+            entries_max=entries_max,
         )
 
-    def worker(self, **sizes: int) -> Worker:
+    def worker(self, entries_max: int = 2_048) -> Worker:
         """Return a worker that remembers nothing yet."""
-        return Worker(self.stages(**sizes), self.stats)
+        return Worker(self.stages(entries_max=entries_max), self.stats)
 
     def catch_up(self, worker: Worker | None = None) -> None:
         """Let a worker fold all that the log holds."""
