@@ -91,7 +91,8 @@ class Story:
             seconds = clock() - started
             if seconds > QUARANTINE_SECONDS + self.plan.wear_seconds:
                 raise DemoError(f"no quarantine after {seconds:.0f} seconds of a failing camera: {self.scene.state}")
-            await self._second_of_traffic(min(1.0, seconds / self.plan.wear_seconds))
+            # Slowly at first, as lenses and cables fail.
+            await self._second_of_traffic(min(1.0, (seconds / self.plan.wear_seconds) ** 2))
         await self.look()
         self.scene.chapter = "quarantined: the gate is closed"
         self.scene.say("The gate answers 403; the traffic has stopped.")
