@@ -8,6 +8,7 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 from threading import Thread
+from time import monotonic
 
 import psycopg
 import pytest
@@ -108,7 +109,8 @@ def test_two_postgres_writers_never_hide_an_entry_from_a_reader(postgres: Postgr
 
     def read() -> None:
         reader = open_reader(url)
-        while len(seen) < total:
+        deadline = monotonic() + 60
+        while len(seen) < total and monotonic() < deadline:
             page = reader.read(Position(seen[-1] if seen else 0), max_entries=7, max_bytes=10**6)
             seen.extend(e.position for e in page)
         reader.close()
@@ -129,7 +131,7 @@ def test_two_postgres_writers_never_hide_an_entry_from_a_reader(postgres: Postgr
     thread = Thread(target=read)
     thread.start()
     asyncio.run(write())
-    thread.join(30)
+    thread.join()
     assert seen == list(range(1, total + 1))
 
 
