@@ -1,6 +1,7 @@
 """Schema migrations, run from the program itself.
 
-The scripts are in ``migrations``, beside the packages: found in a source checkout and in an editable install of one.
+The scripts are in ``migrations``, beside the packages: so in a source checkout, in an editable install of one, and in a
+wheel, which carries them as a package of their own.
 """
 
 from collections.abc import Iterator
