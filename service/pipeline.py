@@ -28,7 +28,6 @@ from service.ingest.cloudevents import InferenceEvent
 from service.ingest.decode import EventDecoder, Raw
 from service.ingest.deidentify import Deidentifier
 from service.ingest.halves import frame_of
-from service.ingest.halves import frame_of
 from service.ingest.labels import decode_labels
 from service.ingest.limits import Limits
 from service.notify.compose import LOG, Kind, Notice, alert_opened, compose, held_back, state_changed
