@@ -96,9 +96,7 @@ def create_app(runtime: Runtime) -> Lazaretto:
     app.state.metrics = runtime.metrics
     app.state.events = app.events
     app.state.gate = app.gate
-    errors.install(
-        app, sorted({route.path for router in ROUTERS for route in router.routes if isinstance(route, Route)})
-    )
+    errors.install(app, [route for router in ROUTERS for route in router.routes if isinstance(route, Route)])
     for router in ROUTERS:
         app.include_router(router)
     app.include_router(build_router(runtime.console))

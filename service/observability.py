@@ -10,13 +10,16 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 import msgspec
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, disable_created_metrics
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
 )
+
+# A second series per counter that says when it was made: the process's start time says the same.
+disable_created_metrics()
 
 
 class Kind(StrEnum):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from service.api.asgi import ClientGone
 from service.api.problems import Headers, render_bug, render_error, render_status
@@ -18,9 +19,9 @@ CLIENT_GONE = 499
 SHOWN = 200
 
 
-def install(app: FastAPI, paths: Sequence[str]) -> None:
-    """Register the handlers; of ``paths`` the nearest are named when there is nothing at another."""
-    app.state.paths = paths
+def install(app: FastAPI, routes: Sequence[Route]) -> None:
+    """Register the handlers; ``routes`` name what is possible instead of what was asked for."""
+    app.state.known = routes
     app.add_exception_handler(LazarettoError, _expected)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -57,10 +58,20 @@ async def _http(request: Request, error: Exception) -> Response:
     if error.status_code == NOT_FOUND:
         return _response(render_error(_nothing_at(request, path)))
     if error.status_code == METHOD_NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "")
+        allowed = _methods_of(request)
         detail = f"{method} is not possible at '{path}'; possible: {allowed}"
-        return _response(render_status(405, "method-not-allowed", "Method not allowed", detail, error.headers))
+        rendered = render_status(
+            error.status_code, "method-not-allowed", "Method not allowed", detail, {"allow": allowed}
+        )
+        return _response(rendered)
     return _response(render_status(error.status_code, "http", "HTTP error", str(error.detail), error.headers))
+
+
+def _methods_of(request: Request) -> str:
+    """Return every method of a path; each route knows only its own."""
+    path = request.scope["path"]
+    fitting = (route.methods or set() for route in request.app.state.known if route.path_regex.match(path))
+    return ", ".join(sorted(set().union(*fitting)))
 
 
 async def _gone(request: Request, error: Exception) -> Response:  # noqa: ARG001 - handlers get both
@@ -74,6 +85,7 @@ async def _bug(request: Request, error: Exception) -> Response:  # noqa: ARG001 
 
 
 def _nothing_at(request: Request, path: str) -> NotFound:
-    near = difflib.get_close_matches(path, request.app.state.paths, n=3, cutoff=0.4)
+    known = sorted({route.path for route in request.app.state.known})
+    near = difflib.get_close_matches(path, known, n=3, cutoff=0.4)
     hint = f"; nearest: {', '.join(near)}" if near else ""
     return NotFound(f"there is nothing at '{path}'{hint}", extra={"nearest": near})

@@ -18,6 +18,7 @@ from service.domain.records import (
     Version,
 )
 from service.domain.schema import Schema
+from service.office import TransitionAnswer
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -172,6 +173,29 @@ def of_model(model: Model, versions: list[Version]) -> ModelView:
         created_by=model.created_by,
         versions=[of_version(version) for version in versions],
     )
+
+
+class ApprovalsView(View, frozen=True, kw_only=True):
+    """Who has asked for a release; nobody and none needed for other events."""
+
+    have: int = 0
+    need: int = 0
+    by: list[str] = []
+
+
+class TransitionAnswerView(View, frozen=True, kw_only=True):
+    """Where a version stands after a request."""
+
+    state: str
+    version: str
+    approvals: ApprovalsView
+
+
+def of_transition_answer(answer: TransitionAnswer) -> TransitionAnswerView:
+    """Return the view of what became of a request."""
+    given = answer.approvals
+    approvals = ApprovalsView() if given is None else ApprovalsView(have=given.have, need=given.need, by=list(given.by))
+    return TransitionAnswerView(state=answer.state, version=answer.version, approvals=approvals)
 
 
 def of_transition(record: TransitionRecord) -> TransitionView:

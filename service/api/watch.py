@@ -68,7 +68,8 @@ def e_value(log_evidence: float | None) -> float:
     """Return evidence as the e-value it is, capped where a double would overflow; 0 before the first tick."""
     if log_evidence is None or log_evidence == -math.inf:
         return 0.0
-    return min(EVIDENCE_MAX, math.exp(min(log_evidence, 700.0)))
+    # Twelve digits: what is lost in the logarithm must not make 100000 read as 99999.99999999996.
+    return min(EVIDENCE_MAX, float(f"{math.exp(min(log_evidence, 700.0)):.12g}"))
 
 
 def log10(log_evidence: float | None) -> float | None:

@@ -14,11 +14,20 @@ from service.api.deps import (
     documented_answer,
     documented_body,
 )
-from service.api.views import ModelView, TransitionView, VersionView, of_model, of_transition, of_version
+from service.api.views import (
+    ModelView,
+    TransitionAnswerView,
+    TransitionView,
+    VersionView,
+    of_model,
+    of_transition,
+    of_transition_answer,
+    of_version,
+)
 from service.domain.ids import Actor
 from service.domain.policy import Policy
 from service.ingest.schema import parse_schema
-from service.office import TransitionAnswer, register_model, register_version, request_transition, set_policy
+from service.office import register_model, register_version, request_transition, set_policy
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 CREATED = 201
@@ -109,7 +118,7 @@ def show_version(api: ApiDep, who: Reader, model: str, version: str) -> Response
 @router.post(
     "/{model}/versions/{version}/transitions",
     openapi_extra=documented_body(Transition),
-    responses=documented_answer(TransitionAnswer, "Where the version stands now."),
+    responses=documented_answer(TransitionAnswerView, "Where the version stands now."),
 )
 def transition(api: ApiDep, who: Operator, model: str, version: str, content: SmallBody) -> Response:
     """Ask for a state change; a release waits until enough different people have asked."""
@@ -117,7 +126,7 @@ def transition(api: ApiDep, who: Operator, model: str, version: str, content: Sm
     body = decode_body(content, Transition)
     outcome = request_transition(api.office, who.actor, model, version, body.event, body.reason, body.incident_id)
     api.changed()
-    return answer(outcome)
+    return answer(of_transition_answer(outcome))
 
 
 @router.get(
