@@ -14,12 +14,8 @@ depends_on = None
 
 LEGAL = (
     "(before || ' ' || event || ' ' || after) IN ("
-    "'active suspect suspect', "
-    "'active quarantine quarantined', "
-    "'active retire retired', "
-    "'suspect clear active', "
-    "'suspect quarantine quarantined', "
-    "'suspect retire retired', "
+    "'active suspect suspect', 'active quarantine quarantined', 'active retire retired', "
+    "'suspect clear active', 'suspect quarantine quarantined', 'suspect retire retired', "
     "'quarantined start_review under_review', "
     "'under_review release active', "
     "'under_review roll_back rolled_back', "
