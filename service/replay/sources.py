@@ -164,6 +164,7 @@ def _csv(source: Source, columns: Sequence[str] | None) -> Generator[Batch]:
 
     names, delimiter = _csv_header(source)
     wanted = [name for name in names if columns is None or name in columns]
+    yield {name: pa.array([], type=pa.string()) for name in wanted}
     with _stream(source) as stream:
         reader = arrow_csv.open_csv(
             stream,

@@ -1,0 +1,266 @@
+"""Replaying files, end to end without a server."""
+
+import gzip
+import io
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import csv as arrow_csv
+from pyarrow import parquet
+
+from detectors.baseline import compile_baseline
+from detectors.columns import Codes, ColumnKind, ColumnSpec
+from service.replay import engine
+from service.replay.command import replay_command
+from service.replay.engine import ReplayOptions, replay_file
+from service.replay.render import render_json, render_text
+from service.replay.sources import ReplayError
+
+CHANGE = 700
+
+
+def table(seed: int, rows: int, *, change: int | None = None) -> pa.Table:
+    """Return a number that moves, a number and a label that do not."""
+    rng = np.random.default_rng(seed)
+    moved = (np.arange(rows) >= (rows if change is None else change)) * 1.5
+    letters = np.array(["x", "y", "z"])[rng.choice(3, rows, p=[0.6, 0.3, 0.1])]
+    return pa.table({"moves": rng.normal(size=rows) + moved, "stays": rng.normal(size=rows), "letter": letters})
+
+
+@pytest.fixture
+def reference(tmp_path: Path) -> Path:
+    path = tmp_path / "reference.parquet"
+    parquet.write_table(table(1, 4000), path)
+    return path
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Path:
+    path = tmp_path / "changed.parquet"
+    parquet.write_table(table(2, 1000, change=CHANGE), path)
+    return path
+
+
+def test_the_alarm_names_the_row_the_column_and_how_much_it_changed(reference: Path, changed: Path) -> None:
+    result = replay_file(changed, reference, ReplayOptions())
+    first = result.alarms[0]
+    assert (result.rows, result.ticks) == (1000, 1000)
+    assert CHANGE <= first.row <= CHANGE + 40
+    assert abs(first.since_row - CHANGE) <= 5
+    assert [blame.name for blame in first.blames] == ["moves"]
+    assert 1.0 < (first.effects["moves"]["wasserstein"] or 0) < 2.0
+
+
+def test_effects_are_those_of_the_rows_from_since_to_the_alarm(reference: Path, tmp_path: Path) -> None:
+    path = tmp_path / "flipped.parquet"
+    rows = table(2, 1000).to_pydict()
+    rows["letter"] = ["new" if i >= CHANGE else letter for i, letter in enumerate(rows["letter"])]
+    parquet.write_table(pa.table(rows), path)
+    first = replay_file(path, reference, ReplayOptions()).alarms[0]
+    assert first.since_row == CHANGE
+    assert first.effects == {
+        "letter": {"psi": first.effects["letter"]["psi"], "js": 1.0, "ks": None, "wasserstein": None}
+    }
+
+
+@pytest.mark.parametrize("tick_rows", [1, 7, 16, 17, 64, 999, 1000, 1001, 5000])
+def test_ticks_have_the_asked_number_of_rows_and_the_last_one_the_rest(
+    reference: Path, changed: Path, monkeypatch: pytest.MonkeyPatch, tick_rows: int
+) -> None:
+    whole = replay_file(changed, reference, ReplayOptions(tick_rows=tick_rows))
+    monkeypatch.setattr(engine, "CHUNK_TICKS", 3)
+    chunked = replay_file(changed, reference, ReplayOptions(tick_rows=tick_rows))
+    assert render_json(whole) == render_json(chunked)
+    assert whole.ticks == -(-1000 // tick_rows)
+    for alarm in whole.alarms:
+        assert (alarm.row + 1) % tick_rows == 0 or alarm.row == 999
+        assert alarm.since_row % tick_rows == 0
+
+
+@pytest.mark.parametrize("tick_rows", [1, 13, 50])
+def test_the_batches_of_a_file_leave_no_trace(reference: Path, tmp_path: Path, tick_rows: int) -> None:
+    results = []
+    for size in (1000, 37):
+        path = tmp_path / f"{size}.arrow"
+        data = table(2, 1000, change=CHANGE)
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, data.schema) as writer:
+            writer.write_table(data, max_chunksize=size)
+        results.append(render_json(replay_file(path, reference, ReplayOptions(tick_rows=tick_rows))))
+    assert results[0] == results[1]
+
+
+def test_the_engine_starts_anew_after_each_alarm(reference: Path, changed: Path) -> None:
+    alarms = replay_file(changed, reference, ReplayOptions()).alarms
+    assert len(alarms) > 3
+    for earlier, later in pairwise(alarms):
+        assert earlier.row < later.since_row <= later.row
+
+
+def test_unchanged_data_raise_nothing(reference: Path, tmp_path: Path) -> None:
+    path = tmp_path / "same.parquet"
+    parquet.write_table(table(3, 5000), path)
+    result = replay_file(path, reference, ReplayOptions())
+    assert (result.alarms, result.warnings) == ((), ())
+    assert "no alarms" in render_text(result)
+
+
+def test_csv_and_ndjson_give_what_parquet_gives(reference: Path, changed: Path, tmp_path: Path) -> None:
+    data = table(2, 1000, change=CHANGE)
+    arrow_csv.write_csv(data, str(tmp_path / "changed.csv"))
+    packed = gzip.compress("\n".join(json.dumps(row) for row in data.to_pylist()).encode())
+    (tmp_path / "changed.json.gz").write_bytes(packed)
+    expected = render_json(replay_file(changed, reference, ReplayOptions()))
+    for name in ("changed.csv", "changed.json.gz"):
+        assert render_json(replay_file(tmp_path / name, reference, ReplayOptions())) == expected
+
+
+def test_a_saved_baseline_stands_for_its_reference(reference: Path, changed: Path, tmp_path: Path) -> None:
+    rows = table(1, 4000).to_pydict()
+    labels = tuple(sorted(set(rows["letter"])))
+    letters = np.array([labels.index(letter) for letter in rows["letter"]], dtype=np.int32)
+    baseline = compile_baseline(
+        [
+            (ColumnSpec(name="moves", kind=ColumnKind.NUMERIC), np.array(rows["moves"])),
+            (ColumnSpec(name="stays", kind=ColumnKind.NUMERIC), np.array(rows["stays"])),
+            (ColumnSpec(name="letter", kind=ColumnKind.CATEGORICAL), Codes(labels, letters)),
+        ]
+    ).baseline
+    saved = tmp_path / "reference.lzb"
+    saved.write_bytes(baseline.to_bytes())
+    expected = replay_file(changed, reference, ReplayOptions())
+    assert render_json(replay_file(changed, saved, ReplayOptions())) == render_json(expected)
+    part = replay_file(changed, saved, ReplayOptions(columns=("stays",)))
+    assert (part.columns, part.alarms) == (("stays",), ())
+
+
+def test_columns_that_say_nothing_about_drift_are_left_out_with_a_note(tmp_path: Path) -> None:
+    def write(name: str, first: int) -> Path:
+        rows = 500
+        numbers = np.arange(first, first + rows)
+        path = tmp_path / name
+        parquet.write_table(
+            table(first, rows)
+            .append_column("row_id", pa.array(numbers))
+            .append_column("who", pa.array([f"user-{n}" for n in numbers]))
+            .append_column("at", pa.array(numbers, pa.timestamp("s")))
+            .append_column("day", pa.array([f"2024-01-{1 + n % 28:02d}" for n in numbers]))
+            .append_column("tags", pa.array([["a"]] * rows))
+            .append_column(f"only-{name}", pa.array(numbers)),
+            path,
+        )
+        return path
+
+    old, new = write("old.parquet", 0), write("new.parquet", 10_000)
+    result = replay_file(new, old, ReplayOptions())
+    assert (result.columns, result.alarms) == (("moves", "stays", "letter"), ())
+    noted = [warning.split(":")[0] for warning in result.warnings if "not watched" in warning]
+    assert sorted(noted) == [
+        "at", "day", "not watched, because only new.parquet has them", "not watched, because only old.parquet has them",
+        "row_id", "tags", "who",
+    ]  # fmt: skip
+    named = replay_file(new, old, ReplayOptions(columns=("row_id", "at")))
+    assert named.columns == ("row_id", "at")
+    assert named.alarms
+
+
+def test_the_reference_decides_what_a_column_is(tmp_path: Path) -> None:
+    (tmp_path / "old.csv").write_text(
+        "n,t\n" + "".join(f"{i % 7},{'ab'[i % 2]}\n" for i in range(500)), encoding="utf-8"
+    )
+    (tmp_path / "new.csv").write_text("n,t\n" + "".join(f"seven,{i % 2}\n" for i in range(50)), encoding="utf-8")
+    result = replay_file(tmp_path / "new.csv", tmp_path / "old.csv", ReplayOptions())
+    directions = {blame.name: blame.direction for alarm in result.alarms for blame in alarm.blames}
+    assert directions == {"n": "invalid up", "t": "unseen up"}
+
+
+def test_booleans_are_the_same_however_a_file_spells_them(tmp_path: Path) -> None:
+    flags = [i % 3 == 0 for i in range(600)]
+    parquet.write_table(pa.table({"flag": flags}), tmp_path / "old.parquet")
+    (tmp_path / "new.csv").write_text("flag\n" + "".join(f"{flag}\n" for flag in flags), encoding="utf-8")
+    assert replay_file(tmp_path / "new.csv", tmp_path / "old.parquet", ReplayOptions()).alarms == ()
+    assert replay_file(tmp_path / "new.csv", tmp_path / "new.csv", ReplayOptions()).alarms == ()
+
+
+def test_a_field_that_vanishes_is_an_alarm_and_not_an_error(reference: Path, tmp_path: Path) -> None:
+    path = tmp_path / "gone.ndjson"
+    rows = table(4, 600).to_pylist()
+    lines = [json.dumps({k: v for k, v in row.items() if k != "stays" or i < 300}) for i, row in enumerate(rows)]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    first = replay_file(path, reference, ReplayOptions()).alarms[0]
+    assert [(blame.name, blame.direction) for blame in first.blames] == [("stays", "missing up")]
+    assert 300 <= first.row <= 310
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"columns": ("moved",)}, r"reference\.parquet: no column 'moved'; near names: 'moves'"),
+        ({"ignore": ("lettr",)}, "--ignore: neither file has a column 'lettr'; near names: 'letter'"),
+        ({"ignore": ("moves", "stays", "letter")}, "share no column to watch"),
+        ({"tick_rows": 0}, "--tick-rows is 0"),
+        ({"budget": 1.0}, "--budget is 1"),
+        ({"budget": float("nan")}, "--budget is nan"),
+    ],
+)
+def test_what_was_asked_wrongly_is_said_in_one_line(
+    reference: Path, changed: Path, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ReplayError, match=message) as caught:
+        replay_file(changed, reference, ReplayOptions(**options))  # type: ignore[arg-type] # the wrong ones are the point
+    assert "\n" not in str(caught.value)
+
+
+def test_a_reference_without_rows_and_a_damaged_baseline_are_refused(changed: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").write_text("moves,stays\n", encoding="utf-8")
+    with pytest.raises(ReplayError, match=r"empty\.csv: no rows"):
+        replay_file(changed, tmp_path / "empty.csv", ReplayOptions())
+    (tmp_path / "bad.lzb").write_bytes(b"LZBASE01 and nothing else")
+    with pytest.raises(ReplayError, match=r"bad\.lzb: header"):
+        replay_file(changed, tmp_path / "bad.lzb", ReplayOptions())
+    with pytest.raises(ReplayError, match="belongs to --baseline"):
+        replay_file(tmp_path / "bad.lzb", changed, ReplayOptions())
+
+
+def test_a_file_without_rows_is_replayed_to_nothing(reference: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.csv").write_text("moves,stays\n", encoding="utf-8")
+    result = replay_file(tmp_path / "empty.csv", reference, ReplayOptions())
+    assert (result.rows, result.ticks, result.alarms) == (0, 0, ())
+
+
+def run(*files: Path, columns: str | None = None, as_json: bool = False) -> tuple[int, str, str]:
+    out, err = io.StringIO(), io.StringIO()
+    code = replay_command(
+        *files, tick_rows=1, budget=100_000, columns=columns, ignore=None, as_json=as_json, out=out, err=err
+    )
+    return code, out.getvalue(), err.getvalue()
+
+
+def test_the_command_prints_one_json_object_in_the_shape_of_the_contract(reference: Path, changed: Path) -> None:
+    code, out, err = run(changed, reference, as_json=True)
+    found = json.loads(out)
+    assert (code, err) == (0, "")
+    assert list(found) == ["rows", "ticks", "budget", "alarms", "warnings"]
+    assert found["budget"] == 100_000
+    assert list(found["alarms"][0]) == ["row", "since_row", "columns", "evidence_log10", "effects"]
+    assert list(found["alarms"][0]["effects"]["moves"]) == ["psi", "js", "ks", "wasserstein"]
+    assert found["alarms"][0]["evidence_log10"] >= 5
+
+
+def test_the_command_tells_people_the_same(reference: Path, changed: Path) -> None:
+    code, out, _ = run(changed, reference, columns="moves, stays")
+    assert code == 0
+    assert out.splitlines()[0] == "1,000 rows in 1,000 ticks; watched: moves, stays"
+    assert "moves: " in out
+    assert "wasserstein" in out
+
+
+def test_the_command_exits_2_and_says_why_in_one_line(reference: Path, tmp_path: Path) -> None:
+    for files, columns in (((tmp_path / "none.csv", reference), None), ((reference, reference), "a,,b")):
+        code, out, err = run(*files, columns=columns)
+        assert (code, out) == (2, "")
+        assert err.startswith("lazaretto replay: ")
+        assert err.count("\n") == 1

@@ -1,0 +1,145 @@
+"""Reading data files, whatever their format."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow import csv as arrow_csv
+from pyarrow import parquet
+
+from service.replay import sources
+from service.replay.sources import Format, ReplayError, open_source, read_batches
+
+TABLE = pa.table(
+    {
+        "age": pa.array([41.5, None, 3.0]),
+        "country": pa.array(["DE", None, "FR"]),
+        "member": pa.array([True, False, None]),
+    }
+)
+
+
+def write_csv(path: Path) -> None:
+    arrow_csv.write_csv(TABLE, str(path))
+
+
+def write_ndjson(path: Path) -> None:
+    path.write_text("\n".join(json.dumps(row) for row in TABLE.to_pylist()) + "\n\n", encoding="utf-8")
+
+
+def write_parquet(path: Path) -> None:
+    parquet.write_table(TABLE, path)
+
+
+def write_arrow_file(path: Path) -> None:
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, TABLE.schema) as writer:
+        writer.write_table(TABLE)
+
+
+def write_arrow_stream(path: Path) -> None:
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, TABLE.schema) as writer:
+        writer.write_table(TABLE)
+
+
+WRITERS = {
+    Format.CSV: write_csv,
+    Format.NDJSON: write_ndjson,
+    Format.PARQUET: write_parquet,
+    Format.ARROW_FILE: write_arrow_file,
+    Format.ARROW_STREAM: write_arrow_stream,
+}
+
+
+def read_all(path: Path, columns: list[str] | None = None) -> dict[str, list[object]]:
+    found: dict[str, list[object]] = {}
+    for batch in read_batches(open_source(path), columns):
+        for name, array in batch.items():
+            found.setdefault(name, []).extend(array.to_pylist())
+    return found
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+@pytest.mark.parametrize(("kind", "write"), WRITERS.items(), ids=[kind.name for kind in WRITERS])
+def test_every_format_is_told_by_content_and_read(
+    tmp_path: Path, kind: Format, write: Callable[[Path], None], *, packed: bool
+) -> None:
+    path = tmp_path / "no-suffix"
+    write(path)
+    if packed:
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    assert open_source(path) == sources.Source(path, kind, packed)
+    found = read_all(path)
+    if kind is Format.CSV:
+        assert found == {"age": ["41.5", None, "3"], "country": ["DE", None, "FR"], "member": ["true", "false", None]}
+    else:
+        assert found == TABLE.to_pydict()
+    assert set(read_all(path, ["country", "other"])) == {"country"}
+
+
+def test_long_files_are_read_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "BATCH_ROWS", 10)
+    path = tmp_path / "long.ndjson"
+    path.write_text("".join(f'{{"x": {i}}}\n' for i in range(35)), encoding="utf-8")
+    assert [len(batch["x"]) for batch in read_batches(open_source(path))] == [10, 10, 10, 5]
+    assert read_all(path)["x"] == list(range(35))
+
+
+def test_nested_objects_become_dotted_names_and_mixed_values_text(tmp_path: Path) -> None:
+    path = tmp_path / "events.ndjson"
+    path.write_text(
+        '{"features": {"age": 1, "tag": "a"}, "prediction": 3}\n{"features": {"age": "old"}, "prediction": [1]}\n',
+        encoding="utf-8",
+    )
+    assert read_all(path) == {
+        "features.age": ["1", "old"], "features.tag": ["a", None], "prediction": ["3", "[1]"],
+    }  # fmt: skip
+
+
+def test_other_delimiters_quotes_and_a_byte_order_mark_are_understood(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b'\xef\xbb\xbf"a b";c\r\n"x;y";1,5\r\n"two\nlines";\r\n')
+    assert read_all(path) == {"a b": ["x;y", "two\nlines"], "c": ["1,5", None]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"a,a\n1,2\n", "column 'a' stands twice"),
+        (b"\n1\n", "the first line names no columns"),
+        (b"a,b\n1,2\n3\n", "not readable as CSV"),
+        (b"a,b\n\xff\xfe,2\n", "not readable as CSV"),
+        (b'{"a": 1}\n{"a": }\n', "line 2:"),
+        (b'{"a": 1}\n[1]\n', "line 2: not an object"),
+        (b'{"a": ' + b"[" * 100_000 + b"\n", "line 1:"),
+        (b"PAR1 but not really", "not readable as Parquet"),
+        (b"ARROW1\x00\x00 but not really", "not readable as Arrow IPC file"),
+        (b"\xff\xff\xff\xff\x10\x00\x00\x00nonsense nonsense", "not readable as Arrow IPC stream"),
+        (b"\x1f\x8bnot gzip at all", "x.data: "),
+    ],
+)
+def test_broken_files_get_one_line_that_names_the_file(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "x.data"
+    path.write_bytes(content)
+    with pytest.raises(ReplayError, match=message) as caught:
+        read_all(path)
+    assert "x.data" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ReplayError, match=r"nowhere\.csv"):
+        open_source(tmp_path / "nowhere.csv")
+
+
+def test_a_line_without_end_is_refused_before_it_fills_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "BLOCK_BYTES", 100)
+    path = tmp_path / "x.ndjson"
+    path.write_bytes(b'{"a": "' + b"x" * 1000)
+    with pytest.raises(ReplayError, match="line 1 is longer than 100 bytes"):
+        read_all(path)
