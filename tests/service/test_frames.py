@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from service.frames import FORMAT, INVALID, MISSING, Coded, Frame, FrameError, concat_frames, decode_frame, encode_frame
+from tests.service.comparing import plain, same
 
 NUMBERS = st.floats(width=32) | st.sampled_from([float("nan"), float("inf")])
 
@@ -46,24 +47,6 @@ def frames(draw: st.DrawFn, *, rows: int | None = None, optional: bool | None = 
         attributions={"age": vectors[:, 0].copy()} if full else {},
         fingerprints=msgspec.msgpack.encode(draw(st.lists(st.integers(0, 9), min_size=n, max_size=n))) if full else b"",
     )
-
-
-def same(a: Frame, b: Frame) -> None:
-    """Assert that two frames hold the same, NaN included."""
-    for field in dataclasses.fields(Frame):
-        np.testing.assert_equal(plain(getattr(a, field.name)), plain(getattr(b, field.name)))
-
-
-def plain(value: object) -> object:
-    """Turn coded columns into the text that they mean, so that equal columns compare equal."""
-    if isinstance(value, Coded):
-        named = (*value.labels, "<invalid>", "<missing>")
-        return [named[code] for code in value.codes.tolist()]
-    if isinstance(value, dict):
-        return {key: plain(each) for key, each in value.items()}
-    if isinstance(value, tuple):
-        return [plain(each) for each in value]
-    return value
 
 
 @given(frames())
