@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, chain
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -78,13 +78,16 @@ _WireCoded = tuple[tuple[tuple[str, ...], ...], int, memoryview]
 """Labels of each column, bytes per code, codes of all columns one after the other."""
 
 
-class _Wire(msgspec.Struct, array_like=True, gc=False, forbid_unknown_fields=True):
+class _Columns(msgspec.Struct, array_like=True, gc=False):
     rows: int
     names: bytes
     number_bytes: int
     numeric: memoryview
     categorical: _WireCoded
     embeddings: dict[str, tuple[int, memoryview]]
+
+
+class _Wire(_Columns, forbid_unknown_fields=True):
     principals: tuple[bytes, int, memoryview] | None
     event_ids: tuple[str | None, ...] | None
     timestamps: memoryview | None
@@ -93,9 +96,11 @@ class _Wire(msgspec.Struct, array_like=True, gc=False, forbid_unknown_fields=Tru
     fingerprints: bytes
 
 
+_W = TypeVar("_W", bound=_Columns)
 _Names = tuple[tuple[str, ...], tuple[str, ...]]
 _encoder = msgspec.msgpack.Encoder()
 _wire_decoder = msgspec.msgpack.Decoder(_Wire)
+_columns_decoder = msgspec.msgpack.Decoder(_Columns)
 _names_decoder = msgspec.msgpack.Decoder(_Names)
 _fingerprints_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
@@ -152,17 +157,54 @@ def decode_frame(body: bytes) -> Frame:
     FrameError
         If the bytes are no frame of this version: another format, cut short, or with columns of unequal length.
     """
+    wire = _decode(body, _wire_decoder)
+    rows = wire.rows
+    _demand(wire.event_ids is None or len(wire.event_ids) == rows, "event_ids", "one per row")
+    return _frame(
+        wire,
+        principals=None if wire.principals is None else _unpack_principals(wire.principals, rows),
+        event_ids=wire.event_ids,
+        timestamps_us=None if wire.timestamps is None else _view("timestamps", wire.timestamps, _MICROS, (rows,)),
+        segments={} if wire.segments is None else _unpack_segments(*wire.segments, rows),
+        attributions={name: _view(name, buffer, _FLOAT32, (rows,)) for name, buffer in wire.attributions.items()},
+        fingerprints=wire.fingerprints,
+    )
+
+
+def decode_columns(body: bytes) -> Frame:
+    """Return the frame without what nobody counts: principals, ids, times, segments, attributions, fingerprints.
+
+    They are skipped unread, which halves the cost of a frame. Raises as ``decode_frame``, for what it reads.
+    """
+    return _frame(
+        _decode(body, _columns_decoder),
+        principals=None,
+        event_ids=None,
+        timestamps_us=None,
+        segments={},
+        attributions={},
+        fingerprints=b"",
+    )
+
+
+def _decode(body: bytes, decoder: msgspec.msgpack.Decoder[_W]) -> _W:
     if body[:1] != FORMAT:
         raise FrameError(f"format {body[:1].hex() or 'of no bytes'} is not {FORMAT.hex()}")
     try:
-        wire = _wire_decoder.decode(memoryview(body)[1:])
-        numeric_names, categorical_names = _unpack_names(wire.names)
+        return decoder.decode(memoryview(body)[1:])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FrameError(f"not a frame: {error}") from None
+
+
+def _frame(wire: _Columns, **rest: Any) -> Frame:
+    """Return a frame of the wire's columns, and the rest as given."""
+    try:
+        numeric_names, categorical_names = _unpack_names(wire.names)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FrameError(f"not a frame: {error}") from None
     rows = wire.rows
     _demand(rows >= 0, "rows", "not negative")
     _demand(wire.number_bytes in {4, 8}, "number_bytes", "4 or 8")
-    _demand(wire.event_ids is None or len(wire.event_ids) == rows, "event_ids", "one per row")
     return Frame(
         rows=rows,
         numeric_names=numeric_names,
@@ -173,12 +215,7 @@ def decode_frame(body: bytes) -> Frame:
             name: _view(name, buffer, _FLOAT32, (rows, dimension))
             for name, (dimension, buffer) in wire.embeddings.items()
         },
-        principals=None if wire.principals is None else _unpack_principals(wire.principals, rows),
-        event_ids=wire.event_ids,
-        timestamps_us=None if wire.timestamps is None else _view("timestamps", wire.timestamps, _MICROS, (rows,)),
-        segments={} if wire.segments is None else _unpack_segments(*wire.segments, rows),
-        attributions={name: _view(name, buffer, _FLOAT32, (rows,)) for name, buffer in wire.attributions.items()},
-        fingerprints=wire.fingerprints,
+        **rest,
     )
 
 

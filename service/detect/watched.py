@@ -18,10 +18,14 @@ from service.detect.engines import Engine
 from service.detect.status import columns_status, findings_of
 from service.detect.windows import Windows
 from service.domain.records import ColumnFinding
-from service.frames import Frame, FrameError, concat_frames, decode_frame
+from service.frames import Frame, FrameError, concat_frames, decode_columns
 from service.ports import LogEntry
 
 NO_TICK = -1
+ROWS_ALONE = 500
+"""A frame of as many rows gains nothing from company."""
+ROWS_TOGETHER = 4_000
+"""More rows than this at once leave the processor's cache."""
 _logger = logging.getLogger("lazaretto.detect")
 
 
@@ -63,13 +67,22 @@ class Watched:
         self._pending.append(entry.body)
 
     def settle(self) -> None:
-        """Count the pending frames, together."""
-        if not self._pending:
-            return
-        frames = [frame for frame in map(_decoded, self._pending) if frame is not None]
+        """Count the pending frames: small ones together, as the cost of a call is that of a thousand rows."""
+        small: list[Frame] = []
+        rows = 0
+        for frame in map(_decoded, self._pending):
+            if frame is None:
+                continue
+            if frame.rows >= ROWS_ALONE:
+                self._count(frame)
+                continue
+            small.append(frame)
+            rows += frame.rows
+            if rows >= ROWS_TOGETHER:
+                self._count_together(small)
+                small, rows = [], 0
+        self._count_together(small)
         self._pending.clear()
-        for frame in concat_frames(frames):
-            self._count(frame)
 
     def flush(self) -> NDArray[np.int64]:
         """Close the open tick: its counts go to the windows, and are returned."""
@@ -101,6 +114,10 @@ class Watched:
             return ()
         return findings_of(self.engine, self.evidence, self.changed_counts, self.tick_us, threshold_log)
 
+    def _count_together(self, frames: list[Frame]) -> None:
+        for frame in concat_frames(frames):
+            self._count(frame)
+
     def _count(self, frame: Frame) -> None:
         try:
             self.open_counts += count(self.engine.baseline, columns_of(frame, self.engine.names))
@@ -127,7 +144,7 @@ class Watched:
 def _decoded(body: bytes) -> Frame | None:
     """Return a frame of the log. One that was damaged on disk is left out: it must not stop all versions for ever."""
     try:
-        return decode_frame(body)
+        return decode_columns(body)
     except FrameError as error:
         _logger.error("frame not readable", extra={"reason": str(error), "bytes": len(body)})  # noqa: TRY400 - the message says it all
         return None
