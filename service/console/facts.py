@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.detect.baselines import BaselineView, describe
+from service.detect.fold import FORMAT, Stored
 from service.domain.ids import Actor, Micros
+from service.domain.policy import Cause
 from service.domain.records import (
     Alert,
+    ColumnFinding,
     Incident,
     IncidentStatus,
     Model,
@@ -30,6 +33,7 @@ WINDOW_BYTES_MAX = 16 * 1024 * 1024
 """What one page may read of window rows: a version with thousands of columns gets a shorter chart, not a slow page."""
 TRANSITIONS_SHOWN = 12
 TIMELINE_SHOWN = 30
+INCIDENTS_READ = 20
 SPAN, EARLIER_MINUTES = "1h", 60
 """What is shown while nothing has changed: the API's rolling window, the newest minute and so many before."""
 
@@ -53,12 +57,26 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
     monitoring: str = "warming"
     events_total: int = 0
-    last_arrival_us: int | None = None
+    last_arrival_us: int = 0
     log_evidence: float | None = None
     ticks: int = 0
     columns: tuple[StatusColumn, ...] = ()
     trail: tuple[tuple[int, float | None], ...] = ()
     """The evidence at the newest ticks: (time, natural log)."""
+
+    @property
+    def last_us(self) -> int | None:
+        """When the last event arrived; ``None`` before the first one."""
+        return self.last_arrival_us or None
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The newest events, counted in the baseline's bins."""
+
+    since_us: int
+    events: int
+    counts: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,16 +90,30 @@ class Facts:
     snapshot: Snapshot | None = None
     status: Status = field(default_factory=Status)
     baseline: BaselineView | None = None
+    change: Current | None = None
+    """Since when the strongest column has changed: from a tick on, not from a minute on."""
     minutes: Sequence[Window] = ()
     """One-minute windows up to the last event, oldest first."""
-    alert: Alert | None = None
-    """The open one."""
+    alerts: Sequence[Alert] = ()
+    """The open ones, at most one for each cause, strongest first."""
     incident: Incident | None = None
-    """The open one, or the one that the open alert belongs to."""
+    """The one that the strongest alert belongs to, or else an open one."""
+    incidents_open: int = 0
     timeline: Sequence[TimelineItem] = ()
     transitions: Sequence[TransitionRecord] = ()
     """Newest first."""
     approvals: Sequence[Actor] = ()
+
+    @property
+    def alert(self) -> Alert | None:
+        """The strongest open alert."""
+        return self.alerts[0] if self.alerts else None
+
+    @property
+    def findings(self) -> dict[str, ColumnFinding]:
+        """The blamed columns of all open alerts, strongest first."""
+        found = [finding for alert in self.alerts for finding in alert.columns]
+        return {finding.name: finding for finding in sorted(found, key=lambda finding: -finding.evidence_log)}
 
     @property
     def log_threshold(self) -> float:
@@ -89,20 +121,16 @@ class Facts:
         return log_threshold(self.model, self.snapshot)
 
     @property
-    def current(self) -> Sequence[Window]:
-        """The minutes that are compared with the baseline: since the change began, or the newest few."""
-        if not self.minutes:
-            return ()
+    def current(self) -> Current | None:
+        """What is compared with the baseline: the events since the change began, or those of the last hour."""
+        if self.baseline is None or not self.minutes:
+            return None
+        if self.alert is not None and self.change is not None:
+            return self.change
         first_us = self.minutes[-1].start_us - EARLIER_MINUTES * MINUTE_US
-        if self.alert is not None:
-            first_us = min(self.alert.since_us // MINUTE_US * MINUTE_US, self.minutes[-1].start_us)
-        return [window for window in self.minutes if window.start_us >= first_us]
-
-    def current_counts(self) -> NDArray[np.int64] | None:
-        """Return the merged counts of ``current``, or ``None`` when there were no events."""
-        rows = [np.frombuffer(window.counts, dtype=np.int64) for window in self.current]
-        counts = np.sum(rows, axis=0) if rows and self.baseline is not None else np.zeros(0, np.int64)
-        return counts if counts.any() else None
+        chosen = [window for window in self.minutes if window.start_us >= first_us]
+        counts = np.sum([np.frombuffer(window.counts, np.int64) for window in chosen], axis=0)
+        return Current(chosen[0].start_us, sum(window.events for window in chosen), counts)
 
 
 def log_threshold(model: Model, snapshot: Snapshot | None) -> float:
@@ -116,8 +144,11 @@ def gather(read: ReadStore, model: Model, version: Version, now_us: Micros, stal
     status = msgspec.json.decode(snapshot.status, type=Status) if snapshot else Status()
     baseline = read.baseline(version.id)
     view = _described(baseline.digest, baseline.artefact) if baseline else None
-    alerts = read.alerts(version_id=version.id, status="open", limit=1)
-    incident = _open_incident(read, version, alerts)
+    alerts = read.alerts(version_id=version.id, status="open", limit=len(Cause))
+    alerts = sorted(alerts, key=lambda alert: -alert.evidence_log)
+    newest = read.incidents(version_id=version.id, status=None, limit=INCIDENTS_READ)
+    unresolved = [incident for incident in newest if incident.status is not IncidentStatus.RESOLVED]
+    incident = _incident(read, alerts, unresolved)
     return Facts(
         now_us=now_us,
         stale_seconds=stale_seconds,
@@ -126,29 +157,46 @@ def gather(read: ReadStore, model: Model, version: Version, now_us: Micros, stal
         snapshot=snapshot,
         status=status,
         baseline=view,
+        change=_change(snapshot, view),
         minutes=_minutes(read, version, status, view),
-        alert=alerts[0] if alerts else None,
+        alerts=alerts,
         incident=incident,
+        incidents_open=len(unresolved),
         timeline=read.timeline(incident.id)[-TIMELINE_SHOWN:] if incident else (),
         transitions=read.transitions(version.id, TRANSITIONS_SHOWN),
         approvals=read.approvals(version.id),
     )
 
 
-def _open_incident(read: ReadStore, version: Version, alerts: Sequence[Alert]) -> Incident | None:
+def _incident(read: ReadStore, alerts: Sequence[Alert], unresolved: Sequence[Incident]) -> Incident | None:
     if alerts:
         return read.incident(alerts[0].incident_id)
-    newest = read.incidents(version_id=version.id, status=None, limit=5)
-    return next((incident for incident in newest if incident.status is not IncidentStatus.RESOLVED), None)
+    return unresolved[0] if unresolved else None
 
 
 def _minutes(read: ReadStore, version: Version, status: Status, view: BaselineView | None) -> Sequence[Window]:
-    last_us = status.last_arrival_us
+    last_us = status.last_us
     if last_us is None or view is None:
         return ()
     minutes = max(MINUTES_MIN, min(CHART_MINUTES, WINDOW_BYTES_MAX // (8 * view.total)))
     rows = read.windows(version.id, "1m", Micros(last_us - minutes * MINUTE_US), Micros(last_us))
     return [row for row in rows if row.baseline_id == version.baseline_id]
+
+
+def _change(snapshot: Snapshot | None, view: BaselineView | None) -> Current | None:
+    """Read what the worker counts since the change; another release's snapshot is no reason to show no page."""
+    if snapshot is None or view is None or not snapshot.blob:
+        return None
+    try:
+        stored = msgspec.msgpack.decode(snapshot.blob, type=Stored)
+    except msgspec.MsgspecError:
+        return None
+    counts = np.frombuffer(stored.changed_counts, np.int64)
+    if stored.format != FORMAT or stored.changed_tick < 0 or len(counts) != view.total or not counts.any():
+        return None
+    # Optional columns count fewer events than there were; features count them all.
+    events = max(int(counts[column.place].sum()) for column in view.columns)
+    return Current(stored.changed_tick * stored.tick_us, events, counts)
 
 
 @lru_cache(maxsize=64)

@@ -4,12 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from service.console import words
 from service.console.charts import NARROW, WIDE, EvidenceChart, Mark, Point, evidence_chart
-from service.console.facts import MINUTE_US, SPAN, Facts, Status, StatusColumn
+from service.console.facts import MINUTE_US, SPAN, Current, Facts, Status, StatusColumn
 from service.console.histograms import Bar, bars
 from service.console.next_steps import Steps, steps_of
 from service.console.overview import TONES, share_of
@@ -53,7 +50,6 @@ class Certainty:
     share: float
     """Of the way to the threshold, 0 to 1."""
     budget: str
-    at_alarm: str | None
     alarm: When | None
 
 
@@ -62,6 +58,7 @@ class Column:
     """One column with its histograms."""
 
     name: str
+    kind: str
     group: str
     direction: str | None
     blamed: bool
@@ -93,6 +90,7 @@ class IncidentView:
     status: str
     assignee: str | None
     opened: When
+    others: int
     entries: tuple[Change, ...]
     can_acknowledge: bool
     can_resolve: bool
@@ -133,7 +131,7 @@ class VersionPage:
 def version_page(facts: Facts, viewer: Identity) -> VersionPage:
     """Decide what the page shows."""
     version, model = facts.version, facts.model
-    columns, counts = _ranked(facts), facts.current_counts()
+    columns, current = _ranked(facts), facts.current
     monitoring, tone = monitoring_of(facts)
     certainty = _certainty(facts)
     return VersionPage(
@@ -153,14 +151,14 @@ def version_page(facts: Facts, viewer: Identity) -> VersionPage:
         steps=steps_of(version, model.policy, facts.approvals, viewer),
         charts=_charts(facts),
         chart_summary=_chart_summary(certainty),
-        columns=tuple(_compared(facts, column, counts) for column in columns[:WORST_COLUMNS]),
+        columns=tuple(_compared(facts, column, current) for column in columns[:WORST_COLUMNS]),
         all_columns=tuple(columns[:COLUMNS_LISTED]),
         columns_total=len(facts.status.columns),
-        window=_window(facts) if counts is not None else None,
+        window=_window(facts, current) if current else None,
         changes=_changes(facts),
         incident=_incident(facts, viewer),
         events=f"{facts.status.events_total:,}",
-        last_event=_when(facts.status.last_arrival_us, facts.now_us),
+        last_event=_when(facts.status.last_us, facts.now_us),
         baseline=_baseline(facts),
         dry_run=model.policy.dry_run,
     )
@@ -168,7 +166,7 @@ def version_page(facts: Facts, viewer: Identity) -> VersionPage:
 
 def monitoring_of(facts: Facts) -> tuple[str, str]:
     """Return what the monitor itself is doing, and its tone: silence is never shown as health."""
-    status, last_us = facts.status, facts.status.last_arrival_us
+    status, last_us = facts.status, facts.status.last_us
     if facts.version.baseline_id is None:
         return "Warming: there is no baseline yet, so events are kept and counted, but nothing is judged.", "warn"
     if last_us is None:
@@ -204,7 +202,6 @@ def _certainty(facts: Facts) -> Certainty:
         threshold=words.exponent(log_threshold),
         share=share_of(log_evidence, log_threshold),
         budget=budget,
-        at_alarm=words.exponent(alert.evidence_log) if alert else None,
         alarm=When.of(alert.opened_us, facts.now_us) if alert else None,
     )
 
@@ -225,16 +222,17 @@ def _why(facts: Facts, columns: Sequence[Column]) -> str | None:
     return f"{cause}: {', '.join(blamed[:3])}{rest}."
 
 
-def _window(facts: Facts) -> str:
-    first_us, last_us = facts.current[0].start_us, facts.status.last_arrival_us or facts.current[-1].start_us
-    events = sum(window.events for window in facts.current)
-    began = ", from the minute in which the change began" if facts.alert else ""
-    return f"{events:,} events, {words.moment(first_us)[11:16]} to {words.moment(last_us)[11:]}{began}"
+def _window(facts: Facts, current: Current) -> str:
+    last_us = facts.status.last_us or current.since_us
+    since, until = words.moment(current.since_us)[11:19], words.moment(last_us)[11:]
+    if facts.alert is not None and current is facts.change:
+        return f"the {current.events:,} events since the change began, {since} to {until}"
+    return f"the {current.events:,} events from {since} to {until}"
 
 
 def _ranked(facts: Facts) -> list[Column]:
     """Order the columns: blamed ones as the alarm named them, then by evidence."""
-    blame = {finding.name: place for place, finding in enumerate(facts.alert.columns)} if facts.alert else {}
+    blame = {name: place for place, name in enumerate(facts.findings)}
     order = sorted(
         facts.status.columns,
         key=lambda c: (blame.get(c.name, len(blame)), -(-math.inf if c.log_evidence is None else c.log_evidence)),
@@ -244,9 +242,10 @@ def _ranked(facts: Facts) -> list[Column]:
 
 
 def _column(facts: Facts, column: StatusColumn, *, blamed: bool, threshold: float) -> Column:
-    finding = next((f for f in facts.alert.columns if f.name == column.name), None) if facts.alert else None
+    finding = facts.findings.get(column.name)
     return Column(
         name=column.name,
+        kind=column.kind,
         group=column.group,
         direction=finding.direction if finding else column.direction,
         blamed=blamed,
@@ -261,13 +260,13 @@ def _effects(values: Mapping[str, float | None]) -> tuple[tuple[str, str], ...]:
     return tuple((label, words.number(value)) for key, label in EFFECTS if (value := values.get(key)) is not None)
 
 
-def _compared(facts: Facts, column: Column, counts: NDArray[np.int64] | None) -> Column:
+def _compared(facts: Facts, column: Column, current: Current | None) -> Column:
     """Add both histograms, and the effect sizes of just these two."""
     view = next((c for c in facts.baseline.columns if c.name == column.name), None) if facts.baseline else None
-    if facts.baseline is None or view is None or counts is None:
+    if facts.baseline is None or view is None or current is None:
         return column
-    effects = effects_of(facts.baseline, counts)[column.name]
-    return replace(column, bars=bars(view, counts[view.place]), effects=_effects(effects))
+    effects = effects_of(facts.baseline, current.counts)[column.name]
+    return replace(column, bars=bars(view, current.counts[view.place]), effects=_effects(effects))
 
 
 def _charts(facts: Facts) -> tuple[EvidenceChart, ...]:
@@ -284,7 +283,7 @@ def evidence_points(facts: Facts) -> list[Point]:
     """Return evidence over time: by the minute, and by the tick where the worker still holds the ticks."""
     trail = [Point(at_us, -math.inf if value is None else value) for at_us, value in facts.status.trail]
     first_us = trail[0].at_us if trail else math.inf
-    last_us = facts.status.last_arrival_us or 0
+    last_us = facts.status.last_us or 0
     minutes = [
         Point(min(window.start_us + MINUTE_US, max(last_us, window.start_us)), window.evidence_log_max)
         for window in facts.minutes
@@ -322,6 +321,7 @@ def _incident(facts: Facts, viewer: Identity) -> IncidentView | None:
         status=str(incident.status),
         assignee=incident.assignee,
         opened=When.of(incident.opened_us, facts.now_us),
+        others=max(0, facts.incidents_open - 1),
         entries=tuple(
             Change(When.of(item.at_us, facts.now_us), item.actor, item.kind, item.body, "plain")
             for item in facts.timeline

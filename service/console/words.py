@@ -71,7 +71,12 @@ def interval(low: float, high: float) -> str:
     if not math.isfinite(width) or width <= 0 or max(abs(low), abs(high)) >= 1e6 or width < 1e-4:  # noqa: PLR2004 - where plain digits stop being readable
         return f"{number(low)} … {number(high)}"
     decimals = max(0, 1 - math.floor(math.log10(width)))
-    return f"{low:,.{decimals}f} … {high:,.{decimals}f}"
+    return f"{_decimal(low, decimals)} … {_decimal(high, decimals)}"
+
+
+def _decimal(value: float, decimals: int) -> str:
+    """Write a number without a sign before nothing."""
+    return f"{round(value, decimals) + 0.0:,.{decimals}f}"
 
 
 def exponent(natural_log: float | None) -> str | None:

@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +12,7 @@ from detectors.baseline import Baseline, compile_baseline
 from detectors.binning import count
 from detectors.columns import Codes, ColumnGroup, ColumnKind, ColumnSpec, Values
 from service.detect.baselines import describe, effects_of
+from service.detect.fold import FORMAT, Stored
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.keys import KeyParts, hash_secret, new_key
 from service.domain.policy import Cause, Policy
@@ -203,9 +205,23 @@ class Fleet:
             leaks_total=0,
             evidence_log=evidence,
             threshold_log=math.log(2_592_000),
-            blob=b"",
+            blob=msgspec.msgpack.encode(self._stored(kept)),
             status=json.dumps(status),
             updated_us=now,
+        )
+
+    def _stored(self, kept: list[NDArray[np.int64]]) -> Stored:
+        """The change began half a minute into the third of the last minutes."""
+        changed = self.clock.now_us() // MINUTE_US * MINUTE_US - 2 * MINUTE_US + MINUTE_US // 2
+        return Stored(
+            format=FORMAT,
+            last_arrival_us=self.clock.now_us(),
+            restart_position=0,
+            tick_us=1_000_000,
+            minimum_effect=0.05,
+            entered=True,
+            changed_tick=changed // 1_000_000,
+            changed_counts=np.sum(kept[-2:], axis=0).tobytes(),
         )
 
     def quarantine(self, version: Version, made: Baseline, title: str = "Data drift in digits 1") -> Incident:

@@ -32,7 +32,7 @@ def test_the_page_says_state_since_when_why_and_how_sure(console: Console) -> No
     assert "Data drift: sharpness (mean up), grain (mean up), brightness (spread up)." in text
     assert "confirmed in 2 of 2 consecutive evaluations" in text
     assert re.search(r"Evidence 10\^\d+\.\d against a budget of 10\^6\.4: one false alarm in 30 days\.", text)
-    assert "The alarm was raised 2 minutes ago on 10^9.3." in text
+    assert "The alarm was raised 2 minutes ago." in text
 
 
 def test_all_versions_are_listed_worst_first(console: Console) -> None:
@@ -47,7 +47,7 @@ def test_both_histograms_stand_side_by_side_with_their_effect_sizes(console: Con
     text = text_of(console.signed_in("ada").get(PAGE).text)
     assert "Value Baseline Current" in text
     assert re.search(r"sharpness mean up feature · evidence 10\^\d+\.\d · since 3 minutes ago PSI 0\.\d+", text)
-    assert "1,200 events, 09:57 to 10:00:45 UTC, from the minute in which the change began" in text
+    assert "the 600 events since the change began, 09:58:30 to 10:00:45 UTC" in text
 
 
 def test_a_reader_sees_no_buttons_and_is_told_why(console: Console) -> None:
@@ -176,5 +176,5 @@ def test_times_are_of_the_last_events_even_hours_later(console: Console) -> None
     console.fleet.clock.advance(5 * 3_600)
     text = text_of(console.signed_in("ada").get(PAGE).text)
     assert "The gate is closed; the last event arrived 5 hours ago." in text
-    assert "1,200 events" in text
+    assert "the 600 events" in text
     assert MINUTE_US == 60_000_000

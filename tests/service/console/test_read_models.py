@@ -4,6 +4,8 @@ import math
 import re
 from dataclasses import replace
 
+import msgspec
+import numpy as np
 import pytest
 
 from service.api.status import Moment, status_of
@@ -13,7 +15,7 @@ from service.console.read_models import evidence_points, version_page
 from service.console.words import number
 from service.domain.ids import Actor
 from service.domain.keys import Identity
-from service.domain.policy import Policy
+from service.domain.policy import Cause, Policy
 from service.domain.states import State
 from tests.service.console.seeding import OPERATOR, READER, Fleet, busy_fleet
 
@@ -64,12 +66,26 @@ def test_blamed_columns_come_first_in_the_order_of_the_alarm() -> None:
     ]  # fmt: skip
 
 
-def test_the_histograms_of_an_alarm_go_back_to_where_the_change_began() -> None:
+def test_the_histograms_of_an_alarm_hold_just_the_events_since_the_change() -> None:
+    facts = facts_of(busy_fleet(), "digits", "1")
+    assert facts.current is not None
+    assert facts.current.events == 600
+    newest = [np.frombuffer(window.counts, np.int64) for window in facts.minutes[-2:]]
+    assert np.array_equal(facts.current.counts, newest[0] + newest[1])
+    window = version_page(facts, ADA).window
+    assert window == "the 600 events since the change began, 09:58:30 to 10:00:45 UTC"
+
+
+@pytest.mark.parametrize("blob", [b"", b"\xff", msgspec.msgpack.encode([99, 0, 0, 0, 0.0, True])])
+def test_a_snapshot_of_another_release_still_gives_a_page(blob: bytes) -> None:
     fleet = busy_fleet()
-    facts = facts_of(fleet, "digits", "1")
-    assert facts.alert is not None
-    assert [window.events for window in facts.current] == [300] * 4
-    assert facts.current[0].start_us <= facts.alert.since_us < facts.current[1].start_us
+    tables = fleet.store.tables
+    version = tables.version("digits", "1")
+    assert version is not None
+    tables.snapshots[version.id] = replace(tables.snapshots[version.id], blob=blob)
+    page = version_page(facts_of(fleet, "digits", "1"), ADA)
+    assert page.window == "the 13,500 events from 09:16:00 to 10:00:45 UTC"
+    assert page.columns[0].bars
 
 
 def test_evidence_is_drawn_by_the_tick_where_the_worker_still_holds_the_ticks() -> None:
@@ -135,3 +151,20 @@ def test_what_needs_attention_most_comes_first() -> None:
 )
 def test_the_meter_stays_between_nothing_and_full(evidence: float, threshold: float, share: float) -> None:
     assert share_of(evidence, threshold) == pytest.approx(share)
+
+
+def test_the_columns_of_several_alerts_are_blamed_together_strongest_first() -> None:
+    fleet = busy_fleet()
+    tables = fleet.store.tables
+    alert = tables.alerts["a1"]
+    finding = replace(alert.columns[0], name="country", group="prediction", evidence_log=25.0, direction="grows: IT")
+    other = replace(
+        alert, id="a2", cause=Cause.PREDICTION_DRIFT, evidence_log=25.0, columns=(finding,), incident_id="i2"
+    )
+    tables.alerts["a2"] = other
+    tables.incidents["i2"] = replace(tables.incidents["01jd9"], id="i2", cause=Cause.PREDICTION_DRIFT)
+    page = version_page(facts_of(fleet, "digits", "1"), ADA)
+    assert [column.name for column in page.columns] == ["country", "sharpness", "grain", "brightness"]
+    assert page.why == "Prediction drift: country (grows: IT), sharpness (mean up), grain (mean up) and 1 more."
+    assert page.incident is not None
+    assert (page.incident.id, page.incident.others) == ("i2", 1)
