@@ -1,0 +1,262 @@
+"""Arrow streams: every type a column may have, and bytes that want to do harm."""
+
+import dataclasses
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.domain.errors import BadRequest, LazarettoError, TooLarge, Unprocessable
+from service.frames import Frame
+from service.ingest.decode import EventDecoder, Raw
+from tests.service.comparing import plain
+from tests.service.ingest.support import ARROW, LIMITS, SCHEMA, decode, stream
+
+INF, NAN = float("inf"), float("nan")
+
+
+def read(**columns: pa.Array) -> Frame:
+    """Decode columns whose names have ``__`` for a dot."""
+    table = pa.table({name.replace("__", "."): array for name, array in columns.items()})
+    return decode(stream(table), ARROW).frame
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (pa.array([1.5, None], pa.float16()), [1.5, NAN]),
+        (pa.array([1.5, None], pa.float32()), [1.5, NAN]),
+        (pa.array([1.5, NAN, INF, -INF], pa.float64()), [1.5, NAN, INF, INF]),
+        *[(pa.array([1, None], kind), [1, NAN]) for kind in (pa.int8(), pa.int16(), pa.int32(), pa.int64())],
+        *[(pa.array([255, None], kind), [255, NAN]) for kind in (pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64())],
+        (pa.array([Decimal("1.25"), None], pa.decimal128(5, 2)), [1.25, NAN]),
+        (pa.array([2.5, None, 2.5]).dictionary_encode(), [2.5, NAN, 2.5]),
+        (pa.array(["1", None]), [INF, NAN]),
+        (pa.array(["1", None]).dictionary_encode(), [INF, NAN]),
+        (pa.array([True, None]), [INF, NAN]),
+        (pa.array([[1.0], None]), [INF, NAN]),
+        (pa.array([{"a": 1}, None]), [INF, NAN]),
+        (pa.array([None, None], pa.null()), [NAN, NAN]),
+        (pa.array([b"1", None]), [INF, NAN]),
+    ],
+    ids=lambda value: str(value.type) if isinstance(value, pa.Array) else "",
+)
+def test_numbers_of_every_type(array: pa.Array, expected: list[float]) -> None:
+    np.testing.assert_equal(read(features__age=array).numeric[0], expected)
+    if len(array) == 2:
+        sliced = pa.concat_arrays([array, array]).slice(1, 2)
+        np.testing.assert_equal(read(features__age=sliced).numeric[0], expected[::-1])
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (pa.array(["a", None, "b", "a"]), ["a", "<missing>", "b", "a"]),
+        (pa.array(["a", None], pa.large_string()), ["a", "<missing>"]),
+        (
+            pa.array(["a", None, "a long text that is not inline"], pa.string_view()),
+            ["a", "<missing>", "a long text that is not inline"],
+        ),
+        (pa.array(["a", None, "b"]).dictionary_encode(), ["a", "<missing>", "b"]),
+        (pa.array([3, None], pa.int32()), ["3", "<missing>"]),
+        (pa.array([3.0, 0.5, NAN, INF]), ["3", "0.5", "<missing>", "<invalid>"]),
+        (pa.array([True, None, False]), ["true", "<missing>", "false"]),
+        (pa.array([b"a", None]), ["<invalid>", "<missing>"]),
+        (pa.array([["a"], None]), ["<invalid>", "<missing>"]),
+        (pa.array([None], pa.null()), ["<missing>"]),
+        (pa.DictionaryArray.from_arrays([0, 1, 2, None], ["a", None, "a"]), ["a", "<missing>", "a", "<missing>"]),
+        (pa.DictionaryArray.from_arrays(pa.array([1], pa.int8()), pa.array(["x", "y"], pa.string_view())), ["y"]),
+    ],
+    ids=lambda value: str(value.type) if isinstance(value, pa.Array) else "",
+)
+def test_labels_of_every_type(array: pa.Array, expected: list[str]) -> None:
+    assert plain(read(features__country=array).categorical[0]) == expected
+    assert plain(read(features__country=array.slice(1)).categorical[0]) == expected[1:] if len(array) > 1 else True
+
+
+def test_labels_of_a_dictionary_that_no_row_has_are_left_behind() -> None:
+    array = pa.DictionaryArray.from_arrays([999], [f"v{i}" for i in range(1000)])
+    assert read(features__country=array).categorical[0].labels == ("v999",)
+
+
+def test_float32_stays_float32_only_when_all_numbers_are() -> None:
+    narrow = pa.array([1.0], pa.float32())
+    assert read(features__age=narrow).numeric.dtype == np.float32
+    assert read(features__age=narrow, latency_ms=narrow).numeric.dtype == np.float32
+    assert read(features__age=narrow, latency_ms=pa.array([1.0])).numeric.dtype == np.float64
+    assert read(features__age=narrow, latency_ms=pa.array([1])).numeric.dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.list_(pa.float32()), pa.large_list(pa.float64()), pa.list_(pa.float32(), 2), pa.list_(pa.int64(), 2)]
+)
+def test_embeddings_of_every_list_type(kind: pa.DataType) -> None:
+    array = pa.array([[1, 2], None, [3, 4]], kind)
+    for column in ("embedding", "features__text"):
+        np.testing.assert_equal(read(**{column: array}).embeddings["text"], [[1, 2], [NAN, NAN], [3, 4]])
+        np.testing.assert_equal(read(**{column: array.slice(1)}).embeddings["text"], [[NAN, NAN], [3, 4]])
+
+
+@pytest.mark.parametrize(
+    "array",
+    [pa.array([[1.0]]), pa.array([[1.0, None]]), pa.array([[1.0, NAN]]), pa.array(["x"]), pa.array([[1.0, 1e300]])],
+)
+def test_embeddings_that_do_not_fit_are_invalid(array: pa.Array) -> None:
+    np.testing.assert_equal(read(embedding=array).embeddings["text"], [[INF, INF]])
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        pa.array([1, None], pa.timestamp("s", "UTC")),
+        pa.array([1_000, None], pa.timestamp("ms", "Europe/Berlin")),
+        pa.array([1_000_000, None], pa.timestamp("us", "UTC")),
+        pa.array([1_000_000_999, None], pa.timestamp("ns", "UTC")),
+        pa.array(["1970-01-01T01:00:01+01:00", None]),
+    ],
+    ids=lambda array: str(array.type),
+)
+def test_times_of_every_unit(array: pa.Array) -> None:
+    times = read(features__age=pa.array([1, 2]), timestamp=array).timestamps_us
+    assert times is not None
+    assert times.tolist() == [1_000_000, -1]
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "reason"),
+    [
+        ("timestamp", pa.array([1_700_000_000]), "timestamps with a time zone"),
+        ("timestamp", pa.array([1], pa.timestamp("us")), "timestamps with a time zone"),
+        ("event_id", pa.array([1]), "text"),
+        ("principal", pa.array([1]), "text"),
+        ("segment.region", pa.array([["eu"]]), "text, numbers or booleans"),
+        ("fingerprint", pa.array([{"a": 1}]), "integers or text"),
+    ],
+)
+def test_an_envelope_column_of_the_wrong_type_is_named(name: str, array: pa.Array, reason: str) -> None:
+    with pytest.raises(Unprocessable, match=reason) as caught:
+        read(features__age=pa.array([1]), **{name: array})
+    assert caught.value.places[0].at == name
+
+
+def test_rows_with_a_bad_envelope_are_refused_alone() -> None:
+    table = pa.table(
+        {
+            "features.age": [0, 1, 2, 3, 4],
+            "event_id": ["a", "", "c", None, "e"],
+            "principal": ["p", "p", "x" * 9000, "p", "q"],
+            "timestamp": ["2026-01-01T00:00:00Z", None, None, "later", "2026-01-01"],
+        }
+    )
+    decoded = decode(stream(table), ARROW)
+    assert decoded.frame.numeric[0].tolist() == [0]
+    assert (decoded.rejected, decoded.frame.event_ids) == (4, ("a",))
+    named = ["events[1].event_id", "events[2].principal", "events[3].timestamp", "events[4].timestamp"]
+    assert sorted(place.at for place in decoded.errors) == named
+
+
+def test_a_batch_without_features_or_rows_is_unprocessable() -> None:
+    with pytest.raises(Unprocessable, match="no features"):
+        read(event_id=pa.array(["a"]))
+    with pytest.raises(Unprocessable, match="no events"):
+        read(features__age=pa.array([], pa.float64()))
+
+
+def test_columns_that_are_there_twice_are_named() -> None:
+    table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["features.age", "features.age"])
+    with pytest.raises(Unprocessable, match="twice") as caught:
+        decode(stream(table), ARROW)
+    assert caught.value.places[0].at == "features.age"
+
+
+@pytest.mark.parametrize("compression", ["lz4", "zstd"])
+def test_compressed_buffers_are_read_and_counted_before_they_unfold(compression: str) -> None:
+    table = pa.table({"features.age": np.zeros(40_000)})
+    body = stream(table, compression=compression)
+    assert decode(body, ARROW).frame.rows == 40_000
+    decoder = EventDecoder(SCHEMA, dataclasses.replace(LIMITS, decompressed_bytes_max=300_000, rows_max=10**6))
+    with pytest.raises(TooLarge, match=r"rows_max|decompressed_bytes_max"):
+        decoder.decode(Raw(body, ARROW, None))
+    wide = pa.table({f"x{i}": np.zeros(40) for i in range(1_000)})
+    with pytest.raises(TooLarge, match="decompressed_bytes_max"):
+        EventDecoder(SCHEMA, dataclasses.replace(LIMITS, decompressed_bytes_max=300_000)).decode(
+            Raw(stream(wide, compression=compression), ARROW, None)
+        )
+
+
+def test_rows_are_counted_before_they_are_read() -> None:
+    nothing = pa.table({"features.age": pa.nulls(10_000_000)})
+    with pytest.raises(TooLarge, match="rows_max"):
+        decode(stream(nothing), ARROW)
+    small = EventDecoder(SCHEMA, dataclasses.replace(LIMITS, rows_max=3))
+    with pytest.raises(TooLarge, match="rows_max"):
+        small.decode(Raw(stream(pa.table({"features.age": [1, 2, 3, 4]}), rows=1), ARROW, None))
+
+
+def test_text_views_of_the_same_bytes_are_summed_before_they_are_copied() -> None:
+    long = b"x" * 1_000_000
+    views = np.zeros((30_000, 4), "<i4")
+    views[:, 0] = len(long)
+    views[:, 1] = int.from_bytes(long[:4], "little")
+    array = pa.Array.from_buffers(pa.string_view(), 30_000, [None, pa.py_buffer(views.tobytes()), pa.py_buffer(long)])
+    with pytest.raises(TooLarge, match="text views"):
+        read(features__country=array)
+
+
+def a_stream() -> bytes:
+    """Write a small stream with most kinds of columns."""
+    table = pa.table(
+        {
+            "features.age": pa.array([1.0, None, 3.0]),
+            "features.country": pa.array(["a", "b", None]).dictionary_encode(),
+            "features.plan": pa.array(["a", "b", None]),
+            "features.text": pa.array([[1.0, 2.0], None, [3.0, 4.0]]),
+            "event_id": pa.array(["a", None, "c"]),
+            "principal": pa.array(["p", "q", None]),
+            "timestamp": pa.array([1, 2, None], pa.timestamp("us", "UTC")),
+            "fingerprint": pa.array([[1, 2], None, []], pa.list_(pa.int64())),
+        }
+    )
+    return stream(table)
+
+
+STREAM = a_stream()
+
+
+@given(st.integers(0, len(STREAM) - 1))
+def test_a_stream_cut_short_is_refused_or_ends_after_a_batch(end: int) -> None:
+    try:
+        decoded = decode(STREAM[:end], ARROW)
+    except (BadRequest, Unprocessable):
+        return
+    assert decoded.frame.rows == 3
+
+
+@given(st.lists(st.tuples(st.integers(0, len(STREAM) - 1), st.integers(0, 255)), min_size=1, max_size=4))
+def test_changed_bytes_give_a_frame_or_an_answer_never_a_crash(changes: list[tuple[int, int]]) -> None:
+    body = bytearray(STREAM)
+    for at, byte in changes:
+        body[at] = byte
+    try:
+        frame = decode(bytes(body), ARROW).frame
+    except LazarettoError:
+        return
+    assert all(len(column.codes) == frame.rows for column in frame.categorical)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"ARROW1\0\0", b"\xff\xff\xff\xff", b'{"events": []}', b"\xff\xff\xff\xff\xff\xff\xff\x7f"]
+)
+def test_what_is_no_stream_is_named_with_its_byte(body: bytes) -> None:
+    with pytest.raises(BadRequest, match="not an Arrow IPC stream at byte 0"):
+        decode(body, ARROW)
+
+
+def test_unknown_columns_of_any_type_are_ignored() -> None:
+    table: dict[str, Any] = {"features.age": pa.array([1, 2]), "features.unknown": pa.array([{"a": [1]}, None])}
+    table["runs"] = pa.RunEndEncodedArray.from_arrays([2], ["x"])
+    assert decode(stream(pa.table(table)), ARROW).frame.rows == 2
