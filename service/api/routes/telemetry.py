@@ -96,11 +96,15 @@ async def cloudevents(request: Request, api: ApiDep, who: Ingester) -> Response:
     return Response(status_code=200)
 
 
-@router.api_route("/gate", methods=GATE_METHODS, tags=["gate"], responses=GATE_ANSWERS)
-@router.api_route("/gate/{rest:path}", methods=GATE_METHODS, tags=["gate"], responses=GATE_ANSWERS)
 async def gate(request: Request) -> Response:
     """May this request go to the model? Exactly 200 or 403."""
     return Handed(request.app.state.gate)
+
+
+for _method in GATE_METHODS:
+    for _path in ("/gate", "/gate/{rest:path}"):
+        _id = f"gate_{_method.lower()}{'_path' if 'rest' in _path else ''}"
+        router.add_api_route(_path, gate, methods=[_method], operation_id=_id, tags=["gate"], responses=GATE_ANSWERS)
 
 
 def _version(api: Api, who: Identity, event: InferenceEvent) -> Version:

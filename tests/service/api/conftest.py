@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+from pydantic import SecretStr
 
 from service.app import Lazaretto, create_app
 from service.domain.ids import Actor
@@ -31,7 +32,8 @@ class Client:
         self._portal = portal
 
     def request(self, method: str, path: str, **rest: Any) -> httpx.Response:
-        return self._portal.call(self._request, method, path, rest)
+        answer: httpx.Response = self._portal.call(self._request, method, path, rest)
+        return answer
 
     def get(self, path: str, **rest: Any) -> httpx.Response:
         return self.request("GET", path, **rest)
@@ -84,7 +86,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     data_dir: Path = tmp_path_factory.mktemp("data")
     settings = Settings(
         data_dir=data_dir,
-        secret_key="5a" * 32,  # type: ignore[arg-type]  # pydantic makes it a secret
+        secret_key=SecretStr("5a" * 32),
         body_bytes_max=100_000,
         admin_bytes_max=10_000,
         baseline_bytes_max=200_000,

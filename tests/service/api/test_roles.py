@@ -27,10 +27,10 @@ def required(dependant: Dependant) -> Iterator[Scope]:
 
 def all_routes() -> list[tuple[str, str, Scope | None]]:
     """Return method, path and scope of every route of the API."""
-    found = []
+    found: list[tuple[str, str, Scope | None]] = []
     for route in (route for router in ROUTERS for route in router.routes):
         if isinstance(route, APIRoute):
-            (scope,) = list(required(route.dependant)) or [None]
+            scope = next(required(route.dependant), None)
             found += [(method, route.path, scope) for method in sorted(route.methods or ())]
     return found
 

@@ -1,0 +1,220 @@
+"""What the endpoints do, over a real store and a real log in one process."""
+
+import base64
+import json
+import re
+
+import pytest
+
+from service.api.deps import Api
+from service.domain.errors import Unavailable
+from service.domain.records import Scope
+from service.pipeline import AcceptStages
+from service.ports import Appended, NewEntry
+from tests.service.api.conftest import EVENTS, SCHEMA, World
+
+CSV = "age,country,prediction\n" + "".join(
+    f"{n % 70},{'DE' if n % 3 else 'FR'},{'ok' if n % 9 else 'fraud'}\n" for n in range(600)
+)
+
+
+class FailingLog:
+    """A log that refuses, as a full one or one whose disk fails."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    async def append(self, _: NewEntry) -> Appended:
+        raise self.error
+
+
+def with_log(monkeypatch: pytest.MonkeyPatch, api: Api, error: Exception) -> None:
+    stages = api.accept
+    broken = AcceptStages(
+        log=FailingLog(error),  # type: ignore[arg-type]  # only append is used
+        clock=stages.clock,
+        limits=stages.limits,
+        deidentifier=stages.deidentifier,
+        decoders=stages.decoders,
+    )
+    monkeypatch.setattr(Api, "accept", broken)
+
+
+def test_a_model_is_registered_read_and_listed(world: World) -> None:
+    path = world.model("ends-model")
+    shown = world.client.get("/v1/models/ends-model", headers=world.everything).json()
+    assert (shown["name"], shown["owner"], shown["created_by"]) == ("ends-model", "risk", "ada")
+    assert [version["version"] for version in shown["versions"]] == ["1"]
+    version = world.client.get(path, headers=world.everything).json()
+    assert version["state"] == "active"
+    assert [feature["name"] for feature in version["schema"]["features"]] == ["age", "country"]
+    listed = world.client.get("/v1/models?limit=1000", headers=world.everything).json()["models"]
+    assert "ends-model" in [model["name"] for model in listed]
+
+
+def test_a_policy_is_replaced_whole(world: World) -> None:
+    world.model("ends-policy")
+    headers = world.everything
+    put = world.client.put("/v1/models/ends-policy/policy", json={"dry_run": True, "reviewers": 1}, headers=headers)
+    assert put.json()["policy"]["dry_run"] is True
+    put = world.client.put("/v1/models/ends-policy/policy", json={"fail": "closed"}, headers=headers)
+    policy = world.client.get("/v1/models/ends-policy/policy", headers=headers).json()
+    assert (policy["dry_run"], policy["reviewers"], policy["fail"]) == (False, 2, "closed")
+    assert world.client.get("/v1/gate/ends-policy/9").status_code == 403
+
+
+def test_a_baseline_is_compiled_signed_and_shown_with_its_bins(world: World) -> None:
+    path = f"{world.model('ends-reference')}/baseline"
+    headers = world.everything
+    assert world.client.get(path, headers=headers).status_code == 404
+    put = world.client.put(path, content=CSV, headers={**headers, "content-type": "text/csv"}).json()
+    assert {"baseline_id", "digest", "rows", "columns", "warnings"} <= set(put)
+    assert put["rows"] == 600
+    assert put["columns"] == ["age", "country", "prediction"]
+    shown = world.client.get(path, headers=headers).json()
+    assert shown["digest"] == put["digest"]
+    assert sum(item["rows"] for item in shown["details"][0]["bins"]) == 600
+    status = world.client.get(path.replace("baseline", "status"), headers=headers).json()
+    assert status["baseline_id"] == put["baseline_id"]
+
+
+def test_labels_are_accepted_durably(world: World) -> None:
+    path = f"{world.model('ends-labels')}/labels"
+    before = world.runtime.log.head()
+    answer = world.client.post(path, json={"labels": [{"event_id": "e1", "label": "fraud"}]}, headers=world.everything)
+    assert answer.status_code == 202
+    assert answer.json()["accepted"] == 1
+    assert world.runtime.log.head() > before
+
+
+def test_the_documented_route_and_the_hot_path_are_one(world: World) -> None:
+    path = f"{world.model('ends-route')}/events"
+    hot = world.client.post(path, json=EVENTS, headers=world.everything)
+    app = world.client.app
+    ordinary, world.client.app = app.ordinary, app
+    world.client.app = ordinary  # type: ignore[assignment]  # the same application without its short cuts
+    try:
+        slow = world.client.post(path, json=EVENTS, headers=world.everything)
+        gate = world.client.get("/v1/gate/ends-route/1")
+    finally:
+        world.client.app = app
+    assert (hot.status_code, slow.status_code) == (202, 202)
+    assert set(hot.json()) == set(slow.json())
+    assert gate.headers["x-gate-state"] == "active"
+
+
+def test_a_log_that_cannot_commit_is_503_and_never_202(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = world.model("ends-failing")
+    headers = world.everything
+    failed = world.runtime.api.counters.batches["overloaded"]._value.get()
+    with_log(monkeypatch, world.runtime.api, Unavailable("the disk is full", retry_after_seconds=5))
+    for end, body in (("events", EVENTS), ("labels", {"labels": [{"event_id": "e", "label": "ok"}]})):
+        answer = world.client.post(f"{path}/{end}", json=body, headers=headers)
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "5"
+        assert "accepted" not in answer.json()
+    assert world.runtime.api.counters.batches["overloaded"]._value.get() == failed + 1
+
+
+def test_a_bug_is_a_500_that_tells_only_its_request_id(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = world.model("ends-bug")
+    headers = {**world.everything, "x-request-id": "bug-1"}
+    with_log(monkeypatch, world.runtime.api, ZeroDivisionError("inside"))
+    for end, body in (("events", EVENTS), ("labels", {"labels": [{"event_id": "e", "label": "ok"}]})):
+        caplog.clear()
+        answer = world.client.post(f"{path}/{end}", json=body, headers=headers)
+        assert answer.status_code == 500
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "bug-1" in answer.json()["detail"]
+        assert "inside" not in answer.text
+        assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
+
+
+def test_a_state_change_is_on_the_gate_before_it_is_answered(world: World) -> None:
+    path = world.model("ends-gate")
+    headers = world.everything
+    assert world.client.get("/v1/gate/v2/models/ends-gate/infer").status_code == 200
+    asked = {"event": "quarantine", "reason": "looks wrong to me"}
+    answer = world.client.post(f"{path}/transitions", json=asked, headers=headers)
+    assert answer.json() == {"state": "quarantined", "version": "1", "approvals": {"have": 0, "need": 0, "by": []}}
+    for target in ("v2/models/ends-gate/infer", "v1/models/ends-gate:predict", "ends-gate/1"):
+        for method in ("GET", "POST", "HEAD", "OPTIONS", "DELETE"):
+            gate = world.client.request(method, f"/v1/gate/{target}")
+            assert (gate.status_code, gate.headers["x-gate-state"]) == (403, "quarantined")
+    assert world.client.get("/v1/gate", headers={"x-original-uri": "/v2/models/ends-gate/infer"}).status_code == 403
+
+
+def test_a_release_waits_for_a_second_person(world: World) -> None:
+    path = f"{world.model('ends-release')}/transitions"
+    for event in ("quarantine", "start_review"):
+        world.client.post(path, json={"event": event, "reason": "looks wrong to me"}, headers=world.everything)
+    release = {"event": "release", "reason": "it was a test"}
+    first = world.client.post(path, json=release, headers=world.key(Scope.OPERATE, name="bob")).json()
+    assert (first["state"], first["approvals"]) == ("under_review", {"have": 1, "need": 2, "by": ["bob"]})
+    second = world.client.post(path, json=release, headers=world.key(Scope.OPERATE, name="eve")).json()
+    assert second["state"] == "active"
+    assert world.client.get("/v1/gate/ends-release/1").status_code == 200
+    listed = world.client.get(path, headers=world.everything).json()["transitions"]
+    assert [item["event"] for item in listed] == ["release", "start_review", "quarantine"]
+
+
+def test_keys_are_made_used_listed_and_revoked(world: World) -> None:
+    headers = world.everything
+    made = world.client.post("/v1/keys", json={"name": "temp", "scopes": ["read"]}, headers=headers).json()
+    own = {"x-api-key": made["key"]}
+    assert world.client.get("/v1/models", headers=own).status_code == 200
+    listed = world.client.get("/v1/keys", headers=headers)
+    assert made["key"] not in listed.text
+    assert made["id"] in listed.text
+    assert world.client.request("DELETE", f"/v1/keys/{made['id']}", headers=headers).status_code == 200
+    assert world.client.get("/v1/models", headers=own).status_code == 401
+
+
+def test_cloudevents_are_answered_with_a_bare_200(world: World) -> None:
+    world.model("ends-cloud")
+    key = world.everything["authorization"].removeprefix("Bearer ")
+    headers = {
+        "authorization": "Basic " + base64.b64encode(f"key:{key}".encode()).decode(),
+        "content-type": "application/json",
+        "ce-specversion": "1.0",
+        "ce-id": "1",
+        "ce-type": "org.kubeflow.serving.inference.request",
+        "ce-source": "http://localhost/",
+        "ce-inferenceservicename": "ends-cloud",
+    }
+    body = {"instances": [{"age": 41.0, "country": "DE"}]}
+    before = world.runtime.log.head()
+    answer = world.client.post("/v1/ingest/cloudevents", json=body, headers=headers)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert world.runtime.log.head() > before
+    unknown = world.client.post(
+        "/v1/ingest/cloudevents", json=body, headers={**headers, "ce-inferenceservicename": "ends-clod"}
+    )
+    assert unknown.status_code == 404
+    assert "ends-cloud" in unknown.json()["nearest"]
+
+
+def test_the_openapi_document_has_every_path_with_schemas_that_exist(world: World) -> None:
+    document = world.client.get("/openapi.json").json()
+    assert "post" in document["paths"]["/v1/models/{model}/versions/{version}/events"]
+    assert {"/v1/gate", "/v1/gate/{rest}"} <= set(document["paths"])
+    text = json.dumps(document)
+    used = set(re.findall(r'"#/components/schemas/([^"]+)"', text))
+    assert used <= set(document["components"]["schemas"])
+    assert "NewModel" in used
+
+
+def test_metrics_and_health_need_no_key(world: World) -> None:
+    assert b"lazaretto_events_total" in world.client.get("/metrics").content
+    assert world.client.get("/healthz").json() == {"status": "alive"}
+    assert world.client.get("/readyz").json()["checks"]["log"] == "ok"
+
+
+def test_a_version_registered_twice_alike_is_answered_alike(world: World) -> None:
+    world.model("ends-same")
+    body = {"version": "1", "schema": SCHEMA}
+    again = world.client.post("/v1/models/ends-same/versions", json=body, headers=world.everything)
+    assert again.status_code == 201
+    assert again.json()["version"] == "1"
