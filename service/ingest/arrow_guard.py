@@ -19,7 +19,8 @@ _TYPE, _HEADER, _BODY_LENGTH = 1, 2, 3
 _DICTIONARY_DATA = 1
 _LENGTH, _BUFFERS, _COMPRESSION = 0, 2, 3
 """Fields of the table RecordBatch."""
-_BUFFER = struct.Struct("<qq")
+_BUFFER_BYTES = 16
+"""Of the struct Buffer: offset and length, 64 bits each."""
 
 
 class _Malformed(Exception):
@@ -80,29 +81,47 @@ def check_stream(content: bytes, limits: Limits, rows_max: int) -> None:
     rows = unfolded = 0
     for _ in range(MESSAGES_MAX):
         try:
-            start, size = _frame(view, at)
-            if not size:
-                return
-            header, kind, length = _message(view[start : start + size])
+            message = _read(view, at)
         except _Malformed:
-            raise BadRequest(
-                f"the body is not an Arrow IPC stream at byte {at}",
-                places=[Place(f"byte {at}", "not an Arrow message")],
-            ) from None
-        body, at = start + size, start + size + length
-        if length < 0 or at > len(content):
-            reason = f"the message at byte {body} is cut short"
-            raise BadRequest(f"the Arrow IPC stream ends too early: {reason}", places=[Place(f"byte {body}", reason)])
-        if header is not None:
-            rows += header.number(_LENGTH, "<q") if kind == _RECORDS else 0
-            unfolded += _unfolded(header, view[body:at])
-        if rows > rows_max or rows < 0:
+            place = Place(f"byte {at}", "not an Arrow message")
+            raise BadRequest(f"the body is not an Arrow IPC stream at byte {at}", places=[place]) from None
+        if message is None:
+            return
+        at = message.end
+        rows += message.rows
+        unfolded += message.unfolded
+        if rows > rows_max:
             reason = f"more than {rows_max} rows (limit {limits.rows_setting}: {limits.rows_max})"
             raise TooLarge(reason, places=[Place("events", reason)])
         if unfolded > limits.decompressed_bytes_max:
             most = f"{limits.decompressed_bytes_max} bytes (limit {limits.bytes_setting})"
             raise TooLarge(f"the Arrow buffers unfold to more than {most}")
     raise TooLarge(f"the Arrow IPC stream has more than {MESSAGES_MAX} messages")
+
+
+class _Message(NamedTuple):
+    """What one message holds, and where it ends."""
+
+    end: int
+    rows: int
+    unfolded: int
+
+
+def _read(view: memoryview, at: int) -> _Message | None:
+    """Return the message that starts at a byte; ``None`` at the end of the stream."""
+    start, size = _frame(view, at)
+    if not size:
+        return None
+    header, kind, length = _message(view[start : start + size])
+    end = start + size + length
+    if length < 0 or end > len(view):
+        raise _Malformed
+    if header is None:
+        return _Message(end, 0, 0)
+    rows = header.number(_LENGTH, "<q") if kind == _RECORDS else 0
+    if rows < 0:
+        raise _Malformed
+    return _Message(end, rows, _unfolded(header, view[start + size : end]))
 
 
 def _frame(view: memoryview, at: int) -> tuple[int, int]:
@@ -138,7 +157,8 @@ def _unfolded(batch: _Table, body: memoryview) -> int:
     start, count = batch.vector(_BUFFERS)
     total = 0
     for i in range(count):
-        offset, length = _BUFFER.unpack_from(batch.data, start + i * _BUFFER.size)
+        place = start + i * _BUFFER_BYTES
+        offset, length = _unpack("<q", batch.data, place), _unpack("<q", batch.data, place + 8)
         if length > 0:
             declared = _unpack("<q", body, offset)
             total += length if declared < 0 else declared

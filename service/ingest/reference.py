@@ -63,7 +63,7 @@ def read_reference(source: bytes | Path, content_type: str | None, schema: Schem
 
         frame, names = read_table(content, kind, layout)
     warnings = [(name, "is in the file but not in the schema: it is ignored") for name in extra_columns(names, schema)]
-    frame, warning = _in_time_order(frame)
+    frame, warning = _in_time_order(frame, timed="timestamp" in names)
     return Reference(frame, (*warning, *warnings[:NAMED_MAX]))
 
 
@@ -78,10 +78,12 @@ def _open(source: bytes | Path, limits: Limits) -> bytes:
     return content
 
 
-def _in_time_order(frame: Frame) -> tuple[Frame, list[tuple[str, str]]]:
+def _in_time_order(frame: Frame, *, timed: bool) -> tuple[Frame, list[tuple[str, str]]]:
     times, frame = frame.timestamps_us, replace(frame, timestamps_us=None)
-    if times is None:
+    if not timed:
         return frame, []
+    if times is None:
+        times = np.full(frame.rows, -1, np.int64)
     unknown = int(np.count_nonzero(times < 0))
     if unknown:
         return frame, [("timestamp", f"{unknown} rows have no time that can be read: the order of the file was kept")]
