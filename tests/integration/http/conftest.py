@@ -1,0 +1,144 @@
+"""``lazaretto serve`` as people run it: a process, a port, a data directory."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+PATIENCE_SECONDS = 30.0
+
+SCHEMA = {
+    "features": [{"name": "age", "kind": "numeric"}, {"name": "country", "kind": "categorical"}],
+    "prediction": {"kind": "class", "classes": ["fraud", "ok"]},
+}
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Return this environment without settings of its own, plus those given."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("LAZARETTO_")}
+    return {
+        **clean,
+        "PYTHONUNBUFFERED": "1",
+        **{f"LAZARETTO_{name.upper()}": value for name, value in settings.items()},
+    }
+
+
+def run(*words: str, data_dir: Path, expect: int = 0) -> str:
+    """Run a command and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "service", *words, "--data-dir", str(data_dir)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def make_key(data_dir: Path, *scopes: str, name: str = "ada") -> dict[str, str]:
+    """Make a key on the command line and return it as headers."""
+    made = json.loads(run("keys", "create", "--name", name, "--scopes", ",".join(scopes), "--json", data_dir=data_dir))
+    return {"authorization": f"Bearer {made['key']}"}
+
+
+def eventually(check: Callable[[], Any], what: str) -> Any:
+    """Return the first true answer of ``check``."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        found = check()
+        if found:
+            return found
+        time.sleep(0.05)
+    pytest.fail(f"never: {what}")
+
+
+@dataclass
+class Served:
+    """A running service."""
+
+    url: str
+    process: "subprocess.Popen[str]"
+    data_dir: Path
+    log: Path
+
+    def worker_pid(self) -> int | None:
+        """Return the worker's process id."""
+        import psutil
+
+        children = psutil.Process(self.process.pid).children()
+        workers = [child.pid for child in children if "worker" in child.cmdline()]
+        return workers[0] if workers else None
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return the log so far."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def end(self) -> int:
+        """End it in order and return its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE_SECONDS)
+
+
+@contextmanager
+def serving(data_dir: Path, **settings: str) -> Iterator[Served]:
+    """Serve on a free port until the block ends."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    log = data_dir / "serve.log"
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(data_dir)],
+            env=environment(**settings),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        assert "listens on http://" in first, log.read_text()
+        try:
+            yield Served(first.split()[-1], process, data_dir, log)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(PATIENCE_SECONDS)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One service for the tests of a module that do not break it."""
+    with serving(tmp_path_factory.mktemp("served")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(served: Served) -> Iterator[httpx.Client]:
+    """Ask the service with a key that may do all."""
+    headers = make_key(served.data_dir, "ingest", "read", "operate", "admin")
+    with httpx.Client(base_url=served.url, headers=headers, timeout=PATIENCE_SECONDS) as asking:
+        yield asking
+
+
+def register(client: httpx.Client, model: str) -> str:
+    """Register a model with version 1 and return the version's path."""
+    body = {"name": model, "owner": "risk", "policy": {"tick_seconds": 0.1}}
+    assert client.post("/v1/models", json=body).status_code == 201
+    body = {"version": "1", "schema": SCHEMA}
+    assert client.post(f"/v1/models/{model}/versions", json=body).status_code == 201
+    return f"/v1/models/{model}/versions/1"
