@@ -38,6 +38,9 @@ class Null:
         The same shares, made larger where few rows support them; used to judge how uncertain a direction is.
     blocks : ndarray of float64, shape (n_blocks, n_bins)
         Shares of the bins in each block of the baseline, less their mean over the blocks.
+    estimates : ndarray of float64, shape (2, n_bins)
+        Two other estimates of the shares, less ``probabilities``: the plain shares of the rows, and the same made
+        smaller to leave room for values that the reference does not hold.
     sampling : float
         Mean of ``1 / rows`` over the blocks: what chance alone does to block means, per unit of variance.
     effect : float
@@ -61,6 +64,7 @@ class Null:
     probabilities: NDArray[np.float64]
     variances: NDArray[np.float64]
     blocks: NDArray[np.float64]
+    estimates: NDArray[np.float64]
     sampling: float
     effect: float
     learned_effect: float
@@ -89,12 +93,15 @@ class Null:
         -----
         The largest of: the operator's minimum effect times the standard deviation; ``standard_errors`` times the
         standard error of the baseline; and, when the blocks of the baseline differ more than chance explains, two
-        standard deviations of what is left when chance is taken away.
+        standard deviations of what is left when chance is taken away. To this is added how far the direction's mean
+        is up under either of the other ``estimates``: smoothing must not pass for a change.
         """
         variance = directions**2 @ self.variances
         moved = directions @ self.blocks.T
         between = (moved**2).sum(axis=1) / max(len(self.blocks) - 1, 1)
-        return tolerance_of(variance, between, self, self.learned_effect if learned else self.effect)
+        estimated = directions @ self.estimates.T
+        effect = self.learned_effect if learned else self.effect
+        return np.asarray(tolerance_of(variance, between, self, effect) + np.maximum(estimated.max(axis=1), 0.0))
 
 
 def tolerance_of(
@@ -178,18 +185,30 @@ def null_of(column: Column, options: EvidenceOptions) -> Null:
         if name in {"below", "above", "between", "unseen"}:
             pseudo[place] += column.singles
     smoothed = column.counts + pseudo
-    rows = smoothed.sum()
+    rows = int(column.counts.sum())
+    probabilities = smoothed / smoothed.sum()
+    plain = column.counts / rows
     sizes = np.maximum(column.blocks.sum(axis=1, keepdims=True), 1)
     shares = column.blocks / sizes
     scheffe = float(chdtri(len(smoothed) - 1, ndtr(-options.standard_errors)))
     return Null(
-        probabilities=smoothed / rows,
+        probabilities=probabilities,
         variances=(smoothed + CAUTION) / rows,
         blocks=shares - shares.mean(axis=0),
+        estimates=np.array([plain, _with_room(plain, pseudo - HALF, rows)]) - probabilities,
         sampling=float((1.0 / sizes).mean()),
         effect=max(options.minimum_effect, options.standard_errors / float(np.sqrt(rows))),
         learned_effect=max(options.minimum_effect, float(np.sqrt(scheffe / rows))),
     )
+
+
+def _with_room(plain: NDArray[np.float64], singles: NDArray[np.float64], rows: int) -> NDArray[np.float64]:
+    """Good and Turing's estimate: values seen once tell the share of values not seen at all."""
+    places = singles > 0.0
+    if not places.any():
+        return plain
+    unseen = min(float(singles.max()) / rows, 1.0)
+    return np.asarray(plain * (1.0 - unseen) + places * unseen / places.sum())
 
 
 def eta_of(column: Column) -> float:
@@ -222,6 +241,8 @@ class StackedNulls:
         Padded with 0.
     blocks : ndarray of float64, shape (n_columns, n_blocks, n_bins)
         Padded with 0.
+    estimates : ndarray of float64, shape (n_columns, 2, n_bins)
+        Padded with 0.
     sampling : ndarray of float64, shape (n_columns,)
         As in ``Null``.
     learned_effect : ndarray of float64, shape (n_columns,)
@@ -233,6 +254,7 @@ class StackedNulls:
     probabilities: NDArray[np.float64]
     variances: NDArray[np.float64]
     blocks: NDArray[np.float64]
+    estimates: NDArray[np.float64]
     sampling: NDArray[np.float64]
     learned_effect: NDArray[np.float64]
     block_factor: float
@@ -255,13 +277,16 @@ def stack(nulls: list[Null]) -> StackedNulls:
     probabilities = np.ones((len(nulls), bins))
     variances = np.zeros((len(nulls), bins))
     blocks = np.zeros((len(nulls), len(nulls[0].blocks), bins))
+    estimates = np.zeros((len(nulls), 2, bins))
     for i, null in enumerate(nulls):
         own = slice(0, len(null.probabilities))
-        probabilities[i, own], variances[i, own], blocks[i, :, own] = null.probabilities, null.variances, null.blocks
+        probabilities[i, own], variances[i, own] = null.probabilities, null.variances
+        blocks[i, :, own], estimates[i, :, own] = null.blocks, null.estimates
     return StackedNulls(
         probabilities=probabilities,
         variances=variances,
         blocks=blocks,
+        estimates=estimates,
         sampling=np.array([null.sampling for null in nulls]),
         learned_effect=np.array([null.learned_effect for null in nulls]),
         block_factor=nulls[0].block_factor,

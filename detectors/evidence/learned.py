@@ -43,7 +43,8 @@ def learned_logs(null: StackedNulls, memory: NDArray[np.float64]) -> NDArray[np.
     variance = np.einsum("fk,fk,fk->f", direction, direction, null.variances)
     moved = np.matmul(null.blocks, direction[:, :, None])[:, :, 0]
     between = np.einsum("fb,fb->f", moved, moved) / max(null.blocks.shape[1] - 1, 1)
-    tolerance = tolerance_of(variance, between, null, null.learned_effect)
+    estimated = np.matmul(null.estimates, direction[:, :, None])[:, :, 0]
+    tolerance = tolerance_of(variance, between, null, null.learned_effect) + np.maximum(estimated.max(axis=1), 0.0)
     stake = np.minimum(1.0, SIZE_MAX / np.maximum(tolerance - direction.min(axis=1), SIZE_MAX))
     logs = np.log1p(stake[:, None] * (direction - tolerance[:, None]))
     return np.asarray(np.floor(logs / QUANTUM) * QUANTUM)
