@@ -149,8 +149,8 @@ def _event(
     at: str, attributes: Mapping[str, str], payload: bytes, json_bytes: int | None, limits: Limits
 ) -> InferenceEvent:
     places = [Place(f"{at}{name}", "is missing") for name in _REQUIRED if not attributes.get(name)]
-    version = attributes.get("specversion", SPEC_VERSIONS[0])
-    if version not in SPEC_VERSIONS:
+    version = attributes.get("specversion")
+    if version and version not in SPEC_VERSIONS:
         places.append(Place(f"{at}specversion", f"must be one of {', '.join(SPEC_VERSIONS)}"))
     kind = TYPES.get(attributes.get("type", ""))
     if kind is None and attributes.get("type"):

@@ -140,7 +140,7 @@ def test_lines_are_read_in_pieces_that_fit_together(monkeypatch: pytest.MonkeyPa
 
 
 def test_features_that_the_file_lacks_are_named_on_both_sides() -> None:
-    rows = {"age": [1], "Country": ["DE"], "label": [0], "prediction": ["ok"]}
+    rows: Rows = {"age": [1], "Country": ["DE"], "label": [0], "prediction": ["ok"]}
     for write, content_type in FORMATS:
         with pytest.raises(Unprocessable) as caught:
             read(write(rows), content_type)
@@ -251,12 +251,11 @@ DATA = Path(__file__).parents[4] / "shared" / "data" / "tabular"
 def test_a_real_table_is_read_as_parquet_and_csv_alike() -> None:
     source = DATA / "synthetic_car_loan_reference.parquet"
     table = pq.read_table(source)
+    texts = {name for name in table.column_names if not pa.types.is_floating(table.schema.field(name).type)}
     features = tuple(
-        Feature(
-            name=field.name, kind=FeatureKind.CATEGORICAL if pa.types.is_string(field.type) else FeatureKind.NUMERIC
-        )
-        for field in table.schema
-        if field.name not in {"timestamp", "id"} and not pa.types.is_boolean(field.type)
+        Feature(name=name, kind=FeatureKind.CATEGORICAL if name in texts else FeatureKind.NUMERIC)
+        for name in table.column_names
+        if name not in {"timestamp", "id"}
     )
     schema = Schema(features=features, prediction=Prediction(kind=PredictionKind.NUMBER))
     sink = io.BytesIO()
