@@ -283,7 +283,9 @@ def judge(evaluation: Evaluation, memory: Memory, decisions: Decisions) -> None:
         if policy.actions.of(decision.alert.cause) is not Action.RECORD:
             decisions.notices.append(alert_opened(decision.alert, decision.incident, version))
     ruling = decide_state(decision.alert, version, policy, memory.versions.values())
-    if decision.changed and ruling.why in HELD_BACK:
+    # Once when the alert opens and once when it is confirmed: evidence that wavers must not fill a mailbox.
+    news = decision.incident is not None or decision.alert.confirmations == policy.confirmations
+    if decision.changed and news and ruling.why in HELD_BACK:
         notice = held_back(HELD_BACK[ruling.why], decision.alert, version, ruling.text, evaluation.at_us)
         decisions.notices.append(notice)
     if ruling.event is not None:

@@ -249,7 +249,7 @@ def test_a_snapshot_of_another_format_keeps_its_counters(caplog: pytest.LogCaptu
     assert any("starts from zero" in message for message in caplog.messages)
 
 
-MIXED = settings(max_examples=50, deadline=None)
+MIXED = settings(max_examples=30, deadline=None)
 
 
 @st.composite

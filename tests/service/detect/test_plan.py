@@ -1,0 +1,77 @@
+"""Which entries belong together."""
+
+import math
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from service.detect.plan import Era, Plan
+from service.domain.ids import Position
+from service.domain.policy import Budget, Policy
+from tests.service.detect.test_watch import Disk, folded, reference, status, steady
+from tests.service.worker.world import SMALL_BUDGET, baseline_record, make_control, make_version
+
+BEFORE = Era(baseline_id="b1", restart_position=Position(3), tick_us=1_000_000, minimum_effect=0.05)
+
+
+def plan(restart: int = 0, *baselines: tuple[int, str]) -> Plan:
+    records = [baseline_record(1, reference(), from_position=position, name=name) for position, name in baselines]
+    return Plan.of(make_version(1, restart=restart), SMALL_BUDGET, records)
+
+
+@pytest.mark.parametrize(
+    ("position", "baseline_id", "restart"),
+    [
+        pytest.param(5, None, 3, id="at its own position the first baseline does not apply yet"),
+        pytest.param(6, "b1", 3, id="after it, it does"),
+        pytest.param(10, "b1", 3, id="the restart's own position is before it"),
+        pytest.param(11, "b1", 10, id="the next one after it"),
+        pytest.param(20, "b1", 10, id="the second baseline's position"),
+        pytest.param(21, "b2", 10, id="and after it, for ever"),
+        pytest.param(10**9, "b2", 10, id="however far"),
+    ],
+)
+def test_the_era_of_an_entry_follows_from_its_position(position: int, baseline_id: str | None, restart: int) -> None:
+    era = plan(10, (5, "b1"), (20, "b2")).era_at(Position(position), BEFORE)
+    assert (era.baseline_id, era.restart_position) == (baseline_id, restart)
+
+
+def test_a_version_without_a_past_begins_at_zero() -> None:
+    assert plan(10).era_at(Position(4), None).restart_position == 0
+
+
+def test_the_threshold_is_the_promised_number_of_ticks() -> None:
+    policy = Policy(budget=Budget(false_alarms=2, per_days=1), tick_seconds=0.5)
+    assert Plan.of(make_version(1), policy, ()).threshold_log == pytest.approx(math.log(86_400))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"tick_seconds": 2.0}, {"tick_seconds": 3600.0}, {"tick_seconds": 0.25}, {"minimum_effect": 0.2}],
+)
+def test_another_tick_or_tolerance_starts_evidence_from_zero_and_keeps_the_windows(changed: dict[str, float]) -> None:
+    versions, records = [make_version(1)], {1: [baseline_record(1, reference())]}
+    disk = folded(make_control(versions, records), steady(10))
+    policy = msgspec.structs.replace(SMALL_BUDGET, **changed)
+    disk.control = make_control(versions, records, policy)
+    disk.fold(disk.watch(), steady(10, start=10))
+    assert status(disk)["events_total"] == 1_000
+    ticks = status(disk)["ticks"]
+    assert isinstance(ticks, int)
+    assert ticks < 10
+    hour = [w for w in disk.windows.values() if w.level == "1h"]
+    open_events = {2.0: 2, 3600.0: 10, 0.25: 1}.get(changed.get("tick_seconds", 0.0), 1)
+    assert sum(w.events for w in hour) == (20 - open_events) * 50
+
+
+def test_another_budget_alone_moves_the_threshold_and_keeps_the_evidence() -> None:
+    versions, records = [make_version(1)], {1: [baseline_record(1, reference())]}
+    disk = folded(make_control(versions, records), steady(10))
+    before = disk.snapshots[versions[0].id]
+    disk.control = make_control(versions, records, Policy(budget=Budget(false_alarms=1, per_days=100)))
+    watch = Disk.watch(disk)
+    watch.settle(Position(10))
+    (after,) = watch.take_snapshots()
+    assert after.threshold_log > before.threshold_log
+    assert replace(after, threshold_log=before.threshold_log) == before
