@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
+
+from service.clock import SystemClock
+from service.domain.ids import Actor
+from service.domain.records import Scope
+from service.office import KeyRequest, issue_key
+from service.settings import Secrets, Settings
+from service.store import open_store
 
 PATIENCE_SECONDS = 30.0
 
@@ -48,9 +56,15 @@ def run(*words: str, data_dir: Path, expect: int = 0) -> str:
 
 
 def make_key(data_dir: Path, *scopes: str, name: str = "ada") -> dict[str, str]:
-    """Make a key on the command line and return it as headers."""
-    made = json.loads(run("keys", "create", "--name", name, "--scopes", ",".join(scopes), "--json", data_dir=data_dir))
-    return {"authorization": f"Bearer {made['key']}"}
+    """Make a key beside a running service, as the command line does, and return it as headers."""
+    settings = Settings(data_dir=data_dir)
+    store = open_store(settings.state_url, timeout_seconds=PATIENCE_SECONDS)
+    try:
+        request = KeyRequest(name=name, scopes=frozenset(Scope(scope) for scope in scopes))
+        parts = issue_key(store.control, SystemClock(), Secrets.of(settings).pepper, Actor("test"), request)
+    finally:
+        store.close()
+    return {"authorization": f"Bearer {parts.text}"}
 
 
 def eventually(check: Callable[[], Any], what: str) -> Any:
@@ -75,8 +89,6 @@ class Served:
 
     def worker_pid(self) -> int | None:
         """Return the worker's process id."""
-        import psutil
-
         children = psutil.Process(self.process.pid).children()
         workers = [child.pid for child in children if "worker" in child.cmdline()]
         return workers[0] if workers else None

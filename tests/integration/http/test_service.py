@@ -1,5 +1,6 @@
 """The service as its users meet it: over HTTP, from the first key to the release."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 
 from tests.integration.http.conftest import (
@@ -86,10 +88,12 @@ def test_from_telemetry_to_quarantine_to_release(served: Served, client: httpx.C
 
 
 def test_a_key_made_on_the_command_line_works_at_once_and_a_revoked_one_stops(served: Served) -> None:
-    headers = make_key(served.data_dir, "read")
+    words = ("keys", "create", "--name", "ada", "--scopes", "read,ingest", "--json")
+    made = json.loads(run(*words, data_dir=served.data_dir))
+    assert made["scopes"] == ["ingest", "read"]
+    headers = {"x-api-key": made["key"]}
     assert httpx.get(f"{served.url}/v1/models", headers=headers).status_code == 200
-    key_id = headers["authorization"][len("Bearer lzk_") :][:8]
-    run("keys", "revoke", key_id, data_dir=served.data_dir)
+    run("keys", "revoke", made["id"], data_dir=served.data_dir)
     eventually(
         lambda: httpx.get(f"{served.url}/v1/models", headers=headers).status_code == 401, "the revoked key is refused"
     )
@@ -152,8 +156,6 @@ def test_ending_in_order_answers_what_was_begun(tmp_path: Path) -> None:
 
 
 def test_the_worker_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
-    import psutil
-
     with serving(tmp_path / "data") as served:
         worker = psutil.Process(eventually(served.worker_pid, "there is a worker"))
         served.process.kill()

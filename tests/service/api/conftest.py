@@ -29,10 +29,10 @@ class Client:
 
     def __init__(self, app: Lazaretto, portal: BlockingPortal) -> None:
         self.app = app
-        self._portal = portal
+        self.portal = portal
 
     def request(self, method: str, path: str, **rest: Any) -> httpx.Response:
-        answer: httpx.Response = self._portal.call(self._request, method, path, rest)
+        answer: httpx.Response = self.portal.call(self._request, method, path, rest)
         return answer
 
     def get(self, path: str, **rest: Any) -> httpx.Response:
