@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from service.cli import data, keys, models, serve
+from service.cli import data, keys, models, serve, stories
 
 app = typer.Typer(
     name="lazaretto",
@@ -16,12 +16,14 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("api")(serve.api)
 app.command("worker")(serve.worker)
+app.command("demo")(stories.demo)
 app.command("migrate")(serve.migrate)
 app.command("doctor")(serve.doctor)
 app.add_typer(keys.app, name="keys", help="Make, list and revoke API keys.")
 app.add_typer(models.app, name="models", help="Look at models.")
 app.add_typer(data.app, name="baseline", help="Push reference data.")
 app.command("status")(models.status)
+app.command("replay")(stories.replay)
 
 
 def main() -> None:
