@@ -166,9 +166,25 @@ def test_from_a_batch_to_quarantine_to_release_by_a_second_person() -> None:
     assert story.state(version) is State.ACTIVE
     assert len(story.store.tables.alerts) == 1
 
-    # All of it is on record.
+    assert_all_of_it_is_on_record(story, version)
+
+
+def test_a_batch_that_is_sent_again_is_answered_alike_and_counted_once() -> None:
+    story = Timeline()
+    version = story.begin()
+    batch = events(5, 40)
+    first = story.post(version, batch, "key-1")
+    again = story.post(version, batch, "key-1")
+    assert (first.accepted, first.duplicates) == (40, 0)
+    assert (again.accepted, again.duplicates) == (40, 40)
+    assert (again.batch_id, again.position) == (first.batch_id, first.position)
+    story.rest()
+    assert story.store.tables.snapshots[version.id].events_total == 40
+
+
+def assert_all_of_it_is_on_record(story: Timeline, version: Version) -> None:
     tables = story.store.tables
-    assert tables.incidents[incident.id].status is IncidentStatus.RESOLVED
+    assert [incident.status for incident in tables.incidents.values()] == [IncidentStatus.RESOLVED]
     assert [(t.event, t.actor) for t in tables.transitions] == [
         (Event.SUSPECT, "lazaretto"),
         (Event.QUARANTINE, "lazaretto"),
@@ -185,16 +201,3 @@ def test_from_a_batch_to_quarantine_to_release_by_a_second_person() -> None:
         "state_changed",
     ]
     assert tables.snapshots[version.id].events_total == 100 * int(story.at)
-
-
-def test_a_batch_that_is_sent_again_is_answered_alike_and_counted_once() -> None:
-    story = Timeline()
-    version = story.begin()
-    batch = events(5, 40)
-    first = story.post(version, batch, "key-1")
-    again = story.post(version, batch, "key-1")
-    assert (first.accepted, first.duplicates) == (40, 0)
-    assert (again.accepted, again.duplicates) == (40, 40)
-    assert (again.batch_id, again.position) == (first.batch_id, first.position)
-    story.rest()
-    assert story.store.tables.snapshots[version.id].events_total == 40
