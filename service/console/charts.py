@@ -11,14 +11,15 @@ POINTS_MAX = 96
 """More are thinned to the highest of each stretch, so that a page stays small and no peak is lost."""
 ABOVE_THRESHOLD = 2.5
 """The axis ends at this multiple of the threshold's exponent; what lies above is drawn at the edge and said."""
-_GAP_FACTOR = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Evidence at a time: the highest since the point before."""
+    """The highest evidence within a stretch of time."""
 
+    since_us: int
     at_us: int
+    """Where the stretch ends."""
     log_evidence: float
 
 
@@ -58,15 +59,13 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """One readable point of the line."""
+    """One readable step of the line."""
 
-    x: float
+    left: float
+    width: float
     y: float
     text: str
     over: bool
-    left: float
-    """Where its share of the width begins, for the pointer."""
-    width: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +98,18 @@ class EvidenceChart:
 
 
 def thin(points: Sequence[Point], most: int = POINTS_MAX) -> tuple[Point, ...]:
-    """Keep at most ``most`` points: the highest of each stretch, at its own time, and always the last."""
-    if len(points) <= most:
-        return tuple(points)
-    size = math.ceil((len(points) - 1) / (most - 1))
-    body = points[:-1]
-    kept = [max(body[at : at + size], key=lambda p: p.log_evidence) for at in range(0, len(body), size)]
-    return (*kept, points[-1])
+    """Join neighbours until at most ``most`` points are left; each keeps the highest evidence of what it joined."""
+    size = max(1, -(-len(points) // most))
+    parts = [points[at : at + size] for at in range(0, len(points), size)]
+    return tuple(Point(part[0].since_us, part[-1].at_us, max(point.log_evidence for point in part)) for part in parts)
 
 
 def evidence_chart(
     points: Sequence[Point], threshold_log: float, marks: Sequence[Mark], size: Size
 ) -> EvidenceChart | None:
-    """Lay out the chart; ``None`` when there are fewer than two points to draw a line through."""
+    """Lay out the chart as steps, one for each stretch of time; ``None`` when there is nothing to draw."""
     shown = thin([point for point in points if not math.isnan(point.log_evidence)])
-    if len(shown) < 2:  # noqa: PLR2004 - a line has two ends
+    if not shown:
         return None
     scale = _Scale.of(shown, threshold_log, marks, size)
     dots = _dots(shown, threshold_log, scale)
@@ -122,13 +118,8 @@ def evidence_chart(
     highest = max(point.log_evidence for point in shown) / LN10
     return EvidenceChart(
         size=size,
-        paths=tuple("M" + "L".join(f"{dot.x:g},{dot.y:g}" for dot in part) for part in stretches),
-        areas=tuple(
-            f"M{part[0].x:g},{floor:g}L"
-            + "L".join(f"{dot.x:g},{dot.y:g}" for dot in part)
-            + f"L{part[-1].x:g},{floor:g}Z"
-            for part in stretches
-        ),
+        paths=tuple(f"M{part[0].left:g},{part[0].y:g}{_steps(part)}" for part in stretches),
+        areas=tuple(f"M{part[0].left:g},{floor:g}V{part[0].y:g}{_steps(part)}V{floor:g}Z" for part in stretches),
         dots=dots,
         y_ticks=tuple(Tick(scale.y(power), f"{power:g}") for power in _powers(scale.top)),
         x_ticks=_x_ticks(scale),
@@ -136,6 +127,10 @@ def evidence_chart(
         lines=_lines(marks, scale),
         clipped=exponent(highest * LN10) if highest > scale.top else None,
     )
+
+
+def _steps(part: Sequence[Dot]) -> str:
+    return "".join(f"V{dot.y:g}H{dot.left + dot.width:g}" for dot in part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +142,7 @@ class _Scale:
 
     @classmethod
     def of(cls, points: Sequence[Point], threshold_log: float, marks: Sequence[Mark], size: Size) -> "_Scale":
-        first_us, last_us = points[0].at_us, max(points[-1].at_us, points[0].at_us + 1)
+        first_us, last_us = points[0].since_us, max(points[-1].at_us, points[0].since_us + 1)
         # Events stop when the gate closes, so what people did next lies right of the line's end: leave it some room.
         room_us = last_us + (last_us - first_us) // 4
         last_us = max([last_us, *(mark.at_us for mark in marks if mark.at_us <= room_us)])
@@ -167,19 +162,20 @@ class _Scale:
 
 
 def _dots(points: Sequence[Point], threshold_log: float, scale: _Scale) -> tuple[Dot, ...]:
-    xs = [scale.x(point.at_us) for point in points]
-    middles = [xs[0], *((a + b) / 2 for a, b in pairwise(xs)), xs[-1]]
     return tuple(
         Dot(
-            x=x,
+            left=scale.x(point.since_us),
+            width=round(scale.x(point.at_us) - scale.x(point.since_us), 1),
             y=scale.y(point.log_evidence / LN10),
-            text=f"{moment(point.at_us)}: evidence {_power_text(point.log_evidence)}",
+            text=f"{_stretch_text(point)}: evidence {_power_text(point.log_evidence)}",
             over=point.log_evidence >= threshold_log,
-            left=round(left, 1),
-            width=round(right - left, 1),
         )
-        for point, x, left, right in zip(points, xs, middles, middles[1:], strict=False)
+        for point in points
     )
+
+
+def _stretch_text(point: Point) -> str:
+    return f"{moment(point.since_us)[:19]} to {moment(point.at_us)[11:]}"
 
 
 def _power_text(log_evidence: float) -> str:
@@ -188,12 +184,10 @@ def _power_text(log_evidence: float) -> str:
 
 
 def _stretches(points: Sequence[Point], dots: Sequence[Dot]) -> list[list[Dot]]:
-    """Break the line where nothing was measured for much longer than usual."""
-    steps = sorted(b.at_us - a.at_us for a, b in pairwise(points))
-    usual = steps[len(steps) // 2]
+    """Break the line where nothing was measured."""
     parts: list[list[Dot]] = [[dots[0]]]
-    for before, point, dot in zip(points, points[1:], dots[1:], strict=False):
-        if point.at_us - before.at_us > _GAP_FACTOR * usual:
+    for (before, point), dot in zip(pairwise(points), dots[1:], strict=True):
+        if point.since_us > before.at_us:
             parts.append([])
         parts[-1].append(dot)
     return parts

@@ -62,7 +62,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     ticks: int = 0
     columns: tuple[StatusColumn, ...] = ()
     trail: tuple[tuple[int, float | None], ...] = ()
-    """The evidence at the newest ticks: (time, natural log)."""
+    """The evidence at the newest ticks: (start of the tick, natural log), oldest first."""
 
     @property
     def last_us(self) -> int | None:

@@ -85,7 +85,7 @@ def _ordinary(column: ColumnView, current: NDArray[np.int64]) -> list[tuple[str,
     if column.kind == "numeric":
         size = _merged(len(places))
         groups = [places[at : at + size] for at in range(0, len(places), size)]
-        return [(merged_label([column.bins[p] for p in group]), group) for group in groups]
+        return list(zip(_interval_labels(column, groups), groups, strict=True))
     before, now = max(sum(column.counts), 1), max(int(current.sum()), 1)
     order = sorted(places, key=lambda p: -max(column.counts[p] / before, int(current[p]) / now))
     if len(order) <= ROWS_MAX:
@@ -100,15 +100,22 @@ def _merged(bins: int) -> int:
     return next((size for size in range(fewest, 2 * fewest) if bins % size == 0), fewest)
 
 
-def merged_label(labels: Sequence[str]) -> str:
-    """Name a run of neighbouring bins by the start of the first and the end of the last."""
-    first, last = _ends(labels[0]), _ends(labels[-1])
-    if first is None or last is None:
-        return labels[0] if len(labels) == 1 else f"{labels[0]} … {labels[-1]}"
-    return words.interval(first[0], last[1])
+def _interval_labels(column: ColumnView, groups: Sequence[Sequence[int]]) -> list[str]:
+    """Name each run of neighbouring bins by where it begins and ends, all with the same number of decimals."""
+    ends = [(_end(column.bins[group[0]], 1), _end(column.bins[group[-1]], 2)) for group in groups]
+    known = [(low, high) for low, high in ends if low is not None and high is not None]
+    narrow = sorted(high - low for low, high in known)
+    width = narrow[len(narrow) // 2] if narrow else 0.0
+    return [
+        column.bins[group[0]] if low is None or high is None else words.interval(low, high, width)
+        for group, (low, high) in zip(groups, ends, strict=True)
+    ]
 
 
-def _ends(label: str) -> tuple[float, float] | None:
-    """Return where a bin begins and ends; ``None`` for one that is no interval."""
+def _end(label: str, side: int) -> float | None:
+    """Return where a bin begins (1) or ends (2); a bin of one value does both there."""
     found = _INTERVAL.fullmatch(label)
-    return None if found is None else (float(found[1]), float(found[2]))
+    try:
+        return float(found[side] if found else label)
+    except ValueError:
+        return None

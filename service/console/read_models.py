@@ -281,14 +281,18 @@ def _charts(facts: Facts) -> tuple[EvidenceChart, ...]:
 
 def evidence_points(facts: Facts) -> list[Point]:
     """Return evidence over time: by the minute, and by the tick where the worker still holds the ticks."""
-    trail = [Point(at_us, -math.inf if value is None else value) for at_us, value in facts.status.trail]
-    first_us = trail[0].at_us if trail else math.inf
+    trail = facts.status.trail
+    first_us = trail[0][0] if trail else math.inf
     last_us = facts.status.last_us or 0
-    minutes = [
-        Point(min(window.start_us + MINUTE_US, max(last_us, window.start_us)), window.evidence_log_max)
-        for window in facts.minutes
-    ]
-    return [point for point in minutes if point.at_us < first_us] + trail
+    points = []
+    for window in facts.minutes:
+        until_us = max(min(window.start_us + MINUTE_US, last_us), window.start_us + 1)
+        if window.start_us < first_us:
+            points.append(Point(window.start_us, int(min(until_us, first_us)), window.evidence_log_max))
+    ends = [since_us for since_us, _ in trail[1:]] + [last_us]
+    for (since_us, value), until_us in zip(trail, ends, strict=False):
+        points.append(Point(since_us, max(until_us, since_us + 1), -math.inf if value is None else value))
+    return points
 
 
 def _chart_summary(certainty: Certainty) -> str:

@@ -65,10 +65,12 @@ def number(value: float, digits: int = 3) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def interval(low: float, high: float) -> str:
-    """Write an interval with just the digits that tell its ends apart."""
-    width = high - low
-    if not math.isfinite(width) or width <= 0 or max(abs(low), abs(high)) >= 1e6 or width < 1e-4:  # noqa: PLR2004 - where plain digits stop being readable
+def interval(low: float, high: float, width: float) -> str:
+    """Write an interval with just the digits that matter for intervals of a usual width."""
+    if low == high:
+        return number(low)
+    plain = max(abs(low), abs(high)) < 1e6 and 1e-4 <= width < math.inf  # noqa: PLR2004 - where plain digits are readable
+    if not plain:
         return f"{number(low)} … {number(high)}"
     decimals = max(0, 1 - math.floor(math.log10(width)))
     return f"{_decimal(low, decimals)} … {_decimal(high, decimals)}"

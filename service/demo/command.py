@@ -16,7 +16,6 @@ import numpy as np
 from rich.console import Console
 from rich.live import Live
 
-from service.clock import SystemClock
 from service.demo.gateway import ALLOWED, DENIED
 from service.demo.processes import DemoError
 from service.demo.scene import Scene
@@ -29,7 +28,6 @@ CHECK_PLAN = Plan(benign_events=20_000, events_per_second=1_200, wear_seconds=30
 SHOW_PLAN = Plan(benign_events=20_000, events_per_second=600, wear_seconds=90.0)
 CHECK_SECONDS = 85.0
 FRAMES_PER_SECOND = 8
-MINUTE_SECONDS = 60.0
 FAILED, INTERRUPTED = 1, 130
 
 
@@ -96,7 +94,7 @@ async def _run(options: Options) -> int:
 def _stop_on_signals() -> None:
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
     if task is not None:
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, task.cancel)
 
 
@@ -178,15 +176,16 @@ def _expect(status: int, wanted: int, when: str) -> None:
 async def _show(stage: Stage, live: Live, seed: int) -> None:
     """Tell the story to a person, who ends it."""
     story = _story(stage, SHOW_PLAN, seed)
-    story.scene.links = {name: stage.login_link(name) for name in ("ada", "grace")}
-    story.scene.say("Open a link below to watch the model's page. Ctrl-C ends the demo.")
+    story.scene.console = stage.url
+    live.console.print(f"The model's page: {stage.url}/ - these links sign two different people in:")
+    for name in ("ada", "grace"):
+        live.console.print(f"  {name:5} {stage.login_link(name)}", soft_wrap=True, highlight=False)
+    story.scene.say("Ctrl-C ends the demo.")
     async with _drawn(story.scene, live):
         await story.benign()
-        # Histograms are kept by the minute: a change at its start is not mixed with what was before.
-        await story.healthy(MINUTE_SECONDS - SystemClock().now_us() / 1e6 % MINUTE_SECONDS)
         await story.degraded()
-        story.scene.say("Two people must release it: open the link of ada, start the review and ask for the release;")
-        story.scene.say("then sign in with the link of grace and ask too.")
+        story.scene.say("Two people must release it. Sign in as ada, start the review, and ask for the release;")
+        story.scene.say("then sign in as grace and ask too. The links are above.")
         await story.until_released()
         if story.scene.state == "active":
             story.scene.say("The camera was repaired; traffic flows again. Ctrl-C ends the demo.")

@@ -31,7 +31,8 @@ class Scene:
     history: deque[float] = field(default_factory=lambda: deque(maxlen=HISTORY_MAX))
     """Exponents of ten, one for each look."""
     log: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_MAX))
-    links: dict[str, str] = field(default_factory=dict)
+    console: str | None = None
+    """Address of the model's page."""
 
     def say(self, text: str) -> None:
         """Add a line to the story."""

@@ -17,11 +17,10 @@ _STATE_STYLES = {"active": "green", "suspect": "yellow", "quarantined": "bold re
 
 def draw(scene: Scene) -> RenderableType:
     """Draw the scene as it is now."""
-    links = [Text.assemble((f"{name}: ", "dim"), (link, "cyan")) for name, link in scene.links.items()]
     told = Text("\n".join(scene.log), style="default")
     body = [_figures(scene), Text(), _evidence(scene), Text(), told]
-    if links:
-        body += [Text(), *links]
+    if scene.console is not None:
+        body += [Text(), Text.assemble(("the model's page: ", "dim"), (scene.console, f"cyan link {scene.console}"))]
     return Panel(Group(*body), title=f"Lazaretto demo: {scene.chapter}", title_align="left", padding=(1, 2))
 
 

@@ -1,6 +1,7 @@
 """The evidence chart's geometry."""
 
 import math
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,12 +14,21 @@ MINUTE = 60_000_000
 
 
 def minutes(powers: list[float]) -> list[Point]:
-    return [Point((place + 1_000) * MINUTE, power * LN10) for place, power in enumerate(powers)]
+    return [
+        Point((place + 1_000) * MINUTE, (place + 1_001) * MINUTE, power * LN10) for place, power in enumerate(powers)
+    ]
 
 
-def test_one_point_makes_no_line() -> None:
-    assert evidence_chart(minutes([1.0]), THRESHOLD, [], WIDE) is None
+def test_without_evidence_there_is_nothing_to_draw() -> None:
     assert evidence_chart([], THRESHOLD, [], WIDE) is None
+    assert evidence_chart(minutes([math.nan]), THRESHOLD, [], WIDE) is None
+
+
+def test_evidence_does_not_rise_before_its_minute_begins() -> None:
+    chart = evidence_chart(minutes([0.0, 9.0]), THRESHOLD, [], WIDE)
+    assert chart is not None
+    low, high = chart.dots
+    assert chart.paths == (f"M{low.left:g},{low.y:g}V{low.y:g}H{high.left:g}V{high.y:g}H{WIDE.width - WIDE.right}",)
 
 
 def test_more_evidence_is_drawn_higher_and_the_threshold_lies_between() -> None:
@@ -40,8 +50,8 @@ def test_evidence_far_above_the_budget_is_cut_off_and_said() -> None:
 
 def test_a_pause_breaks_the_line() -> None:
     points = minutes([1.0, 2.0, 3.0, 4.0])
-    points.append(Point(points[-1].at_us + 30 * MINUTE, 5.0))
-    points.append(Point(points[-1].at_us + MINUTE, 5.0))
+    later = points[-1].at_us + 30 * MINUTE
+    points += [Point(later, later + MINUTE, 5.0), Point(later + MINUTE, later + 2 * MINUTE, 5.0)]
     chart = evidence_chart(points, THRESHOLD, [], WIDE)
     assert chart is not None
     assert len(chart.paths) == len(chart.areas) == 2
@@ -51,7 +61,7 @@ def test_marks_outside_are_left_out_but_what_followed_soon_is_shown() -> None:
     points = minutes([0.0] * 60 + [9.0])
     last = points[-1].at_us
     marks = [
-        Mark(points[0].at_us - MINUTE, "before", "plain"),
+        Mark(points[0].since_us - MINUTE, "before", "plain"),
         Mark(last + MINUTE, "quarantined", "bad"),
         Mark(last + 600 * MINUTE, "released", "good"),
     ]
@@ -66,18 +76,18 @@ def test_whatever_the_evidence_the_drawing_stays_inside(powers: list[float], thr
     for size in (WIDE, NARROW):
         chart = evidence_chart(minutes(powers), threshold, [], size)
         if chart is None:
-            assert sum(not math.isnan(power) for power in powers) < 2
+            assert all(math.isnan(power) for power in powers)
             continue
-        assert all(0 <= dot.x <= size.width and 0 <= dot.y <= size.height for dot in chart.dots)
+        assert all(0 <= dot.left <= size.width - dot.width and 0 <= dot.y <= size.height for dot in chart.dots)
         assert all(0 <= tick.at <= size.width for tick in (*chart.x_ticks, *chart.y_ticks))
         assert "nan" not in "".join(chart.paths)
 
 
 @given(st.lists(st.floats(-5, 400), min_size=1, max_size=1_000))
-def test_thinning_keeps_the_peak_and_the_last_point(powers: list[float]) -> None:
+def test_thinning_keeps_the_peak_and_all_of_the_time(powers: list[float]) -> None:
     points = minutes(powers)
     kept = thin(points)
     assert len(kept) <= POINTS_MAX
-    assert kept[-1] == points[-1]
+    assert (kept[0].since_us, kept[-1].at_us) == (points[0].since_us, points[-1].at_us)
     assert max(p.log_evidence for p in kept) == max(p.log_evidence for p in points)
-    assert [p.at_us for p in kept] == sorted({p.at_us for p in kept})
+    assert all(a.at_us == b.since_us for a, b in pairwise(kept))

@@ -1,5 +1,7 @@
 """Histograms side by side."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from detectors.baseline import compile_baseline
 from detectors.columns import Codes, ColumnKind, ColumnSpec
-from service.console.histograms import ROWS_MAX, bars, merged_label
+from service.console.histograms import ROWS_MAX, bars
 from service.detect.baselines import ColumnView, describe
 
 
@@ -67,7 +69,14 @@ def test_shares_add_up_to_one(values: list[float], seed: int) -> None:
     assert all(0 <= row.baseline_width <= 100 and 0 <= row.current_width <= 100 for row in rows)
 
 
-def test_merged_labels_run_from_the_first_to_the_last() -> None:
-    assert merged_label(["[0.1234567, 0.2)", "[0.2, 0.3)"]) == "0.12 … 0.30"
-    assert merged_label(["2"]) == "2"
-    assert merged_label(["2", "3", "5"]) == "2 … 5"
+def test_merged_labels_run_from_the_first_to_the_last_with_equal_decimals() -> None:
+    edges = ("[0.1234567, 0.2)", "[0.2, 0.3)", "[0.3, 4]")
+    view = column("numeric", ("below", *edges, "above", "missing", "invalid"), (0, 1, 1, 1, 0, 0, 0))
+    rows = bars(view, np.zeros(7, np.int64))
+    assert [row.label for row in rows] == ["0.12 … 0.20", "0.20 … 0.30", "0.30 … 4.00"]
+
+
+def test_a_value_with_a_bin_of_its_own_is_named_by_it() -> None:
+    rows = bars(of_numbers([2.0, 4.0, 4.0, 5.0] * 20), np.zeros(8, np.int64))
+    assert [row.label for row in rows] == ["2", "4", "5"]
+    assert bars(of_numbers([math.nan] * 50), np.zeros(5, np.int64))[0].label == "any value"

@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -94,8 +95,9 @@ def test_evidence_is_drawn_by_the_tick_where_the_worker_still_holds_the_ticks() 
     trail = ((last - 500_000, 1.5), (last + 500_000, None), (last + 1_500_000, 4.0))
     points = evidence_points(replace(facts, status=Status(trail=trail, last_arrival_us=last + 2_000_000)))
     assert [point.log_evidence for point in points[-3:]] == [1.5, -math.inf, 4.0]
-    assert len(points) < len(facts.minutes) + 3
-    assert [point.at_us for point in points] == sorted(point.at_us for point in points)
+    assert [point.at_us - point.since_us for point in points[-3:]] == [1_000_000, 1_000_000, 500_000]
+    assert len(points) == len(facts.minutes) - 1 + 3
+    assert all(a.at_us == b.since_us for a, b in pairwise(points))
 
 
 def test_windows_of_an_earlier_baseline_are_left_out() -> None:

@@ -43,7 +43,7 @@ def test_every_number_can_be_written(value: float) -> None:
     ],
 )
 def test_an_interval_has_the_digits_that_tell_its_ends_apart(low: float, high: float, text: str) -> None:
-    assert words.interval(low, high) == text
+    assert words.interval(low, high, high - low) == text
 
 
 def test_evidence_is_written_as_an_exponent_of_ten() -> None:

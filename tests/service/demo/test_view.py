@@ -22,7 +22,7 @@ def test_the_empty_scene_can_be_drawn() -> None:
 def test_the_scene_shows_gate_state_evidence_and_where_to_look() -> None:
     scene = Scene(chapter="the camera is failing", sent=20_480, right=37, judged=40, gate=403, state="under_review")
     scene.evidence, scene.threshold, scene.events = 9.3, 6.4, 20_000
-    scene.columns, scene.links = [("grain", 9.1), ("ink", -2.0)], {"ada": "http://127.0.0.1:1/login#key=lzk_x"}
+    scene.columns, scene.console = [("grain", 9.1), ("ink", -2.0)], "http://127.0.0.1:1"
     scene.history.extend([-1.0, 2.0, 9.3])
     scene.say("The gate answers 403.")
     text = drawn(scene)
@@ -33,7 +33,7 @@ def test_the_scene_shows_gate_state_evidence_and_where_to_look() -> None:
         "92%",
         "10^9.3 of 10^6.4",
         "grain 10^9.1",
-        "login#key=lzk_x",
+        "http://127.0.0.1:1",
         "answers 403",
     ):
         assert expected in text
