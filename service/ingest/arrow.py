@@ -1,7 +1,8 @@
 """Arrow IPC streams: columns with dotted names, straight to a frame."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -36,8 +37,17 @@ _PREFIXES = (PROBABILITY_PREFIX, "segment.", "attributions.")
 Columns = dict[str, pa.Array]
 
 
-def read_stream(content: bytes, layout: Layout) -> tuple[Frame, Refusals]:
-    """Read a stream into a frame, and the rows that were refused for their envelope.
+class Opened(NamedTuple):
+    """What was wanted of a stream."""
+
+    names: list[str]
+    """Of all its columns."""
+    columns: Columns
+    rows: int
+
+
+def open_stream(content: bytes, layout: Layout, choose: Callable[[Sequence[str]], Sequence[str]]) -> Opened:
+    """Open a stream, all its batches as one, with the columns chosen by their names.
 
     Raises
     ------
@@ -45,34 +55,58 @@ def read_stream(content: bytes, layout: Layout) -> tuple[Frame, Refusals]:
         If it is no Arrow IPC stream.
     TooLarge
         Over a limit.
-    Unprocessable
-        If columns are there twice or of a type that their meaning forbids, or no row is acceptable.
     """
     check_stream(content, layout.limits, layout.rows_max)
     try:
         with pa.ipc.open_stream(pa.py_buffer(content), options=_OPTIONS) as reader:
+            names = reader.schema.names
+            wanted = set(choose(names))
             batches = [batch for batch in reader if batch.num_rows]
+        places = [(i, name) for i, name in enumerate(names) if name in wanted]
         for batch in batches:
             batch.validate(full=True)
-        return read_arrays(_joined(batches), layout)
+        arrays = {name: [unviewed(batch.column(i), layout.limits) for batch in batches] for i, name in places}
+        columns = {name: joined(chunks) for name, chunks in arrays.items() if chunks}
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise BadRequest(f"the body is not a valid Arrow IPC stream: {str(error)[:200]}") from None
+    return Opened(names, columns, sum(batch.num_rows for batch in batches))
 
 
-def _joined(batches: Sequence[pa.RecordBatch]) -> Columns:
-    if not batches:
-        return {}
-    names = batches[0].schema.names
-    twice = [name for name, count in Counter(names).items() if count > 1]
+def joined(chunks: Sequence[pa.Array]) -> pa.Array:
+    """Return one array of several, with one dictionary where each has its own."""
+    return chunks[0] if len(chunks) == 1 else pa.chunked_array(chunks).combine_chunks()
+
+
+def read_stream(content: bytes, layout: Layout) -> tuple[Frame, Refusals]:
+    """Read a stream into a frame, and the rows that were refused for their envelope.
+
+    Raises
+    ------
+    BadRequest, TooLarge
+        As ``open_stream``.
+    Unprocessable
+        If columns are there twice or of a type that their meaning forbids, or no row is acceptable.
+    """
+    opened = open_stream(content, layout, lambda names: _known(names, layout))
+    try:
+        return read_arrays(opened.columns, opened.rows, layout)
+    except (pa.ArrowException, ValueError) as error:
+        raise BadRequest(f"the Arrow columns cannot be read: {str(error)[:200]}") from None
+
+
+def _known(names: Sequence[str], layout: Layout) -> Sequence[str]:
+    alone = layout.lone_embedding is not None and "embedding" in names
+    if not alone and not any(name.startswith("features.") for name in names):
+        raise Unprocessable("the batch has no features", places=[Place("features", "no column features.<name>")])
+    known = {*_FIELDS, *(f"features.{name}" for name in layout.stored)}
+    wanted = [name for name in names if name in known or name.startswith(_PREFIXES)]
+    twice = [name for name, count in Counter(wanted).items() if count > 1]
     if twice:
         raise Unprocessable("columns are there twice", places=[Place(name, "is there twice") for name in twice[:100]])
-    if len(batches) == 1:
-        return dict(zip(names, batches[0].columns, strict=True))
-    table = pa.Table.from_batches(batches)
-    return {name: table.column(name).combine_chunks() for name in names}
+    return wanted
 
 
-def read_arrays(columns: Columns, layout: Layout) -> tuple[Frame, Refusals]:
+def read_arrays(columns: Columns, rows: int, layout: Layout) -> tuple[Frame, Refusals]:
     """Make a frame of arrays by their dotted names.
 
     Raises
@@ -80,17 +114,7 @@ def read_arrays(columns: Columns, layout: Layout) -> tuple[Frame, Refusals]:
     TooLarge, Unprocessable
         As ``read_stream``.
     """
-    rows = len(next(iter(columns.values()), ()))
     check_rows(rows, layout)
-    alone = layout.lone_embedding is not None and "embedding" in columns
-    if not alone and not any(name.startswith("features.") for name in columns):
-        raise Unprocessable("the batch has no features", places=[Place("features", "no column features.<name>")])
-    known = {*_FIELDS, *(f"features.{name}" for name in layout.stored)}
-    columns = {
-        name: unviewed(array, layout.limits)
-        for name, array in columns.items()
-        if name in known or name.startswith(_PREFIXES)
-    }
     envelope = _Envelope(columns, layout)
     refused = envelope.refused
     if refused.rows:

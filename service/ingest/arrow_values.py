@@ -50,11 +50,18 @@ def unviewed(array: pa.Array, limits: Limits) -> pa.Array:
         return pa.DictionaryArray.from_arrays(array.indices, unviewed(array.dictionary, limits))
     if not _TYPES.is_string_view(array.type):
         return array
-    lengths = np.frombuffer(array.buffers()[1], "<i4", 4 * len(array), 16 * array.offset)[::4]
-    if int(lengths.sum(dtype=np.int64)) > limits.decompressed_bytes_max:
+    validity, buffer, *data = array.buffers()
+    views = np.frombuffer(buffer, "<i4").copy().reshape(-1, 4)
+    missing = nulls(array)
+    if missing is not None:
+        # What stands under a null is not validated, and a cast would follow it into any memory.
+        views[array.offset : array.offset + len(array)][missing] = 0
+    if int(views[array.offset : array.offset + len(array), 0].sum(dtype=np.int64)) > limits.decompressed_bytes_max:
         most = f"{limits.decompressed_bytes_max} bytes (limit {limits.bytes_setting})"
         raise TooLarge(f"a column of text views of more than {most}")
-    return array.cast(pa.large_string())
+    buffers = [validity, pa.py_buffer(views), *data]
+    clean = pa.Array.from_buffers(array.type, len(array), buffers, array.null_count, array.offset)
+    return clean.cast(pa.large_string())
 
 
 def is_narrow(array: pa.Array) -> bool:

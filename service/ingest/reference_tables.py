@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from math import isfinite
 
 import numpy as np
@@ -13,9 +14,7 @@ import pyarrow.parquet as pq
 from service.domain.errors import BadRequest, Place, TooLarge, Unprocessable
 from service.domain.schema import LATENCY, PREDICTION, PROBABILITY_PREFIX
 from service.frames import Frame
-from service.ingest.arrow import read_arrays
-from service.ingest.arrow_guard import check_stream
-from service.ingest.envelope import check_rows
+from service.ingest.arrow import Opened, joined, open_stream, read_arrays
 from service.ingest.layout import Layout
 from service.ingest.media import Format
 from service.ingest.reference_columns import check_features, feature_of, is_optional
@@ -37,22 +36,22 @@ def read_table(content: bytes, kind: Format, layout: Layout) -> tuple[Frame, lis
         As ``read_reference``.
     """
     try:
-        table, names = _read(content, kind, layout)
-        check_rows(table.num_rows, layout)
+        opened = _read(content, kind, layout)
+        _check_cells(opened.rows, len(opened.columns), layout)
         columns = {
-            name if is_optional(name) or name == "embedding" else f"features.{feature_of(name)}": _chunk(table, name)
-            for name in table.column_names
+            name if is_optional(name) or name == "embedding" else f"features.{feature_of(name)}": array
+            for name, array in opened.columns.items()
         }
         if kind is Format.CSV:
             columns = {name: _typed(array, _is_numeric(name, layout)) for name, array in columns.items()}
         if "timestamp" in columns:
             columns["timestamp"] = _times(columns["timestamp"])
-        return read_arrays(columns, layout)[0], names
+        return read_arrays(columns, opened.rows, layout)[0], opened.names
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise BadRequest(f"the reference data is not valid {kind}: {str(error)[:200]}") from None
 
 
-def _wanted(names: list[str], layout: Layout) -> list[str]:
+def _wanted(names: Sequence[str], layout: Layout) -> list[str]:
     check_features(names, layout)
     counts = Counter(name if is_optional(name) else feature_of(name) for name in names)
     wanted = [
@@ -78,7 +77,7 @@ def _check_cells(rows: int, columns: int, layout: Layout) -> None:
         raise TooLarge(f"the reference data has {reason} (a quarter of {limits.bytes_setting})")
 
 
-def _read(content: bytes, kind: Format, layout: Layout) -> tuple[pa.Table, list[str]]:
+def _read(content: bytes, kind: Format, layout: Layout) -> Opened:
     if kind is Format.PARQUET:
         return _read_parquet(content, layout)
     if kind is Format.CSV:
@@ -87,17 +86,10 @@ def _read(content: bytes, kind: Format, layout: Layout) -> tuple[pa.Table, list[
     if kind is Format.ARROW_FILE and not content.startswith(_FILE_MAGIC):
         raise BadRequest("the reference data is not an Arrow IPC file", places=[Place("byte 0", "no magic number")])
     stream = content[len(_FILE_MAGIC) :] if kind is Format.ARROW_FILE else content
-    check_stream(stream, layout.limits, layout.limits.rows_max)
-    with pa.ipc.open_stream(pa.py_buffer(stream)) as reader:
-        names = reader.schema.names
-        wanted = _wanted(names, layout)
-        table = reader.read_all()
-    table.validate(full=True)
-    _check_cells(table.num_rows, len(wanted), layout)
-    return table.select(wanted), names
+    return open_stream(stream, layout, lambda names: _wanted(names, layout))
 
 
-def _read_parquet(content: bytes, layout: Layout) -> tuple[pa.Table, list[str]]:
+def _read_parquet(content: bytes, layout: Layout) -> Opened:
     with pq.ParquetFile(pa.py_buffer(content)) as file:
         names = file.schema_arrow.names
         wanted = _wanted(names, layout)
@@ -111,10 +103,10 @@ def _read_parquet(content: bytes, layout: Layout) -> tuple[pa.Table, list[str]]:
     with pq.ParquetFile(pa.py_buffer(content), read_dictionary=texts) as file:
         table = file.read(columns=wanted)
     table.validate(full=True)
-    return table, names
+    return _opened(table, names)
 
 
-def _read_csv(content: bytes, layout: Layout) -> tuple[pa.Table, list[str]]:
+def _read_csv(content: bytes, layout: Layout) -> Opened:
     buffer, parse = pa.py_buffer(content), pc_csv.ParseOptions(newlines_in_values=True)
     with pc_csv.open_csv(buffer, parse_options=parse) as reader:
         names = reader.schema.names
@@ -127,14 +119,15 @@ def _read_csv(content: bytes, layout: Layout) -> tuple[pa.Table, list[str]]:
         null_values=[""],
     )
     table = pc_csv.read_csv(buffer, parse_options=parse, convert_options=convert)
-    _check_cells(table.num_rows, len(wanted), layout)
-    return table, names
+    return _opened(table, names)
 
 
-def _chunk(table: pa.Table, name: str) -> pa.Array:
-    column = table.column(name)
-    chunk = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-    return pa.concat_arrays(chunk.chunks) if isinstance(chunk, pa.ChunkedArray) else chunk
+def _opened(table: pa.Table, names: list[str]) -> Opened:
+    return Opened(
+        names,
+        {name: joined(table.column(name).chunks) for name in table.column_names if table.num_rows},
+        table.num_rows,
+    )
 
 
 def _is_numeric(name: str, layout: Layout) -> bool:

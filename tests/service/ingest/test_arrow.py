@@ -260,3 +260,13 @@ def test_unknown_columns_of_any_type_are_ignored() -> None:
     table: dict[str, Any] = {"features.age": pa.array([1, 2]), "features.unknown": pa.array([{"a": [1]}, None])}
     table["runs"] = pa.RunEndEncodedArray.from_arrays([2], ["x"])
     assert decode(stream(pa.table(table)), ARROW).frame.rows == 2
+
+
+def test_what_stands_under_a_null_text_view_is_never_followed() -> None:
+    views = np.array([[1, ord("a"), 0, 0], [-1, -1, -1, -1]], "<i4")
+    array = pa.Array.from_buffers(pa.string_view(), 2, [pa.py_buffer(b"\x01"), pa.py_buffer(views.tobytes())])
+    assert plain(read(features__country=array).categorical[0]) == ["a", "<missing>"]
+
+
+def test_events_with_unknown_features_only_are_events_with_missing_ones() -> None:
+    assert np.isnan(read(features__unknown=pa.array([1, 2])).numeric).all()
