@@ -289,10 +289,11 @@ class EvidenceEngine:
         """
         log_columns = self.read(state).log_columns
         layout = self._layout
+        ends = np.append(layout.starts[1:], len(layout.by_column))
         found = []
         for i in blamed(log_columns, log_threshold).tolist():
-            own = np.flatnonzero(layout.columns == i)
-            best = int(own[np.argmax((state.sums + layout.log_weights)[own])])
+            own = layout.by_column[layout.starts[i] : ends[i]]
+            best = int(own[np.argmax(state.sums[own] + layout.log_weights[own])])
             spec = self._baseline.columns[i].spec
             found.append(
                 Blame(

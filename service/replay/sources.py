@@ -144,7 +144,10 @@ def read_batches(source: Source, columns: Sequence[str] | None = None) -> Genera
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror
+    return " ".join(text.split())[:300] or type(error).__name__
 
 
 def _check_names(source: Source, names: Sequence[str]) -> None:
