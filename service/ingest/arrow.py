@@ -20,6 +20,8 @@ from service.ingest.arrow_values import (
     numbers,
     numbers_into,
     plain,
+    settle,
+    text_lengths,
     unviewed,
     vectors,
 )
@@ -155,9 +157,8 @@ class _Envelope:
         if not is_text(array.type):
             raise _wrong("event_id", array, "text")
         values: list[str | None] = array.to_pylist()
-        lengths = [0 if value is None else len(value) for value in values] if array.null_count else map(len, values)  # type: ignore[arg-type]  # no None
-        sizes = np.fromiter(lengths, np.int64, len(values))
-        for row in np.flatnonzero((sizes == 0) | (4 * sizes > self._limits.string_bytes_max)).tolist():
+        lengths = text_lengths(array)
+        for row in np.flatnonzero((lengths == 0) | (lengths > self._limits.string_bytes_max)).tolist():
             reason = bad_name(values[row], self._limits)
             if reason:
                 self.refused.add(row, f"events[{row}].event_id", reason)
@@ -169,10 +170,13 @@ class _Envelope:
         if not is_text(array.type.value_type if pa.types.is_dictionary(array.type) else array.type):
             raise _wrong("principal", array, "text")
         column = labels(array)
-        for code, label in enumerate(column.labels):
-            reason = bad_name(label, self._limits)
-            if reason:
-                self._refuse_all(column, code, "principal", reason)
+        # The longest and the shortest tell whether any label needs a closer look.
+        longest = max(map(len, column.labels), default=1)
+        if 4 * longest > self._limits.string_bytes_max or "" in column.labels:
+            for code, label in enumerate(column.labels):
+                reason = bad_name(label, self._limits)
+                if reason:
+                    self._refuse_all(column, code, "principal", reason)
         return column if _sent(column) else None
 
     def _segment(self, name: str, array: pa.Array) -> Coded:
@@ -249,6 +253,7 @@ def _numeric(found: dict[str, pa.Array | None], rows: int) -> NDArray[np.float32
             row[:] = np.nan
         else:
             numbers_into(row, array)
+    settle(out)
     return out
 
 
@@ -301,6 +306,7 @@ def _attributions(columns: Columns, rows: int, layout: Layout) -> dict[str, NDAr
             found[name] = np.empty(rows, np.float32)
             with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is invalid
                 numbers_into(found[name], array)
+            settle(found[name])
     return found
 
 

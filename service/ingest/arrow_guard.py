@@ -23,6 +23,9 @@ _BUFFER_BYTES = 16
 """Of the struct Buffer: offset and length, 64 bits each."""
 
 
+_UNPACK = {form: struct.Struct(form).unpack_from for form in ("<B", "<H", "<I", "<i", "<q")}
+
+
 class _Malformed(Exception):
     """The metadata is not a message."""
 
@@ -61,7 +64,7 @@ def _unpack(form: str, data: memoryview, at: int) -> int:
     if at < 0:
         raise _Malformed
     try:
-        number: int = struct.unpack_from(form, data, at)[0]
+        number: int = _UNPACK[form](data, at)[0]
     except struct.error:
         raise _Malformed from None
     return number
