@@ -287,8 +287,12 @@ def evidence_points(facts: Facts) -> list[Point]:
     points = []
     for window in facts.minutes:
         until_us = max(min(window.start_us + MINUTE_US, last_us), window.start_us + 1)
-        if window.start_us < first_us:
-            points.append(Point(window.start_us, int(min(until_us, first_us)), window.evidence_log_max))
+        since_us: int = window.start_us
+        # In the minute of the change the highest evidence came after it; what it was before is not known.
+        if facts.alert is not None and since_us < facts.alert.since_us < until_us:
+            since_us = facts.alert.since_us
+        if since_us < first_us:
+            points.append(Point(since_us, int(min(until_us, first_us)), window.evidence_log_max))
     ends = [since_us for since_us, _ in trail[1:]] + [last_us]
     for (since_us, value), until_us in zip(trail, ends, strict=False):
         points.append(Point(since_us, max(until_us, since_us + 1), -math.inf if value is None else value))

@@ -66,7 +66,10 @@ class Children:
             )
             try:
                 output, _ = await asyncio.wait_for(process.communicate(), COMMAND_SECONDS)
-            except (TimeoutError, asyncio.CancelledError):
+            except TimeoutError:
+                await _stop(process)
+                raise DemoError(f"{name} took longer than {COMMAND_SECONDS:g} seconds: {tail(path)}") from None
+            except asyncio.CancelledError:
                 await _stop(process)
                 raise
         if process.returncode != 0:

@@ -22,6 +22,9 @@ KEYS = {
 }
 """Who takes part: mira deploys the model, ada and grace are on call; two machines."""
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""Matrices of this size gain nothing from threads, and on a busy machine they wait for one another."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
@@ -50,7 +53,7 @@ async def set_stage(folder: Path, data_dir: Path, port: int | None, seed: int) -
     children = Children(folder)
     environment = {"LAZARETTO_DATA_DIR": str(data_dir)}
     training = asyncio.create_task(
-        children.run("training", ["-m", "service.demo.training", str(folder), "--seed", str(seed)], {})
+        children.run("training", ["-m", "service.demo.training", str(folder), "--seed", str(seed)], ONE_THREAD)
     )
     try:
         keys = await _make_keys(children, environment)
@@ -84,7 +87,7 @@ async def _opened(url: str, keys: dict[str, str], children: Children, folder: Pa
     async with mira.http, ada.http, grace.http, gate.http, httpx.AsyncClient(base_url=model_url) as model_http:
         await mira.register(deployed_by="mira")
         baseline = await mira.push_baseline(await asyncio.to_thread((folder / "reference.arrow").read_bytes))
-        environment = {
+        environment = ONE_THREAD | {
             "MODEL_PATH": str(folder / "model.joblib"),
             "MODEL_NAME": MODEL,
             "MODEL_VERSION": VERSION,

@@ -93,11 +93,21 @@ def test_evidence_is_drawn_by_the_tick_where_the_worker_still_holds_the_ticks() 
     facts = facts_of(busy_fleet(), "digits", "1")
     last = facts.minutes[-1].start_us
     trail = ((last - 500_000, 1.5), (last + 500_000, None), (last + 1_500_000, 4.0))
-    points = evidence_points(replace(facts, status=Status(trail=trail, last_arrival_us=last + 2_000_000)))
+    points = evidence_points(replace(facts, alerts=(), status=Status(trail=trail, last_arrival_us=last + 2_000_000)))
     assert [point.log_evidence for point in points[-3:]] == [1.5, -math.inf, 4.0]
     assert [point.at_us - point.since_us for point in points[-3:]] == [1_000_000, 1_000_000, 500_000]
     assert len(points) == len(facts.minutes) - 1 + 3
     assert all(a.at_us == b.since_us for a, b in pairwise(points))
+
+
+def test_evidence_is_not_drawn_before_the_change_that_raised_it() -> None:
+    fleet = busy_fleet()
+    alert = fleet.store.tables.alerts["a1"]
+    points = evidence_points(facts_of(fleet, "digits", "1"))
+    (point,) = [point for point in points if point.since_us <= alert.since_us < point.at_us]
+    assert point.since_us == alert.since_us
+    before = points[points.index(point) - 1]
+    assert before.at_us < alert.since_us
 
 
 def test_windows_of_an_earlier_baseline_are_left_out() -> None:

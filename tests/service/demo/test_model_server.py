@@ -8,6 +8,7 @@ import joblib
 import msgspec
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from service.demo import model_server, telemetry, training
 from service.demo.classifier import Classifier
@@ -21,7 +22,7 @@ RIGHT_MIN = 0.8
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     digits = split_digits(1).training
     path = tmp_path_factory.mktemp("model") / "model.joblib"
-    with pytest.MonkeyPatch.context() as fewer:
+    with pytest.MonkeyPatch.context() as fewer, threadpool_limits(1):
         fewer.setattr(training, "PICTURES_PER_IMAGE", 8)
         joblib.dump(training.train(digits, 1), path)
     return path
