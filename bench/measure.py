@@ -13,7 +13,7 @@ import msgspec
 from bench import load
 from bench.floor import Floor, floor_rate, yardstick_rate
 from bench.processes import Service, SetupFailed, bare_server, service
-from bench.work import ARROW, FORMATS, ROWS, Format, Stream, bodies, make_stream
+from bench.work import ARROW, FORMATS, ROW_JSON, ROWS, Format, Stream, bodies, make_stream
 
 SERVER_CORE, LOAD_CORE = 0, 1
 PACED_SHARE = 0.7
@@ -28,14 +28,17 @@ class Plan:
     """How long and how often."""
 
     sizes: tuple[int, ...] = (1, 100, 1_000)
+    formats: tuple[Format, ...] = FORMATS
     repeats: int = 5
-    load_seconds: float = 3.0
+    load_seconds: float = 2.0
     floor_seconds: float = 1.0
     memory_rows: int = 10_000_000
     starts: int = 3
 
 
-QUICK = Plan(sizes=(1, 1_000), repeats=1, load_seconds=1.0, floor_seconds=0.3, memory_rows=0, starts=1)
+QUICK = Plan(
+    sizes=(1, 1_000), formats=(ROW_JSON, ARROW), repeats=1, load_seconds=1.0, floor_seconds=0.3, memory_rows=0, starts=1
+)
 
 
 class Cell(msgspec.Struct):
@@ -51,11 +54,21 @@ class Cell(msgspec.Struct):
     acknowledged: list[float] = []
     acknowledged_off: list[float] = []
     bare: list[float] = []
+    cpu_api: list[float] = []
+    """CPU seconds of the API process per million rows, and of the worker: what a busy neighbour disturbs least."""
+    cpu_worker: list[float] = []
     saturated_on: list[load.Load] = []
     saturated_off: list[load.Load] = []
     paced_rate: float = 0.0
     paced_on: list[load.Load] = []
     paced_off: list[load.Load] = []
+
+    def forget(self) -> None:
+        """Drop what the warm-up measured."""
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, list):
+                value.clear()
 
 
 class GateCell(msgspec.Struct):
@@ -151,11 +164,14 @@ def measure_cell(bench: Bench, form: Format, rows: int) -> Cell:
                 cell.floor.append(floor_rate(floor, form, made, rows, plan.floor_seconds))
 
         def measure_on() -> None:
+            before = on.cpu_seconds()
             rate, seen = process_all(on, form, rows, folder, plan.load_seconds)
+            settle(on)
+            for kept, start, end in zip((cell.cpu_api, cell.cpu_worker), before, on.cpu_seconds(), strict=True):
+                kept.append((end - start) / (seen.requests * rows) * 1e6)
             cell.processed.append(rate)
             cell.acknowledged.append(seen.rate * rows)
             cell.saturated_on.append(seen)
-            settle(on)
 
         def measure_off() -> None:
             seen = load.saturate(off.target(form), folder, plan.load_seconds, LOAD_CORE)
@@ -169,9 +185,7 @@ def measure_cell(bench: Bench, form: Format, rows: int) -> Cell:
         steps = [measure_floor, measure_on, measure_off, measure_bare]
         for step in steps[1:]:
             step()  # warm-up
-        for kept in (cell.processed, cell.acknowledged, cell.saturated_on, cell.acknowledged_off, cell.saturated_off):
-            kept.clear()
-        cell.bare.clear()
+        cell.forget()
         for repeat in range(plan.repeats):
             for step in steps if repeat % 2 == 0 else reversed(steps):
                 step()
@@ -261,7 +275,7 @@ def measure_all(bench: Bench, results: Results) -> Results:
     bench.say("import to ready")
     results.ready_seconds = measure_starts(bench)
     for rows in plan.sizes:
-        for form in FORMATS:
+        for form in plan.formats:
             bench.say(f"{form.name}, {rows} rows a body")
             results.cells.append(measure_cell(bench, form, rows))
     for form in FORMATS if plan.memory_rows else ():

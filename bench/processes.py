@@ -73,7 +73,7 @@ def wait_ready(port: int, path: str, process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def _running(command: list[str], core: int, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(["taskset", "-c", str(core), *command], env=env, cwd=_ROOT)
+    process = subprocess.Popen(["taskset", "-c", str(core), *command], env=env, cwd=_ROOT, stdout=subprocess.DEVNULL)
     family = [psutil.Process(process.pid)]
     try:
         yield process
@@ -130,6 +130,12 @@ class Service:
         """Return the resident memory of the API process and of the worker, in MB."""
         worker = self.worker()
         return self.process.memory_info().rss / 1e6, (worker.memory_info().rss / 1e6 if worker else 0.0)
+
+    def cpu_seconds(self) -> tuple[float, float]:
+        """Return the CPU time that the API process and the worker have used."""
+        worker = self.worker()
+        spent = [sum(process.cpu_times()[:2]) if process else 0.0 for process in (self.process, worker)]
+        return spent[0], spent[1]
 
     def move_worker(self, core: int) -> None:
         """Put the worker, with all its threads, on another core."""

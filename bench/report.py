@@ -85,6 +85,17 @@ def singles(cells: Sequence[Cell]) -> str:
     return _table(["format", "events/s acknowledged and processed", "bare ASGI, requests/s", "ratio", "goal"], rows)
 
 
+def processor(cells: Sequence[Cell]) -> str:
+    """Return where the CPU time goes."""
+    rows = []
+    for cell in cells:
+        api, worker = statistics.median(cell.cpu_api), statistics.median(cell.cpu_worker)
+        floor = 1e6 / statistics.median(cell.floor)
+        row = [cell.format, f"{cell.rows:,}", f"{api:.2f}", f"{worker:.2f}", f"{floor:.2f}"]
+        rows.append([*row, f"{floor / (api + worker):.2f}"])
+    return _table(["format", "rows a body", "API", "worker", "floor", "floor / (API + worker)"], rows)
+
+
 def gate(cells: Sequence[GateCell]) -> str:
     """Return the gate's latency at a fixed rate."""
     rows = []
@@ -128,6 +139,7 @@ def render(results: Results) -> str:
     ]
     if results.split:
         parts += ["### The same with the worker on the other core, beside the load", throughput(results.split)]
+    parts += ["### CPU seconds per million rows (what a busy neighbour disturbs least)", processor(results.cells)]
     parts += ["### Single events", singles(results.cells), "### The acknowledgement", acknowledgement(results.cells)]
     if results.gate:
         parts += [f"### The gate at {GATE_RATE:,.0f} questions a second", gate(results.gate)]

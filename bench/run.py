@@ -1,6 +1,6 @@
 """Measure the service against what the machine can do, print it and write it to docs/benchmarks.md.
 
-usage: python -m bench.run [--quick]
+usage: python -m bench.run [--quick] [--repeats N] [--seconds S]
 """
 
 import argparse
@@ -50,7 +50,10 @@ def main(arguments: list[str]) -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="about a minute, few cells, page left alone")
-    quick: bool = parser.parse_args(arguments).quick
+    parser.add_argument("--repeats", type=int, default=Plan().repeats, help="how often each figure is measured")
+    parser.add_argument("--seconds", type=float, default=Plan().load_seconds, help="how long each load lasts")
+    options = parser.parse_args(arguments)
+    quick: bool = options.quick
     if any(os.environ.get(name) != value for name, value in SINGLE_THREADED.items()):
         os.execve(sys.executable, [sys.executable, "-m", "bench.run", *arguments], os.environ | SINGLE_THREADED)
     if shutil.which("wrk") is None or shutil.which("taskset") is None:
@@ -66,7 +69,8 @@ def main(arguments: list[str]) -> int:
 
     scratch = OUT / "scratch"
     try:
-        results = measure_all(Bench(QUICK if quick else Plan(), scratch, say), Results(describe_machine()))
+        plan = QUICK if quick else Plan(repeats=options.repeats, load_seconds=options.seconds)
+        results = measure_all(Bench(plan, scratch, say), Results(describe_machine()))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     text = render(results)

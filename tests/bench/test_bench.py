@@ -80,6 +80,8 @@ def _results(rate: float) -> Results:
             yardstick=[1e6, 2e6],
             processed=[rate, 2 * rate],
             acknowledged=[rate, rate],
+            cpu_api=[1.0, 1.0],
+            cpu_worker=[1.0, 1.0],
             acknowledged_off=[rate, rate],
             bare=[100.0, 200.0] if rows == 1 else [],
             saturated_on=[load],
