@@ -18,7 +18,6 @@ from service.domain.records import (
     Version,
 )
 from service.domain.schema import Schema
-from service.office import TransitionAnswer
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -189,13 +188,6 @@ class TransitionAnswerView(View, frozen=True, kw_only=True):
     state: str
     version: str
     approvals: ApprovalsView
-
-
-def of_transition_answer(answer: TransitionAnswer) -> TransitionAnswerView:
-    """Return the view of what became of a request."""
-    given = answer.approvals
-    approvals = ApprovalsView() if given is None else ApprovalsView(have=given.have, need=given.need, by=list(given.by))
-    return TransitionAnswerView(state=answer.state, version=answer.version, approvals=approvals)
 
 
 def of_transition(record: TransitionRecord) -> TransitionView:

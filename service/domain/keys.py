@@ -55,7 +55,7 @@ def parse_key(text: str) -> KeyParts | None:
 
 def hash_secret(pepper: bytes, secret: str) -> bytes:
     """Return what is stored of a secret. It is random, so that one keyed hash is enough."""
-    return hmac.digest(pepper, secret.encode(), hashlib.sha256)
+    return hmac.digest(pepper, secret.encode("utf-8", "surrogatepass"), hashlib.sha256)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

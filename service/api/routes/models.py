@@ -15,13 +15,13 @@ from service.api.deps import (
     documented_body,
 )
 from service.api.views import (
+    ApprovalsView,
     ModelView,
     TransitionAnswerView,
     TransitionView,
     VersionView,
     of_model,
     of_transition,
-    of_transition_answer,
     of_version,
 )
 from service.domain.ids import Actor
@@ -126,7 +126,9 @@ def transition(api: ApiDep, who: Operator, model: str, version: str, content: Sm
     body = decode_body(content, Transition)
     outcome = request_transition(api.office, who.actor, model, version, body.event, body.reason, body.incident_id)
     api.changed()
-    return answer(of_transition_answer(outcome))
+    given = outcome.approvals
+    approvals = ApprovalsView() if given is None else ApprovalsView(have=given.have, need=given.need, by=list(given.by))
+    return answer(TransitionAnswerView(state=outcome.state, version=outcome.version, approvals=approvals))
 
 
 @router.get(

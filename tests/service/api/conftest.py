@@ -1,6 +1,8 @@
 """The whole API process over a store and a log of its own, without a socket."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,10 @@ class Client:
     def request(self, method: str, path: str, **rest: Any) -> httpx.Response:
         answer: httpx.Response = self.portal.call(self._request, method, path, rest)
         return answer
+
+    def begin(self, method: str, path: str, **rest: Any) -> "Future[httpx.Response]":
+        """Ask without waiting for the answer."""
+        return self.portal.start_task_soon(self._request, method, path, rest)
 
     def get(self, path: str, **rest: Any) -> httpx.Response:
         return self.request("GET", path, **rest)
@@ -81,21 +87,21 @@ class World:
         return f"/v1/models/{name}/versions/{version}"
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    data_dir: Path = tmp_path_factory.mktemp("data")
-    settings = Settings(
-        data_dir=data_dir,
-        secret_key=SecretStr("5a" * 32),
-        body_bytes_max=100_000,
-        admin_bytes_max=10_000,
-        baseline_bytes_max=200_000,
-        refresh_seconds=60.0,
-        figures_seconds=60.0,
-    )
-    runtime = build_runtime(settings)
+@contextmanager
+def living(data_dir: Path, **changed: int) -> Iterator[World]:
+    """Run an application over a fresh data directory until the block ends."""
+    defaults = {"body_bytes_max": 100_000, "admin_bytes_max": 10_000, "baseline_bytes_max": 200_000}
+    slow = {"refresh_seconds": 60.0, "figures_seconds": 60.0}
+    secret = {"data_dir": data_dir, "secret_key": SecretStr("5a" * 32)}
+    runtime = build_runtime(Settings.model_validate({**defaults, **slow, **secret, **changed}))
     app = create_app(runtime)
     with start_blocking_portal() as portal:
         runtime.start()
         yield World(runtime, app, Client(app, portal))
         portal.call(runtime.close)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with living(tmp_path_factory.mktemp("data")) as running:
+        yield running

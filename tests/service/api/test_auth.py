@@ -93,6 +93,14 @@ def test_the_right_id_with_another_secret_is_refused(world: World) -> None:
     assert world.ring.authenticate(parts.text).key_id == parts.id
 
 
+def test_only_the_exact_text_passes_once_a_key_is_known(world: World) -> None:
+    text = world.issue().text
+    world.ring.authenticate(text)
+    for bad in (text[:-1] + ("0" if text[-1] != "0" else "1"), text + "x", text[:-1], text[:20] + "\ud800"):
+        with pytest.raises(Unauthenticated):
+            world.ring.authenticate(bad)
+
+
 def test_an_expired_key_is_refused_from_the_moment_it_expires(world: World) -> None:
     parts = world.issue(expires_us=Micros(world.clock.now_us() + 1_000_000))
     assert world.ring.authenticate(parts.text).key_id == parts.id
