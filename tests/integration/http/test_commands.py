@@ -1,0 +1,104 @@
+"""Commands against stores and services in every condition."""
+
+import csv
+import io
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.integration.http.conftest import PATIENCE_SECONDS, Served, environment, make_key, register, run, serving
+
+
+def test_a_newer_store_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    run("migrate", data_dir=tmp_path)
+    with sqlite3.connect(tmp_path / "state.db") as store:
+        store.execute("UPDATE alembic_version SET version_num = 'from_the_future'")
+    store.close()
+    for command in ("serve", "migrate"):
+        text = run(command, data_dir=tmp_path, expect=1)
+        assert "newer" in text
+        assert "Traceback" not in text
+    assert "newer schema" in run("doctor", data_dir=tmp_path, expect=1)
+
+
+def test_a_secret_key_that_is_damaged_is_named(tmp_path: Path) -> None:
+    (tmp_path / "secret.key").write_text("not hex")
+    text = run("keys", "create", "--name", "a", "--scopes", "read", data_dir=tmp_path, expect=1)
+    assert "64 hex digits" in text
+    assert "secret.key" in text
+
+
+def test_keys_on_a_fresh_directory_are_shown_once(tmp_path: Path) -> None:
+    data_dir = tmp_path / "fresh"
+    words = ("keys", "create", "--name", "ada", "--scopes", "read, operate", "--models", "a,b", "--expires-days", "1")
+    text = run(*words, data_dir=data_dir)
+    found = re.search(r"lzk_\w{44}", text)
+    assert found is not None
+    listed = json.loads(run("keys", "list", "--json", data_dir=data_dir))["keys"]
+    assert found.group() not in json.dumps(listed)
+    assert [(key["name"], key["scopes"], key["models"]) for key in listed] == [("ada", ["operate", "read"], ["a", "b"])]
+    assert listed[0]["expires"] > listed[0]["created"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--name", "a b", "--scopes", "read"), "name"),
+        (("--name", "a", "--scopes", "root"), "unknown scope 'root'"),
+        (("--name", "a", "--scopes", "read", "--expires-days", "-1"), "future"),
+    ],
+)
+def test_a_key_that_cannot_be_made_says_why(tmp_path: Path, words: tuple[str, ...], told: str) -> None:
+    code = 2 if "root" in words else 1
+    assert told in run("keys", "create", *words, data_dir=tmp_path, expect=code)
+
+
+def test_a_baseline_is_pushed_and_a_bad_one_explained(served: Served, client: httpx.Client, tmp_path: Path) -> None:
+    path = register(client, "pushed")
+    generator = np.random.default_rng(3)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["age", "country", "prediction"])
+    writer.writerows((round(age, 3), "DE", "ok") for age in generator.normal(40, 10, 500))
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+    good.write_text(text.getvalue())
+    bad.write_text("height\n1\n")
+    key = make_key(served.data_dir, "admin")["authorization"].removeprefix("Bearer ")
+    options = ("--model", "pushed", "--version", "1", "--url", served.url, "--key", key)
+    told = push(str(good), *options)
+    assert "of 500 rows and 3 columns is in force" in told
+    assert "country" in told, "a constant column is warned of"
+    assert client.get(f"{path}/baseline").json()["rows"] == 500
+    told = push(str(bad), *options, expect=1)
+    assert "refused with 422" in told
+    assert "age" in told
+    assert "cannot tell what" in push(str(tmp_path / "x.doc"), *options, expect=1)
+
+
+def push(*words: str, expect: int = 0) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "service", "baseline", "push", *words],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_settings_close_the_metrics_and_the_gate(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", metrics_require_key="true", gate_unknown="closed") as served:
+        assert httpx.get(f"{served.url}/metrics").status_code == 401
+        headers = make_key(served.data_dir, "read")
+        assert httpx.get(f"{served.url}/metrics", headers=headers).status_code == 200
+        gate = httpx.get(f"{served.url}/v1/gate/nobody/1")
+        assert (gate.status_code, gate.headers["x-gate-state"]) == (403, "unknown")
