@@ -27,7 +27,7 @@ from service.ingest.arrow_values import (
 )
 from service.ingest.envelope import Refusals, bad_name, bad_segment, check_rows
 from service.ingest.layout import Layout
-from service.ingest.lists import class_names, pack_fingerprints, place_of, segment_names
+from service.ingest.lists import class_names, pack_fingerprints, segment_names
 from service.ingest.values import BadTimestamp, check_labels, parse_timestamp
 
 _OPTIONS = pa.ipc.IpcReadOptions(use_threads=False)
@@ -269,7 +269,7 @@ def _frame(columns: Columns, rows: int, envelope: _Envelope, layout: Layout) -> 
         if _sent(prediction):
             categorical[PREDICTION] = prediction
     for name, column in categorical.items():
-        check_labels(place_of(layout, name), column, layout.limits)
+        check_labels(name, column, layout.limits)
     return Frame(
         rows=rows,
         numeric_names=tuple(numeric),

@@ -84,7 +84,7 @@ class EventDecoder:
         if lists is not None:
             frame = to_frame(self._layout, lists, TYPED)
             if _times_are_good(frame, lists.timestamps):
-                return _decoded(frame, content)
+                return Decoded(frame=frame, rejected=0, errors=(), invalid=_invalid_vectors(frame), content=content)
         read = lenient.read_lines if lines else lenient.read_json
         lists, refused = read(content, self._layout)
         frame = to_frame(self._layout, lists, CHECKED)
@@ -120,7 +120,7 @@ def open_body(raw: Raw, limits: Limits) -> bytes:
 
 def _times_are_good(frame: Frame, times: Sequence[object]) -> bool:
     # The typed decoder takes times before 1970, which the lenient one refuses by name.
-    if frame.timestamps_us is None or not np.count_nonzero(frame.timestamps_us < 0):
+    if frame.timestamps_us is None or frame.timestamps_us.min() >= 0:
         return True
     return int(np.count_nonzero(frame.timestamps_us < 0)) == sum(time is None for time in times)
 
@@ -137,6 +137,12 @@ def count_invalid(frame: Frame) -> dict[str, int]:
         counts.update(zip(frame.numeric_names, infinite.sum(axis=1).tolist(), strict=True))
     for name, column in zip(frame.categorical_names, frame.categorical, strict=True):
         counts[name] = int(np.count_nonzero(column.codes == INVALID))
-    for name, vectors in frame.embeddings.items():
-        counts[name] = int(np.count_nonzero(np.isinf(vectors[:, 0])))
+    return {name: count for name, count in counts.items() if count} | _invalid_vectors(frame)
+
+
+def _invalid_vectors(frame: Frame) -> dict[str, int]:
+    """Count the invalid embeddings: all that can be invalid in what the typed decoder took."""
+    if not frame.embeddings:
+        return {}
+    counts = {name: int(np.count_nonzero(np.isinf(rows[:, 0]))) for name, rows in frame.embeddings.items()}
     return {name: count for name, count in counts.items() if count}

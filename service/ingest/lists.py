@@ -60,10 +60,11 @@ class Conversion:
 
     numbers: Numbers
     vectors: Vectors
+    labels: Callable[[str, Coded, Limits], Coded]
 
 
-TYPED = Conversion(typed_numbers, typed_vectors)
-CHECKED = Conversion(checked_numbers, checked_vectors)
+TYPED = Conversion(typed_numbers, typed_vectors, lambda _name, column, _limits: column)
+CHECKED = Conversion(checked_numbers, checked_vectors, check_labels)
 
 
 def to_frame(layout: Layout, lists: Lists, convert: Conversion) -> Frame:
@@ -92,7 +93,7 @@ def to_frame(layout: Layout, lists: Lists, convert: Conversion) -> Frame:
         categorical_names=tuple(categorical_names),
         categorical=tuple(
             [
-                check_labels(place_of(layout, name), coded(values), limits)
+                convert.labels(name, coded(values), limits)
                 for name, values in zip(categorical_names, categorical, strict=True)
             ]
         ),
@@ -107,11 +108,6 @@ def to_frame(layout: Layout, lists: Lists, convert: Conversion) -> Frame:
         attributions=_attributions(layout, lists, convert),
         fingerprints=pack_fingerprints(lists.fingerprints, limits) if sent(lists.fingerprints) else b"",
     )
-
-
-def place_of(layout: Layout, column: str) -> str:
-    """Name a column as the client does."""
-    return f"features.{column}" if column in layout.categorical else column
 
 
 def class_names(layout: Layout, present: Iterable[str]) -> Sequence[str]:

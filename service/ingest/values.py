@@ -3,6 +3,7 @@
 ``None`` is *missing*. What is not what its column holds is *invalid*; nothing here raises for a value but a limit.
 """
 
+import struct
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import chain
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.errors import Place, TooLarge
+from service.domain.schema import PREDICTION
 from service.frames import INVALID, MISSING, Coded
 from service.ingest.limits import Limits
 
@@ -21,17 +23,22 @@ Values = Sequence[object]
 Numbers = Callable[[Sequence[Values]], NDArray[np.float64]]
 """How the numeric columns of a batch become a matrix: ``typed_numbers`` or ``checked_numbers``."""
 
-_TEXT_TYPES = {str, type(None)}
-
 
 def sent(values: Values) -> bool:
     """Tell whether any event carries the value."""
-    return any(value is not None for value in values)
+    # Most often the first one tells.
+    return bool(values) and (values[0] is not None or any(value is not None for value in values))
 
 
 def typed_numbers(columns: Sequence[Values]) -> NDArray[np.float64]:
     """Turn columns of ``float | None`` into a matrix, one row per column."""
-    return np.array(columns, dtype=np.float64)
+    rows = len(columns[0])
+    try:
+        # A third faster than np.array, which asks every value what it is.
+        packed = struct.pack(f"{len(columns) * rows}d", *chain.from_iterable(columns))
+    except struct.error:  # there is a None among them, which np.array takes for NaN
+        return np.array(columns, dtype=np.float64)
+    return np.frombuffer(packed, np.float64).reshape(len(columns), rows)
 
 
 def checked_numbers(columns: Sequence[Values]) -> NDArray[np.float64]:
@@ -77,21 +84,29 @@ def storable(label: str) -> bool:
     return True
 
 
+class _Index(dict[object, int]):
+    """Gives each new key the next code. It starts with ``None``, which is missing, so codes start at 0."""
+
+    def __missing__(self, key: object) -> int:
+        code = self[key] = len(self) - 1
+        return code
+
+
 def coded(values: Values) -> Coded:
     """Turn a column of anything into labels and codes."""
+    if len(values) == 1:
+        return _coded_one_by_one(values)
+    index = _Index({None: MISSING})
     try:
-        unique = dict.fromkeys(values)
+        codes = np.fromiter(map(index.__getitem__, values), np.int32, len(values))
     except TypeError:  # lists and objects are not hashable, and not labels either
         return _coded_one_by_one(values)
-    if not _TEXT_TYPES.issuperset(map(type, unique)):
+    del index[None]
+    labels = tuple(index)
+    # True, 1 and 1.0 are one key to Python and two labels to us, so anything but text is looked at one by one.
+    if set(map(type, labels)) - {str} or not storable("".join(labels)):  # type: ignore[arg-type]  # not if it is no text
         return _coded_one_by_one(values)
-    unique.pop(None, None)
-    labels: tuple[str, ...] = tuple(unique)  # type: ignore[arg-type]  # all are str: the types were looked at
-    if not storable("".join(labels)):
-        return _coded_one_by_one(values)
-    index: dict[object, int] = {label: code for code, label in enumerate(labels)}
-    index[None] = MISSING
-    return Coded(labels, np.fromiter(map(index.__getitem__, values), np.int32, len(values)))
+    return Coded(labels, codes)  # type: ignore[arg-type]  # all are text
 
 
 def _coded_one_by_one(values: Values) -> Coded:
@@ -124,7 +139,8 @@ def check_labels(name: str, column: Coded, limits: Limits) -> Coded:
     """
     for code, label in enumerate(column.labels):
         if 4 * len(label) > limits.string_bytes_max and len(label.encode()) > limits.string_bytes_max:
-            at = f"events[{int(np.argmax(column.codes == code))}].{name}"
+            field = name if name == PREDICTION else f"features.{name}"
+            at = f"events[{int(np.argmax(column.codes == code))}].{field}"
             reason = f"a string of {len(label.encode())} bytes; limit string_bytes_max: {limits.string_bytes_max}"
             raise TooLarge(f"{at}: {reason}", places=[Place(at, reason)])
     return column
