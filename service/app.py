@@ -1,5 +1,6 @@
 """The application: FastAPI, with two hot paths that are answered before its middleware."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,9 +12,9 @@ from starlette.routing import Route
 
 import service
 from service.api import errors
-from service.api.asgi import Application, Receive, Scope, Send
+from service.api.asgi import Application, Receive, Scope, Send, request_id_of
 from service.api.deps import components
-from service.api.entry import Entry, answer_bug
+from service.api.entry import PATH_SHOWN, Entry, answer_bug
 from service.api.events import EventsEndpoint
 from service.api.gate import GateEndpoint, is_gate
 from service.api.routes import baselines, incidents, keys, models, status, system, telemetry
@@ -23,6 +24,7 @@ from service.wiring import Runtime
 
 ROUTERS = tuple(part.router for part in (models, baselines, telemetry, status, incidents, keys, system))
 """The API; the console comes beside it."""
+logger = logging.getLogger("lazaretto.access")
 EVENTS_PREFIX = "/v1/models/"
 EVENTS_SUFFIX = "/events"
 DESCRIPTION = "Telemetry in, evidence of drift and misuse out, quarantine enforced at the gate. See docs/api.md."
@@ -46,8 +48,11 @@ class Lazaretto(FastAPI):
         elif path.endswith(EVENTS_SUFFIX) and scope["method"] == "POST" and path.startswith(EVENTS_PREFIX):
             try:
                 await self.events(scope, receive, send)
-            except Exception as error:  # noqa: BLE001 - the last resort: logged with its id, answered without its inside
-                await answer_bug(scope, send, error)
+            except Exception:
+                # The last resort of a path without a wrapper: logged with its id, answered without its inside.
+                own_id = request_id_of(scope)
+                logger.exception("a bug: %s", path[:PATH_SHOWN], extra={"request_id": own_id})
+                await answer_bug(send, own_id)
         else:
             await self.ordinary(scope, receive, send)
 

@@ -19,7 +19,7 @@ from prometheus_client.core import (
 )
 
 # A second series per counter that says when it was made: the process's start time says the same.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]  # as it comes
 
 
 class Kind(StrEnum):

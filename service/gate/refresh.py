@@ -82,17 +82,20 @@ class Poller:
         for number, task in enumerate(self._tasks):
             try:
                 task()
-            except Exception as error:  # noqa: BLE001 - whatever befalls the store, the last picture must go on being served
-                self._note_failure(number, error)
+            except Exception as error:
+                # Whatever befalls the store, the last picture must go on being served.
+                if self._is_news(number, error):
+                    logger.exception("%s goes on with what it knew last", self._thread.name)
             else:
                 if self._failing.pop(number, None) is not None:
                     logger.info("%s works again", self._thread.name)
 
-    def _note_failure(self, number: int, error: Exception) -> None:
+    def _is_news(self, number: int, error: Exception) -> bool:
+        """Tell whether a task fails for the first time, or in another way than before."""
         text = f"{type(error).__name__}: {error}"
-        if self._failing.get(number) != text:
-            self._failing[number] = text
-            logger.warning("%s goes on with what it knew last: %s", self._thread.name, text)
+        known = self._failing.get(number)
+        self._failing[number] = text
+        return text != known
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval):
