@@ -4,10 +4,14 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
+from service.domain.errors import LazarettoError
 from service.gate.fleet import EMPTY, FleetView
 from service.ports import Clock, ReadStore
 
 logger = logging.getLogger(__name__)
+
+PAUSE_AFTER_BUG_SECONDS = 1.0
+"""So that one that repeats does not flood the log."""
 
 
 class Fleet:
@@ -63,7 +67,7 @@ class Poller:
     def __init__(self, name: str, interval_seconds: float, tasks: Sequence[Callable[[], None]]) -> None:
         self._interval = interval_seconds
         self._tasks = tuple(tasks)
-        self._failing: dict[int, str] = {}
+        self._away: dict[int, str] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -77,26 +81,32 @@ class Poller:
         if self._thread.is_alive():
             self._thread.join(timeout_seconds)
 
-    def round(self) -> None:
-        """Call every task once; say in the log when one begins to fail and when it works again."""
+    def round(self) -> bool:
+        """Call every task once; whatever befalls the store, the last picture goes on being served.
+
+        Returns whether all went as foreseen: a store that is away is, an exception that nobody named is not.
+        """
+        foreseen = True
         for number, task in enumerate(self._tasks):
             try:
                 task()
-            except Exception as error:
-                # Whatever befalls the store, the last picture must go on being served.
-                if self._is_news(number, error):
-                    logger.exception("%s goes on with what it knew last", self._thread.name)
+            except LazarettoError as error:
+                self._note_outage(number, error)
+            except Exception:
+                logger.exception("%s goes on with what it knew last", self._thread.name)
+                foreseen = False
             else:
-                if self._failing.pop(number, None) is not None:
+                if self._away.pop(number, None) is not None:
                     logger.info("%s works again", self._thread.name)
+        return foreseen
 
-    def _is_news(self, number: int, error: Exception) -> bool:
-        """Tell whether a task fails for the first time, or in another way than before."""
-        text = f"{type(error).__name__}: {error}"
-        known = self._failing.get(number)
-        self._failing[number] = text
-        return text != known
+    def _note_outage(self, number: int, error: LazarettoError) -> None:
+        """Log an outage when it begins, not in every round."""
+        if self._away.get(number) != error.detail:
+            self._away[number] = error.detail
+            logger.warning("%s goes on with what it knew last: %s", self._thread.name, error.detail)
 
     def _run(self) -> None:
-        while not self._stop.wait(self._interval):
-            self.round()
+        pause = self._interval
+        while not self._stop.wait(pause):
+            pause = self._interval if self.round() else max(self._interval, PAUSE_AFTER_BUG_SECONDS)
