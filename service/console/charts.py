@@ -42,11 +42,12 @@ class Size:
     height: int
     left: int = 46
     right: int = 12
-    top: int = 26
+    top: int = 54
+    """Above the plot stand the labels of the marks, in three rows."""
     bottom: int = 26
 
 
-WIDE, NARROW = Size("wide", 960, 300), Size("narrow", 400, 260)
+WIDE, NARROW = Size("wide", 960, 320), Size("narrow", 400, 290)
 
 
 @dataclass(frozen=True, slots=True)

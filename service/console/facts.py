@@ -34,6 +34,7 @@ WINDOW_BYTES_MAX = 16 * 1024 * 1024
 TRANSITIONS_SHOWN = 12
 TIMELINE_SHOWN = 30
 INCIDENTS_READ = 20
+EVENTS_ENOUGH, SHARE_ENOUGH = 500, 0.25
 SPAN, EARLIER_MINUTES = "1h", 60
 """What is shown while nothing has changed: the API's rolling window, the newest minute and so many before."""
 
@@ -125,9 +126,16 @@ class Facts:
         """What is compared with the baseline: the events since the change began, or those of the last hour."""
         if self.baseline is None or not self.minutes:
             return None
-        if self.alert is not None and self.change is not None:
-            return self.change
-        first_us = self.minutes[-1].start_us - EARLIER_MINUTES * MINUTE_US
+        if self.alert is None:
+            return self._since(self.minutes[-1].start_us - EARLIER_MINUTES * MINUTE_US)
+        recent = self._since(min(self.alert.since_us // MINUTE_US * MINUTE_US, self.minutes[-1].start_us))
+        change = self.change
+        # Exactly the change is best, unless it has too few events to see a shape in.
+        if change is not None and (change.events >= EVENTS_ENOUGH or change.events >= recent.events * SHARE_ENOUGH):
+            return change
+        return recent
+
+    def _since(self, first_us: int) -> Current:
         chosen = [window for window in self.minutes if window.start_us >= first_us]
         counts = np.sum([np.frombuffer(window.counts, np.int64) for window in chosen], axis=0)
         return Current(chosen[0].start_us, sum(window.events for window in chosen), counts)

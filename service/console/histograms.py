@@ -13,7 +13,7 @@ from service.detect.baselines import ColumnView
 ROWS_MAX = 12
 """Bins per column that are shown; neighbours are merged, rare categories are summed up."""
 NUMERIC_SPECIAL = frozenset({"below", "above", "between", "missing", "invalid"})
-BAR_LENGTH = 70
+BAR_LENGTH = 62
 """Of the longest bar, in percent of the width."""
 CATEGORICAL_SPECIAL = 4
 """The last bins of a categorical column: other, unseen, missing, invalid. A category may have such a name too."""

@@ -227,6 +227,8 @@ def _window(facts: Facts, current: Current) -> str:
     since, until = words.moment(current.since_us)[11:19], words.moment(last_us)[11:]
     if facts.alert is not None and current is facts.change:
         return f"the {current.events:,} events since the change began, {since} to {until}"
+    if facts.alert is not None:
+        return f"the {current.events:,} events from {since}, the minute in which the change began, to {until}"
     return f"the {current.events:,} events from {since} to {until}"
 
 

@@ -25,7 +25,7 @@ from service.demo.view import draw
 from service.demo.world import split_digits
 
 CHECK_PLAN = Plan(benign_events=20_000, events_per_second=1_200, wear_seconds=30.0)
-SHOW_PLAN = Plan(benign_events=20_000, events_per_second=600, wear_seconds=90.0)
+SHOW_PLAN = Plan(benign_events=20_000, events_per_second=600, wear_seconds=45.0)
 CHECK_SECONDS = 85.0
 FRAMES_PER_SECOND = 8
 FAILED, INTERRUPTED = 1, 130

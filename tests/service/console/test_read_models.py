@@ -85,8 +85,18 @@ def test_a_snapshot_of_another_release_still_gives_a_page(blob: bytes) -> None:
     assert version is not None
     tables.snapshots[version.id] = replace(tables.snapshots[version.id], blob=blob)
     page = version_page(facts_of(fleet, "digits", "1"), ADA)
-    assert page.window == "the 13,500 events from 09:16:00 to 10:00:45 UTC"
+    began = "09:57:00, the minute in which the change began, to 10:00:45 UTC"
+    assert page.window == f"the 1,200 events from {began}"
     assert page.columns[0].bars
+
+
+@pytest.mark.parametrize(("events", "exact"), [(600, True), (400, True), (299, False)])
+def test_a_change_of_too_few_events_is_shown_with_the_rest_of_its_minutes(events: int, exact: bool) -> None:
+    facts = facts_of(busy_fleet(), "digits", "1")
+    assert facts.change is not None
+    current = replace(facts, change=replace(facts.change, events=events)).current
+    assert current is not None
+    assert current.events == (events if exact else 1_200)
 
 
 def test_evidence_is_drawn_by_the_tick_where_the_worker_still_holds_the_ticks() -> None:
