@@ -54,7 +54,7 @@ class InferenceEvent:
     source: str
     time: str | None
     payload: bytes
-    """JSON, possibly followed by raw tensors."""
+    """JSON, possibly followed by raw tensors; or a protobuf message."""
     json_bytes: int | None
     """Where the JSON ends, when the logger said so."""
 

@@ -12,6 +12,7 @@ from service.ingest.lenient import read_rows
 from service.ingest.limits import Limits
 from service.ingest.lists import CHECKED, to_frame
 from service.ingest.tensors import Instances, Tensor, parse_payload
+from service.ingest.tensors_proto import NotProtobuf, parse_message
 from service.ingest.values import BadTimestamp, parse_timestamp, text
 
 Event = dict[str, Any]
@@ -27,7 +28,7 @@ def frame_of(event: InferenceEvent, schema: Schema, limits: Limits) -> Frame:
     """
     if event.kind is HalfKind.FEEDBACK:
         raise Unprocessable("feedback has no features and no prediction", places=[Place("type", "is feedback")])
-    payload = parse_payload(event.payload, event.json_bytes, limits)
+    payload = _parse(event, limits)
     if event.kind is HalfKind.REQUEST:
         layout = Layout(schema, limits)
         events = _requests(payload, schema)
@@ -42,6 +43,15 @@ def frame_of(event: InferenceEvent, schema: Schema, limits: Limits) -> Frame:
     else:
         named = [each | {"timestamp": event.time} for each in named]
     return to_frame(layout, read_rows(named, layout)[0], CHECKED)
+
+
+def _parse(event: InferenceEvent, limits: Limits) -> list[Tensor] | Instances:
+    if event.json_bytes is None and not event.payload.lstrip().startswith(b"{"):
+        try:
+            return parse_message(event.payload, limits, response=event.kind is HalfKind.RESPONSE)
+        except NotProtobuf:
+            pass  # then the place where it stops being JSON is the better answer
+    return parse_payload(event.payload, event.json_bytes, limits)
 
 
 def _wrong(reason: str) -> Unprocessable:

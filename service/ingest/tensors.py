@@ -98,7 +98,7 @@ def _instances(top: Mapping[str, Any], limits: Limits) -> Instances:
         return Instances(data["ndarray"], _names(data.get("names")))
     if isinstance(data, dict) and isinstance(data.get("tensor"), dict):
         tensor = data["tensor"]
-        shape, values = _shape("data.tensor", tensor.get("shape"), limits), tensor.get("values")
+        shape, values = check_shape("data.tensor", tensor.get("shape"), limits), tensor.get("values")
         if not isinstance(values, list) or len(values) != prod(shape):
             raise _unknown("has a tensor whose values do not fill its shape")
         whole = Tensor("", shape, values)
@@ -110,7 +110,14 @@ def _names(value: object) -> tuple[str, ...] | None:
     return tuple(map(str, value)) if isinstance(value, list) and value else None
 
 
-def _shape(at: str, value: object, limits: Limits) -> tuple[int, ...]:
+def check_shape(at: str, value: object, limits: Limits) -> tuple[int, ...]:
+    """Return a tensor's shape.
+
+    Raises
+    ------
+    TooLarge, Unprocessable
+        If it is over a limit or no shape.
+    """
     if not isinstance(value, list) or not all(type(each) is int and each >= 0 for each in value):
         raise Unprocessable(f"{at}.shape is not a shape", places=[Place(f"{at}.shape", "must be a list of integers")])
     if value and value[0] > limits.rows_max:
@@ -124,13 +131,13 @@ def _tensors(key: str, values: Sequence[Mapping[str, Any]], tail: bytes, limits:
     tensors, start = [], 0
     for i, value in enumerate(values):
         at = f"{key}[{i}]"
-        shape = _shape(at, value.get("shape"), limits)
+        shape = check_shape(at, value.get("shape"), limits)
         parameters = value.get("parameters")
         size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
         if size is None:
             flat = _flat(value.get("data"), limits)
         else:
-            flat = _binary(at, str(value.get("datatype")), shape, tail[start:], size)
+            flat = read_binary(at, str(value.get("datatype")), shape, tail[start:], size)
             start += size
         if len(flat) != prod(shape):
             reason = f"has {len(flat)} values; its shape {list(shape)} needs {prod(shape)}"
@@ -152,7 +159,14 @@ def _flat(data: object, limits: Limits) -> list[Any]:
     return flat
 
 
-def _binary(at: str, datatype: str, shape: tuple[int, ...], tail: bytes, size: object) -> list[Any]:
+def read_binary(at: str, datatype: str, shape: tuple[int, ...], tail: bytes, size: object) -> list[Any]:
+    """Return the values of a tensor written little-endian, row by row, at the start of ``tail``.
+
+    Raises
+    ------
+    Unprocessable
+        If its size is not that of its shape.
+    """
     if type(size) is not int or not 0 <= size <= len(tail):
         reason = f"needs {size} bytes; {len(tail)} are left"
         raise Unprocessable(f"{at} {reason}", places=[Place(f"{at}.parameters.binary_data_size", reason)])
