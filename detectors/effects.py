@@ -73,7 +73,9 @@ def _tables(baseline: Baseline) -> _Tables:
         if isinstance(column, NumericColumn):
             start = int(baseline.starts[i])
             ordered[start : start + column.ordered] = 1.0
-            gaps[start : start + column.ordered - 1] = np.diff(_positions(column))
+            with np.errstate(over="ignore"):
+                steps = np.diff(_positions(column))
+            gaps[start : start + column.ordered - 1] = np.minimum(steps, np.finfo(np.float64).max)
             stds[i] = column.std if column.std > 0.0 else np.nan
     numeric = np.array([isinstance(column, NumericColumn) for column in baseline.columns])
     return _Tables(np.repeat(np.arange(len(sizes)), sizes), numeric, ordered, gaps, stds)
@@ -84,8 +86,7 @@ def _positions(column: NumericColumn) -> NDArray[np.float64]:
     low, high = float(column.edges[0]), float(np.nextafter(column.edges[-1], column.edges[0]))
     empty = column.counts[1 : column.regular + 1] == 0
     means = np.where(empty, column.edges[:-1][column.targets >= 0].astype(np.float64), column.bin_means)
-    with np.errstate(over="ignore"):
-        return np.concatenate([[low], np.clip(means, low, high), [high]])
+    return np.concatenate([[low], np.clip(means, low, high), [high]])
 
 
 def effect_sizes(baseline: Baseline, counts: NDArray[np.int64]) -> Effects:
@@ -154,7 +155,7 @@ def effect_sizes(baseline: Baseline, counts: NDArray[np.int64]) -> Effects:
     starts = baseline.starts
     reference, events = baseline.counts.astype(np.float64), counts.astype(np.float64)
     totals = np.add.reduceat(events, starts)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         p = reference / np.add.reduceat(reference, starts)[tables.column]
         q = events / totals[tables.column]
         overlap = np.add.reduceat(np.sqrt(p * q), starts)

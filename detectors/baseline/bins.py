@@ -135,7 +135,7 @@ class NumericColumn:
         return ("below", *self._regular_labels(), "above", *self._tail)
 
     def _regular_labels(self) -> Iterable[str]:
-        if not np.isfinite(self.edges[0]) or self.edges[0] <= np.finfo(self.edges.dtype).min:
+        if self.edges[0] == np.finfo(self.edges.dtype).min and self.regular == 1 and self.edges[-1] == np.inf:
             return ["any value"]
         lows = self.edges[:-1][self.targets >= 0]
         highs = self.edges[1:][self.targets >= 0]

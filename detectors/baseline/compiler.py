@@ -171,7 +171,6 @@ def _at_resolution(valid: Edges, bins: int) -> Edges:
 
 
 def _layout(ordered: Edges, distinct: Edges, repeats: NDArray[np.int64], bins: int) -> _Bins:
-    dtype = ordered.dtype
     if len(ordered) == 0:
         ends = np.array([np.finfo(np.float32).min, np.inf], dtype=np.float32)
         return _Bins(ends, np.zeros(1, dtype=np.int32), 0)
@@ -181,16 +180,21 @@ def _layout(ordered: Edges, distinct: Edges, repeats: NDArray[np.int64], bins: i
     ranks = (np.arange(bins) * len(ordered)) // bins
     starts = ordered[ranks]
     heavy = distinct[repeats * bins >= 2 * len(ordered)]
-    after_heavy = np.nextafter(heavy, np.array(np.inf, dtype=dtype))
+    after_heavy = _after(heavy)
     after_heavy = after_heavy[after_heavy <= ordered[-1]]
-    last = np.nextafter(ordered[-1:], np.array(np.inf, dtype=dtype))
+    last = _after(ordered[-1:])
     edges = np.unique(np.concatenate([starts, after_heavy, last]))
     return _Bins(edges, np.arange(len(edges) - 1, dtype=np.int32), 0)
 
 
+def _after(values: Edges) -> Edges:
+    """Return the next larger numbers; after the largest one of its type comes infinity."""
+    with np.errstate(over="ignore"):
+        return np.nextafter(values, np.array(np.inf, dtype=values.dtype))
+
+
 def _one_bin_per_value(distinct: Edges) -> tuple[Edges, NDArray[np.int32]]:
-    after = np.nextafter(distinct, np.array(np.inf, dtype=distinct.dtype))
-    edges = np.unique(np.concatenate([distinct, after]))
+    edges = np.unique(np.concatenate([distinct, _after(distinct)]))
     place = np.searchsorted(distinct, edges[:-1])
     is_value = distinct[np.minimum(place, len(distinct) - 1)] == edges[:-1]
     return edges, np.where(is_value, place, -1).astype(np.int32)

@@ -11,9 +11,11 @@ from detectors.columns import Codes, ColumnKind, ColumnSpec, Values
 
 Columns = dict[str, Values]
 
+LARGEST = [float(np.finfo(kind).max) for kind in (np.float32, np.float64)]
 NUMBERS = st.one_of(
     st.floats(width=32),
     st.sampled_from([0.0, 1.0, 1.0, 2.0, -1.0, float("nan"), float("inf"), float("-inf"), 1e300, -1e300, 5e-324]),
+    st.sampled_from([limit * sign for limit in LARGEST for sign in (1.0, -1.0)]),
 )
 LABELS = ("a", "b", "b", "c", "seldom", "été", "")
 
