@@ -1,21 +1,25 @@
 """``lazaretto serve`` as people run it: a process, a port, a data directory."""
 
+import io
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import psutil
 import pytest
 
+from service.cli import main
 from service.clock import SystemClock
 from service.domain.ids import Actor
 from service.domain.records import Scope
@@ -41,18 +45,26 @@ def environment(**settings: str) -> dict[str, str]:
     }
 
 
-def run(*words: str, data_dir: Path, expect: int = 0) -> str:
-    """Run a command and return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "service", *words, "--data-dir", str(data_dir)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
-    assert done.returncode == expect, done.stdout + done.stderr
-    return done.stdout + done.stderr
+def run(*words: str, data_dir: Path | None = None, expect: int = 0) -> str:
+    """Run a command to its end within this process, whose imports are paid for, and return what it printed."""
+    where = [] if data_dir is None else ["--data-dir", str(data_dir)]
+    root, out, code = logging.getLogger(), io.StringIO(), 0
+    handlers, level = root.handlers[:], root.level
+    with (
+        patch.object(sys, "argv", ["lazaretto", *words, *where]),
+        patch.dict(os.environ, environment(), clear=True),
+        redirect_stdout(out),
+        redirect_stderr(out),
+    ):
+        try:
+            main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        finally:
+            root.handlers[:] = handlers
+            root.setLevel(level)
+    assert code == expect, out.getvalue()
+    return out.getvalue()
 
 
 def make_key(data_dir: Path, *scopes: str, name: str = "ada") -> dict[str, str]:

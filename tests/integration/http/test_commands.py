@@ -5,15 +5,13 @@ import io
 import json
 import re
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 
-from tests.integration.http.conftest import PATIENCE_SECONDS, Served, environment, make_key, register, run, serving
+from tests.integration.http.conftest import Served, make_key, register, run, serving
 
 
 def test_a_newer_store_is_refused_in_a_sentence(tmp_path: Path) -> None:
@@ -83,16 +81,7 @@ def test_a_baseline_is_pushed_and_a_bad_one_explained(served: Served, client: ht
 
 
 def push(*words: str, expect: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "service", "baseline", "push", *words],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
-    assert done.returncode == expect, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return run("baseline", "push", *words, expect=expect)
 
 
 def test_settings_close_the_metrics_and_the_gate(tmp_path: Path) -> None:
