@@ -224,6 +224,20 @@ class Fleet:
             changed_counts=np.sum(kept[-2:], axis=0).tobytes(),
         )
 
+    @staticmethod
+    def _findings(made: Baseline, at: Micros) -> tuple[ColumnFinding, ...]:
+        return tuple(
+            ColumnFinding(
+                name=name,
+                group="feature",
+                direction=direction,
+                evidence_log=22.0,
+                since_us=Micros(at - MINUTE_US),
+                effects={},
+            )
+            for name, direction in zip(made.names, ("mean up", "mean up", "spread up"), strict=False)
+        )
+
     def quarantine(self, version: Version, made: Baseline, title: str = "Data drift in digits 1") -> Incident:
         """What the worker writes when evidence is confirmed: alert, incident, transition."""
         tables, now = self.store.tables, self.clock.now_us()
@@ -247,17 +261,7 @@ class Fleet:
         tables.incidents[incident.id] = incident
         opened = TimelineItem(at_us=at, actor=Actor("lazaretto"), kind="opened", body=title)
         tables.timeline.append((incident.id, opened))
-        findings = tuple(
-            ColumnFinding(
-                name=name,
-                group="feature",
-                direction=direction,
-                evidence_log=22.0,
-                since_us=Micros(at - MINUTE_US),
-                effects={},
-            )
-            for name, direction in zip(made.names, ("mean up", "mean up", "spread up"), strict=False)
-        )
+        findings = self._findings(made, at)
         tables.alerts["a1"] = Alert(
             id="a1",
             version_id=version.id,
