@@ -118,6 +118,12 @@ def _growth(memory: Memory) -> tuple[float, str]:
     return last / first - 1, text
 
 
+def disturbance(results: Results) -> float:
+    """Return how many times slower the yardstick was at its worst than at its best."""
+    rates = [rate for cell in results.cells for rate in cell.yardstick]
+    return max(rates) / min(rates)
+
+
 def _yardstick(cells: Sequence[Cell]) -> str:
     rates = [rate / 1e6 for cell in cells for rate in cell.yardstick]
     return (

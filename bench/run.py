@@ -16,11 +16,13 @@ import msgspec
 import numpy as np
 
 from bench.measure import QUICK, Bench, Plan, Results, measure_all
-from bench.report import render, update_page
+from bench.report import disturbance, render, update_page
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "bench" / "out"
 PAGE = ROOT / "docs" / "benchmarks.md"
+DISTURBED = 1.6
+"""A yardstick that varies by more than this says that the figures are about the neighbours."""
 SINGLE_THREADED = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -77,8 +79,13 @@ def main(arguments: list[str]) -> int:
     print(text)
     target = OUT / ("quick.json" if quick else time.strftime("run-%Y%m%d-%H%M%S.json"))
     target.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1))
-    if not quick:
-        update_page(PAGE, text)
+    if quick:
+        return 0
+    if disturbance(results) > DISTURBED:
+        say(f"the yardstick was {disturbance(results):.1f} times slower at its worst: something else used this machine")
+        say("the page is left alone; run again when it is quiet")
+        return 1
+    update_page(PAGE, text)
     return 0
 
 

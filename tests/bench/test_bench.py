@@ -7,7 +7,7 @@ import pytest
 from bench.floor import BINS, DECODERS, Decoded, Floor
 from bench.load import Load
 from bench.measure import Cell, GateCell, Memory, Results
-from bench.report import BEGIN, END, GOALS, render, update_page
+from bench.report import BEGIN, END, GOALS, disturbance, render, update_page
 from bench.work import CATEGORICAL, FORMATS, NUMERIC, ROW_JSON, Stream, bodies, make_stream, schema
 
 ROWS = 200
@@ -101,6 +101,10 @@ def test_a_goal_is_met_or_missed_by_the_ratio_within_each_repeat() -> None:
     assert render(_results(50.0)).count("**missed**") == 0
     assert render(_results(10.0)).count("**missed**") == len(GOALS) + 1
     assert "| Arrow | 1,000 | 100,000 | 75 | 150 | **0.50** | 0.40, met |" in render(_results(50.0))
+
+
+def test_a_disturbed_machine_shows_in_the_yardstick() -> None:
+    assert disturbance(_results(50.0)) == 2.0
 
 
 def test_only_what_stands_between_the_markers_is_rewritten(tmp_path_factory: pytest.TempPathFactory) -> None:
