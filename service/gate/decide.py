@@ -84,10 +84,11 @@ def _rule(view: FleetView, reading: Reading, unknown: FailMode) -> Ruling:
     model = view.models.get(reading.model)
     if model is None:
         return _unknown(unknown, "the model is not registered", reading.model, reading.version)
-    if reading.version is None:
-        found = view.default_version(model.name)
-    else:
-        found = view.versions.get((model.name, reading.version))
+    standing = view.default_version(model.name)
+    found = standing if reading.version is None else view.versions.get((model.name, reading.version))
+    if found is None and standing is not None and standing.state not in SERVING:
+        # A name that nobody registered (or a verb in its place: /digits/predict) must not open what is closed.
+        found = standing
     if found is None:
         return _unknown(model.policy.fail, "the version is not registered", model.name, reading.version)
     return _known(found, model.policy.fallback)

@@ -51,6 +51,19 @@ def test_a_quarantined_version_is_refused_with_a_problem_and_a_time_to_retry() -
     assert body["state"] == "quarantined"
 
 
+@pytest.mark.parametrize("path", ["fraud/predict", "fraud/9", "v2/models/fraud/versions/9/infer"])
+def test_a_version_that_nobody_registered_does_not_open_what_is_closed(path: str) -> None:
+    status, headers, _ = ask(*read_targets(path, []))
+    assert status == 403
+    assert headers["x-gate-version"] == "2"
+    assert headers["x-gate-state"] == "quarantined"
+
+
+def test_a_version_that_nobody_registered_follows_the_fail_mode_while_the_model_serves() -> None:
+    assert ask(Target("churn", "9"), unknown=FailMode.CLOSED)[0] == 200
+    assert ask(Target("strict", "9"), unknown=FailMode.OPEN)[0] == 403
+
+
 def test_the_refusal_does_not_tell_why() -> None:
     _, _, body = ask(Target("fraud", "2"))
     assert "because" not in str(body)
@@ -76,11 +89,6 @@ def test_an_unknown_model_follows_the_setting(mode: FailMode, expected: int) -> 
     for reading in (Target("nobody"), Target("nobody", "1"), None):
         status, headers, _ = ask(reading, unknown=mode)
         assert (status, headers["x-gate-state"]) == (expected, "unknown")
-
-
-def test_an_unknown_version_follows_the_policy_of_its_model() -> None:
-    assert ask(Target("fraud", "9"), unknown=FailMode.CLOSED)[0] == 200
-    assert ask(Target("strict", "9"), unknown=FailMode.OPEN)[0] == 403
 
 
 def test_of_several_targets_the_strictest_answer_wins() -> None:
