@@ -126,7 +126,9 @@ def read_arrays(columns: Columns, rows: int, layout: Layout) -> tuple[Frame, Ref
         columns = {name: array.filter(keep) for name, array in columns.items()}
         rows -= len(refused.rows)
         envelope = _Envelope(columns, layout)
-    return _frame(columns, rows, envelope, layout), refused
+    # Any bit pattern may come as a number: signalling NaNs, and what float32 cannot hold. Both end as special values.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _frame(columns, rows, envelope, layout), refused
 
 
 def _wrong(name: str, array: pa.Array, need: str) -> Unprocessable:
@@ -304,8 +306,7 @@ def _attributions(columns: Columns, rows: int, layout: Layout) -> dict[str, NDAr
         array = columns.get(f"attributions.{name}")
         if array is not None and array.null_count < rows:
             found[name] = np.empty(rows, np.float32)
-            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is invalid
-                numbers_into(found[name], array)
+            numbers_into(found[name], array)
             settle(found[name])
     return found
 

@@ -202,8 +202,7 @@ def vectors(array: pa.Array, dimension: int) -> NDArray[np.float32]:
         good &= ~missing
     if good.any():
         values = numbers(array.values)
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which is invalid
-            chosen = values[starts[:-1][good][:, None] + np.arange(dimension)].astype(np.float32)
+        chosen = values[starts[:-1][good][:, None] + np.arange(dimension)].astype(np.float32)
         chosen[~np.isfinite(chosen).all(axis=1)] = np.inf
         out[good] = chosen
     return out

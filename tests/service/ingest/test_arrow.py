@@ -270,3 +270,12 @@ def test_what_stands_under_a_null_text_view_is_never_followed() -> None:
 
 def test_events_with_unknown_features_only_are_events_with_missing_ones() -> None:
     assert np.isnan(read(features__unknown=pa.array([1, 2])).numeric).all()
+
+
+def test_signalling_nans_are_nans() -> None:
+    bits = np.array([0x7FF0000000000001], "<u8").view("<f8")
+    array = pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(bits.tobytes())])
+    vectors = pa.FixedSizeListArray.from_arrays(pa.concat_arrays([array, array]), 2)
+    read_ = read(features__age=array, attributions__age=array, embedding=vectors)
+    assert np.isnan(read_.numeric[0]).all()
+    np.testing.assert_equal(read_.embeddings["text"], [[INF, INF]])
