@@ -194,7 +194,7 @@ def parse_timestamp(value: object) -> datetime:
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise BadTimestamp("must be ISO 8601 text with a zone; a number does not say its unit")
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not storable(value):
         raise BadTimestamp("must be ISO 8601 text with a zone")
     try:
         time = msgspec.convert(value, datetime)

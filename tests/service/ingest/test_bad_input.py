@@ -134,6 +134,7 @@ BAD_FIELDS: list[tuple[dict[str, Any], str, str]] = [
     ({"timestamp": "2026-11-23T10:00:00"}, "timestamp", "zone"),
     ({"timestamp": "1969-12-31T23:59:59Z"}, "timestamp", "1970"),
     ({"timestamp": True}, "timestamp", "text"),
+    ({"timestamp": "2026\ud800"}, "timestamp", "text"),
     ({"segment": "eu"}, "segment", "object"),
     ({"segment": {"region": ["eu"]}}, "segment.region", "list"),
     ({"segment": {"region": "x" * 8193}}, "segment.region", "8192"),
