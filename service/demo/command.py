@@ -27,6 +27,8 @@ from service.demo.world import split_digits
 CHECK_PLAN = Plan(benign_events=20_000, events_per_second=1_200, wear_seconds=30.0)
 SHOW_PLAN = Plan(benign_events=20_000, events_per_second=600, wear_seconds=45.0)
 CHECK_SECONDS = 85.0
+EVIDENCE_LOG_MAX = 690.0
+"""Natural logarithm of the largest evidence that is printed as a plain number."""
 FRAMES_PER_SECOND = 8
 FAILED, INTERRUPTED = 1, 130
 
@@ -87,6 +89,8 @@ async def _run(options: Options) -> int:
                     await _show(stage, live, options.seed)
                     return 0
         figures["seconds"] = round(asyncio.get_running_loop().time() - started, 1)
+        if not console.is_terminal:
+            console.line()  # rich leaves the last line open there; the figures must stand on one of their own
         sys.stdout.write(json.dumps(figures) + "\n")
         return 0
 
@@ -129,6 +133,7 @@ async def _check(stage: Stage, live: Live, seed: int) -> dict[str, Any]:
         _expect(before, ALLOWED, "before anything happened")
         await story.benign()
         benign_events, quiet = story.scene.sent, max(story.scene.history)
+        benign_alerts = len(await stage.ada.alerts())
         began = clock()
         got_through = await story.degraded()
         seconds = clock() - began
@@ -144,12 +149,14 @@ async def _check(stage: Stage, live: Live, seed: int) -> dict[str, Any]:
         "seed": seed,
         "events": story.scene.events,
         "benign_events": benign_events,
-        "benign_alerts": 0,
+        "benign_alerts": benign_alerts,
         "benign_evidence_log10_max": round(quiet, 2),
         "events_to_detection": got_through,
         "seconds_to_detection": round(seconds, 1),
         "wear_at_detection": round(story.scene.wear, 3),
+        "evidence": float(f"{np.exp(min(alert['evidence_log'], EVIDENCE_LOG_MAX)):.4g}"),
         "evidence_log10": round(alert["evidence_log"] / np.log(10), 2),
+        "threshold": round(float(np.exp(alert["threshold_log"])), 1),
         "threshold_log10": round(alert["threshold_log"] / np.log(10), 2),
         "cause": alert["cause"],
         "columns": [column["name"] for column in alert["columns"]][:5],
