@@ -78,8 +78,9 @@ class Runtime:
         await anyio.to_thread.run_sync(self.store.close)
 
     def _warm(self) -> None:
-        import pyarrow.ipc  # noqa: F401 - its import takes a good part of a second
+        from service.ingest.warm import warm_up
 
+        warm_up(self.api.accept.limits)
         for version in list(self.api.fleet.view.by_id.values())[-WARMED_MAX:]:
             self.api.accept.decoders.of(version)
 
