@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.detect.baselines import BaselineView, describe
-from service.detect.fold import FORMAT, Stored
+from service.detect.reading import changed_since
 from service.domain.ids import Actor, Micros
 from service.domain.policy import Cause
 from service.domain.records import (
@@ -92,7 +92,7 @@ class Facts:
     status: Status = field(default_factory=Status)
     baseline: BaselineView | None = None
     change: Current | None = None
-    """Since when the strongest column has changed: from a tick on, not from a minute on."""
+    """Since the change began as the strongest alert dates it: from a tick on, not from a minute on."""
     minutes: Sequence[Window] = ()
     """One-minute windows up to the last event, oldest first."""
     alerts: Sequence[Alert] = ()
@@ -165,7 +165,7 @@ def gather(read: ReadStore, model: Model, version: Version, now_us: Micros, stal
         snapshot=snapshot,
         status=status,
         baseline=view,
-        change=_change(snapshot, view),
+        change=_change(snapshot, view, alerts),
         minutes=_minutes(read, version, status, view),
         alerts=alerts,
         incident=incident,
@@ -191,20 +191,12 @@ def _minutes(read: ReadStore, version: Version, status: Status, view: BaselineVi
     return [row for row in rows if row.baseline_id == version.baseline_id]
 
 
-def _change(snapshot: Snapshot | None, view: BaselineView | None) -> Current | None:
-    """Read what the worker counts since the change; another release's snapshot is no reason to show no page."""
-    if snapshot is None or view is None or not snapshot.blob:
+def _change(snapshot: Snapshot | None, view: BaselineView | None, alerts: Sequence[Alert]) -> Current | None:
+    """Read what the worker has counted since the strongest alert's change."""
+    if snapshot is None or view is None or not alerts:
         return None
-    try:
-        stored = msgspec.msgpack.decode(snapshot.blob, type=Stored)
-    except msgspec.MsgspecError:
-        return None
-    counts = np.frombuffer(stored.changed_counts, np.int64)
-    if stored.format != FORMAT or stored.changed_tick < 0 or len(counts) != view.total or not counts.any():
-        return None
-    # Optional columns count fewer events than there were; features count them all.
-    events = max(int(counts[column.place].sum()) for column in view.columns)
-    return Current(stored.changed_tick * stored.tick_us, events, counts)
+    change = changed_since(snapshot, alerts[0].since_us, view.total)
+    return change and Current(change.since_us, change.events, change.counts)
 
 
 @lru_cache(maxsize=64)

@@ -8,9 +8,11 @@ import numpy as np
 
 from detectors.errors import StateError
 from detectors.evidence import EvidenceState
+from service.detect.changes import Changes
 from service.detect.engines import Engine, Engines
 from service.detect.plan import Era, Plan
 from service.detect.status import finite
+from service.detect.trail import Trail
 from service.detect.watched import Watched
 from service.detect.windows import ReadWindow, Windows
 from service.domain.evaluation import Evaluation
@@ -18,7 +20,7 @@ from service.domain.ids import Micros, Position, VersionId
 from service.domain.records import Snapshot, Window
 from service.ports import LogEntry
 
-FORMAT = 1
+FORMAT = 2
 _logger = logging.getLogger("lazaretto.detect")
 
 
@@ -36,8 +38,7 @@ class Stored(msgspec.Struct, array_like=True):
     open_tick: int = -1
     open_events: int = 0
     open_counts: bytes = b""
-    changed_tick: int = -1
-    changed_counts: bytes = b""
+    changes: bytes = b""
     evidence: bytes = b""
     """Empty without a baseline."""
 
@@ -57,6 +58,7 @@ class VersionFold:
         """When that entry arrived."""
         self.era: Era | None = None
         self.watched: Watched | None = None
+        self._trail = Trail()
         self._rows: list[Window] = []
         """Of windows under an earlier baseline, not written yet."""
 
@@ -100,8 +102,13 @@ class VersionFold:
         """
         self._touch(position, at_us)
         watched = self.watched
-        if watched is None or not watched.step() or position <= plan.restart_position:
+        if watched is None or not watched.step():
             return None
+        self._trail.add(watched.windows.last_tick_start_us, watched.read.log_model)
+        if position <= plan.restart_position:
+            return None
+        if watched.read.log_model >= plan.threshold_log:
+            watched.changes.settle()
         return Evaluation(
             version_id=self.version_id,
             position=position,
@@ -157,6 +164,7 @@ class VersionFold:
         self.labels_total = snapshot.labels_total
         self.leaks_total = snapshot.leaks_total
         self.position, self.touched_us = snapshot.position, snapshot.updated_us
+        self._trail = Trail.of_status(snapshot.status)
         try:
             stored = msgspec.msgpack.decode(snapshot.blob, type=Stored)
             self._adopt(snapshot.baseline_id, stored, engines, read)
@@ -187,8 +195,7 @@ class VersionFold:
         self.watched.open_tick = stored.open_tick
         self.watched.open_events = stored.open_events
         self.watched.open_counts = np.frombuffer(stored.open_counts, np.int64).copy()
-        self.watched.changed_tick = stored.changed_tick
-        self.watched.changed_counts = np.frombuffer(stored.changed_counts, np.int64).copy()
+        self.watched.changes = Changes.from_bytes(stored.changes, engine.baseline.total)
 
     def _stored(self) -> Stored:
         era, watched = self.era, self.watched
@@ -205,8 +212,7 @@ class VersionFold:
             stored.open_tick = watched.open_tick
             stored.open_events = watched.open_events
             stored.open_counts = watched.open_counts.tobytes()
-            stored.changed_tick = watched.changed_tick
-            stored.changed_counts = watched.changed_counts.tobytes()
+            stored.changes = watched.changes.to_bytes()
             stored.evidence = watched.evidence_bytes()
         return stored
 
@@ -219,6 +225,7 @@ class VersionFold:
             "log_evidence": finite(self._evidence_log()),
             "ticks": 0 if watched is None else watched.read.ticks,
             "columns": msgspec.Raw(b"[]" if watched is None else watched.columns_json(threshold_log)),
+            "trail": self._trail.json(),
         }
         return msgspec.json.encode(status).decode()
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from detectors.binning import count
 from detectors.errors import ColumnError
 from detectors.evidence import EvidenceState
+from service.detect.changes import Changes
 from service.detect.columns import columns_of
 from service.detect.engines import Engine
 from service.detect.status import columns_status, findings_of
@@ -39,10 +40,8 @@ class Watched:
         self.open_tick = NO_TICK
         self.open_events = 0
         self.open_counts = np.zeros(engine.baseline.total, np.int64)
-        self.changed_tick = NO_TICK
-        """Since when the strongest column has changed, if it has."""
-        self.changed_counts = np.zeros(engine.baseline.total, np.int64)
-        """Of the ticks since then: what effect sizes of a change are read from, undiluted by the time before it."""
+        self.changes = Changes(engine.baseline.total)
+        """What effect sizes of a change are read from, undiluted by the time before it."""
         self._pending: list[bytes] = []
         """Frames of the open tick that are not counted yet; counted together, they cost a fraction."""
         self._columns_json: bytes | None = None
@@ -97,22 +96,24 @@ class Watched:
 
     def step(self) -> bool:
         """Close the open tick and let it bear on the evidence; False when no column had a value."""
-        tick, counts = self.open_tick, self.flush()
+        tick, events, counts = self.open_tick, self.open_events, self.flush()
         if tick == NO_TICK or not counts.any():
             return False
         self.set_evidence(self.engine.bets.step(self.evidence, tick, counts))
         self.windows.note(self.read.log_model, self.read.log_columns)
-        changed_tick = self.engine.bets.blame(self.evidence, math.inf)[0].since_tick
-        if changed_tick != self.changed_tick:
-            self.changed_tick, self.changed_counts = changed_tick, np.zeros_like(counts)
-        self.changed_counts += counts
+        self.changes.add(tick, events, counts, self._changed_tick())
         return True
 
     def findings(self, threshold_log: float) -> tuple[ColumnFinding, ...]:
         """Return the blamed columns, strongest first; none below the threshold."""
         if self.read.log_model < threshold_log:
             return ()
-        return findings_of(self.engine, self.evidence, self.changed_counts, self.tick_us, threshold_log)
+        counts = self.changes.since(self._changed_tick()).counts
+        return findings_of(self.engine, self.evidence, counts, self.tick_us, threshold_log)
+
+    def _changed_tick(self) -> int:
+        """Return since when the strongest column has changed, if it has."""
+        return self.engine.bets.blame(self.evidence, math.inf)[0].since_tick
 
     def _count_together(self, frames: list[Frame]) -> None:
         for frame in concat_frames(frames):

@@ -12,6 +12,7 @@ from detectors.baseline import Baseline, compile_baseline
 from detectors.binning import count
 from detectors.columns import Codes, ColumnGroup, ColumnKind, ColumnSpec, Values
 from service.detect.baselines import describe, effects_of
+from service.detect.changes import Changes
 from service.detect.fold import FORMAT, Stored
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.keys import KeyParts, hash_secret, new_key
@@ -212,7 +213,10 @@ class Fleet:
 
     def _stored(self, kept: list[NDArray[np.int64]]) -> Stored:
         """The change began half a minute into the third of the last minutes."""
-        changed = self.clock.now_us() // MINUTE_US * MINUTE_US - 2 * MINUTE_US + MINUTE_US // 2
+        changed = (self.clock.now_us() // MINUTE_US * MINUTE_US - 2 * MINUTE_US + MINUTE_US // 2) // 1_000_000
+        changes = Changes(len(kept[0]))
+        for tick, counts in enumerate(kept[-2:], start=changed):
+            changes.add(tick, 300, counts, changed)
         return Stored(
             format=FORMAT,
             last_arrival_us=self.clock.now_us(),
@@ -220,8 +224,7 @@ class Fleet:
             tick_us=1_000_000,
             minimum_effect=0.05,
             entered=True,
-            changed_tick=changed // 1_000_000,
-            changed_counts=np.sum(kept[-2:], axis=0).tobytes(),
+            changes=changes.to_bytes(),
         )
 
     @staticmethod

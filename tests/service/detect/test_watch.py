@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.detect.reading import changed_since
 from service.detect.reference import CompiledReference
+from service.detect.trail import TICKS_MAX
 from service.detect.watch import Watch
 from service.domain.evaluation import Evaluation
 from service.domain.ids import Micros, Position, VersionId
@@ -299,3 +301,56 @@ def test_cuts_and_restarts_change_nothing(entries: list[LogEntry], data: st.Data
     assert cut.evaluations == whole.evaluations
     assert cut.windows == whole.windows
     assert cut.snapshots == whole.snapshots
+
+
+def trail(disk: Disk) -> list[list[float | None]]:
+    shown = status(disk)["trail"]
+    assert isinstance(shown, list)
+    return shown
+
+
+def test_the_trail_says_the_evidence_after_every_tick() -> None:
+    disk = folded(watched_control(), steady(12, shift=0.4))
+    assert [start for start, _ in trail(disk)] == [1_795_428_000_000_000 + i * 1_000_000 for i in range(11)]
+    assert [value for _, value in trail(disk)] == [round(e.evidence_log, 4) for e in disk.evaluations]
+
+
+def test_the_trail_shows_before_and_after_a_restart_and_a_new_baseline() -> None:
+    second = baseline_record(1, reference(seed=98), from_position=12, name="b2")
+    control = make_control([make_version(1, restart=8)], {1: [baseline_record(1, reference()), second]})
+    points = trail(folded(control, steady(18, shift=2.0)))
+    # The ticks that were open when evidence was restarted bear on none.
+    assert len(points) == 15
+    values = [value or 0.0 for _, value in points]
+    assert values[6] > 10 > values[7]
+
+
+def test_the_trail_keeps_the_newest_ticks_only() -> None:
+    points = trail(folded(watched_control(), steady(TICKS_MAX + 8, rows=1)))
+    assert len(points) == TICKS_MAX
+    assert points[-1][0] == 1_795_428_000_000_000 + (TICKS_MAX + 6) * 1_000_000
+
+
+def test_a_status_that_cannot_be_read_only_loses_its_trail() -> None:
+    disk = folded(watched_control(), steady(5))
+    disk.snapshots = {v: replace(s, status="[") for v, s in disk.snapshots.items()}
+    disk.fold(disk.watch(), steady(2, start=5))
+    assert status(disk)["ticks"] == 6
+    assert len(trail(disk)) == 2
+
+
+@pytest.mark.parametrize("later", [0, 5, 300])
+def test_what_is_counted_since_a_change_begins_where_the_alarm_dates_it(later: int) -> None:
+    entries = [*steady(30, rows=20), *steady(15 + later, rows=20, shift=1.0, start=30)]
+    disk = folded(watched_control(), entries)
+    alarm = next(e for e in disk.evaluations if e.above)
+    since_us = min(f.since_us for f in alarm.findings)
+    bins = len(np.frombuffer(next(iter(disk.windows.values())).counts, np.int64))
+    change = changed_since(disk.snapshots[VersionId(1)], since_us, bins)
+    assert change is not None
+    assert change.since_us == since_us
+    ticks = (entries[-2].arrival_us - since_us) // 1_000_000 + 1
+    assert change.events == 20 * ticks
+    within = folded(watched_control(), [entry for entry in entries if entry.arrival_us >= since_us])
+    counted = [np.frombuffer(w.counts, np.int64) for w in within.windows.values() if w.level == "1m"]
+    assert np.array_equal(change.counts, np.sum(counted, axis=0))
