@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from service.api.asgi import ClientGone
-from service.api.problems import Headers, render_bug, render_error, render_status
+from service.api.problems import Headers, let_go, render_bug, render_error, render_status
 from service.domain.errors import LazarettoError, NotFound, Place, Unauthenticated, Unprocessable
 from service.observability import request_id
 
@@ -41,6 +41,7 @@ async def _expected(request: Request, error: Exception) -> Response:
         raise TypeError from error
     if isinstance(error, Unauthenticated):
         request.app.state.api.counters.authentication_failures.inc()
+    let_go(error)
     return _response(render_error(error))
 
 

@@ -14,7 +14,7 @@ from service.api.asgi import (
     respond,
 )
 from service.api.deps import Api
-from service.api.problems import render_error
+from service.api.problems import let_go, render_error
 from service.domain.errors import BadRequest, LazarettoError, NotFound, Unauthenticated, Unavailable
 from service.domain.records import Scope as KeyScope
 from service.ingest.decode import Raw
@@ -47,6 +47,7 @@ class EventsEndpoint:
             if isinstance(error, Unauthenticated):
                 self._api.counters.authentication_failures.inc()
             status, headers, body = render_error(error)
+            let_go(error)
         except ClientGone:
             outcome = "refused"
             return
