@@ -6,12 +6,14 @@
 What people decide goes through ``service/office.py``.
 """
 
+import asyncio
 import hashlib
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+import anyio.lowlevel
 import anyio.to_thread
 import msgspec
 
@@ -48,6 +50,8 @@ from service.quarantine.decide import decide as decide_state
 
 DECODE_INLINE_BYTES_MAX = 1024 * 1024
 """A larger body is decoded in a thread, so that the gate goes on answering meanwhile."""
+DECODE_AT_ONCE_BYTES_MAX = 8 * 1024
+"""A smaller one is decoded faster than it would wait for its turn."""
 DECODERS_MAX = 1024
 HELD_BACK = {Why.DRY_RUN: Kind.DRY_RUN, Why.LAST_HEALTHY: Kind.CAPPED, Why.FLEET_SHARE: Kind.CAPPED}
 """Rulings that people must hear of although nothing changes."""
@@ -98,6 +102,8 @@ class AcceptStages:
     limits: Limits
     deidentifier: Deidentifier
     decoders: DecoderCache
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a larger body is decoded."""
 
 
 async def accept_batch(stages: AcceptStages, version: Version, raw: Raw, idempotency_key: str | None) -> Receipt:
@@ -112,10 +118,7 @@ async def accept_batch(stages: AcceptStages, version: Version, raw: Raw, idempot
     Unavailable
         At once, when the log's queue is full.
     """
-    if len(raw.body) > DECODE_INLINE_BYTES_MAX:
-        ready = await anyio.to_thread.run_sync(_prepare, stages, version, raw, idempotency_key)
-    else:
-        ready = _prepare(stages, version, raw, idempotency_key)
+    ready = await _prepare_in_turn(stages, version, raw, idempotency_key)
     receipt = Receipt(
         accepted=ready.rows,
         rejected=ready.rejected,
@@ -237,6 +240,8 @@ class Progress:
     entries: int
     events: int
     position: Position
+    caught_up: bool
+    """False when the pass was as large as it may be: more is waiting."""
     commit_seconds: float | None
     """``None`` when there was nothing to write."""
 
@@ -265,7 +270,11 @@ def process_batches(stages: WorkStages, memory: Memory) -> Progress:
     commit_seconds = commit(stages, memory, decisions, last)
     memory.position = last
     events = sum(entry.rows for entry in entries if entry.kind is EntryKind.BATCH)
-    return Progress(entries=len(entries), events=events, position=last, commit_seconds=commit_seconds)
+    size = sum(len(entry.body) for entry in entries)
+    caught_up = len(entries) < stages.entries_max and size < stages.bytes_max // 2
+    return Progress(
+        entries=len(entries), events=events, position=last, caught_up=caught_up, commit_seconds=commit_seconds
+    )
 
 
 def judge(evaluation: Evaluation, memory: Memory, decisions: Decisions) -> None:
@@ -347,6 +356,20 @@ class _Prepared:
     errors: tuple[Place, ...]
     body: bytes
     digest: bytes
+
+
+async def _prepare_in_turn(
+    stages: AcceptStages, version: Version, raw: Raw, idempotency_key: str | None
+) -> "_Prepared":
+    """Decode without keeping the gate waiting: one larger body for each turn of the event loop."""
+    if len(raw.body) <= DECODE_AT_ONCE_BYTES_MAX:
+        return _prepare(stages, version, raw, idempotency_key)
+    async with stages.turn:
+        if len(raw.body) > DECODE_INLINE_BYTES_MAX:
+            return await anyio.to_thread.run_sync(_prepare, stages, version, raw, idempotency_key)
+        ready = _prepare(stages, version, raw, idempotency_key)
+        await anyio.lowlevel.cancel_shielded_checkpoint()
+        return ready
 
 
 def _prepare(stages: AcceptStages, version: Version, raw: Raw, idempotency_key: str | None) -> _Prepared:

@@ -1,7 +1,8 @@
 """Arrow IPC streams: columns with dotted names, straight to a frame."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +38,7 @@ _MICROS_MAX = 253_402_300_800_000_000
 _FIELDS = ("event_id", "timestamp", "principal", PREDICTION, LATENCY, "embedding", "fingerprint")
 _PREFIXES = (PROBABILITY_PREFIX, "segment.", "attributions.")
 Columns = dict[str, pa.Array]
+REMEMBERED_CHARACTERS_MAX = 65_536
 
 
 class Opened(NamedTuple):
@@ -48,7 +50,7 @@ class Opened(NamedTuple):
     rows: int
 
 
-def open_stream(content: bytes, layout: Layout, choose: Callable[[Sequence[str]], Sequence[str]]) -> Opened:
+def open_stream(content: bytes, layout: Layout, choose: Callable[[tuple[str, ...]], Collection[str]]) -> Opened:
     """Open a stream, all its batches as one, with the columns chosen by their names.
 
     Raises
@@ -62,7 +64,7 @@ def open_stream(content: bytes, layout: Layout, choose: Callable[[Sequence[str]]
     try:
         with pa.ipc.open_stream(pa.py_buffer(content), options=_OPTIONS) as reader:
             names = reader.schema.names
-            wanted = set(choose(names))
+            wanted = choose(tuple(names))
             batches = [batch for batch in reader if batch.num_rows]
         places = [(i, name) for i, name in enumerate(names) if name in wanted]
         for batch in batches:
@@ -96,7 +98,14 @@ def read_stream(content: bytes, layout: Layout) -> tuple[Frame, Refusals]:
         raise BadRequest(f"the Arrow columns cannot be read: {str(error)[:200]}") from None
 
 
-def _known(names: Sequence[str], layout: Layout) -> Sequence[str]:
+def _known(names: tuple[str, ...], layout: Layout) -> frozenset[str]:
+    """Return the columns that are read. Clients send the same ones again and again, so the answer is remembered."""
+    if sum(map(len, names)) > REMEMBERED_CHARACTERS_MAX:
+        return _choose(names, layout)
+    return _remembered(names, layout)
+
+
+def _choose(names: tuple[str, ...], layout: Layout) -> frozenset[str]:
     alone = layout.lone_embedding is not None and "embedding" in names
     if not alone and not any(name.startswith("features.") for name in names):
         raise Unprocessable("the batch has no features", places=[Place("features", "no column features.<name>")])
@@ -105,7 +114,10 @@ def _known(names: Sequence[str], layout: Layout) -> Sequence[str]:
     twice = [name for name, count in Counter(wanted).items() if count > 1]
     if twice:
         raise Unprocessable("columns are there twice", places=[Place(name, "is there twice") for name in twice[:100]])
-    return wanted
+    return frozenset(wanted)
+
+
+_remembered = lru_cache(maxsize=256)(_choose)
 
 
 def read_arrays(columns: Columns, rows: int, layout: Layout) -> tuple[Frame, Refusals]:

@@ -123,7 +123,9 @@ def _coded_one_by_one(values: Values) -> Coded:
 
 def recoded(column: Coded, change: Callable[[str], str]) -> Coded:
     """Return the column with each label changed; labels that become equal become one."""
-    changed = [change(label) for label in column.labels]
+    changed = list(map(change, column.labels))
+    if len(set(changed)) == len(changed):
+        return Coded(tuple(changed), column.codes)
     index = {label: code for code, label in enumerate(dict.fromkeys(changed))}
     table = np.fromiter(chain((INVALID, MISSING), map(index.__getitem__, changed)), np.int32, len(changed) + 2)
     return Coded(tuple(index), table[column.codes + 2])
@@ -137,8 +139,10 @@ def check_labels(name: str, column: Coded, limits: Limits) -> Coded:
     TooLarge
         Naming the first event with such a label.
     """
+    if 4 * max(map(len, column.labels), default=0) <= limits.string_bytes_max:
+        return column
     for code, label in enumerate(column.labels):
-        if 4 * len(label) > limits.string_bytes_max and len(label.encode()) > limits.string_bytes_max:
+        if len(label.encode()) > limits.string_bytes_max:
             field = name if name == PREDICTION else f"features.{name}"
             at = f"events[{int(np.argmax(column.codes == code))}].{field}"
             reason = f"a string of {len(label.encode())} bytes; limit string_bytes_max: {limits.string_bytes_max}"

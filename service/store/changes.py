@@ -1,6 +1,7 @@
 """The writes that people and the worker share; each runs in a transaction that holds the write lock."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Table, insert, select, update
@@ -93,10 +94,17 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any
     """Insert rows, or replace those that have the same primary key."""
     if not rows:
         return
+    connection.execute(_upsert_into(table, connection.dialect.name), rows)
+
+
+@cache
+def _upsert_into(table: Table, dialect: str) -> sqlite.Insert | postgresql.Insert:
+    """Build the statement once: putting it together costs more than running it."""
     keys = [column.name for column in table.primary_key]
-    if connection.dialect.name == "sqlite":
-        statement: sqlite.Insert | postgresql.Insert = sqlite.insert(table)
-    else:
-        statement = postgresql.insert(table)
-    replaced = {c.name: statement.excluded[c.name] for c in table.c if c.name not in keys}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=replaced), rows)
+    if dialect == "sqlite":
+        own = sqlite.insert(table)
+        replaced = {c.name: own.excluded[c.name] for c in table.c if c.name not in keys}
+        return own.on_conflict_do_update(index_elements=keys, set_=replaced)
+    other = postgresql.insert(table)
+    replaced = {c.name: other.excluded[c.name] for c in table.c if c.name not in keys}
+    return other.on_conflict_do_update(index_elements=keys, set_=replaced)

@@ -14,6 +14,10 @@ HEARTBEAT_SECONDS = 1.0
 BACK_OFF_SECONDS = (0.05, 0.2, 1.0, 2.0, 5.0)
 """How long to wait after the first failure in a row, the second, ...; the last one repeats."""
 
+GATHER_SECONDS = 0.05
+"""How long entries may gather after a pass that has caught up. A pass has a fixed cost, above all its commit: taking
+many entries at once is what keeps the worker cheap, and 50 ms are nothing beside a tick."""
+
 _logger = logging.getLogger("lazaretto.worker")
 
 
@@ -38,7 +42,7 @@ class Worker:
     def step(self) -> float:
         """Do one pass and return for how many seconds there is nothing to do."""
         try:
-            busy = self._pass()
+            wait = self._pass()
         except StaleControl as stale:
             # Somebody was faster. Nothing was written: read again what they decided, and compute anew.
             self._drop(str(stale))
@@ -48,9 +52,10 @@ class Worker:
             self._failures += 1
             return BACK_OFF_SECONDS[min(self._failures, len(BACK_OFF_SECONDS)) - 1]
         self._failures = 0
-        return 0.0 if busy else self.idle_seconds
+        return wait
 
-    def _pass(self) -> bool:
+    def _pass(self) -> float:
+        """Do one pass and return how long to wait before the next."""
         started = time.perf_counter()
         if self._memory is None:
             self._memory = Memory(self.stages)
@@ -59,14 +64,16 @@ class Worker:
         ended = time.perf_counter()
         if progress.commit_seconds is None:
             self._beat(ended)
-            return False
+            return self.idle_seconds
         self._beat_at = ended
         self.stats.passes += 1
         self.stats.entries += progress.entries
         self.stats.events += progress.events
         self.stats.pass_seconds.observe(ended - started)
         self.stats.commit_seconds.observe(progress.commit_seconds)
-        return progress.entries > 0
+        if progress.entries == 0:
+            return self.idle_seconds
+        return GATHER_SECONDS if progress.caught_up else 0.0
 
     def _beat(self, now: float) -> None:
         """Say that the worker is there, and keep its lease, while there is nothing to write."""

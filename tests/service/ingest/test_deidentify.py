@@ -132,11 +132,19 @@ def test_labels_that_a_bucket_makes_equal_become_one() -> None:
 def test_the_cache_is_bounded_in_entries_and_in_bytes() -> None:
     deidentifier = Deidentifier(KEY)
     long = "x" * (CACHED_CHARACTERS_MAX + 1)
-    assert deidentifier.pseudonym(long) == deidentifier.pseudonym(long)
-    assert deidentifier._cached.cache_info().currsize == 0
-    deidentifier.pseudonym("short")
-    assert deidentifier._cached.cache_info().currsize == 1
-    assert deidentifier._cached.cache_info().maxsize is not None
+    for principal in (long, "short", "short"):
+        frame = deidentifier.apply(SCHEMA, decoded(principal))
+        assert frame.principals is not None
+        assert frame.principals.labels == (deidentifier.pseudonym(principal),)
+    assert list(deidentifier._principals) == ["short"]
+
+
+def test_the_cache_starts_anew_when_it_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.ingest.deidentify.CACHED_NAMES", 2)
+    deidentifier = Deidentifier(KEY)
+    for principal in ("a", "b", "c"):
+        deidentifier.apply(SCHEMA, decoded(principal))
+    assert list(deidentifier._principals) == ["c"]
 
 
 def test_a_short_key_is_refused() -> None:

@@ -10,7 +10,7 @@ from service.detect.reference import CompiledReference
 from service.domain.ids import Micros
 from service.domain.states import Event
 from service.office import put_baseline
-from service.worker.loop import BACK_OFF_SECONDS, Worker
+from service.worker.loop import BACK_OFF_SECONDS, GATHER_SECONDS, Worker
 from service.worker.stats import BUCKETS_SECONDS, Histogram, WorkerStats
 from tests.service.worker.world import ANA, World, compiled
 
@@ -25,11 +25,19 @@ def test_a_worker_comes_to_rest_at_the_head_of_the_log() -> None:
     version = world.add_version(reference=reference())
     world.send_for(5, version)
     worker = world.worker()
-    assert worker.step() == 0.0
+    assert worker.step() == GATHER_SECONDS
     assert worker.step() == worker.idle_seconds
     assert world.store.tables.position == world.log.head()
     assert (world.stats.passes, world.stats.entries, world.stats.events) == (1, 5, 250)
     assert sum(world.stats.commit_seconds.counts) == sum(world.stats.pass_seconds.counts) == 1
+
+
+def test_a_worker_that_is_behind_does_not_wait_for_more() -> None:
+    world = World()
+    version = world.add_version(reference=reference())
+    world.send_for(5, version)
+    worker = Worker(world.stages(entries_max=2), WorkerStats())
+    assert [worker.step() for _ in range(3)] == [0.0, 0.0, GATHER_SECONDS]
 
 
 def test_it_waits_longer_and_longer_while_the_store_is_away_and_recovers() -> None:
@@ -53,12 +61,12 @@ def test_a_second_worker_waits_for_the_lease_and_takes_over_when_it_ends() -> No
     version = world.add_version(reference=reference())
     first = world.worker()
     world.send_for(1, version)
-    assert first.step() == 0.0
+    assert first.step() == GATHER_SECONDS
     second = Worker(world.stages("other"), WorkerStats())
     assert second.step() > 0
     world.clock.advance(11)
     world.send_for(1, version)
-    assert second.step() == 0.0
+    assert second.step() == GATHER_SECONDS
     # The first one comes back, with a memory that is too old to write.
     assert first.step() == 0.0
     assert world.stats.dropped_passes == 1
