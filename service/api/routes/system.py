@@ -47,10 +47,16 @@ def _checks(api: Api) -> dict[str, Any]:
     now_us = api.clock.now_us()
     log = api.log_figures()
     picture = api.figures.picture
-    unheard_us = now_us - picture.worker.heartbeat_us if picture else 0
     return {
         "fleet": "ok" if api.fleet.checked_us else "the store has not been read yet",
         "log": "ok" if log.healthy else f"takes no entries: {log.last_error or 'closed'}",
         "store_checked_seconds_ago": round((now_us - api.fleet.checked_us) / 1e6, 3) if api.fleet.checked_us else None,
-        "worker": "ok" if unheard_us < FRESH_US else f"silent for {unheard_us / 1e6:.0f} seconds",
+        "worker": _worker(picture.worker.heartbeat_us, now_us) if picture else "ok",
     }
+
+
+def _worker(heartbeat_us: int, now_us: int) -> str:
+    if heartbeat_us == 0:
+        return "not seen yet"
+    unheard_us = now_us - heartbeat_us
+    return "ok" if unheard_us < FRESH_US else f"silent for {unheard_us / 1e6:.0f} seconds"
