@@ -153,6 +153,14 @@ def test_a_release_waits_for_a_second_person_and_says_so() -> None:
     assert audited(world).count("release.ask") == 1
 
 
+def test_the_same_person_asking_again_at_the_same_moment_is_heard_again() -> None:
+    world = World()
+    in_review(world)
+    answers = [world.ask(ANA, Event.RELEASE) for _ in range(2)]
+    assert [answer.approvals.have for answer in answers if answer.approvals] == [1, 1]
+    assert world.kinds().count("release_pending") == 2
+
+
 def test_approvals_do_not_outlive_the_review_they_were_given_in() -> None:
     world = World()
     version = in_review(world)
