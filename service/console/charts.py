@@ -3,14 +3,20 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from service.console.words import LN10, exponent, hour_minute, moment
 
-POINTS_MAX = 96
+POINTS_MAX = 160
 """More are thinned to the highest of each stretch, so that a page stays small and no peak is lost."""
 ABOVE_THRESHOLD = 2.5
 """The axis ends at this multiple of the threshold's exponent; what lies above is drawn at the edge and said."""
+
+LETTER = 8.0
+"""Room for one letter of a mark's label; marks that are closer than that share one."""
+LABEL_ROWS = 3
+FLIP_FROM = 0.7
+"""Right of this share of the width, labels stand left of their lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +105,14 @@ class EvidenceChart:
 
 
 def thin(points: Sequence[Point], most: int = POINTS_MAX) -> tuple[Point, ...]:
-    """Join neighbours until at most ``most`` points are left; each keeps the highest evidence of what it joined."""
-    size = max(1, -(-len(points) // most))
-    parts = [points[at : at + size] for at in range(0, len(points), size)]
+    """Join neighbours until at most ``most`` points are left; each keeps the highest evidence of what it joined.
+
+    Neighbours are those within the same part of the time shown, as ticks and minutes may stand side by side.
+    """
+    if len(points) <= most:
+        return tuple(points)
+    first_us, span_us = points[0].since_us, points[-1].since_us - points[0].since_us + 1
+    parts = [list(part) for _, part in groupby(points, lambda point: (point.since_us - first_us) * most // span_us)]
     return tuple(Point(part[0].since_us, part[-1].at_us, max(point.log_evidence for point in part)) for part in parts)
 
 
@@ -221,11 +232,36 @@ def _day_label(at_us: int) -> str:
 
 
 def _lines(marks: Sequence[Mark], scale: _Scale) -> tuple[Line, ...]:
+    """Place the marks so that no label covers another one.
+
+    Labels on the right side stand left of their lines; placed from the right, no line crosses the label before it.
+    """
+    shown = _merged([mark for mark in marks if scale.first_us <= mark.at_us <= scale.last_us], scale)
+    middle = scale.size.width * FLIP_FROM
+    left = [mark for mark in shown if scale.x(mark.at_us) <= middle]
+    right = [mark for mark in shown if scale.x(mark.at_us) > middle]
+    rows: list[list[tuple[float, float]]] = [[] for _ in range(LABEL_ROWS)]
     placed: list[Line] = []
+    for mark in (*left, *reversed(right)):
+        x, length = scale.x(mark.at_us), LETTER * len(mark.text) + LETTER
+        flip = x > middle
+        low, high = (x - length, x) if flip else (x, x + length)
+        free = [row for row, taken in enumerate(rows) if all(high <= start or low >= end for start, end in taken)]
+        # Where three rows are not enough, the line stands without its label; the history below has them all.
+        row = free[0] if free else LABEL_ROWS - 1
+        if free:
+            rows[row].append((low, high))
+        placed.append(Line(x, row, mark.text if free else "", mark.tone, flip))
+    return tuple(sorted(placed, key=lambda line: line.x))
+
+
+def _merged(marks: Sequence[Mark], scale: _Scale) -> list[Mark]:
+    """Make one of marks that would be drawn as one line."""
+    merged: list[Mark] = []
     for mark in marks:
-        if not scale.first_us <= mark.at_us <= scale.last_us:
-            continue
-        x = scale.x(mark.at_us)
-        crowd = sum(1 for line in placed if x - line.x < 8 * len(line.text))
-        placed.append(Line(x, crowd % 3, mark.text, mark.tone, flip=x > scale.size.width * 0.7))
-    return tuple(placed)
+        last = merged[-1] if merged else None
+        if last is not None and scale.x(mark.at_us) - scale.x(last.at_us) < LETTER:
+            merged[-1] = Mark(last.at_us, f"{last.text}, {mark.text}", mark.tone)
+        else:
+            merged.append(mark)
+    return merged

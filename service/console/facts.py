@@ -196,7 +196,7 @@ def _change(snapshot: Snapshot | None, view: BaselineView | None, alerts: Sequen
     if snapshot is None or view is None or not alerts:
         return None
     change = changed_since(snapshot, alerts[0].since_us, view.total)
-    return change and Current(change.since_us, change.events, change.counts)
+    return Current(change.since_us, change.events, change.counts) if change else None
 
 
 @lru_cache(maxsize=64)

@@ -25,6 +25,8 @@ class Step:
     label: str
     first: bool
     rare: bool
+    later: bool = False
+    """Shown, but possible only after another step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,8 @@ class Steps:
 
     advice: str
     steps: tuple[Step, ...]
+    note: str | None
+    """How the release works, while it is still to come."""
     approvals: str | None
     blocked: str | None
     """Why this viewer sees no buttons."""
@@ -49,7 +53,13 @@ def steps_of(version: Version, policy: Policy, approvals: Sequence[Actor], viewe
         Step(str(event), words.EVENT_NAMES[event], event is first, event in _RARE)
         for event in sorted(events, key=lambda event: (event in _RARE, event is not first))
     )
+    note = None
+    if version.state is State.QUARANTINED:
+        release = Step(str(Event.RELEASE), words.EVENT_NAMES[Event.RELEASE], first=False, rare=False, later=True)
+        steps = (*steps[:1], release, *steps[1:])
+        note = _release_note(policy)
     return Steps(
+        note=note,
         advice=_advice(version, policy, approvals, viewer),
         steps=() if blocked else steps,
         approvals=_approvals(version, policy, approvals) if version.state is State.UNDER_REVIEW else None,
@@ -83,6 +93,11 @@ def _release_advice(version: Version, policy: Policy, approvals: Sequence[Actor]
     need = count_approvals(version, policy, [viewer.actor]).need
     ask = f" ({need} different people must ask for it)" if need > 1 else ""
     return f"Release it if the change is understood and harmless{ask}, or roll it back."
+
+
+def _release_note(policy: Policy) -> str:
+    people = "one person" if policy.reviewers == 1 else f"{policy.reviewers} people"
+    return f"Release comes after the review has started; it needs {people}, and not the deployer alone."
 
 
 def _approvals(version: Version, policy: Policy, approvals: Sequence[Actor]) -> str:

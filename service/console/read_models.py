@@ -116,6 +116,7 @@ class VersionPage:
     steps: Steps
     charts: tuple[EvidenceChart, ...]
     chart_summary: str
+    chart_note: str
     columns: tuple[Column, ...]
     all_columns: tuple[Column, ...]
     columns_total: int
@@ -151,6 +152,7 @@ def version_page(facts: Facts, viewer: Identity) -> VersionPage:
         steps=steps_of(version, model.policy, facts.approvals, viewer),
         charts=_charts(facts),
         chart_summary=_chart_summary(certainty),
+        chart_note=_chart_note(facts),
         columns=tuple(_compared(facts, column, current) for column in columns[:WORST_COLUMNS]),
         all_columns=tuple(columns[:COLUMNS_LISTED]),
         columns_total=len(facts.status.columns),
@@ -296,9 +298,21 @@ def evidence_points(facts: Facts) -> list[Point]:
         if since_us < first_us:
             points.append(Point(since_us, int(min(until_us, first_us)), window.evidence_log_max))
     ends = [since_us for since_us, _ in trail[1:]] + [last_us]
-    for (since_us, value), until_us in zip(trail, ends, strict=False):
+    for (since_us, value), end_us in zip(trail, ends, strict=False):
+        # In a pause nothing was measured: the line ends, and goes on with the next tick.
+        until_us = min(end_us, since_us + MINUTE_US)
         points.append(Point(since_us, max(until_us, since_us + 1), -math.inf if value is None else value))
     return points
+
+
+def _chart_note(facts: Facts) -> str:
+    """Say what a step of the line stands for."""
+    trail, minutes = facts.status.trail, facts.minutes
+    if not trail:
+        return "the highest of each minute"
+    if not minutes or minutes[0].start_us >= trail[0][0] - MINUTE_US:
+        return "tick by tick"
+    return f"the highest of each minute, tick by tick from {words.moment(trail[0][0])[11:19]}"
 
 
 def _chart_summary(certainty: Certainty) -> str:

@@ -91,3 +91,35 @@ def test_thinning_keeps_the_peak_and_all_of_the_time(powers: list[float]) -> Non
     assert (kept[0].since_us, kept[-1].at_us) == (points[0].since_us, points[-1].at_us)
     assert max(p.log_evidence for p in kept) == max(p.log_evidence for p in points)
     assert all(a.at_us == b.since_us for a, b in pairwise(kept))
+
+
+def test_minutes_stay_apart_where_many_ticks_stand_beside_them() -> None:
+    ticks = [Point(1_010 * MINUTE + i * 1_000_000, 1_010 * MINUTE + (i + 1) * 1_000_000, 1.0) for i in range(240)]
+    kept = thin([*minutes([0.0] * 10), *ticks])
+    assert kept[:10] == tuple(minutes([0.0] * 10))
+
+
+def test_marks_at_the_same_place_share_one_label() -> None:
+    points = minutes([0.0] * 60)
+    at = points[20].since_us
+    marks = [Mark(at, "suspect", "warn"), Mark(at + 2_000_000, "quarantined", "bad")]
+    for size in (WIDE, NARROW):
+        chart = evidence_chart(points, THRESHOLD, marks, size)
+        assert chart is not None
+        assert [(line.text, line.tone) for line in chart.lines] == [("suspect, quarantined", "bad")]
+
+
+@given(st.lists(st.integers(0, 60 * MINUTE), max_size=12))
+def test_no_label_covers_another_one(times: list[int]) -> None:
+    points = minutes([0.0] * 60)
+    words = ("change began", "suspect", "quarantined", "under review", "active")
+    marks = [Mark(points[0].since_us + at, words[i % 5], "plain") for i, at in enumerate(sorted(times))]
+    for size in (WIDE, NARROW):
+        chart = evidence_chart(points, THRESHOLD, marks, size)
+        assert chart is not None
+        labels = [
+            (line.row, line.x - 7 * len(line.text) - 5 if line.flip else line.x + 5, line) for line in chart.lines
+        ]
+        spans = sorted((row, low, low + 7 * len(line.text)) for row, low, line in labels if line.text)
+        assert all(a[0] != b[0] or a[2] <= b[1] for a, b in pairwise(spans))
+        assert [line.x for line in chart.lines] == sorted(line.x for line in chart.lines)

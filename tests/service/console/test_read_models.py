@@ -110,6 +110,24 @@ def test_evidence_is_drawn_by_the_tick_where_the_worker_still_holds_the_ticks() 
     assert all(a.at_us == b.since_us for a, b in pairwise(points))
 
 
+def test_a_pause_between_ticks_is_not_drawn() -> None:
+    facts = replace(facts_of(busy_fleet(), "digits", "1"), minutes=(), alerts=())
+    last = 600 * 60_000_000
+    trail = ((0, 1.0), (last, 2.0))
+    first, second = evidence_points(replace(facts, status=Status(trail=trail, last_arrival_us=last + 1)))
+    assert (first.at_us, second.since_us) == (60_000_000, last)
+
+
+def test_the_chart_says_what_its_steps_are() -> None:
+    facts = facts_of(busy_fleet(), "digits", "1")
+    assert version_page(facts, ADA).chart_note == "the highest of each minute"
+    last, first = facts.minutes[-1].start_us, facts.minutes[0].start_us
+    late, early = (Status(trail=((at, 1.0),), last_arrival_us=last + 1) for at in (last, first))
+    expected = "the highest of each minute, tick by tick from 10:00:00"
+    assert version_page(replace(facts, status=late), ADA).chart_note == expected
+    assert version_page(replace(facts, status=early), ADA).chart_note == "tick by tick"
+
+
 def test_evidence_is_not_drawn_before_the_change_that_raised_it() -> None:
     fleet = busy_fleet()
     alert = fleet.store.tables.alerts["a1"]
@@ -139,8 +157,26 @@ def test_every_state_has_its_advice_and_only_possible_steps(state: State) -> Non
     assert steps.advice
     assert sum(step.first for step in steps.steps) <= 1
     assert bool(steps.steps) == (state is not State.RETIRED)
+    assert [step.event for step in steps.steps if step.later] == (["release"] if state is State.QUARANTINED else [])
+    assert not any(step.later and step.first for step in steps.steps)
     reader = replace(ADA, scopes=READER)
     assert version_page(facts_of(fleet, "digits", "1"), reader).steps.steps == ()
+
+
+@pytest.mark.parametrize(("reviewers", "people"), [(1, "one person"), (2, "2 people")])
+def test_in_quarantine_the_page_says_how_the_release_works(reviewers: int, people: str) -> None:
+    fleet = Fleet.new()
+    fleet.add_version("digits", "1", State.QUARANTINED, Policy(reviewers=reviewers))
+    steps = version_page(facts_of(fleet, "digits", "1"), ADA).steps
+    assert steps.note == (f"Release comes after the review has started; it needs {people}, and not the deployer alone.")
+    assert [step.event for step in steps.steps[:2]] == ["start_review", "release"]
+
+
+def test_under_review_the_release_comes_first() -> None:
+    fleet = Fleet.new()
+    fleet.add_version("digits", "1", State.UNDER_REVIEW)
+    steps = version_page(facts_of(fleet, "digits", "1"), ADA).steps
+    assert (steps.steps[0].event, steps.steps[0].first, steps.note) == ("release", True, None)
 
 
 @pytest.mark.parametrize(
