@@ -50,6 +50,7 @@ def run(*words: str, data_dir: Path | None = None, expect: int = 0) -> str:
     where = [] if data_dir is None else ["--data-dir", str(data_dir)]
     root, out, code = logging.getLogger(), io.StringIO(), 0
     handlers, level = root.handlers[:], root.level
+    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with (
         patch.object(sys, "argv", ["lazaretto", *words, *where]),
         patch.dict(os.environ, environment(), clear=True),
@@ -63,6 +64,8 @@ def run(*words: str, data_dir: Path | None = None, expect: int = 0) -> str:
         finally:
             root.handlers[:] = handlers
             root.setLevel(level)
+            for number, handler in signals.items():
+                signal.signal(number, handler)
     assert code == expect, out.getvalue()
     return out.getvalue()
 

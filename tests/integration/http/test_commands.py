@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
+from service.store.migrate import MIGRATIONS
 from tests.integration.http.conftest import Served, make_key, register, run, serving
 
 
@@ -19,11 +21,29 @@ def test_a_newer_store_is_refused_in_a_sentence(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "state.db") as store:
         store.execute("UPDATE alembic_version SET version_num = 'from_the_future'")
     store.close()
-    for command in ("serve", "migrate"):
+    for command in ("serve", "worker", "migrate"):
         text = run(command, data_dir=tmp_path, expect=1)
         assert "newer" in text
         assert "Traceback" not in text
     assert "newer schema" in run("doctor", data_dir=tmp_path, expect=1)
+
+
+def test_an_older_store_is_refused_until_it_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data_dir, newer = tmp_path / "data", tmp_path / "migrations"
+    run("migrate", data_dir=data_dir)
+    shutil.copytree(MIGRATIONS, newer, ignore=shutil.ignore_patterns("__pycache__"))
+    script = 'revision = "0002"\ndown_revision = "0001"\n\ndef upgrade(): pass\n\ndef downgrade(): pass\n'
+    (newer / "versions" / "0002_next.py").write_text(script)
+    monkeypatch.setattr("service.store.migrate.MIGRATIONS", newer)
+    for words in (("serve", "--port", "0"), ("api", "--port", "0"), ("worker",), ("models", "list")):
+        text = run(*words, data_dir=data_dir, expect=1)
+        assert "older than this version" in text, words
+        assert "lazaretto migrate" in text, words
+        assert "Traceback" not in text, words
+    assert "lazaretto migrate" in run("doctor", data_dir=data_dir, expect=1)
+    assert "was older; now it is current" in run("migrate", data_dir=data_dir)
+    assert "is current" in run("migrate", data_dir=data_dir)
+    assert run("models", "list", "--json", data_dir=data_dir)
 
 
 def test_a_secret_key_that_is_damaged_is_named(tmp_path: Path) -> None:

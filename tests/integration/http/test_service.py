@@ -71,10 +71,17 @@ def test_from_telemetry_to_quarantine_to_release(served: Served, client: httpx.C
     (incident,) = client.get("/v1/incidents?model=story").json()["incidents"]
     history = client.get(f"{path}/history?column=age").json()["points"]
     assert history[-1]["effects"]["psi"] is not None
-    metrics = eventually(
-        lambda: 'state="quarantined"' in (text := client.get("/metrics").text) and text, "metrics show the quarantine"
-    )
-    assert 'lazaretto_model_evidence_log{model="story",version="1"}' in metrics
+    # States come from the fleet's picture, evidence from the figures, which are read less often.
+    shown = {
+        'lazaretto_model_state{model="story",state="quarantined",version="1"} 1.0',
+        'lazaretto_model_evidence_log{model="story",version="1"}',
+    }
+
+    def metrics_show_it() -> bool:
+        text = client.get("/metrics").text
+        return all(series in text for series in shown)
+
+    eventually(metrics_show_it, f"metrics show {shown}")
 
     release = {"event": "release", "reason": "the camera is repaired", "incident_id": incident["id"]}
     for body in ({"event": "start_review", "reason": "looking at it"}, release):
