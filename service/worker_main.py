@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 import threading
@@ -13,6 +14,8 @@ from service.wiring import WorkRuntime, build_worker
 logger = logging.getLogger("lazaretto.worker")
 DELIVERY_END_SECONDS = 35.0
 """A delivery that has begun may take its deadline to end."""
+NICENESS = 10
+"""Evidence may be late by a moment; the gate and the acknowledgements, which share the machine, may not."""
 
 
 def run_worker(settings: Settings, *, until_stdin_closes: bool) -> None:
@@ -23,6 +26,7 @@ def run_worker(settings: Settings, *, until_stdin_closes: bool) -> None:
     SecretKeyError, StoreRefused, LogRefused, Unavailable
         When it cannot begin.
     """
+    os.nice(NICENESS)
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
