@@ -135,53 +135,72 @@ def prepare(client: httpx.Client, generator: np.random.Generator) -> None:
     assert put.status_code == 200, put.text
 
 
+class Traffic:
+    """Events through two replicas, and how many were acknowledged."""
+
+    def __init__(self, fleet: Fleet, first: httpx.Client, second: httpx.Client) -> None:
+        self.both = (first, second)
+        self.urls = fleet.urls
+        self.generator = np.random.default_rng(11)
+        self.sent = 0
+
+    def gates(self) -> set[int]:
+        """Return what the gates of both replicas answer."""
+        return {httpx.get(f"{url}{GATE}").status_code for url in self.urls}
+
+    def states(self) -> set[str]:
+        """Return the state that the gates of both replicas know."""
+        return {httpx.get(f"{url}{GATE}").headers["x-gate-state"] for url in self.urls}
+
+    def post(self, client: httpx.Client, age: float) -> None:
+        """Post 100 events."""
+        answer = client.post(f"{VERSION}/events", json=batch(self.generator, 100, age))
+        assert answer.status_code == 202, answer.text
+        self.sent += 100
+
+    def post_one_batch_to_both(self) -> None:
+        """Post one batch twice, and another under its name: one is counted."""
+        headers = {"idempotency-key": "same"}
+        again, other = batch(self.generator, 50, 40.0), batch(self.generator, 50, 40.0)
+        answers = [client.post(f"{VERSION}/events", json=again, headers=headers).json() for client in self.both]
+        assert [answer["duplicates"] for answer in answers] == [0, 50]
+        assert answers[0]["position"] == answers[1]["position"]
+        assert self.both[1].post(f"{VERSION}/events", json=other, headers=headers).status_code == 409
+        self.sent += 50
+
+    def drifted(self) -> bool:
+        """Post strange events to both, and tell whether both gates are closed."""
+        for client in self.both:
+            self.post(client, 70.0)
+        return self.gates() == {403}
+
+    def wait_until_counted(self) -> None:
+        """Wait until both replicas say that exactly what was acknowledged is counted."""
+
+        def counted() -> bool:
+            totals = {client.get(f"{VERSION}/status").json()["events_total"] for client in self.both}
+            return totals == {self.sent}
+
+        until(counted, f"{self.sent} events are counted")
+
+
 def test_two_replicas_and_a_worker_share_one_postgresql(fleet: Fleet) -> None:
-    generator = np.random.default_rng(11)
     with (
         fleet.client(0, "ada", "ingest,read,operate,admin") as first,
         fleet.client(1, "eve", "ingest,read,operate") as second,
     ):
-        both, sent = (first, second), 0
-
-        def gates() -> set[int]:
-            return {httpx.get(f"{url}{GATE}").status_code for url in fleet.urls}
-
-        def counted() -> bool:
-            return all(client.get(f"{VERSION}/status").json()["events_total"] == sent for client in both)
-
-        def post(client: httpx.Client, age: float) -> None:
-            nonlocal sent
-            answer = client.post(f"{VERSION}/events", json=batch(generator, 100, age))
-            assert answer.status_code == 202, answer.text
-            sent += 100
-
-        prepare(first, generator)
-        until(lambda: second.get(f"{VERSION}/baseline").status_code == 200, "the other replica knows the baseline")
-        until(lambda: "shared" in second.get("/v1/models").text, "the other replica knows the model")
+        traffic = Traffic(fleet, first, second)
+        prepare(first, traffic.generator)
+        assert second.get(f"{VERSION}/baseline").status_code == 200
+        until(lambda: traffic.states() == {"active"}, "both replicas know the version")
         for turn in range(10):
-            post(both[turn % 2], 40.0)
-        until(counted, f"{sent} events are counted")
-        assert gates() == {200}
+            traffic.post(traffic.both[turn % 2], 40.0)
+        traffic.wait_until_counted()
+        assert traffic.gates() == {200}
+        traffic.post_one_batch_to_both()
+        traffic.wait_until_counted()
 
-        # The same batch to both: one is counted, and both answers say where it lies.
-        again = batch(generator, 50, 40.0)
-        answers = [
-            client.post(f"{VERSION}/events", json=again, headers={"idempotency-key": "same"}).json() for client in both
-        ]
-        sent += 50
-        assert [answer["duplicates"] for answer in answers] == [0, 50]
-        assert answers[0]["position"] == answers[1]["position"]
-        other = batch(generator, 50, 40.0)
-        conflict = second.post(f"{VERSION}/events", json=other, headers={"idempotency-key": "same"})
-        assert conflict.status_code == 409
-        until(counted, f"{sent} events are counted")
-
-        def drifted() -> bool:
-            post(first, 70.0)
-            post(second, 70.0)
-            return gates() == {403}
-
-        until(drifted, "both gates are closed")
+        until(traffic.drifted, "both gates are closed")
         (incident,) = second.get("/v1/incidents?model=shared").json()["incidents"]
 
         # Two people, at two replicas.
@@ -191,12 +210,12 @@ def test_two_replicas_and_a_worker_share_one_postgresql(fleet: Fleet) -> None:
         pending = first.post(f"{VERSION}/transitions", json=release).json()
         assert (pending["state"], pending["approvals"]["have"]) == ("under_review", 1)
         assert first.post(f"{VERSION}/transitions", json=release).json()["state"] == "under_review"
-        assert gates() == {403}
+        assert traffic.gates() == {403}
         released = second.post(f"{VERSION}/transitions", json=release).json()
         assert (released["state"], sorted(released["approvals"]["by"])) == ("active", ["ada", "eve"])
-        until(lambda: gates() == {200}, "both gates are open again")
-        post(second, 40.0)
-        until(counted, f"{sent} events are counted")
+        until(lambda: traffic.gates() == {200}, "both gates are open again")
+        traffic.post(second, 40.0)
+        traffic.wait_until_counted()
 
 
 def test_a_key_that_one_replica_revokes_stops_at_the_other(fleet: Fleet) -> None:
