@@ -96,7 +96,7 @@ def drawn(rng: np.random.Generator, rows: int, wear: float) -> dict[str, np.ndar
     return {name: rng.normal(wear * (2 - place), 1.0, rows) for place, name in enumerate(FEATURES)}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service")
     with closing(socket.socket()) as probe:
@@ -131,7 +131,7 @@ def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -
         time.sleep(0.1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def quarantined(service: Service) -> str:
     """Return the page of a model that evidence has quarantined."""
     path = service.add_model("digits", description=HOSTILE)
@@ -139,7 +139,7 @@ def quarantined(service: Service) -> str:
     return "/models/digits/versions/1"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium(program: Callable[[str], str]) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program("chromium"), args=ARGUMENTS)
