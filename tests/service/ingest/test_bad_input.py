@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -29,7 +30,8 @@ def places(error: LazarettoError) -> dict[str, str]:
     [
         (b"", 0),
         (b"{", 1),
-        (b'{"events": [{"features": {}},]}', 29),
+        # Python 3.13 points at the comma that should not be there, earlier ones at what stands behind it.
+        (b'{"events": [{"features": {}},]}', 28 if sys.version_info >= (3, 13) else 29),
         ('{"größe": x}'.encode(), 12),
         ('{"events": [{"features": {"größe in m": ]}'.encode(), 42),
         (b'{"events": []} trailing', 15),
