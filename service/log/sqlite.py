@@ -30,7 +30,9 @@ PRAGMAS = (
     "page_size = 16384",  # the fastest for bodies of 4 to 400 KB
     "journal_mode = WAL",
     "synchronous = FULL",  # NORMAL would not sync before the answer
-    "wal_autocheckpoint = 1000",
+    # 4 MiB, as much as one commit may hold. A checkpoint runs inside a commit, and its length is the tail of the
+    # acknowledgement: SQLite's 1,000 pages, 16 MiB of ours, doubled the 99th percentile.
+    "wal_autocheckpoint = 256",
     "journal_size_limit = 67108864",
     "cache_size = -16384",
     "temp_store = MEMORY",
