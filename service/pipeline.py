@@ -8,30 +8,30 @@ What people decide goes through ``service/office.py``.
 
 import asyncio
 import hashlib
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-import anyio.lowlevel
 import anyio.to_thread
 import msgspec
 
 from service.alert.decide import decide as decide_alert
 from service.detect.watch import Watch
-from service.domain.errors import Place
 from service.domain.evaluation import Evaluation
 from service.domain.ids import Position, VersionId
 from service.domain.policy import Action
 from service.domain.records import Alert, Incident, TransitionRecord, Version
 from service.domain.states import SERVING, Event, next_state
+from service.entropy import random_hex
 from service.frames import encode_frame
 from service.ingest.cloudevents import InferenceEvent
-from service.ingest.decode import EventDecoder, Raw
+from service.ingest.decode import Raw
 from service.ingest.deidentify import Deidentifier
+from service.ingest.gather import Gatherer
 from service.ingest.halves import frame_of
 from service.ingest.labels import decode_labels
 from service.ingest.limits import Limits
+from service.ingest.prepare import Prepared, Preparer, Preparers, digest_of
 from service.notify.compose import LOG, Kind, Notice, alert_opened, compose, held_back, state_changed
 from service.ports import (
     SYSTEM,
@@ -52,7 +52,6 @@ DECODE_INLINE_BYTES_MAX = 1024 * 1024
 """A larger body is decoded in a thread, so that the gate goes on answering meanwhile."""
 DECODE_AT_ONCE_BYTES_MAX = 8 * 1024
 """A smaller one is decoded faster than it would wait for its turn."""
-DECODERS_MAX = 1024
 HELD_BACK = {Why.DRY_RUN: Kind.DRY_RUN, Why.LAST_HEALTHY: Kind.CAPPED, Why.FLEET_SHARE: Kind.CAPPED}
 """Rulings that people must hear of although nothing changes."""
 
@@ -76,23 +75,6 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     position: Position = Position(0)
 
 
-@dataclass
-class DecoderCache:
-    """One compiled decoder for each version in use. A version's schema never changes."""
-
-    limits: Limits
-    _decoders: dict[VersionId, EventDecoder] = field(default_factory=dict)
-
-    def of(self, version: Version) -> EventDecoder:
-        """Return the decoder of a version, compiled at the first use."""
-        decoder = self._decoders.get(version.id)
-        if decoder is None:
-            if len(self._decoders) >= DECODERS_MAX:
-                self._decoders.clear()
-            decoder = self._decoders[version.id] = EventDecoder(version.schema, self.limits)
-        return decoder
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptStages:
     """What the accepting side works with."""
@@ -100,10 +82,26 @@ class AcceptStages:
     log: TelemetryLog
     clock: Clock
     limits: Limits
-    deidentifier: Deidentifier
-    decoders: DecoderCache
+    preparers: Preparers
+    gatherer: Gatherer
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a larger body is decoded."""
+
+    @classmethod
+    def over(
+        cls,
+        log: TelemetryLog,
+        clock: Clock,
+        limits: Limits,
+        deidentifier: Deidentifier,
+        *,
+        waiting_max: int = 4_096,
+        waiting_bytes_max: int = 64 * 1024 * 1024,
+    ) -> "AcceptStages":
+        """Put the stages over a log; at most so many small requests may wait for it, with so many bytes."""
+        gatherer = Gatherer(log, lambda: new_batch_id(clock), requests_max=waiting_max, bytes_max=waiting_bytes_max)
+        preparers = Preparers(limits, deidentifier)
+        return cls(log=log, clock=clock, limits=limits, preparers=preparers, gatherer=gatherer)
 
 
 async def accept_batch(stages: AcceptStages, version: Version, raw: Raw, idempotency_key: str | None) -> Receipt:
@@ -118,7 +116,13 @@ async def accept_batch(stages: AcceptStages, version: Version, raw: Raw, idempot
     Unavailable
         At once, when the log's queue is full.
     """
-    ready = await _prepare_in_turn(stages, version, raw, idempotency_key)
+    preparer = stages.preparers.of(version)
+    few = preparer.few(raw) if idempotency_key is None else None
+    if few is not None:
+        shared = await stages.gatherer.append(version.id, preparer, few)
+        if shared is not None:
+            return Receipt(accepted=len(few.events), rejected=0, batch_id=shared.batch_id, position=shared.position)
+    ready = await _prepare_in_turn(stages, preparer, raw, idempotency_key)
     receipt = Receipt(
         accepted=ready.rows,
         rejected=ready.rejected,
@@ -154,7 +158,7 @@ async def accept_labels(stages: AcceptStages, version: Version, raw: Raw, idempo
         rows=labels.rows,
         body=labels.body,
         idempotency_key=idempotency_key,
-        digest=_digest(labels.content, idempotency_key),
+        digest=digest_of(labels.content, idempotency_key),
         receipt=_kept(receipt, idempotency_key),
     )
     return _answer(receipt, await stages.log.append(entry))
@@ -165,7 +169,7 @@ async def accept_inference_event(stages: AcceptStages, version: Version, event: 
 
     Loggers deliver at least once, so a repetition is recognised: by its content too, as clients choose the id.
     """
-    frame = stages.deidentifier.apply(version.schema, frame_of(event, version.schema, stages.limits))
+    frame = stages.preparers.deidentifier.apply(version.schema, frame_of(event, version.schema, stages.limits))
     body = encode_frame(frame)
     digest = hashlib.sha256(f"{event.kind}\0{event.source}\0{event.id}\0".encode() + body).digest()
     entry = NewEntry(
@@ -182,7 +186,7 @@ async def accept_inference_event(stages: AcceptStages, version: Version, event: 
 
 def new_batch_id(clock: Clock) -> str:
     """Return 32 hex digits: the milliseconds of now, then 80 random bits."""
-    return f"{clock.now_us() // 1000:012x}{os.urandom(10).hex()}"
+    return f"{clock.now_us() // 1000:012x}{random_hex(10)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,42 +351,16 @@ def commit(stages: WorkStages, memory: Memory, decisions: Decisions, last: Posit
     return time.perf_counter() - started
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A request's events as the log keeps them."""
-
-    rows: int
-    rejected: int
-    errors: tuple[Place, ...]
-    body: bytes
-    digest: bytes
-
-
-async def _prepare_in_turn(
-    stages: AcceptStages, version: Version, raw: Raw, idempotency_key: str | None
-) -> "_Prepared":
+async def _prepare_in_turn(stages: AcceptStages, preparer: Preparer, raw: Raw, idempotency_key: str | None) -> Prepared:
     """Decode without keeping the gate waiting: one larger body for each turn of the event loop."""
     if len(raw.body) <= DECODE_AT_ONCE_BYTES_MAX:
-        return _prepare(stages, version, raw, idempotency_key)
+        return preparer.prepare(raw, idempotency_key)
     async with stages.turn:
         if len(raw.body) > DECODE_INLINE_BYTES_MAX:
-            return await anyio.to_thread.run_sync(_prepare, stages, version, raw, idempotency_key)
-        ready = _prepare(stages, version, raw, idempotency_key)
-        await anyio.lowlevel.cancel_shielded_checkpoint()
+            return await anyio.to_thread.run_sync(preparer.prepare, raw, idempotency_key)
+        ready = preparer.prepare(raw, idempotency_key)
+        await asyncio.sleep(0)
         return ready
-
-
-def _prepare(stages: AcceptStages, version: Version, raw: Raw, idempotency_key: str | None) -> _Prepared:
-    """Decode, take away what identifies people, and encode for the log."""
-    decoded = stages.decoders.of(version).decode(raw)
-    frame = stages.deidentifier.apply(version.schema, decoded.frame)
-    digest = _digest(decoded.content, idempotency_key)
-    return _Prepared(frame.rows, decoded.rejected, decoded.errors, encode_frame(frame), digest)
-
-
-def _digest(content: bytes, idempotency_key: str | None) -> bytes:
-    """Return what tells a repetition from another request under the same key; without a key nobody will ask."""
-    return b"" if idempotency_key is None else hashlib.sha256(content).digest()
 
 
 def _kept(receipt: Receipt, idempotency_key: str | None) -> bytes:

@@ -4,7 +4,8 @@ import gc
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from threading import Event
 
 import anyio.to_thread
@@ -18,13 +19,14 @@ from service.clock import SystemClock
 from service.console.deps import ConsoleDeps
 from service.gate.refresh import Fleet, Poller
 from service.ingest.deidentify import Deidentifier
+from service.ingest.gather import Gatherer
 from service.ingest.limits import Limits
-from service.log import ClosingLogReader, GroupCommitLog, open_log, open_reader
+from service.log import ClosingLogReader, GroupCommitLog, LogFigures, open_log, open_reader
 from service.notify.channels import LogChannel, WebhookChannel
 from service.notify.compose import LOG, WEBHOOK
 from service.observability import Counters
 from service.office import OfficeStages
-from service.pipeline import AcceptStages, DecoderCache, WorkStages
+from service.pipeline import AcceptStages, WorkStages
 from service.ports import Channel, Clock
 from service.settings import Secrets, Settings
 from service.store import Store, open_store
@@ -84,7 +86,7 @@ class Runtime:
 
         warm_up(self.api.accept.limits)
         for version in list(self.api.fleet.view.by_id.values())[-WARMED_MAX:]:
-            self.api.accept.decoders.of(version)
+            self.api.accept.preparers.of(version)
 
 
 def build_runtime(settings: Settings) -> Runtime:
@@ -105,7 +107,7 @@ def build_runtime(settings: Settings) -> Runtime:
         store=store,
         log=log,
         api=api,
-        metrics=Metrics(settings, api.counters, api.fleet, api.figures, log.figures, clock),
+        metrics=Metrics(settings, api.counters, api.fleet, api.figures, api.log_figures, clock),
         console=ConsoleDeps(
             read=store.read,
             keys=store.keys,
@@ -123,6 +125,14 @@ def build_runtime(settings: Settings) -> Runtime:
 def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: GroupCommitLog) -> Api:
     limits = Limits.from_settings(settings)
     deidentifier = Deidentifier(secrets.pseudonyms)
+    accept = AcceptStages.over(
+        log,
+        clock,
+        limits,
+        deidentifier,
+        waiting_max=settings.log_queue_entries_max,
+        waiting_bytes_max=settings.log_queue_bytes_max,
+    )
     return Api(
         settings=settings,
         secrets=secrets,
@@ -130,9 +140,7 @@ def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: 
         read=store.read,
         control=store.control,
         keys=store.keys,
-        accept=AcceptStages(
-            log=log, clock=clock, limits=limits, deidentifier=deidentifier, decoders=DecoderCache(limits)
-        ),
+        accept=accept,
         office=OfficeStages(
             control=store.control,
             clock=clock,
@@ -146,8 +154,19 @@ def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: 
         keyring=KeyRing(store.keys, secrets.pepper, clock),
         counters=Counters(),
         figures=Figures(store.read, log.head, clock),
-        log_figures=log.figures,
+        log_figures=partial(_log_figures, log, accept.gatherer),
         compiler=Compiler(settings.baseline_seconds_max),
+    )
+
+
+def _log_figures(log: GroupCommitLog, gatherer: Gatherer) -> LogFigures:
+    """Return the log's figures, with the small requests that wait to share an entry of it."""
+    figures, (requests, size) = log.figures(), gatherer.depth()
+    return replace(
+        figures,
+        queue_entries=figures.queue_entries + requests,
+        queue_bytes=figures.queue_bytes + size,
+        refused=figures.refused + gatherer.refused,
     )
 
 

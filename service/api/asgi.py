@@ -1,12 +1,12 @@
 """The little of ASGI that the two hot paths need."""
 
-import os
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from service.api.problems import Headers
 from service.domain.errors import BadRequest, TooLarge
+from service.entropy import random_hex
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -16,6 +16,8 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 REQUEST_ID_HEADER = b"x-request-id"
+HEADERS = "lazaretto.headers"
+"""Where a scope keeps its headers by name."""
 
 
 class ClientGone(Exception):
@@ -24,11 +26,10 @@ class ClientGone(Exception):
 
 def header(scope: Scope, name: bytes) -> bytes | None:
     """Return the first value of a header."""
-    for key, value in scope["headers"]:
-        if key == name:
-            found: bytes = value
-            return found
-    return None
+    known: dict[bytes, bytes] | None = scope.get(HEADERS)
+    if known is None:  # several are asked for in each request
+        known = scope[HEADERS] = dict(reversed(scope["headers"]))
+    return known.get(name)
 
 
 def request_id_of(scope: Scope) -> str:
@@ -36,7 +37,7 @@ def request_id_of(scope: Scope) -> str:
     given = header(scope, REQUEST_ID_HEADER)
     if given is not None and REQUEST_ID.fullmatch(given):
         return given.decode("ascii")
-    return os.urandom(8).hex()
+    return random_hex(8)
 
 
 def declared_length(scope: Scope) -> int | None:

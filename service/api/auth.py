@@ -19,6 +19,7 @@ SECOND_US = 1_000_000
 KNOWN_MAX = 10_000
 MISS_US = SECOND_US
 """How long an id that is not in the store is refused without asking again."""
+NOBODY: tuple[bytes, Identity | None] = (b"", None)
 LOOKUPS_PER_SECOND = 50
 """Look-ups of ids never seen before: guessing must not load the store."""
 
@@ -42,8 +43,9 @@ class KeyRing:
         self._clock = clock
         self._lock = threading.Lock()
         self._known: dict[str, ApiKey] = {}
-        self._verified: dict[str, bytes] = {}
-        """Keyed hash of the whole text verified last, by id: one hash instead of shape, checksum and secret."""
+        self._verified: dict[str, tuple[bytes, Identity]] = {}
+        """Keyed hash of the whole text verified last, and its holder, by id: one hash instead of shape, checksum and
+        secret."""
         self._missed: dict[str, Micros] = {}
         self._lookups: deque[Micros] = deque()
 
@@ -96,14 +98,16 @@ class KeyRing:
         if key is None:
             return None
         seal = hash_secret(self._pepper, text)
-        if not hmac.compare_digest(self._verified.get(key.id, b""), seal):
+        known, identity = self._verified.get(key.id, NOBODY)
+        if identity is None or not hmac.compare_digest(known, seal):
             self._verify(text, key)
-            self._verified[key.id] = seal
+            identity = Identity(key_id=key.id, actor=Actor(key.name), scopes=key.scopes, models=key.models)
+            self._verified[key.id] = (seal, identity)
         if key.revoked_us is not None:
             raise Unauthenticated("the API key is revoked")
         if key.expires_us is not None and key.expires_us <= self._clock.now_us():
             raise Unauthenticated("the API key is expired")
-        return Identity(key_id=key.id, actor=Actor(key.name), scopes=key.scopes, models=key.models)
+        return identity
 
     def _verify(self, text: str, key: ApiKey) -> None:
         parts = parse_key(text)

@@ -9,7 +9,7 @@ from asyncio import TimerHandle, Transport
 from collections.abc import Callable, Generator, Mapping
 from enum import Enum, auto
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -124,13 +124,20 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         """Take a piece of the request line."""
-        self._count_head(len(url))
+        self._head_parsed += len(url)
+        if self._head_parsed > self.settings.header_bytes_max:
+            self._end_head()
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one header."""
-        self._count_head(len(name) + len(value) + HEADER_OVERHEAD)
-        super().on_header(name, value)
+        """Take one header, of the head or behind a chunked body, as uvicorn does: there are several in each request."""
+        self._head_parsed += len(name) + len(value) + HEADER_OVERHEAD
+        if self._head_parsed > self.settings.header_bytes_max:
+            self._end_head()
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Choose who answers: beyond the connection limit, only what must always be served."""
@@ -170,11 +177,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._problem = (400, "bad-request", "Bad request", msg or "this is not HTTP")
         self._end_with(*self._problem)
 
-    def _count_head(self, size: int) -> None:
-        self._head_parsed += size
-        if self._head_parsed > self.settings.header_bytes_max:
-            self._refuse_head()
-            raise HeadTooLarge  # ends the parser, which lets uvicorn call send_400_response
+    def _end_head(self) -> NoReturn:
+        self._refuse_head()
+        raise HeadTooLarge  # ends the parser, which lets uvicorn call send_400_response
 
     def _refuse_head(self) -> None:
         self.refused["large_head"]()

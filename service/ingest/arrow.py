@@ -1,9 +1,8 @@
 """Arrow IPC streams: columns with dotted names, straight to a frame."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from functools import lru_cache
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +10,8 @@ from numpy.typing import NDArray
 
 from service.domain.errors import BadRequest, Place, TooLarge, Unprocessable
 from service.domain.schema import LATENCY, PREDICTION, PROBABILITY_PREFIX
-from service.frames import MISSING, Coded, Frame
-from service.ingest.arrow_guard import check_stream
+from service.frames import MISSING, Coded, Frame, Texts
+from service.ingest.arrow_stream import NO_FLOATS, Columns, Floats, open_events, open_stream
 from service.ingest.arrow_values import (
     is_narrow,
     is_text,
@@ -23,7 +22,7 @@ from service.ingest.arrow_values import (
     plain,
     settle,
     text_lengths,
-    unviewed,
+    texts,
     vectors,
 )
 from service.ingest.envelope import Refusals, bad_name, bad_segment, check_rows
@@ -31,54 +30,13 @@ from service.ingest.layout import Layout
 from service.ingest.lists import class_names, pack_fingerprints, segment_names
 from service.ingest.values import BadTimestamp, check_labels, parse_timestamp
 
-_OPTIONS = pa.ipc.IpcReadOptions(use_threads=False)
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _MICROS_MAX = 253_402_300_800_000_000
 """The year 10000."""
 _FIELDS = ("event_id", "timestamp", "principal", PREDICTION, LATENCY, "embedding", "fingerprint")
 _PREFIXES = (PROBABILITY_PREFIX, "segment.", "attributions.")
-Columns = dict[str, pa.Array]
-REMEMBERED_CHARACTERS_MAX = 65_536
-
-
-class Opened(NamedTuple):
-    """What was wanted of a stream."""
-
-    names: list[str]
-    """Of all its columns."""
-    columns: Columns
-    rows: int
-
-
-def open_stream(content: bytes, layout: Layout, choose: Callable[[tuple[str, ...]], Collection[str]]) -> Opened:
-    """Open a stream, all its batches as one, with the columns chosen by their names.
-
-    Raises
-    ------
-    BadRequest
-        If it is no Arrow IPC stream.
-    TooLarge
-        Over a limit.
-    """
-    check_stream(content, layout.limits, layout.rows_max)
-    try:
-        with pa.ipc.open_stream(pa.py_buffer(content), options=_OPTIONS) as reader:
-            names = reader.schema.names
-            wanted = choose(tuple(names))
-            batches = [batch for batch in reader if batch.num_rows]
-        places = [(i, name) for i, name in enumerate(names) if name in wanted]
-        for batch in batches:
-            batch.validate(full=True)
-        arrays = {name: [unviewed(batch.column(i), layout.limits) for batch in batches] for i, name in places}
-        columns = {name: joined(chunks) for name, chunks in arrays.items() if chunks}
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        raise BadRequest(f"the body is not a valid Arrow IPC stream: {str(error)[:200]}") from None
-    return Opened(names, columns, sum(batch.num_rows for batch in batches))
-
-
-def joined(chunks: Sequence[pa.Array]) -> pa.Array:
-    """Return one array of several, with one dictionary where each has its own."""
-    return chunks[0] if len(chunks) == 1 else pa.chunked_array(chunks).combine_chunks()
+Source: TypeAlias = "pa.Array | NDArray[np.float32] | None"
+"""Where the numbers of a column come from; ``None`` when it was not sent."""
 
 
 def read_stream(content: bytes, layout: Layout) -> tuple[Frame, Refusals]:
@@ -91,18 +49,16 @@ def read_stream(content: bytes, layout: Layout) -> tuple[Frame, Refusals]:
     Unprocessable
         If columns are there twice or of a type that their meaning forbids, or no row is acceptable.
     """
-    opened = open_stream(content, layout, lambda names: _known(names, layout))
+    shaped = open_events(content, layout, _choose)
     try:
+        if shaped is not None:
+            frame, refused = read_arrays(shaped.columns, shaped.rows, layout, shaped.floats)
+            if not refused.rows:
+                return frame, refused
+        opened = open_stream(content, layout, lambda names: _choose(names, layout))
         return read_arrays(opened.columns, opened.rows, layout)
     except (pa.ArrowException, ValueError) as error:
         raise BadRequest(f"the Arrow columns cannot be read: {str(error)[:200]}") from None
-
-
-def _known(names: tuple[str, ...], layout: Layout) -> frozenset[str]:
-    """Return the columns that are read. Clients send the same ones again and again, so the answer is remembered."""
-    if sum(map(len, names)) > REMEMBERED_CHARACTERS_MAX:
-        return _choose(names, layout)
-    return _remembered(names, layout)
 
 
 def _choose(names: tuple[str, ...], layout: Layout) -> frozenset[str]:
@@ -117,11 +73,10 @@ def _choose(names: tuple[str, ...], layout: Layout) -> frozenset[str]:
     return frozenset(wanted)
 
 
-_remembered = lru_cache(maxsize=256)(_choose)
+def read_arrays(columns: Columns, rows: int, layout: Layout, floats: Floats = NO_FLOATS) -> tuple[Frame, Refusals]:
+    """Make a frame of arrays by their dotted names; of those in ``floats`` there are the numbers only.
 
-
-def read_arrays(columns: Columns, rows: int, layout: Layout) -> tuple[Frame, Refusals]:
-    """Make a frame of arrays by their dotted names.
+    When rows were refused, and there are ``floats``, the frame holds the refused rows too.
 
     Raises
     ------
@@ -131,7 +86,7 @@ def read_arrays(columns: Columns, rows: int, layout: Layout) -> tuple[Frame, Ref
     check_rows(rows, layout)
     envelope = _Envelope(columns, layout)
     refused = envelope.refused
-    if refused.rows:
+    if refused.rows and not floats.names:
         if len(refused.rows) == rows:
             raise Unprocessable("no event is acceptable", places=refused.places)
         keep = pa.array([row not in refused.rows for row in range(rows)])
@@ -140,7 +95,7 @@ def read_arrays(columns: Columns, rows: int, layout: Layout) -> tuple[Frame, Ref
         envelope = _Envelope(columns, layout)
     # Any bit pattern may come as a number: signalling NaNs, and what float32 cannot hold. Both end as special values.
     with np.errstate(over="ignore", invalid="ignore"):
-        return _frame(columns, rows, envelope, layout), refused
+        return _frame(columns, rows, envelope, layout, floats), refused
 
 
 def _wrong(name: str, array: pa.Array, need: str) -> Unprocessable:
@@ -165,18 +120,17 @@ class _Envelope:
         }
         self.segments = {name: column for name, column in self.segments.items() if _sent(column)}
 
-    def _ids(self, array: pa.Array | None) -> tuple[str | None, ...] | None:
+    def _ids(self, array: pa.Array | None) -> Texts | tuple[str | None, ...] | None:
         if array is None or array.null_count == len(array):
             return None
         if not is_text(array.type):
             raise _wrong("event_id", array, "text")
-        values: list[str | None] = array.to_pylist()
         lengths = text_lengths(array)
         for row in np.flatnonzero((lengths == 0) | (lengths > self._limits.string_bytes_max)).tolist():
-            reason = bad_name(values[row], self._limits)
+            reason = bad_name(array[row].as_py(), self._limits)
             if reason:
                 self.refused.add(row, f"events[{row}].event_id", reason)
-        return tuple(values)
+        return tuple(array.to_pylist()) if array.null_count else texts(array)
 
     def _principals(self, array: pa.Array | None) -> Coded | None:
         if array is None or array.null_count == len(array):
@@ -246,33 +200,41 @@ def _sent(column: Coded) -> bool:
     return bool((column.codes != MISSING).any())
 
 
-def _numeric_columns(columns: Columns, layout: Layout) -> dict[str, pa.Array | None]:
-    found: dict[str, pa.Array | None] = {name: columns.get(f"features.{name}") for name in layout.numeric}
-    present = [name.removeprefix(PROBABILITY_PREFIX) for name in columns if name.startswith(PROBABILITY_PREFIX)]
+def _numeric_columns(columns: Columns, layout: Layout, floats: Floats) -> dict[str, Source]:
+    sources: dict[str, Source] = dict(zip(floats.names, floats.matrix, strict=True))
+    found: dict[str, Source] = {
+        name: sources[name] if name in sources else columns.get(f"features.{name}") for name in layout.numeric
+    }
+    sources.update((name, array) for name, array in columns.items() if not name.startswith("features."))
+    present = [name.removeprefix(PROBABILITY_PREFIX) for name in sources if name.startswith(PROBABILITY_PREFIX)]
     optional = [PREDICTION] if layout.number_predicted else []
     optional += [PROBABILITY_PREFIX + name for name in class_names(layout, present)]
     for name in (*optional, LATENCY):
         # Optional columns are few and mostly there, so looking at all their values first costs little.
-        if name in columns and not np.isnan(numbers(columns[name])).all():
-            found[name] = columns[name]
+        source = sources.get(name)
+        if source is not None and not np.isnan(source if isinstance(source, np.ndarray) else numbers(source)).all():
+            found[name] = source
     return found
 
 
-def _numeric(found: dict[str, pa.Array | None], rows: int) -> NDArray[np.float32] | NDArray[np.float64]:
-    arrays = [array for array in found.values() if array is not None]
-    narrow = bool(arrays) and all(map(is_narrow, arrays))
+def _numeric(found: dict[str, Source], rows: int, floats: Floats) -> NDArray[np.float32] | NDArray[np.float64]:
+    if found and tuple(found) == floats.names:
+        return settle(floats.matrix)
+    sources = [source for source in found.values() if source is not None]
+    narrow = bool(sources) and all(isinstance(source, np.ndarray) or is_narrow(source) for source in sources)
     out = np.empty((len(found), rows), np.float32 if narrow else np.float64)
-    for row, array in zip(out, found.values(), strict=True):
-        if array is None:
+    for row, source in zip(out, found.values(), strict=True):
+        if source is None:
             row[:] = np.nan
+        elif isinstance(source, np.ndarray):
+            row[:] = source
         else:
-            numbers_into(row, array)
-    settle(out)
-    return out
+            numbers_into(row, source)
+    return settle(out)
 
 
-def _frame(columns: Columns, rows: int, envelope: _Envelope, layout: Layout) -> Frame:
-    numeric = _numeric_columns(columns, layout)
+def _frame(columns: Columns, rows: int, envelope: _Envelope, layout: Layout, floats: Floats) -> Frame:
+    numeric = _numeric_columns(columns, layout, floats)
     absent = Coded((), np.full(rows, MISSING, np.int32))
     categorical = {
         name: labels(columns[f"features.{name}"]) if f"features.{name}" in columns else absent
@@ -287,7 +249,7 @@ def _frame(columns: Columns, rows: int, envelope: _Envelope, layout: Layout) -> 
     return Frame(
         rows=rows,
         numeric_names=tuple(numeric),
-        numeric=_numeric(numeric, rows),
+        numeric=_numeric(numeric, rows, floats),
         categorical_names=tuple(categorical),
         categorical=tuple(categorical.values()),
         embeddings={name: _embedding(columns, name, rows, layout) for name in layout.embeddings},
@@ -313,13 +275,15 @@ def _embedding(columns: Columns, name: str, rows: int, layout: Layout) -> NDArra
 
 
 def _attributions(columns: Columns, rows: int, layout: Layout) -> dict[str, NDArray[np.float32]]:
-    found = {}
+    found: dict[str, NDArray[np.float32]] = {}
+    if not any(name.startswith("attributions.") for name in columns):
+        return found
     for name in layout.stored:
         array = columns.get(f"attributions.{name}")
         if array is not None and array.null_count < rows:
-            found[name] = np.empty(rows, np.float32)
-            numbers_into(found[name], array)
-            settle(found[name])
+            values = np.empty(rows, np.float32)
+            numbers_into(values, array)
+            found[name] = settle(values)
     return found
 
 

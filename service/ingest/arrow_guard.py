@@ -70,8 +70,10 @@ def _unpack(form: str, data: memoryview, at: int) -> int:
     return number
 
 
-def check_stream(content: bytes, limits: Limits, rows_max: int) -> None:
+def check_stream(content: bytes, limits: Limits, rows_max: int) -> int:
     """Refuse a stream with more rows, messages or unfolded bytes than the limits allow.
+
+    Returns where its first message ends, which holds the schema.
 
     Raises
     ------
@@ -81,7 +83,7 @@ def check_stream(content: bytes, limits: Limits, rows_max: int) -> None:
         Naming the limit.
     """
     view, at = memoryview(content), 0
-    rows = unfolded = 0
+    head = rows = unfolded = 0
     for _ in range(MESSAGES_MAX):
         try:
             message = _read(view, at)
@@ -89,8 +91,9 @@ def check_stream(content: bytes, limits: Limits, rows_max: int) -> None:
             place = Place(f"byte {at}", "not an Arrow message")
             raise BadRequest(f"the body is not an Arrow IPC stream at byte {at}", places=[place]) from None
         if message is None:
-            return
+            return head
         at = message.end
+        head = head or at
         rows += message.rows
         unfolded += message.unfolded
         if rows > rows_max:

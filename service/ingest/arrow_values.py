@@ -4,17 +4,18 @@
 A NaN in a float array is *missing*: numpy and pandas have no other way to say so.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from service.domain.errors import TooLarge
-from service.frames import INVALID, MISSING, Coded
+from service.frames import INVALID, MISSING, Coded, Texts
 from service.ingest.limits import Limits
 from service.ingest.values import coded
 
+_N = TypeVar("_N", np.float32, np.float64)
 _NUMPY: dict[int, np.dtype[Any]] = {
     kind.id: np.dtype(name)
     for kind, name in (
@@ -34,6 +35,8 @@ _NUMPY: dict[int, np.dtype[Any]] = {
 """By type id: asking for that is ten times cheaper than the predicates of ``pyarrow.types``."""
 _DICTIONARY = pa.dictionary(pa.int8(), pa.string()).id
 _VIEW = pa.string_view().id
+_STRING = pa.string().id
+_INT32 = np.dtype("<i4")
 _NULL = pa.null().id
 _TEXT = frozenset({pa.string().id, pa.large_string().id})
 _DECIMAL = frozenset({pa.decimal128(1).id, pa.decimal256(1).id})
@@ -127,19 +130,21 @@ def numbers_into(out: NDArray[Any], array: pa.Array) -> None:
         out[missing] = np.nan
 
 
-def settle(matrix: NDArray[Any]) -> None:
-    """Make negative infinity, which is as invalid as the other, the same value."""
-    negative = matrix == -np.inf
-    if negative.any():
-        matrix[negative] = np.inf
+def settle(numbers: NDArray[_N]) -> NDArray[_N]:
+    """Return numbers in which negative infinity, which is as invalid as the other, is the same value."""
+    negative = numbers == -np.inf
+    if not negative.any():
+        return numbers
+    settled = numbers if numbers.flags.writeable else numbers.copy()
+    settled[negative] = np.inf
+    return settled
 
 
 def numbers(array: pa.Array) -> NDArray[np.float64]:
     """Return the canonical numbers of an array."""
     out = np.empty(len(array), np.float64)
     numbers_into(out, array)
-    settle(out)
-    return out
+    return settle(out)
 
 
 def labels(array: pa.Array) -> Coded:
@@ -147,6 +152,8 @@ def labels(array: pa.Array) -> Coded:
     kind = array.type.id
     if kind == _DICTIONARY:
         return _from_dictionary(array)
+    if kind in _TEXT:
+        return _from_text(array.dictionary_encode())
     if kind in _LABELS:
         return _from_dictionary(array.dictionary_encode())
     codes = np.full(len(array), INVALID, np.int32)
@@ -156,11 +163,25 @@ def labels(array: pa.Array) -> Coded:
     return Coded((), codes)
 
 
+def _from_text(encoded: pa.DictionaryArray) -> Coded:
+    """Return the labels of texts that were encoded here, so that each is there once and used."""
+    places = encoded.indices
+    codes, missing = plain(places, _INT32), nulls(places)
+    if missing is not None:
+        codes = np.where(missing, np.int32(MISSING), codes)
+    return Coded(tuple(encoded.dictionary.to_pylist()), codes)
+
+
 def _from_dictionary(array: pa.DictionaryArray) -> Coded:
     places, dictionary = array.indices, array.dictionary
     size, rows = len(dictionary), len(places)
-    indices = plain(places, _NUMPY[places.type.id]).astype(np.int64, copy=False)
+    sent = plain(places, _NUMPY[places.type.id])
     missing = nulls(places)
+    if missing is None and size <= rows and dictionary.type.id in _TEXT and not dictionary.null_count:
+        texts_of = dictionary.to_pylist()
+        if np.bincount(sent, minlength=size).all() and len(set(texts_of)) == size:
+            return Coded(tuple(texts_of), sent.astype(_INT32, copy=False))
+    indices = sent.astype(np.int64, copy=False)
     if missing is not None:
         indices = np.where(missing, size, indices)
     # A dictionary may bring labels that no row has; they are nobody's business and are left behind.
@@ -210,5 +231,18 @@ def vectors(array: pa.Array, dimension: int) -> NDArray[np.float32]:
 
 def text_lengths(array: pa.Array) -> NDArray[Any]:
     """Return how many bytes each text of an array has; anything where it is null."""
-    offset = np.dtype("<i4") if array.type.id == pa.string().id else np.dtype("<i8")
-    return np.diff(np.frombuffer(array.buffers()[1], offset, len(array) + 1, array.offset * offset.itemsize))
+    offsets = _text_offsets(array)
+    return np.asarray(offsets[1:] - offsets[:-1])
+
+
+def texts(array: pa.Array) -> Texts:
+    """Return the texts of an array without nulls, as they lie in memory."""
+    offsets = _text_offsets(array)
+    first, last = int(offsets[0]), int(offsets[-1])
+    data = array.buffers()[2]
+    return Texts((offsets - first).astype(_INT32, copy=False), b"" if data is None else memoryview(data)[first:last])
+
+
+def _text_offsets(array: pa.Array) -> NDArray[Any]:
+    offset = _INT32 if array.type.id == _STRING else np.dtype("<i8")
+    return np.frombuffer(array.buffers()[1], offset, len(array) + 1, array.offset * offset.itemsize)

@@ -9,6 +9,7 @@ from service.domain.errors import Place, TooLarge
 from service.domain.schema import Schema
 from service.frames import INVALID, Frame
 from service.ingest import lenient
+from service.ingest.few import Few, FewDecoder
 from service.ingest.guard import check_nesting
 from service.ingest.inflate import inflate
 from service.ingest.layout import Layout
@@ -57,6 +58,7 @@ class EventDecoder:
         self._layout = Layout(schema, limits)
         self._exact = TypedDecoder(self._layout, exact=True)
         self._tolerant = TypedDecoder(self._layout, exact=False)
+        self._few = FewDecoder(self._layout, self._exact)
 
     def decode(self, raw: Raw) -> Decoded:
         """Decode a body.
@@ -89,6 +91,16 @@ class EventDecoder:
         lists, refused = read(content, self._layout)
         frame = to_frame(self._layout, lists, CHECKED)
         return _decoded(frame, content, rejected=len(refused.rows), errors=refused.places)
+
+    def few(self, raw: Raw) -> Few | None:
+        """Return the events of a small, clean, plain JSON body; ``None`` for any other: ``decode`` has to read it."""
+        if raw.content_encoding is not None or format_of(raw.content_type, EVENTS) is not Format.JSON:
+            return None
+        return self._few.decode(raw.body)
+
+    def join(self, requests: Sequence[Few]) -> Frame | None:
+        """Return one frame of the events of several requests, which ``few`` gave and which are of one make."""
+        return self._few.join(requests)
 
     def _typed(self, content: bytes, *, lines: bool) -> Lists | None:
         layout = self._layout

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from service.domain.errors import BadRequest, Place, TooLarge, Unprocessable
 from service.domain.schema import LATENCY, PREDICTION, PROBABILITY_PREFIX
 from service.frames import Frame
-from service.ingest.arrow import Opened, joined, open_stream, read_arrays
+from service.ingest.arrow import read_arrays
+from service.ingest.arrow_stream import Opened, joined, open_stream
 from service.ingest.layout import Layout
 from service.ingest.media import Format
 from service.ingest.reference_columns import check_features, feature_of, is_optional

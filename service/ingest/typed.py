@@ -75,6 +75,18 @@ class TypedDecoder:
             return None
         return self._rows(decoded.events) if decoded.columns is UNSET else self._columns(decoded.columns)
 
+    def decode_events(self, body: bytes) -> Sequence[Struct] | None:
+        """Return the events of a JSON body of rows as they are, or ``None`` if it is anything else."""
+        try:
+            decoded = self._body.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        return decoded.events or None if decoded.columns is UNSET and decoded.events is not UNSET else None
+
+    def lists_of(self, events: Sequence[Struct]) -> Lists | None:
+        """Return the batch that events make together, or ``None`` if their envelope is not clean."""
+        return self._rows(events)
+
     def decode_lines(self, body: bytes) -> Lists | None:
         """Return the batch of an NDJSON body, or ``None`` if it is not as clean as the types."""
         try:

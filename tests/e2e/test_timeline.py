@@ -24,7 +24,7 @@ from service.office import (
     register_version,
     request_transition,
 )
-from service.pipeline import AcceptStages, DecoderCache, Receipt, WorkStages, accept_batch
+from service.pipeline import AcceptStages, Receipt, WorkStages, accept_batch
 from service.settings import Settings
 from service.worker.loop import Worker
 from service.worker.stats import WorkerStats
@@ -48,13 +48,7 @@ class Timeline:
         self.clock, self.store, self.stats = ManualClock(), InMemoryStore(), WorkerStats()
         self.log = InMemoryLog(self.clock)
         limits = Limits.from_settings(Settings())
-        self.accept = AcceptStages(
-            log=self.log,
-            clock=self.clock,
-            limits=limits,
-            deidentifier=Deidentifier(KEY),
-            decoders=DecoderCache(limits),
-        )
+        self.accept = AcceptStages.over(self.log, self.clock, limits, Deidentifier(KEY))
         self.office = OfficeStages(
             control=self.store.control,
             clock=self.clock,

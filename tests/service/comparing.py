@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from service.frames import Coded, Frame
+from service.frames import Coded, Frame, Texts
 
 
 def same(a: Frame, b: Frame) -> None:
@@ -20,6 +20,6 @@ def plain(value: object) -> object:
         return [named[code] for code in value.codes.tolist()]
     if isinstance(value, dict):
         return {key: plain(each) for key, each in value.items()}
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | Texts):
         return [plain(each) for each in value]
     return value

@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from service.frames import FORMAT, INVALID, MISSING, Coded, Frame, FrameError, concat_frames, decode_frame, encode_frame
+from service.frames import (
+    FORMAT,
+    INVALID,
+    MISSING,
+    Coded,
+    Frame,
+    FrameError,
+    Texts,
+    concat_frames,
+    decode_frame,
+    encode_frame,
+)
 from tests.service.comparing import plain, same
 
 NUMBERS = st.floats(width=32) | st.sampled_from([float("nan"), float("inf")])
@@ -32,7 +43,7 @@ def frames(draw: st.DrawFn, *, rows: int | None = None, optional: bool | None = 
     full = draw(st.booleans()) if optional is None else optional
     numbers = draw(npst.arrays(np.float64, (2, n), elements=NUMBERS))
     vectors = draw(npst.arrays(np.float32, (n, 3), elements=NUMBERS))
-    ids = st.none() | st.text(max_size=4)
+
     return Frame(
         rows=n,
         numeric_names=("age", "latency_ms"),
@@ -41,12 +52,23 @@ def frames(draw: st.DrawFn, *, rows: int | None = None, optional: bool | None = 
         categorical=(draw(coded(n)),),
         embeddings={"text": vectors} if full else {},
         principals=draw(coded(n, pseudonyms=True)) if full else None,
-        event_ids=tuple(draw(st.lists(ids, min_size=n, max_size=n))) if full else None,
+        event_ids=draw(event_ids(n)) if full else None,
         timestamps_us=draw(npst.arrays(np.int64, n)) if full else None,
         segments={"region": draw(coded(n))} if full else {},
         attributions={"age": vectors[:, 0].copy()} if full else {},
         fingerprints=msgspec.msgpack.encode(draw(st.lists(st.integers(0, 9), min_size=n, max_size=n))) if full else b"",
     )
+
+
+def event_ids(rows: int) -> st.SearchStrategy[Texts | tuple[str | None, ...]]:
+    """Draw ids, some events without one; or all with one, as one text."""
+    some = st.lists(st.none() | st.text(max_size=4), min_size=rows, max_size=rows).map(tuple)
+    return some | st.lists(st.text(max_size=4), min_size=rows, max_size=rows).map(one_text)
+
+
+def one_text(values: list[str]) -> Texts:
+    parts = [value.encode() for value in values]
+    return Texts(np.cumsum([0, *map(len, parts)]).astype(np.int32), b"".join(parts))
 
 
 @given(frames())

@@ -16,11 +16,10 @@ from service.ingest.cloudevents import HalfKind, InferenceEvent
 from service.ingest.decode import Raw
 from service.ingest.deidentify import Deidentifier
 from service.ingest.limits import Limits
+from service.ingest.prepare import PREPARERS_MAX
 from service.pipeline import (
     DECODE_INLINE_BYTES_MAX,
-    DECODERS_MAX,
     AcceptStages,
-    DecoderCache,
     Receipt,
     accept_batch,
     accept_inference_event,
@@ -42,13 +41,7 @@ class Api:
         self.clock = ManualClock()
         self.log = InMemoryLog(self.clock)
         limits = Limits.from_settings(Settings())
-        self.stages = AcceptStages(
-            log=self.log,
-            clock=self.clock,
-            limits=limits,
-            deidentifier=Deidentifier(KEY),
-            decoders=DecoderCache(limits),
-        )
+        self.stages = AcceptStages.over(self.log, self.clock, limits, Deidentifier(KEY))
         self.version: Version = make_version(1)
 
     def events(self, body: object, key: str | None = None) -> Receipt:
@@ -183,8 +176,8 @@ def test_batch_ids_sort_by_time_and_never_repeat() -> None:
 
 
 def test_a_decoder_is_compiled_once_for_each_version_and_there_is_an_end_to_them() -> None:
-    cache = Api().stages.decoders
+    cache = Api().stages.preparers
     assert cache.of(make_version(1)) is cache.of(make_version(1))
-    for number in range(DECODERS_MAX + 5):
+    for number in range(PREPARERS_MAX + 5):
         cache.of(make_version(number))
-    assert len(cache._decoders) <= DECODERS_MAX
+    assert len(cache._known) <= PREPARERS_MAX

@@ -30,12 +30,11 @@ class FailingLog:
 
 def with_log(monkeypatch: pytest.MonkeyPatch, api: Api, error: Exception) -> None:
     stages = api.accept
-    broken = AcceptStages(
-        log=FailingLog(error),  # type: ignore[arg-type]  # only append is used
-        clock=stages.clock,
-        limits=stages.limits,
-        deidentifier=stages.deidentifier,
-        decoders=stages.decoders,
+    broken = AcceptStages.over(
+        FailingLog(error),  # type: ignore[arg-type]  # only append is used
+        stages.clock,
+        stages.limits,
+        stages.preparers.deidentifier,
     )
     monkeypatch.setattr(Api, "accept", broken)
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from service.domain.errors import BadRequest, LazarettoError, TooLarge, Unprocessable
 from service.frames import Frame
-from service.ingest.decode import EventDecoder, Raw
-from tests.service.comparing import plain
+from service.ingest.decode import Decoded, EventDecoder, Raw
+from tests.service.comparing import plain, same
 from tests.service.ingest.support import ARROW, LIMITS, SCHEMA, decode, stream
 
 INF, NAN = float("inf"), float("nan")
@@ -154,7 +154,7 @@ def test_rows_with_a_bad_envelope_are_refused_alone() -> None:
     )
     decoded = decode(stream(table), ARROW)
     assert decoded.frame.numeric[0].tolist() == [0]
-    assert (decoded.rejected, decoded.frame.event_ids) == (4, ("a",))
+    assert (decoded.rejected, tuple(decoded.frame.event_ids or ())) == (4, ("a",))
     named = ["events[1].event_id", "events[2].principal", "events[3].timestamp", "events[4].timestamp"]
     assert sorted(place.at for place in decoded.errors) == named
 
@@ -279,3 +279,32 @@ def test_signalling_nans_are_nans() -> None:
     read_ = read(features__age=array, attributions__age=array, embedding=vectors)
     assert np.isnan(read_.numeric[0]).all()
     np.testing.assert_equal(read_.embeddings["text"], [[INF, INF]])
+
+
+@pytest.mark.parametrize("ids", [["a", "b", "c"], ["a", "", "c"]], ids=["clean", "one refused"])
+@pytest.mark.parametrize("others", [{}, {"latency_ms": [1.0, None, 3.0], "probabilities.ok": [0.5, 0.25, None]}])
+def test_floats_of_32_bits_are_read_together_and_mean_the_same(ids: list[str], others: dict[str, list[float]]) -> None:
+    columns = {"features.age": [1.5, None, float("-inf")], "features.größe in m": [float("nan"), 2.0, 3.0], **others}
+
+    def written(kind: pa.DataType) -> Decoded:
+        table = {name: pa.array(values, kind) for name, values in columns.items()}
+        return decode(stream(pa.table(table | {"event_id": pa.array(ids)})), ARROW)
+
+    together, apart = written(pa.float32()), written(pa.float64())
+    assert together.frame.numeric.dtype == np.float32
+    assert (together.rejected, together.invalid) == (apart.rejected, apart.invalid)
+    widened = dataclasses.replace(together.frame, numeric=together.frame.numeric.astype(np.float64))
+    same(widened, apart.frame)
+
+
+def test_a_stream_of_several_batches_or_with_another_schema_is_not_taken_for_one_seen_before() -> None:
+    narrow = pa.table({"features.age": pa.array([1.0, 2.0], pa.float32())})
+    turned = pa.table(
+        {"latency_ms": pa.array([9.0, 8.0], pa.float32()), "features.age": pa.array([1.0, 2.0], pa.float32())}
+    )
+    for _ in range(2):
+        assert decode(stream(narrow), ARROW).frame.numeric[0].tolist() == [1.0, 2.0]
+        frame = decode(stream(turned), ARROW).frame
+        assert dict(zip(frame.numeric_names, frame.numeric.tolist(), strict=True))["latency_ms"] == [9.0, 8.0]
+    twice = pa.Table.from_batches([*narrow.to_batches(), *narrow.to_batches()])
+    assert decode(stream(twice), ARROW).frame.numeric[0].tolist() == [1.0, 2.0, 1.0, 2.0]

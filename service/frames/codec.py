@@ -1,24 +1,7 @@
-"""A batch as columns: what ingest produces, the log keeps, and detection counts.
+"""The log's format: one version byte, then one MessagePack array whose buffers lie in the message as they are."""
 
-Canonical values, so that every later stage has one rule:
-
-* numeric: ``NaN`` is *missing*, ``+inf`` is *invalid* (non-finite, mistyped, not parseable); all else is finite.
-* categorical: ``codes`` index ``labels``; -1 is *missing*, -2 is *invalid*. Labels are canonical text: booleans are
-  ``true`` and ``false``, integral numbers have no fraction (``3``, never ``3.0``).
-* embedding: one row per event; a row of NaN is *missing*, a row of +inf is *invalid*.
-
-``numeric_names`` and ``categorical_names`` name what the batch carries. A feature of the schema is always carried; the
-prediction, probabilities and latency only when the batch sent them at least once, so leaving out what is optional is
-not counted as missing.
-
-``encode_frame`` and ``decode_frame`` are the log's format: one version byte, then one MessagePack array whose buffers
-are little-endian and lie in the message as they are. Decoded numbers are read-only views of the given bytes.
-"""
-
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
-from itertools import accumulate, chain
 from math import prod
 from typing import Any, TypeVar
 
@@ -26,44 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-MISSING = -1
-INVALID = -2
-
-
-@dataclass(frozen=True, slots=True)
-class Coded:
-    """A categorical column: ``labels[codes]``, with ``MISSING`` and ``INVALID`` for the special values."""
-
-    labels: tuple[str, ...]
-    codes: NDArray[np.int32]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
-    """The columns of one batch."""
-
-    rows: int
-    numeric_names: tuple[str, ...]
-    numeric: NDArray[np.float32] | NDArray[np.float64]
-    """Shape (len(numeric_names), rows); float32 only when every source column was float32."""
-    categorical_names: tuple[str, ...]
-    categorical: tuple[Coded, ...]
-    embeddings: dict[str, NDArray[np.float32]]
-    """Shape (rows, dimension) each."""
-    principals: Coded | None
-    """Keyed pseudonyms once de-identified."""
-    event_ids: tuple[str | None, ...] | None
-    timestamps_us: NDArray[np.int64] | None
-    """Event time, claimed by the client; -1 is missing or invalid. Never used for ticks."""
-    segments: dict[str, Coded]
-    attributions: dict[str, NDArray[np.float32]]
-    fingerprints: bytes
-    """Opaque in this version: the JSON or Arrow values as msgpack; empty when none was sent."""
-
-
-class FrameError(ValueError):
-    """Bytes that are not a frame of this version, or a frame that must not be stored as it is."""
-
+from service.frames.model import INVALID, Coded, Frame, FrameError, Texts
 
 FORMAT = b"\x01"
 PSEUDONYM_BYTES = 16
@@ -71,6 +17,7 @@ _CODE_TYPES: dict[int, np.dtype[Any]] = {size: np.dtype(f"<u{size}") for size in
 _FLOAT_TYPES: dict[int, np.dtype[Any]] = {size: np.dtype(f"<f{size}") for size in (4, 8)}
 _FLOAT32 = _FLOAT_TYPES[4]
 _MICROS = np.dtype("<i8")
+_OFFSETS = np.dtype("<i4")
 _SPECIALS = -INVALID
 """Codes are stored shifted by this, so that the special values fit an unsigned type."""
 
@@ -94,6 +41,8 @@ class _Wire(_Columns, forbid_unknown_fields=True):
     segments: tuple[tuple[str, ...], _WireCoded] | None
     attributions: dict[str, memoryview]
     fingerprints: bytes
+    id_texts: tuple[memoryview, memoryview] | None = None
+    """Event ids where every event has one and they came as one text: offsets and bytes. Then ``event_ids`` is null."""
 
 
 _W = TypeVar("_W", bound=_Columns)
@@ -102,7 +51,6 @@ _encoder = msgspec.msgpack.Encoder()
 _wire_decoder = msgspec.msgpack.Decoder(_Wire)
 _columns_decoder = msgspec.msgpack.Decoder(_Columns)
 _names_decoder = msgspec.msgpack.Decoder(_Names)
-_fingerprints_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
 
 @lru_cache(maxsize=1024)
@@ -140,11 +88,12 @@ def encode_frame(frame: Frame) -> bytes:
         _pack_coded(frame.categorical, rows),
         {name: _matrix(name, values, rows) for name, values in frame.embeddings.items()},
         None if frame.principals is None else _pack_principals(frame.principals, rows),
-        frame.event_ids,
+        None if isinstance(frame.event_ids, Texts) else frame.event_ids,
         None if timestamps is None else _buffer(timestamps, _MICROS),
         (tuple(segments), _pack_coded(tuple(segments.values()), rows)) if segments else None,
         {name: _vector(name, values, rows) for name, values in frame.attributions.items()},
         frame.fingerprints,
+        _pack_texts(frame.event_ids) if isinstance(frame.event_ids, Texts) else None,
     )
     return FORMAT + _encoder.encode(wire)
 
@@ -163,7 +112,7 @@ def decode_frame(body: bytes) -> Frame:
     return _frame(
         wire,
         principals=None if wire.principals is None else _unpack_principals(wire.principals, rows),
-        event_ids=wire.event_ids,
+        event_ids=wire.event_ids if wire.id_texts is None else tuple(_unpack_texts(*wire.id_texts, rows)),
         timestamps_us=None if wire.timestamps is None else _view("timestamps", wire.timestamps, _MICROS, (rows,)),
         segments={} if wire.segments is None else _unpack_segments(*wire.segments, rows),
         attributions={name: _view(name, buffer, _FLOAT32, (rows,)) for name, buffer in wire.attributions.items()},
@@ -281,6 +230,16 @@ def _unpack_segments(names: tuple[str, ...], packed: _WireCoded, rows: int) -> d
     return dict(zip(names, _unpack_coded("segments", packed, len(names), rows), strict=True))
 
 
+def _pack_texts(texts: Texts) -> tuple[memoryview, memoryview]:
+    return _buffer(texts.offsets, _OFFSETS), memoryview(texts.data)
+
+
+def _unpack_texts(offsets: memoryview, data: memoryview, rows: int) -> Texts:
+    ends = _view("event_ids", offsets, _OFFSETS, (rows + 1,))
+    _demand(ends[0] == 0 and ends[-1] == len(data) and bool((ends[1:] >= ends[:-1]).all()), "event_ids", "in order")
+    return Texts(ends, data)
+
+
 def _pack_principals(principals: Coded, rows: int) -> tuple[bytes, int, memoryview]:
     # The last check before the disk: whoever forgets to de-identify gets an error, not a stored name.
     joined = "".join(principals.labels)
@@ -299,78 +258,3 @@ def _unpack_principals(packed: tuple[bytes, int, memoryview], rows: int) -> Code
     text, step = raw.hex(), 2 * PSEUDONYM_BYTES
     labels = tuple([text[start : start + step] for start in range(0, len(text), step)])
     return Coded(labels, _unpack_codes("principals", width, buffer, [len(labels)], rows)[0])
-
-
-def concat_frames(frames: Sequence[Frame]) -> list[Frame]:
-    """Join frames that carry the same things into one each, so that many small batches cost a few numpy calls.
-
-    Groups come in the order of their first frame; rows keep the order of ``frames`` within their group.
-    """
-    groups: dict[Hashable, list[Frame]] = {}
-    for frame in frames:
-        groups.setdefault(_carried(frame), []).append(frame)
-    return [group[0] if len(group) == 1 else _join(group) for group in groups.values()]
-
-
-def _carried(frame: Frame) -> Hashable:
-    return (
-        frame.numeric_names,
-        frame.categorical_names,
-        frame.numeric.dtype,
-        tuple([(name, values.shape[1]) for name, values in frame.embeddings.items()]) if frame.embeddings else (),
-        frame.principals is None,
-        frame.event_ids is None,
-        frame.timestamps_us is None,
-        tuple(frame.segments),
-        tuple(frame.attributions),
-        not frame.fingerprints,
-    )
-
-
-def _join(group: Sequence[Frame]) -> Frame:
-    first = group[0]
-    rows = [frame.rows for frame in group]
-    return Frame(
-        rows=sum(rows),
-        numeric_names=first.numeric_names,
-        numeric=np.concatenate([frame.numeric for frame in group], axis=1),
-        categorical_names=first.categorical_names,
-        categorical=tuple(
-            [_join_coded(columns, rows) for columns in zip(*[frame.categorical for frame in group], strict=True)]
-        ),
-        embeddings=_join_each(group, lambda frame: frame.embeddings, np.concatenate),
-        principals=_join_coded([frame.principals for frame in group if frame.principals is not None], rows)
-        if first.principals is not None
-        else None,
-        event_ids=tuple(chain.from_iterable([frame.event_ids or () for frame in group]))
-        if first.event_ids is not None
-        else None,
-        timestamps_us=np.concatenate([frame.timestamps_us for frame in group if frame.timestamps_us is not None])
-        if first.timestamps_us is not None
-        else None,
-        segments=_join_each(group, lambda frame: frame.segments, lambda columns: _join_coded(columns, rows)),
-        attributions=_join_each(group, lambda frame: frame.attributions, np.concatenate),
-        fingerprints=_join_fingerprints([frame.fingerprints for frame in group]) if first.fingerprints else b"",
-    )
-
-
-def _join_each(
-    group: Sequence[Frame], part: Callable[[Frame], dict[str, Any]], join: Callable[[list[Any]], Any]
-) -> dict[str, Any]:
-    return {name: join([part(frame)[name] for frame in group]) for name in part(group[0])}
-
-
-def _join_coded(columns: Iterable[Coded], rows: Sequence[int]) -> Coded:
-    columns = list(columns)
-    flat = list(chain.from_iterable([column.labels for column in columns]))
-    index = {label: code for code, label in enumerate(dict.fromkeys(flat))}
-    # Old codes, made unique over all frames by an offset, look up their new code; special values look up themselves.
-    table = np.fromiter(chain((INVALID, MISSING), map(index.__getitem__, flat)), np.int32, len(flat) + _SPECIALS)
-    offsets = np.fromiter(accumulate([len(column.labels) for column in columns], initial=0), np.int32, len(columns) + 1)
-    codes = np.concatenate([column.codes for column in columns])
-    spread = np.repeat(offsets[:-1], rows)
-    return Coded(tuple(index), table[np.where(codes < 0, codes, codes + spread) + _SPECIALS])
-
-
-def _join_fingerprints(parts: Sequence[bytes]) -> bytes:
-    return _encoder.encode(list(chain.from_iterable([_fingerprints_decoder.decode(part) for part in parts])))
