@@ -25,7 +25,7 @@ from service.domain.states import SERVING, Event, next_state
 from service.entropy import random_hex
 from service.frames import encode_frame
 from service.ingest.cloudevents import InferenceEvent
-from service.ingest.decode import Raw
+from service.ingest.decode import Raw, take_step
 from service.ingest.deidentify import Deidentifier
 from service.ingest.gather import Gatherer
 from service.ingest.halves import frame_of
@@ -352,14 +352,17 @@ def commit(stages: WorkStages, memory: Memory, decisions: Decisions, last: Posit
 
 
 async def _prepare_in_turn(stages: AcceptStages, preparer: Preparer, raw: Raw, idempotency_key: str | None) -> Prepared:
-    """Decode without keeping the gate waiting: one larger body for each turn of the event loop."""
+    """Decode without keeping the gate waiting: one step of one larger body for each turn of the event loop."""
     if len(raw.body) <= DECODE_AT_ONCE_BYTES_MAX:
         return preparer.prepare(raw, idempotency_key)
     async with stages.turn:
         if len(raw.body) > DECODE_INLINE_BYTES_MAX:
             return await anyio.to_thread.run_sync(preparer.prepare, raw, idempotency_key)
-        ready = preparer.prepare(raw, idempotency_key)
-        await asyncio.sleep(0)
+        steps = preparer.preparing(raw, idempotency_key)
+        ready = None
+        while ready is None:
+            ready = take_step(steps)
+            await asyncio.sleep(0)
         return ready
 
 

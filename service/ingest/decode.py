@@ -1,7 +1,8 @@
 """Bytes of a request to a frame: the whole of decoding, in order."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,6 +18,28 @@ from service.ingest.limits import Limits
 from service.ingest.lists import CHECKED, TYPED, Lists, to_frame
 from service.ingest.media import EVENTS, Format, format_of
 from service.ingest.typed import TypedDecoder
+
+T = TypeVar("T")
+Steps = Generator[None, None, T]
+"""Work in steps, with a result at the end: others may have a turn between two of them."""
+
+
+def run(steps: Steps[T]) -> T:
+    """Take all steps at once."""
+    result = None
+    while result is None:
+        result = take_step(steps)
+    return result
+
+
+def take_step(steps: Steps[T]) -> T | None:
+    """Take the next step, and return the result if it was the last one."""
+    try:
+        next(steps)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +97,10 @@ class EventDecoder:
         Unprocessable
             If the envelope is wrong or no event is acceptable; every bad place is named.
         """
+        return run(self.decoding(raw))
+
+    def decoding(self, raw: Raw) -> Steps[Decoded]:
+        """Decode a body step by step, as ``decode`` does at once; a step of a large one takes a millisecond or so."""
         kind = format_of(raw.content_type, EVENTS)
         content = open_body(raw, self._layout.limits)
         if kind is Format.ARROW_STREAM:
@@ -82,13 +109,16 @@ class EventDecoder:
             frame, refused = read_stream(content, self._layout)
             return _decoded(frame, content, rejected=len(refused.rows), errors=refused.places)
         lines = kind is Format.NDJSON
-        lists = self._typed(content, lines=lines)
+        lists = yield from self._typed(content, lines=lines)
         if lists is not None:
+            yield
             frame = to_frame(self._layout, lists, TYPED)
             if _times_are_good(frame, lists.timestamps):
                 return Decoded(frame=frame, rejected=0, errors=(), invalid=_invalid_vectors(frame), content=content)
+        yield
         read = lenient.read_lines if lines else lenient.read_json
         lists, refused = read(content, self._layout)
+        yield
         frame = to_frame(self._layout, lists, CHECKED)
         return _decoded(frame, content, rejected=len(refused.rows), errors=refused.places)
 
@@ -102,19 +132,25 @@ class EventDecoder:
         """Return one frame of the events of several requests, which ``few`` gave and which are of one make."""
         return self._few.join(requests)
 
-    def _typed(self, content: bytes, *, lines: bool) -> Lists | None:
+    def _typed(self, content: bytes, *, lines: bool) -> Steps[Lists | None]:
         layout = self._layout
         # Structs have room for every feature, sent or not, and an event takes two braces: where they might not fit,
         # the reader that counts first has to look.
         most = layout.limits.cells_max // max(1, layout.width)
         if len(content) > 8 * most and content.count(b"{") > 2 * most:
             return None
-        exact = self._exact.decode_lines(content) if lines else self._exact.decode(content)
-        if exact is not None:
-            return exact
-        # Most often a field that the schema does not know; telling its depth is cheap next to reading all twice.
-        check_nesting(content, layout.limits)
-        return self._tolerant.decode_lines(content) if lines else self._tolerant.decode(content)
+        typed = self._exact
+        parsed = typed.parse_lines(content) if lines else typed.parse(content)
+        if parsed is None:
+            yield
+            # Most often a field that the schema does not know; telling its depth is cheap next to reading all twice.
+            check_nesting(content, layout.limits)
+            typed = self._tolerant
+            parsed = typed.parse_lines(content) if lines else typed.parse(content)
+        if parsed is None:
+            return None
+        yield
+        return typed.lists(parsed)
 
 
 def open_body(raw: Raw, limits: Limits) -> bytes:

@@ -14,7 +14,7 @@ from msgspec import UNSET, Struct
 from service.frames import Frame
 from service.ingest.layout import Layout
 from service.ingest.lists import TYPED, to_frame
-from service.ingest.typed import TypedDecoder
+from service.ingest.typed import Parsed, TypedDecoder
 
 BYTES_MAX = 8 * 1024
 """A larger body gains nothing from company."""
@@ -48,9 +48,10 @@ class FewDecoder:
         # Structs have room for every feature, sent or not, so events are counted before they are read: two braces each.
         if len(body) > self._bytes_max or body.count(b"{") > BRACES_MAX:
             return None
-        events = self._typed.decode_events(body)
-        if events is None or len(events) > EVENTS_MAX:
+        parsed = self._typed.parse(body)
+        if parsed is None or not 0 < len(parsed.events) <= EVENTS_MAX:
             return None
+        events = parsed.events
         make = self._make(events[0])
         if make is None or (len(events) > 1 and any(self._make(event) != make for event in events)):
             return None
@@ -58,7 +59,8 @@ class FewDecoder:
 
     def join(self, requests: Sequence[Few]) -> Frame | None:
         """Return the frame of all the events, in order; ``None`` if their envelope is not clean after all."""
-        lists = self._typed.lists_of(list(chain.from_iterable([request.events for request in requests])))
+        events = list(chain.from_iterable([request.events for request in requests]))
+        lists = self._typed.lists(Parsed(events, None))
         return None if lists is None else to_frame(self._layout, lists, TYPED)
 
     def _make(self, event: Any) -> Make | None:

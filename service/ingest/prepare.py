@@ -9,7 +9,7 @@ from service.domain.ids import VersionId
 from service.domain.records import Version
 from service.domain.schema import Schema
 from service.frames import encode_frame
-from service.ingest.decode import EventDecoder, Raw
+from service.ingest.decode import EventDecoder, Raw, Steps, run
 from service.ingest.deidentify import Deidentifier
 from service.ingest.few import Few
 from service.ingest.limits import Limits
@@ -48,7 +48,11 @@ class Preparer:
 
     def prepare(self, raw: Raw, idempotency_key: str | None) -> Prepared:
         """Decode, de-identify and encode a body. Raises as ``EventDecoder.decode``."""
-        decoded = self.decoder.decode(raw)
+        return run(self.preparing(raw, idempotency_key))
+
+    def preparing(self, raw: Raw, idempotency_key: str | None) -> Steps[Prepared]:
+        """Do the same step by step."""
+        decoded = yield from self.decoder.decoding(raw)
         frame = self.deidentifier.apply(self.schema, decoded.frame)
         digest = digest_of(decoded.content, idempotency_key)
         return Prepared(frame.rows, decoded.rejected, decoded.errors, encode_frame(frame), digest)

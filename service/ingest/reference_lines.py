@@ -36,7 +36,8 @@ def read_lines(content: bytes, layout: Layout) -> tuple[Frame, list[str]]:
     line = 1
     for start, piece in _pieces(content):
         check_nesting(piece, layout.limits)
-        lists = typed.decode_lines(piece) if frames else None
+        parsed = typed.parse_lines(piece) if frames else None
+        lists = None if parsed is None else typed.lists(parsed)
         if lists is not None:
             frames.append(_bare(to_frame(layout, lists, TYPED)))
         elif values := parse_lines(piece, layout.limits, offset=start, line=line):

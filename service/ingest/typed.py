@@ -65,30 +65,18 @@ class TypedDecoder:
         self._body: msgspec.json.Decoder[Any] = msgspec.json.Decoder(body)
         self._line: msgspec.json.Decoder[Any] = msgspec.json.Decoder(rows)
 
-    def decode(self, body: bytes) -> Lists | None:
-        """Return the batch of a JSON body, or ``None`` if it is not as clean as the types."""
+    def parse(self, body: bytes) -> "Parsed | None":
+        """Return what a JSON body holds, or ``None`` if it is not as clean as the types."""
         try:
             decoded = self._body.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         if (decoded.events is UNSET) == (decoded.columns is UNSET):
             return None
-        return self._rows(decoded.events) if decoded.columns is UNSET else self._columns(decoded.columns)
+        return Parsed(decoded.events, None) if decoded.columns is UNSET else Parsed((), decoded.columns)
 
-    def decode_events(self, body: bytes) -> Sequence[Struct] | None:
-        """Return the events of a JSON body of rows as they are, or ``None`` if it is anything else."""
-        try:
-            decoded = self._body.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
-        return decoded.events or None if decoded.columns is UNSET and decoded.events is not UNSET else None
-
-    def lists_of(self, events: Sequence[Struct]) -> Lists | None:
-        """Return the batch that events make together, or ``None`` if their envelope is not clean."""
-        return self._rows(events)
-
-    def decode_lines(self, body: bytes) -> Lists | None:
-        """Return the batch of an NDJSON body, or ``None`` if it is not as clean as the types."""
+    def parse_lines(self, body: bytes) -> "Parsed | None":
+        """Return what an NDJSON body holds, or ``None`` if it is not as clean as the types."""
         try:
             events = self._line.decode_lines(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -97,7 +85,11 @@ class TypedDecoder:
         # Two events on a line, or one over two, or blank lines: the lenient reader goes line by line.
         if len(events) != lines or len(events) > self._layout.rows_max:
             return None
-        return self._rows(events)
+        return Parsed(events, None)
+
+    def lists(self, parsed: "Parsed") -> Lists | None:
+        """Return the batch, or ``None`` if its envelope is not clean."""
+        return self._rows(parsed.events) if parsed.columns is None else self._columns(parsed.columns)
 
     def _kinds(self) -> Kinds:
         limits = self._layout.limits
@@ -222,6 +214,13 @@ class TypedDecoder:
             attributions=keyed.attributions,
             fingerprints=columns["fingerprint"],
         )
+
+
+class Parsed(NamedTuple):
+    """A body as structs: its events, or its columns."""
+
+    events: Sequence[Struct]
+    columns: Struct | None
 
 
 class Keyed(NamedTuple):

@@ -59,8 +59,11 @@ def test_the_typed_and_the_lenient_reader_agree_on_clean_events(batch: list[Even
     layout = Layout(SCHEMA, LIMITS)
     for body in (as_rows(batch), as_columns(batch)):
         for exact in (True, False):
-            typed = TypedDecoder(layout, exact=exact).decode(body)
-            assert typed is not None, "clean events take the fast way"
+            decoder = TypedDecoder(layout, exact=exact)
+            parsed = decoder.parse(body)
+            assert parsed is not None, "clean events take the fast way"
+            typed = decoder.lists(parsed)
+            assert typed is not None
             lists, refused = read_json(body, layout)
             assert not refused.rows
             same(to_frame(layout, typed, TYPED), to_frame(layout, lists, CHECKED))
