@@ -159,7 +159,7 @@ def _label_bins(column: Any, values: Codes) -> tuple[NDArray[np.int64], NDArray[
         raise ColumnError(f"column {column.spec.name!r} has codes below -2") from error
     if len(per_label) > len(values.labels) + 2:
         raise ColumnError(f"column {column.spec.name!r} has codes above {len(values.labels) - 1}")
-    table = [bins - 1, bins - 2, *map(column.bin_of, values.labels)]
+    table = [bins - 1, bins - 2, *column.bins_of(values.labels)]
     return per_label, np.array(table, dtype=np.int64)
 
 

@@ -1,7 +1,7 @@
 """The bins of a column, and how often the reference data fell into each."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -247,6 +247,22 @@ class CategoricalColumn:
             return own
         known = bool(self._known) and label_hash(label) in self._known
         return len(self.labels) + (0 if known else 1)
+
+    def bins_of(self, labels: Sequence[str]) -> list[int]:
+        """Return the bins of several labels, as ``bin_of`` does of each.
+
+        Parameters
+        ----------
+        labels : sequence of str
+            Any texts.
+
+        Returns
+        -------
+        list of int, of the same length
+            Bins.
+        """
+        found = list(map(self._bins.get, labels))
+        return [self.bin_of(label) if place is None else place for label, place in zip(labels, found, strict=True)]
 
 
 Column = NumericColumn | CategoricalColumn

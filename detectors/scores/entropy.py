@@ -41,14 +41,25 @@ def entropy(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     if probabilities.ndim != 2 or probabilities.shape[1] < 2:  # noqa: PLR2004 - events by at least two classes
         raise DetectorError(f"probabilities have shape {probabilities.shape}; (events, 2 or more classes) is needed")
     values = probabilities.astype(np.float64)
+    clean = values.size > 0 and values.min() > 0.0 and values.max() < np.inf  # NaN is neither
+    if clean:
+        return _of_shares(values)
     missing = np.isnan(values).any(axis=1)
     largest = values.max(axis=1, initial=0.0, where=~np.isnan(values))
     broken = np.isinf(values).any(axis=1) | (values < 0.0).any(axis=1) | (largest == 0.0)
     usable = np.where((missing | broken)[:, None], 1.0, values)
-    usable = usable / usable.max(axis=1, keepdims=True)
-    shares = usable / usable.sum(axis=1, keepdims=True)
-    terms = np.where(shares > 0.0, shares * np.log(np.where(shares > 0.0, shares, 1.0)), 0.0)
-    found = np.clip((0.0 - terms.sum(axis=1)) / np.log(values.shape[1]), 0.0, 1.0)
+    found = _of_shares(usable)
     found[broken] = np.inf
     found[missing] = np.nan
-    return np.asarray(found)
+    return found
+
+
+def _of_shares(usable: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the entropy of rows without a bad value; an event's is the same, bit for bit, whatever comes with it."""
+    usable = usable / usable.max(axis=1, keepdims=True)
+    shares = usable / usable.sum(axis=1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = shares * np.log(shares)
+    if not shares.all():
+        terms[shares == 0.0] = 0.0
+    return np.asarray(np.clip((0.0 - terms.sum(axis=1)) / np.log(usable.shape[1]), 0.0, 1.0))

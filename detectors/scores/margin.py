@@ -45,6 +45,8 @@ def margin(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     values = probabilities.astype(np.float64)
     classes = values.shape[1]
     top = np.partition(values, classes - 2, axis=1)[:, -2:]
+    if np.isfinite(values).all():
+        return np.asarray(top[:, 1] - top[:, 0])
     with np.errstate(invalid="ignore"):
         ahead = top[:, 1] - top[:, 0]
     ahead[np.isinf(values).any(axis=1)] = np.inf
