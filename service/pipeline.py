@@ -201,6 +201,8 @@ class WorkStages:
     bytes_max: int = 32 * 1024 * 1024
     stats: Callable[[], str]
     """The worker's own figures as JSON, written with each pass."""
+    give_way: Callable[[], None] = lambda: None
+    """Called between two entries: whoever shares the processor may be more urgent."""
 
 
 class Memory:
@@ -269,6 +271,7 @@ def process_batches(stages: WorkStages, memory: Memory) -> Progress:
         for evaluation in memory.watch.close_due(entry):  # tick histograms -> evidence
             judge(evaluation, memory, decisions)  # -> alert -> incident -> state -> outbox
         memory.watch.take(entry, serving=memory.serves(entry.version_id))  # columns -> tick histograms
+        stages.give_way()
     last = entries[-1].position if entries else memory.position
     memory.watch.settle(last)
     commit_seconds = commit(stages, memory, decisions, last)
