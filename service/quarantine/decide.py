@@ -9,6 +9,7 @@ from service.domain.ids import Actor
 from service.domain.policy import Action, Policy
 from service.domain.records import Alert, Approvals, Scope, Version
 from service.domain.states import SERVING, Event, State, next_state
+from service.domain.texts import bad_text
 
 REASON_LENGTH_MAX = 2_000
 
@@ -112,15 +113,15 @@ def check_request(version: Version, event: Event, reason: str) -> State:
     Raises
     ------
     Unprocessable
-        When the reason is empty or too long.
+        When the reason is empty, too long or has a control character.
     Conflict
         When the table has no such transition; the detail names the possible events.
     """
     if not reason.strip():
         raise Unprocessable("a reason is required", places=[Place("reason", "must not be empty")])
-    if len(reason) > REASON_LENGTH_MAX:
-        text = f"must have at most {REASON_LENGTH_MAX} characters, has {len(reason)}"
-        raise Unprocessable(f"reason: {text}", places=[Place("reason", text)])
+    places = bad_text("reason", reason, most=REASON_LENGTH_MAX)
+    if places:
+        raise Unprocessable(f"reason: {places[0].reason}", places=places)
     return next_state(version.state, event)
 
 
