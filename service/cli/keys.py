@@ -91,5 +91,6 @@ def _scopes(text: str) -> frozenset[Scope]:
     known = {scope.value: scope for scope in Scope}
     unknown = sorted(_names(text) - known.keys())
     if unknown:
-        raise typer.BadParameter(f"unknown scope '{unknown[0]}'; known: {', '.join(known)}", param_hint="--scopes")
+        named = ", ".join(f"'{name}'" for name in unknown)
+        raise typer.BadParameter(f"unknown scope {named}; known: {', '.join(known)}", param_hint="--scopes")
     return frozenset(known[name] for name in _names(text))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.common import AsJson, DataDir, load_settings, open_state, print_json, print_table
+from service.cli.common import AsJson, DataDir, load_settings, open_state, plain, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -68,7 +68,7 @@ def status(model: ModelName, version: VersionName = None, data_dir: DataDir = No
     if as_json:
         print_json(answer)
         return
-    typer.echo(f"{answer.model} {answer.version}: {answer.state} since {answer.since} ({answer.reason})")
+    typer.echo(f"{answer.model} {answer.version}: {answer.state} since {answer.since} ({plain(answer.reason)})")
     evidence = "none yet" if answer.evidence_log10 is None else f"10^{answer.evidence_log10:.2f}"
     typer.echo(f"{answer.monitoring}; evidence {evidence}, alarm at 10^{answer.threshold_log10:.2f}")
     typer.echo(f"{answer.events_total} events, {answer.labels_total} labels, {answer.leaks_total} leaks")
