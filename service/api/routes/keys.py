@@ -7,6 +7,7 @@ from service.api.deps import Admin, ApiDep, SmallBody, answer, documented_answer
 from service.api.views import KeyView, NewKeyView, of_key
 from service.domain.errors import Forbidden
 from service.domain.keys import Identity
+from service.domain.texts import bad_name
 from service.office import KeyRequest, issue_key, revoke_key
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
@@ -29,7 +30,7 @@ def list_keys(api: ApiDep, who: Admin) -> Response:
 def create_key(api: ApiDep, who: Admin, content: SmallBody) -> Response:
     """Make a key."""
     _unlimited(who)
-    body = decode_body(content, NewKey)
+    body = decode_body(content, NewKey, {"name": bad_name})
     request = KeyRequest(
         name=body.name,
         scopes=frozenset(body.scopes),
