@@ -183,7 +183,10 @@ def _watching(status: Status, quiet_seconds: float, stale_seconds: float, last: 
     if quiet_seconds > stale_seconds:
         return f"Stale: no event for {words.duration(quiet_seconds)}. Silence is not health.", "warn"
     if status.monitoring == "insufficient":
-        return f"Insufficient: too few events so far to judge; {last}.", "warn"
+        return (
+            f"Insufficient: the baseline is too small or not signed here, so nothing raises an alert; {last}.",
+            "warn",
+        )
     return f"Watching {len(status.columns):,} columns; {last}.", "plain"
 
 
