@@ -110,6 +110,7 @@ class VersionPage:
     since: When
     reason: str
     why: str | None
+    held_back: str | None
     monitoring: str
     monitoring_tone: str
     certainty: Certainty
@@ -146,10 +147,11 @@ def version_page(facts: Facts, viewer: Identity) -> VersionPage:
         since=When.of(version.since_us, facts.now_us),
         reason=version.reason,
         why=_why(facts, columns),
+        held_back=facts.held_back,
         monitoring=monitoring,
         monitoring_tone=tone,
         certainty=certainty,
-        steps=steps_of(version, model.policy, facts.approvals, viewer),
+        steps=steps_of(version, model.policy, facts.approvals, viewer, is_open=facts.incidents_open > 0),
         charts=_charts(facts),
         chart_summary=_chart_summary(certainty),
         chart_note=_chart_note(facts),

@@ -39,6 +39,10 @@ class Why(StrEnum):
     FLEET_SHARE = "fleet_share"
 
 
+HELD = frozenset({Why.DRY_RUN, Why.LAST_HEALTHY, Why.FLEET_SHARE})
+"""Rulings that say what would have happened but for the policy."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ruling:
     """What the policy does about an alert now. ``event`` is ``None`` when the state stays as it is."""
@@ -70,6 +74,16 @@ def decide(alert: Alert, version: Version, policy: Policy, fleet: Iterable[Versi
     if cap is not None:
         return _suspect(version, cap[0], f"not quarantined although {confirmed}: {cap[1]}")
     return Ruling(Event.QUARANTINE, Why.CONFIRMED, confirmed)
+
+
+def held_back(alerts: Iterable[Alert], version: Version, policy: Policy, fleet: Iterable[Version]) -> str | None:
+    """Return why a policy does not do what open alerts call for, ``None`` when nothing holds it back."""
+    everyone = tuple(fleet)
+    for alert in alerts:
+        ruling = decide(alert, version, policy, everyone)
+        if alert.confirmations and ruling.why in HELD:
+            return ruling.text
+    return None
 
 
 def _suspect(version: Version, why: Why, text: str) -> Ruling:
