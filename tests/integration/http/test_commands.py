@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import sqlite3
@@ -10,12 +11,15 @@ import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from unittest.mock import patch
 
 import httpx
 import numpy as np
 import pytest
 
 import service
+from service.cli.doctor import examine
+from service.settings import Settings
 from service.store import open_store
 from service.store.migrate import MIGRATIONS
 from tests.integration.http.conftest import Served, make_key, register, run, serving
@@ -138,6 +142,13 @@ def test_names_and_reasons_are_shown_as_they_are_not_as_markup(tmp_path: Path) -
         assert "[/red]" in text.replace("\n", ""), text
         assert "[bold]" in text, text
         assert "\x1b[2J" not in text
+
+
+def test_doctor_names_variables_that_are_no_settings(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    with patch.dict(os.environ, {"LAZARETTO_GATE_UNKOWN": "closed", "LAZARETTO_GATE_UNKNOWN": "closed"}):
+        told = [finding.text for finding in examine(settings) if finding.what == "environment"]
+    assert told == ["LAZARETTO_GATE_UNKOWN is no setting and is ignored; did you mean LAZARETTO_GATE_UNKNOWN?"]
 
 
 def test_the_version_is_told() -> None:
