@@ -16,7 +16,7 @@ from service.detect.reference import CompiledReference
 from service.domain.errors import Conflict, NotFound, Place, Unprocessable
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.keys import KeyParts, hash_secret, new_key
-from service.domain.policy import Policy
+from service.domain.policy import SECONDS_PER_DAY, Policy
 from service.domain.records import (
     ApiKey,
     Approvals,
@@ -30,16 +30,15 @@ from service.domain.records import (
 )
 from service.domain.schema import Schema
 from service.domain.states import Event, State
+from service.domain.texts import NAME_LENGTH_MAX, bad_name, bad_text
 from service.ingest.deidentify import Deidentifier
 from service.ingest.limits import Limits
 from service.notify.compose import LOG, compose, release_pending, state_changed
 from service.ports import Clock, ControlStore, ControlTx
 from service.quarantine.decide import ENDS_ALARM, Pending, check_request, decide_request
 
-NAME_LENGTH_MAX = 128
-TEXT_LENGTH_MAX = 2_000
-NAME_SIGNS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
-"""What is safe in a path, a header and a metric's label alike."""
+KEY_DAYS_MAX = 36_500.0
+"""A century; later dates do not fit a calendar."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +76,7 @@ def register_model(
     Conflict
         When the model exists.
     """
-    places = [*_bad_name("name", name), *_bad_text("owner", owner, least=1), *_bad_text("description", description)]
+    places = [*bad_name("name", name), *bad_text("owner", owner, least=1), *bad_text("description", description)]
     if places:
         raise Unprocessable("the model cannot be registered", places=places)
     with office.control.write() as tx:
@@ -109,11 +108,11 @@ def register_version(
     NotFound
         When there is no such model.
     Unprocessable
-        When the name has signs that a path or a label cannot carry.
+        When the name has signs that a path or a label cannot carry, or the deployer is no fit text.
     Conflict
         When the version exists with another schema or deployer; the detail names what differs.
     """
-    places = _bad_name("version", version)
+    places = [*bad_name("version", version), *bad_text("deployed_by", deployed_by or "", most=NAME_LENGTH_MAX)]
     if places:
         raise Unprocessable("the version cannot be registered", places=places)
     with office.control.write() as tx:
@@ -249,7 +248,7 @@ class KeyRequest:
     name: str
     scopes: frozenset[Scope]
     models: frozenset[str] | None = None
-    expires_us: Micros | None = None
+    expires_days: float | None = None
 
 
 def issue_key(control: ControlStore, clock: Clock, pepper: bytes, actor: Actor, request: KeyRequest) -> KeyParts:
@@ -258,18 +257,22 @@ def issue_key(control: ControlStore, clock: Clock, pepper: bytes, actor: Actor, 
     Raises
     ------
     Unprocessable
-        When the name is unfit, no scope is asked for, or the key would be expired at once.
+        When a name is unfit, no scope is asked for, or the key would be expired at once or outlive the calendar.
     """
     now_us = clock.now_us()
-    places = _bad_name("name", request.name)
+    places = bad_name("name", request.name)
     if not request.scopes:
         places.append(Place("scopes", "must name at least one of: " + ", ".join(Scope)))
     if request.models is not None and not request.models:
         places.append(Place("models", "must name at least one model, or be left out for all of them"))
-    if request.expires_us is not None and request.expires_us <= now_us:
-        places.append(Place("expires", "must lie in the future"))
+    for number, model in enumerate(sorted(request.models or ())):
+        places += bad_name(f"models[{number}]", model)
+    days = request.expires_days
+    if days is not None and not 0 < days <= KEY_DAYS_MAX:
+        places.append(Place("expires_days", f"must lie in the future, at most {KEY_DAYS_MAX:g} days from now"))
     if places:
         raise Unprocessable("the key cannot be made", places=places)
+    expires_us = None if days is None else Micros(now_us + round(days * SECONDS_PER_DAY * 1e6))
     parts = new_key()
     key = ApiKey(
         id=parts.id,
@@ -278,7 +281,7 @@ def issue_key(control: ControlStore, clock: Clock, pepper: bytes, actor: Actor, 
         models=request.models,
         secret_hash=hash_secret(pepper, parts.secret),
         created_us=now_us,
-        expires_us=request.expires_us,
+        expires_us=expires_us,
     )
     with control.write() as tx:
         tx.add_key(key)
@@ -352,17 +355,3 @@ def _incident(tx: ControlTx, incident_id: str) -> Incident:
     if found is None:
         raise NotFound(f"no incident '{incident_id}'")
     return found
-
-
-def _bad_name(at: str, name: str) -> list[Place]:
-    if not 0 < len(name) <= NAME_LENGTH_MAX:
-        return [Place(at, f"must have 1 to {NAME_LENGTH_MAX} characters, has {len(name)}")]
-    if not set(name) <= NAME_SIGNS or name[0] in ".-":
-        return [Place(at, "may have letters, digits, '.', '_' and '-', and must not start with '.' or '-'")]
-    return []
-
-
-def _bad_text(at: str, text: str, least: int = 0) -> list[Place]:
-    if least <= len(text.strip()) <= TEXT_LENGTH_MAX:
-        return []
-    return [Place(at, f"must have {least} to {TEXT_LENGTH_MAX} characters, has {len(text.strip())}")]

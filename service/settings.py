@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 
@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     """``sqlite:///path`` or ``postgresql://...`` of the telemetry log; by default ``telemetry.db`` in ``data_dir``."""
     secret_key: SecretStr | None = None
     """64 hex digits; by default ``secret.key`` in the data directory, made on first use. Replicas must share it."""
-    log_level: str = "INFO"
+    log_level: Literal["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"] = "INFO"
 
     # Limits of one request.
     body_bytes_max: int = Field(default=16 * 1024 * 1024, ge=1024)
@@ -94,6 +94,11 @@ class Settings(BaseSettings):
     webhook_url: str | None = None
     webhook_secret: SecretStr | None = None
 
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _level_in_capitals(cls, level: object) -> object:
+        return level.upper() if isinstance(level, str) else level
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -107,7 +112,7 @@ class Settings(BaseSettings):
         sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
         path = os.environ.get("LAZARETTO_CONFIG")
         if path:
-            sources += (TomlConfigSettingsSource(settings_cls, Path(path)),)
+            sources += (_read_file(settings_cls, Path(path)),)
         return sources
 
     @property
@@ -129,6 +134,20 @@ class Settings(BaseSettings):
     def uploads_dir(self) -> Path:
         """Where reference data lies while it is compiled, and no longer."""
         return self.data_dir / "uploads"
+
+
+class SettingsFileError(Exception):
+    """The file that ``LAZARETTO_CONFIG`` names is not there, or is not TOML."""
+
+
+def _read_file(settings_cls: type[BaseSettings], path: Path) -> TomlConfigSettingsSource:
+    """Read the file of settings; one that is not there must not pass for one without settings."""
+    if not path.is_file():
+        raise SettingsFileError(f"LAZARETTO_CONFIG names {path}, but there is no such file")
+    try:
+        return TomlConfigSettingsSource(settings_cls, path)
+    except ValueError as error:  # not TOML, or not UTF-8
+        raise SettingsFileError(f"{path} is not valid TOML: {error}") from None
 
 
 SECRET_BYTES = 32

@@ -6,6 +6,7 @@ from enum import StrEnum
 from service.domain.errors import Conflict, Place, Unprocessable
 from service.domain.ids import Actor, Micros
 from service.domain.records import Incident, IncidentStatus, TimelineItem, Verdict
+from service.domain.texts import bad_text
 
 NOTE_LENGTH_MAX = 4_000
 NAME_LENGTH_MAX = 200
@@ -36,7 +37,7 @@ def act_on(incident: Incident, act: Act, actor: Actor, at_us: Micros) -> tuple[I
     Raises
     ------
     Unprocessable
-        When the action lacks what it needs, or a text is too long.
+        When the action lacks what it needs, or a text is too long or has a control character.
     Conflict
         When the incident is resolved; only comments are possible then.
     """
@@ -67,13 +68,11 @@ def _apply(incident: Incident, act: Act, at_us: Micros) -> tuple[Incident, str]:
 
 def _check(act: Act) -> None:
     """Raise Unprocessable naming every bad place of an action."""
-    places = []
-    if len(act.note) > NOTE_LENGTH_MAX:
-        places.append(Place("note", f"must have at most {NOTE_LENGTH_MAX} characters, has {len(act.note)}"))
+    places = bad_text("note", act.note, most=NOTE_LENGTH_MAX)
     if act.action is IncidentAction.COMMENT and not act.note.strip():
         places.append(Place("note", "a comment must not be empty"))
-    if act.action is IncidentAction.ASSIGN and not 0 < len((act.assignee or "").strip()) <= NAME_LENGTH_MAX:
-        places.append(Place("assignee", f"must have 1 to {NAME_LENGTH_MAX} characters"))
+    if act.action is IncidentAction.ASSIGN:
+        places += bad_text("assignee", act.assignee or "", least=1, most=NAME_LENGTH_MAX)
     if act.action is IncidentAction.RESOLVE and act.verdict is None:
         places.append(Place("verdict", f"is required: one of {', '.join(Verdict)}"))
     if places:

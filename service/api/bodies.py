@@ -3,6 +3,7 @@
 import re
 import types
 import typing
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
@@ -82,10 +83,21 @@ class NewKey(Body, frozen=True, kw_only=True):
 
 
 T = TypeVar("T", bound=msgspec.Struct)
+Check = Callable[[str, Any], Iterable[Place]]
+"""From a place and the value there, which has its type already, to what else is wrong with it."""
 
 
-def decode_body(content: bytes, kind: type[T]) -> T:
+def decode_body(content: bytes, kind: type[T], checks: Mapping[str, Check] | None = None) -> T:
     """Return the body as its type.
+
+    Parameters
+    ----------
+    content
+        As it came.
+    kind
+        What it shall be.
+    checks
+        By member: what its type cannot say, looked at here so that one answer names everything.
 
     Raises
     ------
@@ -96,6 +108,10 @@ def decode_body(content: bytes, kind: type[T]) -> T:
     """
     raw = decode_json(content)
     places = list(_bad_places(raw, kind, ""))
+    misfits = {place.at.partition(".")[0].partition("[")[0] for place in places}
+    for name, check in (checks or {}).items() if isinstance(raw, dict) else ():
+        if raw.get(name) is not None and name not in misfits:
+            places += check(name, raw[name])
     if places:
         raise Unprocessable(f"{len(places)} bad place(s) in the body", places=places[:PLACES_MAX])
     try:
@@ -114,7 +130,7 @@ def decode_json(content: bytes) -> Any:
     except msgspec.DecodeError as error:
         found = BYTE.search(str(error))
         offset = int(found.group(1)) if found else len(content)
-        reason = BYTE.sub("", str(error)).removeprefix("JSON is malformed:").strip()
+        reason = ADDRESS.sub(r"\g<reason>", BYTE.sub("", str(error))).removeprefix("JSON is malformed:").strip()
         raise BadRequest(f"malformed JSON at byte {offset}: {reason}", extra={"offset": offset}) from None
     except UnicodeDecodeError:
         offset = _first_bad_byte(content)
@@ -132,7 +148,11 @@ def _first_bad_byte(content: bytes) -> int:
 
 def _bad_places(value: Any, kind: Any, at: str) -> typing.Iterator[Place]:
     """Yield each place where a value does not fit, going down into structs so that one error does not hide another."""
-    struct = _struct_in(kind)
+    struct, inner = _struct_in(kind), _inner_of(kind)
+    if isinstance(value, list) and inner is not None:
+        for number, item in enumerate(value):
+            yield from _bad_places(item, inner, f"{at}[{number}]")
+        return
     if struct is None or not isinstance(value, dict):
         place = _misfit(value, kind, at)
         if place is not None:
@@ -150,9 +170,18 @@ def _bad_places(value: Any, kind: Any, at: str) -> typing.Iterator[Place]:
 
 def _struct_in(kind: Any) -> type[msgspec.Struct] | None:
     """Return the struct that a type is, or that it is when not null."""
-    options = get_args(kind) if get_origin(kind) in {types.UnionType, typing.Union} else (kind,)
-    structs = [option for option in options if isinstance(option, type) and issubclass(option, msgspec.Struct)]
+    structs = [option for option in _options(kind) if isinstance(option, type) and issubclass(option, msgspec.Struct)]
     return structs[0] if structs else None
+
+
+def _inner_of(kind: Any) -> Any:
+    """Return of what a type is a list, or of what it is one when not null."""
+    inner = [get_args(option)[0] for option in _options(kind) if get_origin(option) is list]
+    return inner[0] if inner else None
+
+
+def _options(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in {types.UnionType, typing.Union} else (kind,)
 
 
 def _misfit(value: Any, kind: Any, at: str) -> Place | None:

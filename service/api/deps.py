@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import Depends, Query, Request, Response
 
-from service.api.asgi import read_body
+from service.api.asgi import header, read_body
 from service.api.auth import KeyRing
 from service.api.compile import Compiler
 from service.api.figures import Figures
@@ -17,6 +17,7 @@ from service.domain.keys import Identity
 from service.domain.records import Model, Scope, Version
 from service.gate.fleet import FleetView, unknown
 from service.gate.refresh import Fleet
+from service.ingest.media import ADMIN, format_of
 from service.log.figures import LogFigures
 from service.observability import Counters
 from service.office import OfficeStages
@@ -96,7 +97,10 @@ Admin = Annotated[Identity, Depends(Require(Scope.ADMIN))]
 
 
 async def small_body(request: Request, api: ApiDep) -> bytes:
-    """Return the body of anything that is not telemetry."""
+    """Return the body of anything that is not telemetry: JSON, which clients like curl call a form unless told."""
+    content_type = (header(request.scope, b"content-type") or b"").decode("latin-1")
+    if content_type.partition(";")[0].strip().lower() not in {"", "application/x-www-form-urlencoded"}:
+        format_of(content_type, ADMIN)
     return await read_body(request.scope, request.receive, api.settings.admin_bytes_max)
 
 

@@ -50,6 +50,8 @@ class Status(View, frozen=True, kw_only=True):
     state: str
     since: str
     reason: str
+    held_back: str | None
+    """Why the policy does less than open alerts call for: a dry run, or the blast-radius cap."""
     monitoring: str
     evidence: float
     evidence_log10: float | None
@@ -75,7 +77,9 @@ class Moment:
     lag_seconds: float
 
 
-def status_of(version: Version, policy: Policy, snapshot: Snapshot | None, moment: Moment) -> Status:
+def status_of(
+    version: Version, policy: Policy, snapshot: Snapshot | None, moment: Moment, held_back: str | None = None
+) -> Status:
     """Return the status; columns strongest first, every one of them listed."""
     watch = watch_of(snapshot)
     threshold_log = snapshot.threshold_log if snapshot else math.log(policy.ticks_per_false_alarm)
@@ -87,6 +91,7 @@ def status_of(version: Version, policy: Policy, snapshot: Snapshot | None, momen
         state=version.state,
         since=iso(version.since_us),
         reason=version.reason,
+        held_back=held_back,
         monitoring=monitoring(watch, moment.now_us, moment.stale_seconds),
         evidence=e_value(watch.log_evidence),
         evidence_log10=log10(watch.log_evidence),

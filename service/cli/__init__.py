@@ -1,18 +1,38 @@
 """The command line. Commands import what they need when they run: ``lazaretto --help`` must not load the service."""
 
 import sys
+from typing import Annotated
 
 import typer
 
+import service
 from service.cli import data, keys, models, serve, stories
+
+
+def _tell_version(asked: bool) -> None:  # noqa: FBT001 - typer's protocol
+    if asked:
+        typer.echo(f"lazaretto {service.__version__}")
+        raise typer.Exit
+
 
 app = typer.Typer(
     name="lazaretto",
-    help="Production model monitoring: telemetry in, evidence out, quarantine enforced at the gate.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def lazaretto(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Production model monitoring: telemetry in, evidence out, quarantine enforced at the gate."""
+
+
 app.command("serve")(serve.serve)
 app.command("api")(serve.api)
 app.command("worker")(serve.worker)

@@ -34,14 +34,23 @@ def print_json(content: Any) -> None:
     typer.echo(msgspec.json.encode(content).decode())
 
 
+def plain(text: str) -> str:
+    """Return a text that a terminal shows and does not obey."""
+    return "".join(
+        sign if sign.isprintable() else " " if sign.isspace() else "\N{REPLACEMENT CHARACTER}" for sign in text
+    )
+
+
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """Print a table."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=title, title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        # As text: names and reasons may hold brackets, which rich would take for its own markup.
+        table.add_row(*(Text(plain(cell)) for cell in row))
     Console().print(table)

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
+import msgspec
 import typer
 
 from service.cli.common import AsJson, print_json
@@ -52,12 +54,14 @@ def push(
         raise Failure(f"there is no file {file}")
     with file.open("rb") as content:
         answer = httpx.put(
-            f"{url.rstrip('/')}/v1/models/{model}/versions/{version}/baseline",
+            f"{url.rstrip('/')}/v1/models/{quote(model, safe='')}/versions/{quote(version, safe='')}/baseline",
             content=content,
             headers={**headers, "authorization": f"Bearer {key}", "content-length": str(file.stat().st_size)},
             timeout=TIMEOUT_SECONDS,
         )
-    body: dict[str, Any] = answer.json()
+    body = _problem_or_view(answer.content)
+    if body is None:
+        raise Failure(f"{url} answered {answer.status_code} with something else than JSON; is it Lazaretto?")
     if not answer.is_success:
         places = "".join(f"\n  {place['at']}: {place['reason']}" for place in body.get("errors", []))
         raise Failure(f"refused with {answer.status_code}: {body.get('detail')}{places}")
@@ -66,7 +70,16 @@ def push(
         return
     typer.echo(f"Baseline {body['baseline_id']} of {body['rows']} rows and {len(body['columns'])} columns is in force.")
     for warning in body["warnings"]:
-        typer.echo(f"  {warning['column']}: {warning['text']}")
+        typer.echo(f"  {warning['column'] or 'all columns'}: {warning['text']}")
+
+
+def _problem_or_view(content: bytes) -> dict[str, Any] | None:
+    """Return the answer's object, ``None`` when something in between has answered."""
+    try:
+        body = msgspec.json.decode(content)
+    except msgspec.DecodeError:
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def _headers(file: Path) -> dict[str, str]:

@@ -1,9 +1,11 @@
 """What ``lazaretto doctor`` looks at."""
 
+import os
 import platform
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 
 import httpx
 import msgspec
@@ -20,6 +22,8 @@ FREE_BYTES_MIN = 1024**3
 HEARTBEAT_SECONDS_MAX = 30.0
 FIXED_SQLITE = (3, 51, 3)
 TIMEOUT_SECONDS = 3.0
+NO_SETTINGS = {"LAZARETTO_CONFIG", "LAZARETTO_URL", "LAZARETTO_API_KEY"}
+"""Variables of ours that are read elsewhere."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -34,12 +38,24 @@ def examine(settings: Settings) -> list[Finding]:
     """Look at everything; nothing is changed, and a missing piece does not hide the next one."""
     return [
         Finding(FINE, "python", platform.python_version()),
+        *_environment(os.environ),
         *_directory(settings),
         _secret(settings),
         *_store(settings),
         *_log(settings),
         _server(settings),
     ]
+
+
+def _environment(environment: Mapping[str, str]) -> Iterator[Finding]:
+    """Name variables that look like settings and are none: they are ignored, whatever was meant by them."""
+    prefix = "LAZARETTO_"
+    known = {f"{prefix}{name.upper()}" for name in Settings.model_fields} | NO_SETTINGS
+    for name in sorted(environment):
+        if name.startswith(prefix) and name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            yield Finding(NOTE, "environment", f"{name} is no setting and is ignored{hint}")
 
 
 def _directory(settings: Settings) -> Iterator[Finding]:

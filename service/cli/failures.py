@@ -4,7 +4,7 @@ import httpx
 
 from service.domain.errors import LazarettoError
 from service.log.errors import LogRefused
-from service.settings import SecretKeyError
+from service.settings import SecretKeyError, SettingsFileError
 from service.store.errors import StoreRefused
 
 
@@ -12,7 +12,17 @@ class Failure(Exception):
     """Something a command cannot do, told to a person."""
 
 
-EXPECTED = (Failure, LazarettoError, LogRefused, SecretKeyError, StoreRefused, httpx.HTTPError, OSError)
+EXPECTED = (
+    Failure,
+    LazarettoError,
+    LogRefused,
+    SecretKeyError,
+    SettingsFileError,
+    StoreRefused,
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    OSError,
+)
 
 
 def sentence(error: BaseException) -> str:

@@ -22,22 +22,20 @@ def create(
 ) -> None:
     """Make a key and print it, this once."""
     from service.clock import SystemClock
-    from service.domain.ids import Actor, Micros
-    from service.domain.policy import SECONDS_PER_DAY
+    from service.domain.ids import Actor
     from service.office import KeyRequest, issue_key
     from service.settings import Secrets
 
     settings = load_settings(data_dir=data_dir)
-    clock = SystemClock()
-    expires_us = None
-    if expires_days is not None:
-        expires_us = Micros(clock.now_us() + int(expires_days * SECONDS_PER_DAY * 1e6))
     request = KeyRequest(
-        name=name, scopes=_scopes(scopes), models=_names(models) if models is not None else None, expires_us=expires_us
+        name=name,
+        scopes=_scopes(scopes),
+        models=_names(models) if models is not None else None,
+        expires_days=expires_days,
     )
     store = open_state(settings)
     try:
-        parts = issue_key(store.control, clock, Secrets.of(settings).pepper, Actor("command line"), request)
+        parts = issue_key(store.control, SystemClock(), Secrets.of(settings).pepper, Actor("command line"), request)
     finally:
         store.close()
     if as_json:
@@ -93,5 +91,6 @@ def _scopes(text: str) -> frozenset[Scope]:
     known = {scope.value: scope for scope in Scope}
     unknown = sorted(_names(text) - known.keys())
     if unknown:
-        raise typer.BadParameter(f"unknown scope '{unknown[0]}'; known: {', '.join(known)}", param_hint="--scopes")
+        named = ", ".join(f"'{name}'" for name in unknown)
+        raise typer.BadParameter(f"unknown scope {named}; known: {', '.join(known)}", param_hint="--scopes")
     return frozenset(known[name] for name in _names(text))

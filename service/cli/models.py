@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.common import AsJson, DataDir, load_settings, open_state, print_json, print_table
+from service.cli.common import AsJson, DataDir, load_settings, open_state, plain, print_json, print_table
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -52,7 +52,9 @@ def status(model: ModelName, version: VersionName = None, data_dir: DataDir = No
     """Show state, evidence and the strongest columns of a version."""
     from service.api.status import Moment, status_of
     from service.clock import SystemClock
+    from service.domain.policy import Cause
     from service.gate.fleet import FleetView, unknown
+    from service.quarantine.decide import held_back
 
     settings = load_settings(data_dir=data_dir)
     store = open_state(settings)
@@ -62,13 +64,18 @@ def status(model: ModelName, version: VersionName = None, data_dir: DataDir = No
         if found is None:
             raise view.unknown_model(model) if model not in view.models else unknown(f"version of '{model}'", "", [])
         moment = Moment(now_us=SystemClock().now_us(), stale_seconds=settings.stale_seconds, lag_seconds=0.0)
-        answer = status_of(found, view.models[model].policy, store.read.snapshot(found.id), moment)
+        policy = view.models[model].policy
+        alerts = store.read.alerts(version_id=found.id, status="open", limit=len(Cause))
+        held = held_back(alerts, found, policy, view.versions.values())
+        answer = status_of(found, policy, store.read.snapshot(found.id), moment, held)
     finally:
         store.close()
     if as_json:
         print_json(answer)
         return
-    typer.echo(f"{answer.model} {answer.version}: {answer.state} since {answer.since} ({answer.reason})")
+    typer.echo(f"{answer.model} {answer.version}: {answer.state} since {answer.since} ({plain(answer.reason)})")
+    if answer.held_back:
+        typer.echo(f"held back: {answer.held_back}")
     evidence = "none yet" if answer.evidence_log10 is None else f"10^{answer.evidence_log10:.2f}"
     typer.echo(f"{answer.monitoring}; evidence {evidence}, alarm at 10^{answer.threshold_log10:.2f}")
     typer.echo(f"{answer.events_total} events, {answer.labels_total} labels, {answer.leaks_total} leaks")

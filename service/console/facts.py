@@ -26,6 +26,7 @@ from service.domain.records import (
     Window,
 )
 from service.ports import ReadStore
+from service.quarantine.decide import held_back
 
 MINUTE_US = 60_000_000
 CHART_MINUTES, MINUTES_MIN = 180, 6
@@ -104,6 +105,8 @@ class Facts:
     transitions: Sequence[TransitionRecord] = ()
     """Newest first."""
     approvals: Sequence[Actor] = ()
+    held_back: str | None = None
+    """Why the policy does less than the open alerts call for."""
 
     @property
     def alert(self) -> Alert | None:
@@ -173,6 +176,7 @@ def gather(read: ReadStore, model: Model, version: Version, now_us: Micros, stal
         timeline=read.timeline(incident.id)[-TIMELINE_SHOWN:] if incident else (),
         transitions=read.transitions(version.id, TRANSITIONS_SHOWN),
         approvals=read.approvals(version.id),
+        held_back=held_back(alerts, version, model.policy, read.versions()) if alerts else None,
     )
 
 

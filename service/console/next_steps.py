@@ -42,8 +42,10 @@ class Steps:
     """Why this viewer sees no buttons."""
 
 
-def steps_of(version: Version, policy: Policy, approvals: Sequence[Actor], viewer: Identity) -> Steps:
-    """Decide what the viewer may do now."""
+def steps_of(
+    version: Version, policy: Policy, approvals: Sequence[Actor], viewer: Identity, *, is_open: bool = False
+) -> Steps:
+    """Decide what the viewer may do now; ``is_open`` says that an incident is."""
     events = possible_events(version.state)
     first = _FIRST.get(version.state)
     blocked = None
@@ -58,9 +60,12 @@ def steps_of(version: Version, policy: Policy, approvals: Sequence[Actor], viewe
         release = Step(str(Event.RELEASE), words.EVENT_NAMES[Event.RELEASE], first=False, rare=False, later=True)
         steps = (*steps[:1], release, *steps[1:])
         note = _release_note(policy)
+    advice = _advice(version, policy, approvals, viewer)
+    if is_open and version.state is State.ACTIVE:
+        advice = "Look at the columns below, and resolve the incident when it is understood."
     return Steps(
         note=note,
-        advice=_advice(version, policy, approvals, viewer),
+        advice=advice,
         steps=() if blocked else steps,
         approvals=_approvals(version, policy, approvals) if version.state is State.UNDER_REVIEW else None,
         blocked=blocked,

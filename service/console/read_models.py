@@ -110,6 +110,7 @@ class VersionPage:
     since: When
     reason: str
     why: str | None
+    held_back: str | None
     monitoring: str
     monitoring_tone: str
     certainty: Certainty
@@ -146,10 +147,11 @@ def version_page(facts: Facts, viewer: Identity) -> VersionPage:
         since=When.of(version.since_us, facts.now_us),
         reason=version.reason,
         why=_why(facts, columns),
+        held_back=facts.held_back,
         monitoring=monitoring,
         monitoring_tone=tone,
         certainty=certainty,
-        steps=steps_of(version, model.policy, facts.approvals, viewer),
+        steps=steps_of(version, model.policy, facts.approvals, viewer, is_open=facts.incidents_open > 0),
         charts=_charts(facts),
         chart_summary=_chart_summary(certainty),
         chart_note=_chart_note(facts),
@@ -183,7 +185,10 @@ def _watching(status: Status, quiet_seconds: float, stale_seconds: float, last: 
     if quiet_seconds > stale_seconds:
         return f"Stale: no event for {words.duration(quiet_seconds)}. Silence is not health.", "warn"
     if status.monitoring == "insufficient":
-        return f"Insufficient: too few events so far to judge; {last}.", "warn"
+        return (
+            f"Insufficient: the baseline is too small or not signed here, so nothing raises an alert; {last}.",
+            "warn",
+        )
     return f"Watching {len(status.columns):,} columns; {last}.", "plain"
 
 

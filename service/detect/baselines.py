@@ -51,8 +51,8 @@ def load(key: bytes, record: BaselineRecord) -> Baseline:
 
 
 def supports_promise(baseline: Baseline) -> bool:
-    """Tell whether a baseline has the rows, and one column with the variety, that evidence needs."""
-    return baseline.rows >= ROWS_MIN and any(np.count_nonzero(column.counts) > 1 for column in baseline.columns)
+    """Tell whether a baseline has the rows that evidence needs; of columns that never varied, any change is news."""
+    return baseline.rows >= ROWS_MIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,8 @@ class Refusals:
 def check_rows(rows: int, layout: Layout) -> None:
     """Refuse a batch without rows, or with more than the limit."""
     if not rows:
+        if layout.limits.rows_setting != "rows_max":
+            raise Unprocessable("the reference data has no rows", places=[Place("rows", "is empty")])
         raise Unprocessable("the batch has no events", places=[Place("events", "is empty")])
     if rows > layout.rows_max:
         reason = f"{rows} events; limit {layout.limits.rows_setting}: {layout.limits.rows_max}"

@@ -44,7 +44,8 @@ def parse_json(body: bytes, limits: Limits, *, offset: int = 0, line: int | None
 
 def _malformed(at: int, line: int | None, reason: str) -> BadRequest:
     where = f"byte {at}" if line is None else f"byte {at}, line {line}"
-    return BadRequest(f"the body is not JSON at {where}: {reason}", places=[Place(where, reason)])
+    detail = f"the body is not JSON at {where}: {reason}"
+    return BadRequest(detail, places=[Place(where, reason)], extra={"offset": at})
 
 
 def _infinite(_token: str) -> float:

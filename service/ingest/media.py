@@ -30,6 +30,9 @@ EVENTS: Mapping[str, Format] = {
     "application/vnd.apache.arrow.stream": Format.ARROW_STREAM,
 }
 
+ADMIN: Mapping[str, Format] = {"application/json": Format.JSON}
+"""What is neither telemetry nor reference data."""
+
 LABELS: Mapping[str, Format] = {"application/json": Format.JSON, **JSON_LINES}
 
 REFERENCE: Mapping[str, Format] = {

@@ -45,6 +45,13 @@ def parse_schema(value: object, limits: Limits) -> Schema:
     return schema
 
 
+def bad_schema(value: object, limits: Limits) -> list[Place]:
+    """Return what is wrong with a schema, if anything."""
+    reader = _Reader(limits)
+    reader.schema(value)
+    return reader.places[: limits.errors_max]
+
+
 class _Reader:
     """Reads on after a bad place, so that one answer names them all."""
 

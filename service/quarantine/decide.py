@@ -9,6 +9,7 @@ from service.domain.ids import Actor
 from service.domain.policy import Action, Policy
 from service.domain.records import Alert, Approvals, Scope, Version
 from service.domain.states import SERVING, Event, State, next_state
+from service.domain.texts import bad_text
 
 REASON_LENGTH_MAX = 2_000
 
@@ -36,6 +37,10 @@ class Why(StrEnum):
     DRY_RUN = "dry_run"
     LAST_HEALTHY = "last_healthy"
     FLEET_SHARE = "fleet_share"
+
+
+HELD = frozenset({Why.DRY_RUN, Why.LAST_HEALTHY, Why.FLEET_SHARE})
+"""Rulings that say what would have happened but for the policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,16 @@ def decide(alert: Alert, version: Version, policy: Policy, fleet: Iterable[Versi
     if cap is not None:
         return _suspect(version, cap[0], f"not quarantined although {confirmed}: {cap[1]}")
     return Ruling(Event.QUARANTINE, Why.CONFIRMED, confirmed)
+
+
+def held_back(alerts: Iterable[Alert], version: Version, policy: Policy, fleet: Iterable[Version]) -> str | None:
+    """Return why a policy does not do what open alerts call for, ``None`` when nothing holds it back."""
+    everyone = tuple(fleet)
+    for alert in alerts:
+        ruling = decide(alert, version, policy, everyone)
+        if alert.confirmations and ruling.why in HELD:
+            return ruling.text
+    return None
 
 
 def _suspect(version: Version, why: Why, text: str) -> Ruling:
@@ -112,15 +127,15 @@ def check_request(version: Version, event: Event, reason: str) -> State:
     Raises
     ------
     Unprocessable
-        When the reason is empty or too long.
+        When the reason is empty, too long or has a control character.
     Conflict
         When the table has no such transition; the detail names the possible events.
     """
     if not reason.strip():
         raise Unprocessable("a reason is required", places=[Place("reason", "must not be empty")])
-    if len(reason) > REASON_LENGTH_MAX:
-        text = f"must have at most {REASON_LENGTH_MAX} characters, has {len(reason)}"
-        raise Unprocessable(f"reason: {text}", places=[Place("reason", text)])
+    places = bad_text("reason", reason, most=REASON_LENGTH_MAX)
+    if places:
+        raise Unprocessable(f"reason: {places[0].reason}", places=places)
     return next_state(version.state, event)
 
 

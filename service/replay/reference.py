@@ -79,15 +79,12 @@ def _head(source: Source) -> Batch:
 def _names(
     reference: Source, have: list[str], source: Source, found: list[str], choice: Choice
 ) -> tuple[list[str], list[str]]:
+    known = list(dict.fromkeys([*have, *found]))
     for name in choice.ignore:
-        if name not in have and name not in found:
-            raise ReplayError(f"--ignore: neither file has a column {name!r}{_near(name, [*have, *found])}")
+        if name not in known:
+            raise ReplayError(f"--ignore: neither file has a column {name!r}{_near(name, known)}")
     if choice.columns is not None:
-        for name in choice.columns:
-            for where, names in ((reference, have), (source, found)):
-                if name not in names:
-                    raise ReplayError(f"{where.path}: no column {name!r}{_near(name, names)}")
-        return [name for name in have if name in choice.columns and name not in choice.ignore], []
+        return _named(reference, have, source, found, choice.columns, choice.ignore), []
     shared = [name for name in have if name in found and name not in choice.ignore]
     if not shared:
         raise ReplayError(
@@ -99,6 +96,19 @@ def _names(
         if only:
             warnings.append(f"not watched, because only {where.path.name} has them: {_listed(only)}")
     return shared, warnings
+
+
+def _named(
+    reference: Source, have: list[str], source: Source, found: list[str], columns: Sequence[str], ignore: Sequence[str]
+) -> list[str]:
+    for name in columns:
+        for where, names in ((reference, have), (source, found)):
+            if name not in names:
+                raise ReplayError(f"{where.path}: no column {name!r}{_near(name, names)}")
+    left = [name for name in have if name in columns and name not in ignore]
+    if not left:
+        raise ReplayError("--ignore takes away every column that --columns names: nothing is left to watch")
+    return left
 
 
 def _near(name: str, names: Sequence[str]) -> str:

@@ -7,10 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, select
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from service.domain.errors import Unavailable
+from service.domain.errors import BadRequest, Unavailable
 from service.store.errors import StoreRefused
 from service.store.tables import control
 
@@ -92,11 +92,16 @@ def sqlite_path(url: URL) -> Path:
 
 @contextmanager
 def mapped_errors(done: str) -> Iterator[None]:
-    """Turn what a lost or locked database raises into Unavailable; let everything else through."""
+    """Turn what a lost or locked database raises into Unavailable; let everything else through.
+
+    What a column cannot hold is the asker's fault: PostgreSQL takes no NUL, not even in a name that is looked for.
+    """
     try:
         yield
     except PoolTimeout as error:
         raise Unavailable(f"the state store cannot be {done}: all connections are busy") from error
+    except DataError as error:
+        raise BadRequest("the request has a character or a number that the state store cannot hold") from error
     except (OperationalError, InterfaceError) as error:
         if not _is_away(error):
             raise

@@ -46,6 +46,27 @@ def test_a_name_that_a_path_cannot_carry_is_refused(name: str) -> None:
         register_version(world.office, ANA, "m1", name, SCHEMA)
 
 
+@pytest.mark.parametrize("text", ["\x00", "a\x1b[31mb", "\x9b", "\x7f"])
+def test_what_people_write_has_no_control_characters(text: str) -> None:
+    world = World()
+    with pytest.raises(Unprocessable) as refused:
+        register_model(world.office, ANA, "m", f"me{text}", f"lines\nand\ttabs are fine{text}")
+    assert [place.at for place in refused.value.places] == ["owner", "description"]
+    world.add_version(reference=None)
+    with pytest.raises(Unprocessable, match="cannot be registered"):
+        register_version(world.office, ANA, "m1", "2", SCHEMA, Actor(f"eve{text}"))
+    with pytest.raises(Unprocessable, match="control character"):
+        request_transition(world.office, ANA, "m1", "1", Event.SUSPECT, f"because{text}", None)
+
+
+def test_the_name_of_a_deployer_is_no_novel() -> None:
+    world = World()
+    world.add_version(reference=None)
+    with pytest.raises(Unprocessable) as refused:
+        register_version(world.office, ANA, "m1", "2", SCHEMA, Actor("x" * 129))
+    assert [place.at for place in refused.value.places] == ["deployed_by"]
+
+
 def test_the_same_version_again_is_the_same_version() -> None:
     world = World()
     first = world.add_version(reference=None)

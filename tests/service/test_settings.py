@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service.settings import SecretKeyError, Secrets, Settings
+from service.settings import SecretKeyError, Secrets, Settings, SettingsFileError
 
 KEY = "00" * 32
 
@@ -30,11 +30,28 @@ def test_the_environment_wins_over_the_file_and_arguments_over_both(
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("port", 70_000), ("rows_max", 0), ("gate_unknown", "ajar"), ("no_such_setting", 1)]
+    ("name", "value"),
+    [("port", 70_000), ("rows_max", 0), ("gate_unknown", "ajar"), ("log_level", "LOUD"), ("no_such_setting", 1)],
 )
 def test_a_bad_setting_is_refused_by_name(name: str, value: object) -> None:
     with pytest.raises(ValidationError, match=name):
         Settings.model_validate({name: value})
+
+
+@pytest.mark.parametrize("content", [None, b"port = = 1", b"port = 1\n\xff"])
+def test_a_file_of_settings_that_is_absent_or_no_toml_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    config = tmp_path / "lazaretto.toml"
+    if content is not None:
+        config.write_bytes(content)
+    monkeypatch.setenv("LAZARETTO_CONFIG", str(config))
+    with pytest.raises(SettingsFileError, match="lazaretto\\.toml"):
+        Settings()
+
+
+def test_the_level_of_the_log_may_be_written_small() -> None:
+    assert Settings(log_level="debug").log_level == "DEBUG"
 
 
 def test_the_secret_file_is_made_once_and_only_for_its_owner(tmp_path: Path) -> None:

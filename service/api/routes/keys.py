@@ -6,9 +6,8 @@ from service.api.bodies import NewKey, decode_body
 from service.api.deps import Admin, ApiDep, SmallBody, answer, documented_answer, documented_body
 from service.api.views import KeyView, NewKeyView, of_key
 from service.domain.errors import Forbidden
-from service.domain.ids import Micros
 from service.domain.keys import Identity
-from service.domain.policy import SECONDS_PER_DAY
+from service.domain.texts import bad_name
 from service.office import KeyRequest, issue_key, revoke_key
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"])
@@ -31,13 +30,12 @@ def list_keys(api: ApiDep, who: Admin) -> Response:
 def create_key(api: ApiDep, who: Admin, content: SmallBody) -> Response:
     """Make a key."""
     _unlimited(who)
-    body = decode_body(content, NewKey)
-    expires = body.expires_days
+    body = decode_body(content, NewKey, {"name": bad_name})
     request = KeyRequest(
         name=body.name,
         scopes=frozenset(body.scopes),
         models=None if body.models is None else frozenset(body.models),
-        expires_us=None if expires is None else Micros(api.clock.now_us() + int(expires * SECONDS_PER_DAY * 1e6)),
+        expires_days=body.expires_days,
     )
     parts = issue_key(api.control, api.clock, api.secrets.pepper, who.actor, request)
     return answer(NewKeyView(key=parts.text, id=parts.id, scopes=sorted(request.scopes)), CREATED)

@@ -1,8 +1,10 @@
 """Models, versions and policies."""
 
+from functools import partial
+
 from fastapi import APIRouter, Response
 
-from service.api.bodies import NewModel, NewVersion, Transition, decode_body
+from service.api.bodies import Check, NewModel, NewVersion, Transition, decode_body
 from service.api.deps import (
     Admin,
     ApiDep,
@@ -26,11 +28,16 @@ from service.api.views import (
 )
 from service.domain.ids import Actor
 from service.domain.policy import Policy
-from service.ingest.schema import parse_schema
+from service.domain.texts import NAME_LENGTH_MAX, bad_name, bad_text
+from service.ingest.schema import bad_schema, parse_schema
 from service.office import register_model, register_version, request_transition, set_policy
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 CREATED = 201
+MODEL_CHECKS: dict[str, Check] = {"name": bad_name, "owner": partial(bad_text, least=1), "description": bad_text}
+VERSION_CHECKS: dict[str, Check] = {"version": bad_name, "deployed_by": partial(bad_text, most=NAME_LENGTH_MAX)}
+TRANSITION_CHECKS: dict[str, Check] = {"reason": partial(bad_text, least=1)}
+"""The office checks this too, for those who do not come this way; here, so that it is told together with the rest."""
 
 
 @router.post(
@@ -41,7 +48,7 @@ CREATED = 201
 )
 def create_model(api: ApiDep, who: Admin, content: SmallBody) -> Response:
     """Register a model."""
-    body = decode_body(content, NewModel)
+    body = decode_body(content, NewModel, MODEL_CHECKS)
     who.require_model(body.name)
     model = register_model(api.office, who.actor, body.name, body.owner, body.description, body.policy)
     api.changed()
@@ -93,8 +100,9 @@ def show_policy(api: ApiDep, who: Reader, model: str) -> Response:  # noqa: ARG0
 def create_version(api: ApiDep, who: Admin, model: str, content: SmallBody) -> Response:
     """Register a version; the same one again is answered alike, another schema is a conflict."""
     api.model(model)
-    body = decode_body(content, NewVersion)
-    schema = parse_schema(body.schema, api.accept.limits)
+    limits = api.accept.limits
+    body = decode_body(content, NewVersion, {**VERSION_CHECKS, "schema": lambda _, value: bad_schema(value, limits)})
+    schema = parse_schema(body.schema, limits)
     deployed_by = None if body.deployed_by is None else Actor(body.deployed_by)
     version = register_version(api.office, who.actor, model, body.version, schema, deployed_by)
     api.changed()
@@ -123,7 +131,7 @@ def show_version(api: ApiDep, who: Reader, model: str, version: str) -> Response
 def transition(api: ApiDep, who: Operator, model: str, version: str, content: SmallBody) -> Response:
     """Ask for a state change; a release waits until enough different people have asked."""
     api.version(model, version)
-    body = decode_body(content, Transition)
+    body = decode_body(content, Transition, TRANSITION_CHECKS)
     outcome = request_transition(api.office, who.actor, model, version, body.event, body.reason, body.incident_id)
     api.changed()
     given = outcome.approvals

@@ -8,8 +8,10 @@ from service.api.deps import Api, ApiDep, Reader, answer, documented_answer
 from service.api.history import History, points_of, span_of
 from service.api.status import Moment, Status, status_of
 from service.detect.baselines import BaselineView, describe
+from service.domain.policy import Cause
 from service.domain.records import Version
 from service.gate.fleet import unknown
+from service.quarantine.decide import held_back
 
 router = APIRouter(prefix="/v1/models/{model}/versions/{version}", tags=["status"])
 
@@ -29,7 +31,10 @@ def status(api: ApiDep, who: Reader, model: str, version: str) -> Response:  # n
         stale_seconds=api.settings.stale_seconds,
         lag_seconds=api.figures.lag_seconds(api.read.worker().position),
     )
-    return answer(status_of(found, api.model(model).policy, api.read.snapshot(found.id), moment))
+    policy = api.model(model).policy
+    alerts = api.read.alerts(version_id=found.id, status="open", limit=len(Cause))
+    held = held_back(alerts, found, policy, api.fleet.view.versions.values())
+    return answer(status_of(found, policy, api.read.snapshot(found.id), moment, held))
 
 
 @router.get("/history", responses=documented_answer(History, "Points with events, oldest first."))

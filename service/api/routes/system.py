@@ -25,12 +25,14 @@ async def metrics(request: Request, api: ApiDep) -> Response:
     return Response(await run_in_threadpool(collector.render), media_type=CONTENT_TYPE)
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz")
 async def alive() -> Response:
     """Alive: the process answers."""
     return answer({"status": "alive"})
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses={UNREADY: {"description": "Not ready; `checks` says why."}})
 async def ready(api: ApiDep) -> Response:
     """May take traffic: the fleet was read once, and the log takes entries.

@@ -3,17 +3,27 @@
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import sqlite3
+import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from unittest.mock import patch
 
 import httpx
 import numpy as np
 import pytest
 
+import service
+from service.cli.doctor import examine
+from service.settings import Settings
+from service.store import open_store
 from service.store.migrate import MIGRATIONS
 from tests.integration.http.conftest import Served, make_key, register, run, serving
+from tests.integration.store import samples
 
 
 def test_a_newer_store_is_refused_in_a_sentence(tmp_path: Path) -> None:
@@ -69,12 +79,13 @@ def test_keys_on_a_fresh_directory_are_shown_once(tmp_path: Path) -> None:
     ("words", "told"),
     [
         (("--name", "a b", "--scopes", "read"), "name"),
-        (("--name", "a", "--scopes", "root"), "unknown scope 'root'"),
+        (("--name", "a", "--scopes", "root,boss"), "unknown scope 'boss', 'root'"),
+        (("--name", "a", "--scopes", "read", "--expires-days", "1e300"), "future"),
         (("--name", "a", "--scopes", "read", "--expires-days", "-1"), "future"),
     ],
 )
 def test_a_key_that_cannot_be_made_says_why(tmp_path: Path, words: tuple[str, ...], told: str) -> None:
-    code = 2 if "root" in words else 1
+    code = 2 if "root,boss" in words else 1
     assert told in run("keys", "create", *words, data_dir=tmp_path, expect=code)
 
 
@@ -98,6 +109,50 @@ def test_a_baseline_is_pushed_and_a_bad_one_explained(served: Served, client: ht
     assert "refused with 422" in told
     assert "age" in told
     assert "cannot tell what" in push(str(tmp_path / "x.doc"), *options, expect=1)
+
+
+def test_something_else_that_answers_is_not_taken_for_the_service(tmp_path: Path) -> None:
+    class Stranger(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_error(502, "Bad Gateway")
+
+        def log_message(self, *_: object) -> None: ...
+
+    (tmp_path / "good.csv").write_text("age\n1\n")
+    with HTTPServer(("127.0.0.1", 0), Stranger) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        words = (str(tmp_path / "good.csv"), "--model", "a", "--version", "1", "--key", "lzk_x")
+        told = push(*words, "--url", url, expect=1)
+        server.shutdown()
+    assert "502" in told
+    assert "Traceback" not in told
+    assert "Traceback" not in push(*words, "--url", "http://[", expect=1)
+
+
+def test_names_and_reasons_are_shown_as_they_are_not_as_markup(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 'state.db'}", timeout_seconds=5.0)
+    with store.control.write() as tx:
+        model = tx.add_model(samples.model("m"))
+        tx.add_version(replace(samples.version(model, "1"), reason="[/red] [bold]odd\x1b[2J"))
+    store.close()
+    for words in (("models", "list"), ("status", "m", "1")):
+        text = run(*words, data_dir=tmp_path)
+        assert "[/red]" in text.replace("\n", ""), text
+        assert "[bold]" in text, text
+        assert "\x1b[2J" not in text
+
+
+def test_doctor_names_variables_that_are_no_settings(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    with patch.dict(os.environ, {"LAZARETTO_GATE_UNKOWN": "closed", "LAZARETTO_GATE_UNKNOWN": "closed"}):
+        told = [finding.text for finding in examine(settings) if finding.what == "environment"]
+    assert told == ["LAZARETTO_GATE_UNKOWN is no setting and is ignored; did you mean LAZARETTO_GATE_UNKNOWN?"]
+
+
+def test_the_version_is_told() -> None:
+    assert run("--version").strip() == f"lazaretto {service.__version__}"
 
 
 def push(*words: str, expect: int = 0) -> str:

@@ -6,14 +6,14 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
 
-from service.domain.errors import Unavailable
+from service.domain.errors import BadRequest, Unavailable
 from service.domain.ids import Position
 from service.ports import Outcome, StaleControl
 from service.store import Store, open_store
@@ -219,3 +219,16 @@ def test_a_changed_link_of_the_audit_chain_is_found(sql_store: Store) -> None:
     with sql_store._database.write() as connection:
         connection.execute(text("DELETE FROM audit WHERE seq = 1001"))
     assert sql_store.read.verify_chain() == 1001
+
+
+def test_what_the_store_cannot_hold_is_not_a_bug_of_ours(store_url: str) -> None:
+    """PostgreSQL refuses NUL even in a name that is looked for; SQLite finds nothing."""
+    store = open_store(store_url, timeout_seconds=SHORT)
+    try:
+        with suppress(BadRequest):
+            assert store.read.model("\x00") is None
+        with suppress(BadRequest):
+            assert store.read.incident("\x00") is None
+        assert store.read.model("after it") is None, "the connection is good for the next request"
+    finally:
+        store.close()

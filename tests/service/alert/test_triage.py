@@ -83,6 +83,8 @@ def test_a_resolved_incident_takes_only_comments(act: Act) -> None:
         (Act(action=IncidentAction.COMMENT, note="x" * (NOTE_LENGTH_MAX + 1)), "note"),
         (Act(action=IncidentAction.ASSIGN), "assignee"),
         (Act(action=IncidentAction.ASSIGN, assignee="x" * 201), "assignee"),
+        (Act(action=IncidentAction.ASSIGN, assignee="bob\x00"), "assignee"),
+        (Act(action=IncidentAction.ACK, note="\x1b[2J"), "note"),
         (Act(action=IncidentAction.RESOLVE), "verdict"),
     ],
 )

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.api.auth import LOOKUPS_PER_SECOND, KeyRing, key_in
-from service.domain.errors import Forbidden, LazarettoError, Unauthenticated, Unavailable
-from service.domain.ids import Actor, Micros
+from service.domain.errors import Forbidden, LazarettoError, Unauthenticated, Unavailable, Unprocessable
+from service.domain.ids import Actor
 from service.domain.keys import ALPHABET, Identity, KeyParts, new_key, parse_key
 from service.domain.records import ApiKey, Scope
 from service.office import KeyRequest, issue_key, revoke_key
@@ -41,8 +41,8 @@ class World:
         self.keys = CountingKeys(self.store)
         self.ring = KeyRing(self.keys, PEPPER, self.clock)
 
-    def issue(self, *scopes: Scope, expires_us: Micros | None = None, models: frozenset[str] | None = None) -> KeyParts:
-        request = KeyRequest(name="ada", scopes=frozenset(scopes or {Scope.READ}), expires_us=expires_us, models=models)
+    def issue(self, *scopes: Scope, days: float | None = None, models: frozenset[str] | None = None) -> KeyParts:
+        request = KeyRequest(name="ada", scopes=frozenset(scopes or {Scope.READ}), expires_days=days, models=models)
         return issue_key(self.store.control, self.clock, PEPPER, Actor("test"), request)
 
 
@@ -102,11 +102,19 @@ def test_only_the_exact_text_passes_once_a_key_is_known(world: World) -> None:
 
 
 def test_an_expired_key_is_refused_from_the_moment_it_expires(world: World) -> None:
-    parts = world.issue(expires_us=Micros(world.clock.now_us() + 1_000_000))
+    parts = world.issue(days=1 / 86_400)
     assert world.ring.authenticate(parts.text).key_id == parts.id
     world.clock.advance(1.0)
     with pytest.raises(Unauthenticated, match="expired"):
         world.ring.authenticate(parts.text)
+
+
+@pytest.mark.parametrize("days", [0.0, -1.0, 36_501.0, 1e300, float("inf"), float("nan")])
+def test_a_key_expires_in_the_future_and_within_the_calendar(world: World, days: float) -> None:
+    with pytest.raises(Unprocessable, match="cannot be made") as refused:
+        world.issue(days=days)
+    assert [place.at for place in refused.value.places] == ["expires_days"]
+    assert world.issue(days=36_500.0).text
 
 
 def test_a_revoked_key_is_refused_after_the_refresh(world: World) -> None:

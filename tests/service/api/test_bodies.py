@@ -48,6 +48,12 @@ def test_a_body_that_is_no_object_is_named_as_a_whole(content: bytes) -> None:
     assert list(places(content)) == ["body"]
 
 
+def test_a_number_that_no_float_holds_is_told_without_the_decoders_own_address() -> None:
+    with pytest.raises(BadRequest) as caught:
+        decode_body(b'{"name": "m", "policy": {"minimum_effect": 1e999}}', NewModel)
+    assert caught.value.detail.endswith("Number out of range")
+
+
 @pytest.mark.parametrize(
     ("content", "offset"),
     [(b'{"name": }', 9), (b"", 0), (b'{"name": "m"', 12), (b"{'a': 1}", 1), (b'{"a": NaN}', 6), (b'{"a": "\xff"}', 7)],

@@ -208,6 +208,7 @@ def test_the_openapi_document_has_every_path_with_schemas_that_exist(world: Worl
 def test_metrics_and_health_need_no_key(world: World) -> None:
     assert b"lazaretto_events_total" in world.client.get("/metrics").content
     assert world.client.get("/healthz").json() == {"status": "alive"}
+    assert [world.client.request("HEAD", path).status_code for path in ("/healthz", "/readyz")] == [200, 200]
     checks = world.client.get("/readyz").json()["checks"]
     assert (checks["log"], checks["worker"]) == ("ok", "not seen yet")
 

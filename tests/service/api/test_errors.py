@@ -46,6 +46,7 @@ def test_malformed_json_is_400_with_the_byte_offset(world: World, where: str) ->
     headers = {**world.everything, "content-type": "application/json"}
     body = problem(world.client.post(path, content=b'{"name": }', headers=headers), 400)
     assert "byte 9" in body["detail"]
+    assert body["offset"] == 9
 
 
 def test_a_wrong_envelope_is_422_with_every_bad_place(world: World) -> None:
@@ -61,6 +62,30 @@ def test_a_bad_schema_names_its_places_from_the_body_on(world: World) -> None:
     answer = world.client.post("/v1/models/errors-schema/versions", json=body, headers=world.everything)
     places = {place["at"] for place in problem(answer, 422)["errors"]}
     assert "schema.features[2].kind" in places
+
+
+def test_what_a_type_cannot_say_is_told_together_with_what_it_can(world: World) -> None:
+    body: dict[str, Any] = {"name": "a b", "owner": " ", "oops": 2, "policy": {"reviewers": 0}}
+    answer = world.client.post("/v1/models", json=body, headers=world.everything)
+    places = {place["at"] for place in problem(answer, 422)["errors"]}
+    assert places == {"name", "owner", "oops", "policy.reviewers"}
+    world.model("errors-together")
+    schema = {"features": [{"name": "c", "kind": "colour"}], "prediction": {"kind": "class"}}
+    for body, also in (({"schema": schema}, "version"), ({"schema": schema, "version": "a b"}, "version")):
+        answer = world.client.post("/v1/models/errors-together/versions", json=body, headers=world.everything)
+        assert {place["at"] for place in problem(answer, 422)["errors"]} == {"schema.features[0].kind", also}
+    body = {"name": "", "scopes": ["read", "root", "boss"]}
+    answer = world.client.post("/v1/keys", json=body, headers=world.everything)
+    assert {place["at"] for place in problem(answer, 422)["errors"]} == {"name", "scopes[1]", "scopes[2]"}
+
+
+@pytest.mark.parametrize("content_type", ["application/xml", "text/plain; charset=utf-8", "application/x-ndjson"])
+def test_a_small_body_of_another_type_is_415_and_curls_default_is_not(world: World, content_type: str) -> None:
+    body = b'{"name": "errors-415", "owner": "risk"}'
+    headers = {**world.everything, "content-type": content_type}
+    assert "application/json" in problem(world.client.post("/v1/models", content=body, headers=headers), 415)["detail"]
+    headers["content-type"] = "application/x-www-form-urlencoded"
+    assert world.client.post("/v1/models", content=body, headers=headers).status_code in {201, 409}
 
 
 def test_a_bad_event_envelope_names_the_event(world: World) -> None:

@@ -31,7 +31,7 @@ def all_routes() -> list[tuple[str, str, Scope | None]]:
     for route in (route for router in ROUTERS for route in router.routes):
         if isinstance(route, APIRoute):
             scope = next(required(route.dependant), None)
-            found += [(method, route.path, scope) for method in sorted(route.methods or ())]
+            found += [(method, route.path, scope) for method in sorted(route.methods or ()) if route.include_in_schema]
     return found
 
 

@@ -52,6 +52,20 @@ def test_the_figures_are_those_of_the_api(model: str, version: str) -> None:
         assert dict(shown.effects)["PSI"] == number(psi)
 
 
+def test_a_dry_run_is_no_reason_to_do_nothing() -> None:
+    fleet = busy_fleet()
+    (digits,) = fleet.store.read.versions("digits")
+    tables = fleet.store.tables
+    tables.versions[digits.id] = replace(digits, state=State.ACTIVE)
+    tables.models[digits.model_id] = replace(tables.models[digits.model_id], policy=Policy(dry_run=True))
+    page = version_page(facts_of(fleet, "digits", "1"), ADA)
+    assert page.held_back is not None
+    assert "would now be quarantined" in page.held_back
+    assert "resolve the incident" in page.steps.advice
+    quiet = version_page(facts_of(fleet, "fraud-scorer", "2026-11-02"), ADA)
+    assert (quiet.held_back, quiet.steps.advice) == (None, "Nothing to do.")
+
+
 def test_without_an_alarm_the_cards_show_the_effect_sizes_of_the_api_too() -> None:
     facts = facts_of(busy_fleet(), "fraud-scorer", "2026-11-02")
     page = version_page(facts, ADA)

@@ -218,6 +218,14 @@ def test_what_cannot_be_read_gets_its_answer(body: bytes, content_type: str, err
         read(body, content_type)
 
 
+@pytest.mark.parametrize(
+    ("body", "content_type"), [(b"age,country,member\n", "text/csv"), (b"\n\n", "application/x-ndjson")]
+)
+def test_reference_data_without_rows_are_not_called_a_batch_of_events(body: bytes, content_type: str) -> None:
+    with pytest.raises(Unprocessable, match="has no rows"):
+        read(body, content_type)
+
+
 def test_limits_of_reference_data_are_its_own_and_are_named() -> None:
     many: Rows = {"age": [1.0] * 100, "country": ["DE"] * 100, "member": [True] * 100}
     for write, content_type in FORMATS:

@@ -19,6 +19,7 @@ from service.quarantine.decide import (
     count_approvals,
     decide,
     decide_request,
+    held_back,
 )
 
 DANA, ANA, BOB, CLEO = Actor("dana"), Actor("ana"), Actor("bob"), Actor("cleo")
@@ -159,6 +160,18 @@ def test_a_capped_version_that_was_active_becomes_suspect_and_says_why() -> None
     ruling = decide(alert(2), fleet[0], Policy(), fleet)
     assert (ruling.event, ruling.why) == (Event.SUSPECT, Why.LAST_HEALTHY)
     assert "last version of m1 that still serves" in ruling.text
+
+
+def test_what_holds_a_policy_back_is_told_while_it_does() -> None:
+    fleet = fleet_of(State.SUSPECT, State.QUARANTINED)
+    told = held_back([alert(2)], fleet[0], Policy(), fleet)
+    assert told is not None
+    assert "last version of m1 that still serves" in told
+    assert "dry run" in (held_back([alert(2)], fleet[0], Policy(dry_run=True), fleet) or "")
+    serving = fleet_of(State.SUSPECT, State.ACTIVE)
+    assert held_back([alert(2)], serving[0], Policy(), serving) is None
+    assert held_back([alert(0)], fleet[0], Policy(dry_run=True), fleet) is None, "evidence has fallen below meanwhile"
+    assert held_back([], fleet[0], Policy(dry_run=True), fleet) is None
 
 
 def test_an_operator_may_switch_the_caps_off() -> None:

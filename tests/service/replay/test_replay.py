@@ -201,6 +201,8 @@ def test_a_field_that_vanishes_is_an_alarm_and_not_an_error(reference: Path, tmp
         ({"columns": ("moved",)}, r"reference\.parquet: no column 'moved'; near names: 'moves'"),
         ({"ignore": ("lettr",)}, "--ignore: neither file has a column 'lettr'; near names: 'letter'"),
         ({"ignore": ("moves", "stays", "letter")}, "share no column to watch"),
+        ({"columns": ("moves",), "ignore": ("moves",)}, "nothing is left to watch"),
+        ({"ignore": ("zzzzz",)}, "neither file has a column 'zzzzz'; it has moves, stays, letter$"),
         ({"tick_rows": 0}, "--tick-rows is 0"),
         ({"budget": 1.0}, "--budget is 1"),
         ({"budget": float("nan")}, "--budget is nan"),
