@@ -1,5 +1,6 @@
 """``POST /v1/models/{model}/versions/{version}/events``: a plain ASGI callable, reached before any middleware."""
 
+import anyio.to_thread
 import msgspec
 
 from service.api.asgi import (
@@ -17,6 +18,7 @@ from service.api.deps import Api
 from service.api.problems import let_go, render_error
 from service.domain.errors import BadRequest, LazarettoError, NotFound, Unauthenticated, Unavailable
 from service.domain.records import Scope as KeyScope
+from service.domain.records import Version
 from service.ingest.decode import Raw
 from service.pipeline import Receipt, accept_batch
 
@@ -62,7 +64,7 @@ class EventsEndpoint:
         identity = await api.keyring.identify(scope["headers"])
         identity.require(KeyScope.INGEST)
         identity.require_model(model)
-        version = api.fleet.view.find(model, name)
+        version = await find_version(api, model, name)
         idempotency_key = idempotency_key_of(scope)
         raw = await read_raw(scope, receive, api.settings.body_bytes_max)
         return await accept_batch(api.accept, version, raw, idempotency_key)
@@ -86,6 +88,20 @@ def _names(path: str) -> tuple[str, str]:
             f"there is nothing at '{path[:200]}'; events go to /v1/models/{{model}}/versions/{{version}}/events"
         )
     return parts[3], parts[5]
+
+
+async def find_version(api: Api, model: str, version: str) -> Version:
+    """Return a version from memory, or from the store when another replica may have registered it just now.
+
+    Raises
+    ------
+    NotFound
+        Naming the nearest names.
+    """
+    found = api.fleet.view.versions.get((model, version))
+    if found is None and api.fleet.may_be_late:
+        await anyio.to_thread.run_sync(api.fleet.look_again)
+    return found or api.fleet.view.find(model, version)
 
 
 async def read_raw(scope: Scope, receive: Receive, limit: int) -> Raw:

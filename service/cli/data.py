@@ -1,4 +1,4 @@
-"""``lazaretto baseline push``: sends reference data to a running service."""
+"""``lazaretto baseline``: sends reference data to a running service, and saves what it became."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,7 +7,7 @@ from urllib.parse import quote
 import msgspec
 import typer
 
-from service.cli.common import AsJson, print_json
+from service.cli.common import AsJson, DataDir, load_settings, open_state, print_json
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -27,7 +27,7 @@ URL = "http://127.0.0.1:8080"
 
 @app.callback()
 def baseline() -> None:
-    """Push reference data."""
+    """Push reference data, save a baseline."""
 
 
 @app.command()
@@ -71,6 +71,32 @@ def push(
     typer.echo(f"Baseline {body['baseline_id']} of {body['rows']} rows and {len(body['columns'])} columns is in force.")
     for warning in body["warnings"]:
         typer.echo(f"  {warning['column'] or 'all columns'}: {warning['text']}")
+
+
+@app.command()
+def save(
+    file: Annotated[Path, typer.Argument(help="Where to write it; usually ends in .lzb.")],
+    model: Annotated[str, typer.Option("--model")],
+    version: Annotated[str, typer.Option("--version")],
+    data_dir: DataDir = None,
+) -> None:
+    """Write the baseline in force of a version to a file, for ``lazaretto replay FILE --baseline``."""
+    from service.cli.failures import Failure
+    from service.gate.fleet import FleetView
+
+    store = open_state(load_settings(data_dir=data_dir))
+    try:
+        view = FleetView.of(0, store.read.models(), store.read.versions())
+        record = store.read.baseline(view.find(model, version).id)
+    finally:
+        store.close()
+    if record is None:
+        raise Failure(f"version '{version}' of model '{model}' has no baseline yet")
+    try:
+        file.write_bytes(record.artefact)
+    except OSError as error:
+        raise Failure(f"cannot write {file}: {error.strerror or error}") from error
+    typer.echo(f"Wrote baseline {record.id} of {record.rows} rows to {file}.")
 
 
 def _problem_or_view(content: bytes) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """Keep the picture of the fleet fresh, and keep the last one when the store is away."""
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from service.ports import Clock, ReadStore
 
 logger = logging.getLogger(__name__)
 
+LOOK_AGAIN_US = 50_000
 PAUSE_AFTER_BUG_SECONDS = 1.0
 """So that one that repeats does not flood the log."""
 
@@ -49,6 +51,16 @@ class Fleet:
                 for listener in self._listeners:
                     listener()
             self.checked_us = asked_us
+
+    @property
+    def may_be_late(self) -> bool:
+        """Whether another look may show something new: guessing names must not load the store."""
+        return self._clock.now_us() - self.checked_us >= LOOK_AGAIN_US
+
+    def look_again(self) -> None:
+        """Refresh for somebody who asked for what is not in the picture: another replica may have it since."""
+        with contextlib.suppress(LazarettoError):  # the store is away: the picture stays as it is
+            self.refresh()
 
 
 class Poller:

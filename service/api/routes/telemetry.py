@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from service.api.asgi import Application, Receive, Scope, Send, read_body
 from service.api.deps import Api, ApiDep, Ingester, answer, documented_answer
-from service.api.events import idempotency_key_of, read_raw
+from service.api.events import find_version, idempotency_key_of, read_raw
 from service.domain.errors import LazarettoError, Place, Unprocessable
 from service.domain.keys import Identity
 from service.domain.records import Version
@@ -66,7 +66,7 @@ async def events(request: Request, who: Ingester, model: str, version: str) -> R
 )
 async def labels(request: Request, api: ApiDep, who: Ingester, model: str, version: str) -> Response:  # noqa: ARG001 - asks for a key
     """Take the true labels of earlier events."""
-    found = api.fleet.view.find(model, version)
+    found = await find_version(api, model, version)
     idempotency_key = idempotency_key_of(request.scope)
     raw = await read_raw(request.scope, request.receive, api.settings.body_bytes_max)
     receipt = await accept_labels(api.accept, found, raw, idempotency_key)

@@ -105,6 +105,14 @@ def test_a_baseline_is_pushed_and_a_bad_one_explained(served: Served, client: ht
     assert "of 500 rows and 3 columns is in force" in told
     assert "country" in told, "a constant column is warned of"
     assert client.get(f"{path}/baseline").json()["rows"] == 500
+    saved, replayed = tmp_path / "good.lzb", ("replay", str(good), "--json", "--baseline")
+    where = ("--model", "pushed", "--version", "1")
+    assert "500 rows" in run("baseline", "save", str(saved), *where, data_dir=served.data_dir)
+    assert json.loads(run(*replayed, str(saved)))["rows"] == 500
+    assert json.loads(run(*replayed, str(saved)))["alarms"] == []
+    assert "nearest" in run(
+        "baseline", "save", str(saved), "--model", "pushd", "--version", "1", data_dir=served.data_dir, expect=1
+    )
     told = push(str(bad), *options, expect=1)
     assert "refused with 422" in told
     assert "age" in told

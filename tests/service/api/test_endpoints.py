@@ -9,6 +9,7 @@ import pytest
 from service.api.deps import Api
 from service.domain.errors import Unavailable
 from service.domain.records import Scope
+from service.gate.fleet import EMPTY
 from service.pipeline import AcceptStages
 from service.ports import Appended, NewEntry
 from tests.service.api.conftest import EVENTS, SCHEMA, World
@@ -219,3 +220,14 @@ def test_a_version_registered_twice_alike_is_answered_alike(world: World) -> Non
     again = world.client.post("/v1/models/ends-same/versions", json=body, headers=world.everything)
     assert again.status_code == 201
     assert again.json()["version"] == "1"
+
+
+def test_a_version_that_another_replica_registered_just_now_takes_events_and_labels(world: World) -> None:
+    path = world.model("elsewhere")
+    fleet = world.runtime.api.fleet
+    for what, body in (("events", EVENTS), ("labels", {"labels": [{"event_id": "e1", "label": "ok"}]})):
+        fleet.view, fleet.checked_us = EMPTY, 0  # as in a replica that has not heard of it yet
+        answer = world.client.post(f"{path}/{what}", json=body, headers=world.everything)
+        assert answer.status_code == 202, answer.text
+    missing = world.client.post("/v1/models/elsewhere/versions/9/events", json=EVENTS, headers=world.everything)
+    assert missing.status_code == 404

@@ -10,6 +10,7 @@ from service.domain.records import Model, Version
 from service.domain.states import State
 from service.gate.fleet import EMPTY, FleetView
 from service.gate.refresh import Fleet, Poller
+from tests.fakes.clock import ManualClock
 from tests.service.gate.fleets import a_fleet
 
 
@@ -97,3 +98,20 @@ def test_an_unknown_name_is_answered_with_the_nearest_ones() -> None:
         view.find("fraud-scorer", "2026-11-02")
     with pytest.raises(NotFound, match="there is none yet"):
         EMPTY.find("x", "1")
+
+
+def test_a_look_on_demand_is_due_a_moment_after_the_last_one_and_survives_an_outage() -> None:
+    store, clock = Store(), ManualClock()
+    fleet = Fleet(store, clock)  # type: ignore[arg-type]  # only what a fleet asks for
+    fleet.refresh()
+    assert not fleet.may_be_late
+    clock.advance(0.06)
+    assert fleet.may_be_late
+    store.fleet, store.now = a_fleet(("fraud", "1", State.ACTIVE), ("fraud", "2", State.ACTIVE)), 2
+    fleet.look_again()
+    assert ("fraud", "2") in fleet.view.versions
+    assert not fleet.may_be_late
+    clock.advance(1.0)
+    store.away = True
+    fleet.look_again()
+    assert ("fraud", "2") in fleet.view.versions
