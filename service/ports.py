@@ -78,7 +78,8 @@ class LogEntry:
     kind: EntryKind
     version_id: VersionId
     rows: int
-    body: bytes
+    body: bytes | memoryview
+    """A view holds on to what the log read together with it; do not keep it for long."""
 
 
 class TelemetryLog(Protocol):

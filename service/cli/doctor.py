@@ -139,6 +139,7 @@ def _log(settings: Settings) -> Iterator[Finding]:
         yield Finding(FAILED, "telemetry log", str(error))
         return
     try:
+        reader.check()
         yield Finding(FINE, "telemetry log", f"readable, last position {reader.head()}")
     except (LogRefused, LazarettoError) as error:
         yield Finding(FAILED, "telemetry log", str(error))

@@ -42,7 +42,7 @@ class Watched:
         self.open_counts = np.zeros(engine.baseline.total, np.int64)
         self.changes = Changes(engine.baseline.total)
         """What effect sizes of a change are read from, undiluted by the time before it."""
-        self._pending: list[bytes] = []
+        self._pending: list[bytes | memoryview] = []
         """Frames of the open tick that are not counted yet; counted together, they cost a fraction."""
         self._columns_json: bytes | None = None
         self.set_evidence(engine.bets.start())
@@ -142,7 +142,7 @@ class Watched:
         return self._evidence_bytes
 
 
-def _decoded(body: bytes) -> Frame | None:
+def _decoded(body: bytes | memoryview) -> Frame | None:
     """Return a frame of the log. One that was damaged on disk is left out: it must not stop all versions for ever."""
     try:
         return decode_columns(body)

@@ -98,7 +98,7 @@ def encode_frame(frame: Frame) -> bytes:
     return FORMAT + _encoder.encode(wire)
 
 
-def decode_frame(body: bytes) -> Frame:
+def decode_frame(body: bytes | memoryview) -> Frame:
     """Return the frame that ``encode_frame`` wrote.
 
     Raises
@@ -120,7 +120,7 @@ def decode_frame(body: bytes) -> Frame:
     )
 
 
-def decode_columns(body: bytes) -> Frame:
+def decode_columns(body: bytes | memoryview) -> Frame:
     """Return the frame without what nobody counts: principals, ids, times, segments, attributions, fingerprints.
 
     They are skipped unread, which halves the cost of a frame. Raises as ``decode_frame``, for what it reads.
@@ -136,7 +136,7 @@ def decode_columns(body: bytes) -> Frame:
     )
 
 
-def _decode(body: bytes, decoder: msgspec.msgpack.Decoder[_W]) -> _W:
+def _decode(body: bytes | memoryview, decoder: msgspec.msgpack.Decoder[_W]) -> _W:
     if body[:1] != FORMAT:
         raise FrameError(f"format {body[:1].hex() or 'of no bytes'} is not {FORMAT.hex()}")
     try:

@@ -60,6 +60,11 @@ class PostgresLogReader:
             )
         return Position(0 if row is None else row[0])
 
+    def check(self) -> None:
+        """Raise Unavailable when the server is away; its tables are its own to check."""
+        with self._reading():
+            pass
+
     def close(self) -> None:
         """Close; a later read opens again."""
         with self._lock:

@@ -6,36 +6,48 @@ from pathlib import Path
 from service.domain.ids import Micros, Position
 from service.log.errors import LogRefused
 
-FORMAT = 1
+FORMAT = 2
 APPLICATION_ID = 0x4C5A4C47
 """``LZLG``: says whose file this is."""
 
-SCHEMA = (
-    """
-    CREATE TABLE entries (
-        position INTEGER NOT NULL PRIMARY KEY,
-        arrival_us INTEGER NOT NULL,
-        kind TEXT NOT NULL CHECK (kind IN ('batch', 'labels', 'mark')),
-        version_id INTEGER NOT NULL,
-        batch_id TEXT NOT NULL,
-        rows INTEGER NOT NULL CHECK (rows >= 0),
-        idempotency_key TEXT,
-        digest BLOB NOT NULL,
-        receipt BLOB NOT NULL,
-        body BLOB NOT NULL
-    )
-    """,
-    "CREATE UNIQUE INDEX entries_key ON entries (version_id, idempotency_key) WHERE idempotency_key IS NOT NULL",
-    f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {FORMAT}",
-)
+STEPS = {
+    1: (
+        """
+        CREATE TABLE entries (
+            position INTEGER NOT NULL PRIMARY KEY,
+            arrival_us INTEGER NOT NULL,
+            kind TEXT NOT NULL CHECK (kind IN ('batch', 'labels', 'mark')),
+            version_id INTEGER NOT NULL,
+            batch_id TEXT NOT NULL,
+            rows INTEGER NOT NULL CHECK (rows >= 0),
+            idempotency_key TEXT,
+            digest BLOB NOT NULL,
+            receipt BLOB NOT NULL,
+            body BLOB NOT NULL
+        )
+        """,
+        "CREATE UNIQUE INDEX entries_key ON entries (version_id, idempotency_key) WHERE idempotency_key IS NOT NULL",
+        f"PRAGMA application_id = {APPLICATION_ID}",
+    ),
+    # A body is either here or in a segment; those that were written before stay where they are.
+    2: (
+        "ALTER TABLE entries ADD COLUMN segment INTEGER CHECK (segment IS NULL OR length(body) = 0)",
+        "ALTER TABLE entries ADD COLUMN segment_start INTEGER CHECK ((segment IS NULL) = (segment_start IS NULL))",
+        "ALTER TABLE entries ADD COLUMN segment_bytes INTEGER CHECK ((segment IS NULL) = (segment_bytes IS NULL))",
+        "CREATE TABLE segments (number INTEGER NOT NULL PRIMARY KEY, bytes INTEGER NOT NULL)",
+        "CREATE TABLE identity AS SELECT randomblob(16) AS id",
+    ),
+}
+"""By format, what leads to it from the one before. A new file takes all steps, so that old and new are the same."""
 
 
-def create(connection: sqlite3.Connection) -> None:
-    """Create the tables and write the format number, all in one transaction."""
+def upgrade(connection: sqlite3.Connection, found: int) -> None:
+    """Bring an empty or older file to this version's format, all in one transaction."""
     connection.execute("BEGIN IMMEDIATE")
-    for statement in SCHEMA:
-        connection.execute(statement)
+    for step in range(found + 1, FORMAT + 1):
+        for statement in STEPS[step]:
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {FORMAT}")
     connection.execute("COMMIT")
 
 
@@ -56,6 +68,17 @@ def last_entry(connection: sqlite3.Connection) -> tuple[Position, Micros]:
     row = connection.execute("SELECT position, arrival_us FROM entries ORDER BY position DESC LIMIT 1").fetchone()
     position, arrival_us = row or (0, 0)
     return Position(position), Micros(arrival_us)
+
+
+def identity(connection: sqlite3.Connection) -> bytes:
+    """Return what tells this log's segments from those of another log."""
+    found: bytes = connection.execute("SELECT id FROM identity").fetchone()[0]
+    return found
+
+
+def segment_sizes(connection: sqlite3.Connection) -> list[tuple[int, int]]:
+    """Return number and recorded length of every segment, oldest first."""
+    return connection.execute("SELECT number, bytes FROM segments ORDER BY number").fetchall()
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:

@@ -2,23 +2,23 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Lock
 from urllib.parse import quote
 
 from service.domain.errors import Unavailable
 from service.domain.ids import Micros, Position, VersionId
-from service.log.paging import last_that_fits
-from service.log.sqlite_file import check_format, last_entry
+from service.log.segments import Place, SegmentReader, folder_of
+from service.log.sqlite_file import FORMAT, check_format, identity, last_entry, segment_sizes
 from service.ports import EntryKind, LogEntry
 
 TIMEOUT_SECONDS = 1.0
-SIZES = "SELECT position, length(body) FROM entries WHERE position > ? ORDER BY position LIMIT ?"
 READ = """
-    SELECT position, arrival_us, kind, version_id, rows, body FROM entries
-    WHERE position > ? AND position <= ? ORDER BY position
+    SELECT position, arrival_us, kind, version_id, rows, body, segment, segment_start, segment_bytes FROM entries
+    WHERE position > ? ORDER BY position LIMIT ?
 """
+Row = tuple[int, int, str, int, int, bytes, int | None, int | None, int | None]
 
 
 class SqliteLogReader:
@@ -28,28 +28,48 @@ class SqliteLogReader:
         self._path = path
         self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
+        self._segments: SegmentReader | None = None
 
     def read(self, after: Position, *, max_entries: int, max_bytes: int) -> Sequence[LogEntry]:
         """Return the entries after a position, in order, at least one if there is one."""
         with self._reading() as connection:
             if connection is None:
                 return []
-            sizes = connection.execute(SIZES, (after, max_entries)).fetchall()
-            last = last_that_fits(sizes, max_bytes)
-            rows = [] if last is None else connection.execute(READ, (after, last)).fetchall()
-        return [_entry(*row) for row in rows]
+            segments = self._opened(connection)
+            rows = _page(connection, after, max_entries, max_bytes)
+            places = [place for row in rows if (place := _place(row)) is not None]
+            bodies = segments.read(places)
+            return [_entry(row, row[5] if row[6] is None else next(bodies)) for row in rows]
 
     def head(self) -> Position:
         """Return the position of the last durable entry, 0 when empty."""
         with self._reading() as connection:
             return Position(0) if connection is None else last_entry(connection)[0]
 
+    def check(self) -> None:
+        """Raise Unavailable when a segment is missing or shorter than it should be."""
+        with self._reading() as connection:
+            if connection is not None:
+                self._opened(connection).check(segment_sizes(connection))
+
     def close(self) -> None:
         """Close; a later read opens again."""
         with self._lock:
+            if self._segments is not None:
+                self._segments.close()
+                self._segments = None
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+
+    def _opened(self, connection: sqlite3.Connection) -> SegmentReader:
+        """Return the segments; the file must have been brought to this version's format by its writer."""
+        if self._segments is None:
+            found = check_format(connection, self._path)
+            if found < FORMAT:
+                raise Unavailable(f"'{self._path}' has log format {found}; the writer's next start makes it {FORMAT}")
+            self._segments = SegmentReader(folder_of(self._path), identity(connection))
+        return self._segments
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
@@ -85,7 +105,27 @@ def _connect(path: Path) -> sqlite3.Connection | None:
     return connection if keep else None
 
 
-def _entry(position: int, arrival_us: int, kind: str, version_id: int, rows: int, body: bytes) -> LogEntry:
+def _page(connection: sqlite3.Connection, after: Position, max_entries: int, max_bytes: int) -> list[Row]:
+    """Return as many rows as are asked for and fit, the first one in any case."""
+    rows: list[Row] = []
+    room = max_bytes
+    with closing(connection.execute(READ, (after, max_entries))) as cursor:
+        for row in cursor:
+            room -= len(row[5]) + (row[8] or 0)
+            if room < 0 and rows:
+                break
+            rows.append(row)
+    return rows
+
+
+def _place(row: Row) -> Place | None:
+    """Return where a large body lies, or None for one that is in the row."""
+    segment, start, size = row[6:]
+    return None if segment is None or start is None or size is None else Place(segment, start, size)
+
+
+def _entry(row: Row, body: bytes | memoryview) -> LogEntry:
+    position, arrival_us, kind, version_id, rows = row[:5]
     return LogEntry(
         position=Position(position),
         arrival_us=Micros(arrival_us),

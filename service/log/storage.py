@@ -11,6 +11,9 @@ from service.ports import Appended, LogReader, NewEntry
 class ClosingLogReader(LogReader, Protocol):
     """A reader that holds a connection until it is closed."""
 
+    def check(self) -> None:
+        """Raise Unavailable when a part of the log is missing; entries are not read."""
+
     def close(self) -> None:
         """Give the connection back; a later read opens another."""
 

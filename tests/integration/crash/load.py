@@ -12,12 +12,14 @@ import numpy as np
 COLUMNS = ("amount", "age", "score")
 COUNTRIES = ("DE", "FR", "IT", "ES")
 RETRY_SECONDS = 0.03
+LARGE_EVERY, LARGE_FACTOR = 8, 100
+"""Some batches are so large that the log keeps them in a segment."""
 
 
 def batch(seed: int, *, drift: bool) -> dict[str, Any]:
-    """Return one batch of 1 to 40 events; the same seed gives the same batch."""
+    """Return one batch of 1 to 40 events, one in eight a hundred times as large; the same seed gives the same batch."""
     generator = np.random.default_rng(seed)
-    rows = int(generator.integers(1, 41))
+    rows = int(generator.integers(1, 41)) * (LARGE_FACTOR if seed % LARGE_EVERY == 0 else 1)
     values = generator.normal(3.0 if drift else 0.0, 1.0, size=(rows, len(COLUMNS)))
     countries = generator.choice(COUNTRIES, size=rows)
     chances = generator.beta(2, 3, size=rows)

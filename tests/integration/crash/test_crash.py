@@ -162,10 +162,12 @@ def test_a_hundred_kills_lose_nothing_double_nothing_and_change_no_bit(plant: Pl
         rows = log.execute(
             "select idempotency_key, rows, position, batch_id from entries where kind = 'batch'"
         ).fetchall()
+        (in_segments,) = log.execute("select count(segment) from entries").fetchone()
     assert {row[0]: row[1] for row in rows} == tally.acknowledged
     assert {row[0]: row[2] for row in rows} == tally.positions
     assert {row[0]: row[3] for row in rows} == tally.batch_ids
     assert len(rows) == len(tally.acknowledged)
+    assert in_segments > KILLS // 10, "too few bodies were large"
 
     stormy = folded(plant.data_dir)
     assert stormy["events"] == sum(tally.acknowledged.values())
@@ -177,6 +179,7 @@ def test_a_hundred_kills_lose_nothing_double_nothing_and_change_no_bit(plant: Pl
     for name in ("telemetry.db", "telemetry.db-wal"):
         if (plant.data_dir / name).exists():
             shutil.copy(plant.data_dir / name, tmp_path / "calm" / name)
+    shutil.copytree(plant.data_dir / "telemetry.db-segments", tmp_path / "calm" / "telemetry.db-segments")
     calm_plant = Plant(tmp_path / "calm")
     try:
         calm_plant.start("worker")

@@ -19,6 +19,9 @@ import pytest
 
 import service
 from service.cli.doctor import examine
+from service.domain.ids import Micros, VersionId
+from service.log.sqlite import SqliteStorage
+from service.ports import EntryKind, NewEntry
 from service.settings import Settings
 from service.store import open_store
 from service.store.migrate import MIGRATIONS
@@ -54,6 +57,21 @@ def test_an_older_store_is_refused_until_it_is_migrated(tmp_path: Path, monkeypa
     assert "was older; now it is current" in run("migrate", data_dir=data_dir)
     assert "is current" in run("migrate", data_dir=data_dir)
     assert run("models", "list", "--json", data_dir=data_dir)
+
+
+def test_the_doctor_names_a_segment_that_is_missing(tmp_path: Path) -> None:
+    run("migrate", data_dir=tmp_path)
+    storage = SqliteStorage(tmp_path / "telemetry.db", timeout_seconds=5.0)
+    storage.open()
+    body = b"x" * 200_000
+    entry = NewEntry(kind=EntryKind.BATCH, version_id=VersionId(1), batch_id="b", rows=1, body=body)
+    storage.append([entry], Micros(1))
+    storage.close()
+    assert "readable, last position 1" in run("doctor", data_dir=tmp_path)
+    [segment] = (tmp_path / "telemetry.db-segments").iterdir()
+    segment.unlink()
+    text = run("doctor", data_dir=tmp_path, expect=1)
+    assert segment.name in "".join(text.split())
 
 
 def test_a_secret_key_that_is_damaged_is_named(tmp_path: Path) -> None:

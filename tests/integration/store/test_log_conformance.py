@@ -65,6 +65,33 @@ def test_an_empty_body_is_kept(log: LogPair) -> None:
     assert [e.body for e in log.reader.read(ALL, max_entries=1, max_bytes=1)] == [b""]
 
 
+def test_small_and_large_bodies_of_a_group_are_read_as_they_were(log: LogPair) -> None:
+    bodies = [bytes([n]) * size for n, size in enumerate((0, 3, 200_000, 16_384, 450, 1_000_000, 16_383, 70_000))]
+    answers = _append(log, *map(_entry, bodies), *map(_entry, reversed(bodies)))
+    assert len({a.position for a in answers if isinstance(a, Appended)}) == 16
+    read = log.reader.read(ALL, max_entries=100, max_bytes=10**8)
+    assert [bytes(e.body) for e in read] == [*bodies, *reversed(bodies)]
+
+
+def test_a_repeated_large_body_is_kept_once(log: LogPair) -> None:
+    large, other = b"large" * 60_000, b"other" * 60_000
+    first = _append_one(log, _entry(large, key="k"))
+    answers = _append(log, _entry(large, key="k"), _entry(other), _entry(other, key="k"), _entry(large, key="k"))
+    assert [a.repeated for a in answers if isinstance(a, Appended)] == [True, False, True]
+    assert isinstance(answers[2], Conflict)
+    read = log.reader.read(ALL, max_entries=100, max_bytes=10**8)
+    assert [(e.position, bytes(e.body)) for e in read] == [(first.position, large), (first.position + 1, other)]
+
+
+def test_reading_is_bounded_by_the_bytes_of_large_bodies(log: LogPair) -> None:
+    positions = [_append_one(log, _entry(b"x" * size)).position for size in (300_000, 10, 300_000, 300_000)]
+    assert _positions(log, max_bytes=1) == positions[:1]
+    assert _positions(log, max_bytes=300_010) == positions[:2]
+    assert _positions(log, max_bytes=600_009) == positions[:2]
+    assert _positions(log, max_bytes=600_010) == positions[:3]
+    assert _positions(log, positions[1], max_bytes=10**7) == positions[2:]
+
+
 def test_positions_grow_in_the_order_of_appending(log: LogPair) -> None:
     positions = [_append_one(log, _entry()).position for _ in range(5)]
     assert positions == sorted(set(positions))

@@ -5,6 +5,7 @@ import hashlib
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from threading import Thread
@@ -18,6 +19,7 @@ from service.domain.errors import Unavailable
 from service.domain.ids import Position, VersionId
 from service.log import LogRefused, open_log, open_reader
 from service.log.postgres import PostgresStorage
+from service.log.sqlite import SqliteStorage
 from service.ports import Appended, EntryKind, LogEntry, NewEntry
 from service.settings import Settings
 from tests.fakes import ManualClock
@@ -36,7 +38,7 @@ from service.settings import Settings
 async def client(log, numbers):
     for n in numbers:
         key = f"{sys.argv[2]}-{n}"
-        body = hashlib.sha256(key.encode()).digest() * (1 + n % 600)
+        body = hashlib.sha256(key.encode()).digest() * (1 + n * 31 % 6000)
         entry = NewEntry(kind=EntryKind.BATCH, version_id=VersionId(1), batch_id=key, rows=1, body=body,
                          idempotency_key=key)
         answer = await log.append(entry)
@@ -49,6 +51,25 @@ async def main():
     await asyncio.gather(*(client(log, numbers) for _ in range(16)))
 
 asyncio.run(main())
+"""
+
+DIES_BETWEEN = """
+import os, signal, sys
+from pathlib import Path
+from service.domain.ids import VersionId
+from service.log.sqlite import SqliteStorage
+from service.ports import EntryKind, NewEntry
+
+def entry(n):
+    return NewEntry(kind=EntryKind.BATCH, version_id=VersionId(1), batch_id=str(n), rows=1, body=b"%03d" % n * 60_000)
+
+storage = SqliteStorage(Path(sys.argv[1]), timeout_seconds=5.0)
+storage.open()
+for n in range(int(sys.argv[2])):
+    storage.append([entry(n), entry(n + 100)], n)
+write = storage._segments.write
+storage._segments.write = lambda *group: (write(*group), os.kill(os.getpid(), signal.SIGKILL))
+storage.append([entry(200), entry(201)], 99)
 """
 
 
@@ -92,10 +113,29 @@ def test_every_acknowledged_entry_is_there_once_after_sigkill(log_url: str) -> N
     assert len(by_position) == len(entries)
     for key, position in given.items():
         digest = hashlib.sha256(key.encode()).digest()
-        assert by_position[Position(position)].body == digest * (1 + int(key.split("-")[1]) % 600)
+        assert by_position[Position(position)].body == digest * (1 + int(key.split("-")[1]) * 31 % 6000)
     assert all(a.position < b.position and a.arrival_us <= b.arrival_us for a, b in pairwise(entries))
     bodies = [e.body for e in entries if e.kind is EntryKind.BATCH]
     assert len({hashlib.sha256(b).digest() for b in bodies}) == len(bodies)
+
+
+@pytest.mark.parametrize("committed", [0, 2], ids=["in the first group", "after others"])
+def test_a_writer_killed_between_segment_and_commit_leaves_nothing_of_the_group(tmp_path: Path, committed: int) -> None:
+    path = tmp_path / "telemetry.db"
+    folder = tmp_path / "telemetry.db-segments"
+    command = [sys.executable, "-c", DIES_BETWEEN, str(path), str(committed)]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == -signal.SIGKILL
+    assert b"201" * 60_000 in b"".join(file.read_bytes() for file in folder.iterdir())
+    expected = [b"%03d" % n * 60_000 for k in range(committed) for n in (k, k + 100)]
+    assert [e.body for e in _read_all(f"sqlite:///{path}")] == expected
+    storage = SqliteStorage(path, timeout_seconds=5.0)
+    storage.open()
+    assert sum(file.stat().st_size for file in folder.iterdir()) < (2 * committed + 1) * 180_000
+    [answer] = storage.append([replace(_entry(1), body=b"new" * 60_000)], ManualClock().now_us())
+    assert isinstance(answer, Appended)
+    assert answer.position == 2 * committed + 1
+    storage.close()
+    assert [e.body for e in _read_all(f"sqlite:///{path}")] == [*expected, b"new" * 60_000]
 
 
 def _entry(number: int) -> NewEntry:

@@ -156,12 +156,13 @@ def test_a_full_disk_refuses_one_group_and_the_log_goes_on(storage: SqliteStorag
     _append(storage, _entry())
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
     connection.execute(f"PRAGMA max_page_count = {pages + 2}").fetchall()
+    small = [_entry(b"x" * 10_000) for _ in range(20)]
     with pytest.raises(AppendFailed, match="full") as failure:
-        _append(storage, _entry(b"x" * 200_000))
+        _append(storage, *small)
     assert not failure.value.fatal
     connection.execute("PRAGMA max_page_count = 100000").fetchall()
-    assert _append(storage, _entry(b"x" * 200_000)) == [2]
-    assert _positions(reader) == [1, 2]
+    assert _append(storage, *small) == list(range(2, 22))
+    assert _positions(reader) == list(range(1, 22))
 
 
 def test_one_impossible_entry_loses_its_group_only(storage: SqliteStorage, reader: SqliteLogReader) -> None:
@@ -174,7 +175,8 @@ def test_one_impossible_entry_loses_its_group_only(storage: SqliteStorage, reade
 
 
 def test_a_corrupt_file_is_fatal(storage: SqliteStorage, path: Path) -> None:
-    _append(storage, *[_entry(b"x" * 100_000) for _ in range(20)])
+    for _ in range(20):
+        _append(storage, _entry(b"x" * 100_000))
     storage.close()
     content = bytearray(path.read_bytes())
     content[16384 * 2 :] = b"\xff" * (len(content) - 16384 * 2)
@@ -218,7 +220,7 @@ def test_the_newest_entry_always_stays_and_the_next_goes_on_from_it(
 
 
 def test_a_log_over_its_size_loses_its_oldest_processed_entries_in_small_steps(
-    storage: SqliteStorage, reader: SqliteLogReader, path: Path
+    storage: SqliteStorage, reader: SqliteLogReader
 ) -> None:
     for _ in range(30):
         _append(storage, *[_entry(b"x" * 1_000_000)])
@@ -231,10 +233,17 @@ def test_a_log_over_its_size_loses_its_oldest_processed_entries_in_small_steps(
     left = _positions(reader)
     assert left[-2:] == [29, 30]
     assert len(left) * 1_000_000 <= size
+
+
+def test_the_file_stops_growing_once_entries_are_deleted(storage: SqliteStorage, path: Path) -> None:
+    for _ in range(100):
+        _append(storage, _entry(b"x" * 100_000))
+    while storage.trim(Position(80), before_us=Micros(10**15), bytes_max=FOREVER):
+        pass
     storage.tidy()
     high = path.stat().st_size
-    for _ in range(10):
-        _append(storage, _entry(b"x" * 1_000_000))
+    for _ in range(50):
+        _append(storage, _entry(b"x" * 100_000))
     storage.tidy()
     assert path.stat().st_size == high
 
@@ -253,6 +262,14 @@ def test_a_reader_of_a_locked_file_says_unavailable(
         reader.head()
     reader.close()
     holder.close()
+
+
+def test_large_bodies_are_read_on_kernels_that_cannot_populate_a_mapping(
+    storage: SqliteStorage, reader: SqliteLogReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.log.segments.POPULATE", 9_999)
+    _append(storage, _entry(b"large" * 60_000))
+    assert [e.body for e in reader.read(Position(0), max_entries=1, max_bytes=1)] == [b"large" * 60_000]
 
 
 def test_the_running_log_trims_what_the_worker_has_read(tmp_path: Path) -> None:

@@ -74,6 +74,9 @@ class HeldStorage:
     def head(self) -> Position:
         return Position(sum(map(len, self.groups)))
 
+    def check(self) -> None:
+        pass
+
     def close(self) -> None:
         self.closed = True
 
