@@ -248,6 +248,7 @@ def build_worker(settings: Settings) -> WorkRuntime:
         entries_max=settings.worker_batch_entries_max,
         bytes_max=settings.worker_batch_bytes_max,
         stats=stats.to_json,
+        give_way=os.sched_yield,
     )
     settle_memory()
     return WorkRuntime(

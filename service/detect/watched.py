@@ -6,6 +6,7 @@ cut into passes.
 
 import logging
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from service.frames import Frame, FrameError, concat_frames, decode_columns
 from service.ports import LogEntry
 
 NO_TICK = -1
+Body = bytes | memoryview
 ROWS_ALONE = 500
 """A frame of as many rows gains nothing from company."""
 ROWS_TOGETHER = 4_000
@@ -42,8 +44,9 @@ class Watched:
         self.open_counts = np.zeros(engine.baseline.total, np.int64)
         self.changes = Changes(engine.baseline.total)
         """What effect sizes of a change are read from, undiluted by the time before it."""
-        self._pending: list[bytes | memoryview] = []
+        self._pending: list[Body] = []
         """Frames of the open tick that are not counted yet; counted together, they cost a fraction."""
+        self._pending_rows = 0
         self._columns_json: bytes | None = None
         self.set_evidence(engine.bets.start())
 
@@ -63,25 +66,18 @@ class Watched:
         """Add the events of one entry to the open tick."""
         self.open_tick = entry.arrival_us // self.tick_us
         self.open_events += entry.rows
+        if entry.rows >= ROWS_ALONE:
+            self._count_together([entry.body])
+            return
         self._pending.append(entry.body)
+        self._pending_rows += entry.rows
+        if self._pending_rows >= ROWS_TOGETHER:
+            self.settle()
 
     def settle(self) -> None:
-        """Count the pending frames: small ones together, as the cost of a call is that of a thousand rows."""
-        small: list[Frame] = []
-        rows = 0
-        for frame in map(_decoded, self._pending):
-            if frame is None:
-                continue
-            if frame.rows >= ROWS_ALONE:
-                self._count(frame)
-                continue
-            small.append(frame)
-            rows += frame.rows
-            if rows >= ROWS_TOGETHER:
-                self._count_together(small)
-                small, rows = [], 0
-        self._count_together(small)
-        self._pending.clear()
+        """Count the pending frames together, as the cost of a call is that of a thousand rows."""
+        bodies, self._pending, self._pending_rows = self._pending, [], 0
+        self._count_together(bodies)
 
     def flush(self) -> NDArray[np.int64]:
         """Close the open tick: its counts go to the windows, and are returned."""
@@ -115,8 +111,8 @@ class Watched:
         """Return since when the strongest column has changed, if it has."""
         return self.engine.bets.blame(self.evidence, math.inf)[0].since_tick
 
-    def _count_together(self, frames: list[Frame]) -> None:
-        for frame in concat_frames(frames):
+    def _count_together(self, bodies: Sequence[Body]) -> None:
+        for frame in concat_frames([frame for frame in map(_decoded, bodies) if frame is not None]):
             self._count(frame)
 
     def _count(self, frame: Frame) -> None:
@@ -142,7 +138,7 @@ class Watched:
         return self._evidence_bytes
 
 
-def _decoded(body: bytes | memoryview) -> Frame | None:
+def _decoded(body: Body) -> Frame | None:
     """Return a frame of the log. One that was damaged on disk is left out: it must not stop all versions for ever."""
     try:
         return decode_columns(body)
