@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from detectors.columns import ColumnSpec
 
+REMEMBERED_MAX = 20_000
+"""Labels whose bins a column keeps at hand."""
 KNOWN_MAX = 10_000
 """How many labels beyond the most frequent ones a categorical column remembers, as 8-byte hashes."""
 
@@ -226,6 +228,11 @@ class CategoricalColumn:
         return {label: i for i, label in enumerate(self.labels)}
 
     @cached_property
+    def _remembered(self) -> dict[str, int]:
+        """Bins by label, of labels that were asked for: hashing the rare ones again and again would cost more."""
+        return {}
+
+    @cached_property
     def _known(self) -> frozenset[int]:
         return frozenset(self.known.tolist())
 
@@ -261,8 +268,15 @@ class CategoricalColumn:
         list of int, of the same length
             Bins.
         """
-        found = list(map(self._bins.get, labels))
-        return [self.bin_of(label) if place is None else place for label, place in zip(labels, found, strict=True)]
+        bins = self._remembered
+        found = list(map(bins.get, labels))
+        if None in found:
+            if len(bins) > REMEMBERED_MAX:
+                bins.clear()
+            for i, place in enumerate(found):
+                if place is None:
+                    found[i] = bins[labels[i]] = self.bin_of(labels[i])
+        return found  # type: ignore[return-value]  # none is None any more
 
 
 Column = NumericColumn | CategoricalColumn
