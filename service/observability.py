@@ -10,16 +10,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 import msgspec
-from prometheus_client import CollectorRegistry, Counter, disable_created_metrics
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
 )
-
-# A second series per counter that says when it was made: the process's start time says the same.
-disable_created_metrics()  # type: ignore[no-untyped-call]  # as it comes
 
 
 class Kind(StrEnum):
@@ -111,11 +108,24 @@ OUTCOMES: Mapping[str, tuple[str, ...]] = {
 """Every label value of the counters; all of them start at 0, so that ``increase()`` sees the first event."""
 
 
+class Tally:
+    """One counted number. Only the event loop counts, so it needs no lock: a request counts twice or more."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def inc(self, amount: int = 1) -> None:
+        """Count."""
+        self.value += amount
+
+
 class Counters:
     """The counters of this process, with their children at hand: counting must cost next to nothing."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self._tallies: dict[str, Mapping[str, Tally]] = {}
         self.events = self._labelled("lazaretto_events_total")
         self.batches = self._labelled("lazaretto_batches_total")
         self.labels = self._labelled("lazaretto_labels_total")
@@ -123,13 +133,28 @@ class Counters:
         self.gate = self._labelled("lazaretto_gate_answers_total")
         self.requests = self._labelled("lazaretto_http_requests_total")
         self.connections = self._labelled("lazaretto_connections_refused_total")
-        failures = DEFINITIONS["lazaretto_authentication_failures_total"]
-        self.authentication_failures = Counter(failures.name, failures.help, registry=self.registry)
+        self.authentication_failures = Tally()
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
 
-    def _labelled(self, name: str) -> Mapping[str, Counter]:
-        definition = DEFINITIONS[name]
-        counter = Counter(name, definition.help, definition.labels, registry=self.registry)
-        return {value: counter.labels(value) for value in OUTCOMES[name]}
+    def _labelled(self, name: str) -> Mapping[str, Tally]:
+        tallies = self._tallies[name] = {value: Tally() for value in OUTCOMES[name]}
+        return tallies
+
+    def describe(self) -> Iterator[Metric]:
+        """Yield every counter without its samples."""
+        return self.collect()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every counter, for a scrape."""
+        for name, tallies in self._tallies.items():
+            family = _family(DEFINITIONS[name])
+            for value, tally in tallies.items():
+                family.add_metric([value], tally.value)
+            yield family
+        family = _family(DEFINITIONS["lazaretto_authentication_failures_total"])
+        family.add_metric([], self.authentication_failures.value)
+        yield family
 
 
 @dataclass
@@ -177,7 +202,7 @@ class Families:
         return True
 
 
-def _family(definition: Definition) -> Metric:
+def _family(definition: Definition) -> CounterMetricFamily | GaugeMetricFamily:
     family = CounterMetricFamily if definition.kind is Kind.COUNTER else GaugeMetricFamily
     return family(definition.name, definition.help, labels=definition.labels)
 

@@ -6,6 +6,7 @@ import hmac
 import threading
 from collections import deque
 from collections.abc import Iterable
+from hashlib import blake2b
 
 import anyio.to_thread
 
@@ -19,6 +20,7 @@ SECOND_US = 1_000_000
 KNOWN_MAX = 10_000
 MISS_US = SECOND_US
 """How long an id that is not in the store is refused without asking again."""
+SEAL_BYTES = 32
 NOBODY: tuple[bytes, Identity | None] = (b"", None)
 LOOKUPS_PER_SECOND = 50
 """Look-ups of ids never seen before: guessing must not load the store."""
@@ -40,6 +42,7 @@ class KeyRing:
     def __init__(self, store: KeyStore, pepper: bytes, clock: Clock) -> None:
         self._store = store
         self._pepper = pepper
+        self._seal_key = blake2b(pepper).digest()
         self._clock = clock
         self._lock = threading.Lock()
         self._known: dict[str, ApiKey] = {}
@@ -97,7 +100,7 @@ class KeyRing:
         key = self._known.get(text[start : start + ID_LENGTH])
         if key is None:
             return None
-        seal = hash_secret(self._pepper, text)
+        seal = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=SEAL_BYTES, key=self._seal_key).digest()
         known, identity = self._verified.get(key.id, NOBODY)
         if identity is None or not hmac.compare_digest(known, seal):
             self._verify(text, key)

@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
@@ -23,6 +23,9 @@ CACHED_NAMES = 65_536
 CACHED_CHARACTERS_MAX = 256
 """Longer names are hashed every time, so that the cache is bounded in bytes too."""
 KEY_BYTES_MIN = 16
+
+
+_FIELDS = tuple(field.name for field in fields(Frame))
 
 
 class _Pseudonyms(dict[str, str]):
@@ -73,7 +76,8 @@ class Deidentifier:
             longest = max(map(len, frame.principals.labels), default=0)
             change = self._principals.of if longest <= CACHED_CHARACTERS_MAX else self.pseudonym
             changed["principals"] = recoded(frame.principals, change)
-        return replace(frame, **changed) if changed else frame
+        # ``dataclasses.replace`` looks at every field again: a tenth of a small frame's cost.
+        return Frame(**{name: changed.get(name, getattr(frame, name)) for name in _FIELDS}) if changed else frame
 
     def _treated(self, schema: Schema, frame: Frame) -> dict[str, Any]:
         treatments = {feature.name: feature.treatment for feature in schema.features}

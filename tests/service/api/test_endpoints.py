@@ -106,14 +106,14 @@ def test_the_documented_route_and_the_hot_path_are_one(world: World) -> None:
 def test_a_log_that_cannot_commit_is_503_and_never_202(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     path = world.model("ends-failing")
     headers = world.everything
-    failed = world.runtime.api.counters.batches["overloaded"]._value.get()
+    failed = world.runtime.api.counters.batches["overloaded"].value
     with_log(monkeypatch, world.runtime.api, Unavailable("the disk is full", retry_after_seconds=5))
     for end, body in (("events", EVENTS), ("labels", {"labels": [{"event_id": "e", "label": "ok"}]})):
         answer = world.client.post(f"{path}/{end}", json=body, headers=headers)
         assert answer.status_code == 503
         assert answer.headers["retry-after"] == "5"
         assert "accepted" not in answer.json()
-    assert world.runtime.api.counters.batches["overloaded"]._value.get() == failed + 1
+    assert world.runtime.api.counters.batches["overloaded"].value == failed + 1
 
 
 def test_a_bug_is_a_500_that_tells_only_its_request_id(
