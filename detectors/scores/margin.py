@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 
 from detectors.errors import DetectorError
 
+PAIR = 2
+
 
 def margin(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the largest class probability less the second largest.
@@ -44,11 +46,13 @@ def margin(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         raise DetectorError(f"probabilities have shape {probabilities.shape}; (events, 2 or more classes) is needed")
     values = probabilities.astype(np.float64)
     classes = values.shape[1]
-    top = np.partition(values, classes - 2, axis=1)[:, -2:]
-    if np.isfinite(values).all():
-        return np.asarray(top[:, 1] - top[:, 0])
     with np.errstate(invalid="ignore"):
-        ahead = top[:, 1] - top[:, 0]
-    ahead[np.isinf(values).any(axis=1)] = np.inf
-    ahead[np.isnan(values).any(axis=1)] = np.nan
+        if classes == PAIR:  # one is the largest and the other the second largest: no need to sort
+            ahead = np.abs(values[:, 1] - values[:, 0])
+        else:
+            top = np.partition(values, classes - 2, axis=1)[:, -2:]
+            ahead = top[:, 1] - top[:, 0]
+    if not np.isfinite(values).all():
+        ahead[np.isinf(values).any(axis=1)] = np.inf
+        ahead[np.isnan(values).any(axis=1)] = np.nan
     return np.asarray(ahead)

@@ -112,7 +112,7 @@ def decode_frame(body: bytes | memoryview) -> Frame:
     return _frame(
         wire,
         principals=None if wire.principals is None else _unpack_principals(wire.principals, rows),
-        event_ids=wire.event_ids if wire.id_texts is None else tuple(_unpack_texts(*wire.id_texts, rows)),
+        event_ids=wire.event_ids if wire.id_texts is None else _unpack_texts(*wire.id_texts, rows),
         timestamps_us=None if wire.timestamps is None else _view("timestamps", wire.timestamps, _MICROS, (rows,)),
         segments={} if wire.segments is None else _unpack_segments(*wire.segments, rows),
         attributions={name: _view(name, buffer, _FLOAT32, (rows,)) for name, buffer in wire.attributions.items()},
@@ -234,16 +234,19 @@ def _pack_texts(texts: Texts) -> tuple[memoryview, memoryview]:
     return _buffer(texts.offsets, _OFFSETS), memoryview(texts.data)
 
 
-def _unpack_texts(offsets: memoryview, data: memoryview, rows: int) -> Texts:
+def _unpack_texts(offsets: memoryview, data: memoryview, rows: int) -> tuple[str, ...]:
     ends = _view("event_ids", offsets, _OFFSETS, (rows + 1,))
     _demand(ends[0] == 0 and ends[-1] == len(data) and bool((ends[1:] >= ends[:-1]).all()), "event_ids", "in order")
-    return Texts(ends, data)
+    try:
+        return tuple(Texts(ends, data))
+    except UnicodeDecodeError as error:
+        raise FrameError(f"event_ids: {error}") from None
 
 
 def _pack_principals(principals: Coded, rows: int) -> tuple[bytes, int, memoryview]:
     # The last check before the disk: whoever forgets to de-identify gets an error, not a stored name.
     joined = "".join(principals.labels)
-    pseudonyms = all(len(label) == 2 * PSEUDONYM_BYTES for label in principals.labels)
+    pseudonyms = {2 * PSEUDONYM_BYTES}.issuperset(map(len, principals.labels))
     try:
         raw = bytes.fromhex(joined)
     except ValueError:

@@ -24,23 +24,31 @@ _BUFFER_BYTES = 16
 
 
 _UNPACK = {form: struct.Struct(form).unpack_from for form in ("<B", "<H", "<I", "<i", "<q")}
+_SLOTS_MAX = 8
+_SLOTS = tuple(struct.Struct(f"<{count}H").unpack_from for count in range(_SLOTS_MAX + 1))
+"""Readers of the offsets of a table's fields; the fields that are asked for are among the first."""
 
 
 class _Malformed(Exception):
     """The metadata is not a message."""
 
 
-class _Table(NamedTuple):
-    """A FlatBuffers table: its bytes, and where it starts in them."""
+class _Table:
+    """A FlatBuffers table: its bytes, where it starts in them, and where its fields are."""
 
-    data: memoryview
-    at: int
+    __slots__ = ("at", "data", "slots")
+
+    def __init__(self, data: memoryview, at: int) -> None:
+        self.data, self.at = data, at
+        vtable = at - _unpack("<i", data, at)
+        count = min(max(_unpack("<H", data, vtable) // 2 - 2, 0), _SLOTS_MAX)
+        try:
+            self.slots: tuple[int, ...] = _SLOTS[count](data, vtable + 4)
+        except struct.error:
+            raise _Malformed from None
 
     def _place(self, field: int) -> int | None:
-        vtable = self.at - _unpack("<i", self.data, self.at)
-        if 4 + 2 * field + 2 > _unpack("<H", self.data, vtable):
-            return None
-        offset = _unpack("<H", self.data, vtable + 4 + 2 * field)
+        offset = self.slots[field] if field < len(self.slots) else 0
         return self.at + offset if offset else None
 
     def number(self, field: int, form: str) -> int:

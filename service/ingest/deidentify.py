@@ -40,9 +40,11 @@ class _Pseudonyms(dict[str, str]):
         self.of = self.__getitem__
 
     def __missing__(self, principal: str) -> str:
-        if len(self) >= CACHED_NAMES:
-            self.clear()
-        pseudonym = self[principal] = self._make(principal)
+        pseudonym = self._make(principal)
+        if len(principal) <= CACHED_CHARACTERS_MAX:
+            if len(self) >= CACHED_NAMES:
+                self.clear()
+            self[principal] = pseudonym
         return pseudonym
 
 
@@ -73,9 +75,9 @@ class Deidentifier:
         if any(feature.treatment is not Treatment.KEEP for feature in schema.features):
             changed = self._treated(schema, frame)
         if frame.principals is not None:
-            longest = max(map(len, frame.principals.labels), default=0)
-            change = self._principals.of if longest <= CACHED_CHARACTERS_MAX else self.pseudonym
-            changed["principals"] = recoded(frame.principals, change)
+            # Different principals have different pseudonyms: none become one, as labels under a treatment may.
+            names = tuple(map(self._principals.of, frame.principals.labels))
+            changed["principals"] = Coded(names, frame.principals.codes)
         # ``dataclasses.replace`` looks at every field again: a tenth of a small frame's cost.
         return Frame(**{name: changed.get(name, getattr(frame, name)) for name in _FIELDS}) if changed else frame
 
