@@ -56,6 +56,11 @@ CATALOGUE: tuple[Definition, ...] = (
     Definition("lazaretto_log_entries_total", Kind.COUNTER, "Entries that this process made durable."),
     Definition("lazaretto_log_bytes_total", Kind.COUNTER, "Bytes that this process made durable."),
     Definition("lazaretto_log_commit_seconds", Kind.HISTOGRAM, "Time of one commit of the telemetry log."),
+    Definition(
+        "lazaretto_log_clock_behind_seconds",
+        Kind.GAUGE,
+        "How far the clock is behind the newest arrival time; ticks wait for it.",
+    ),
     Definition("lazaretto_log_position", Kind.GAUGE, "Position of the last durable entry."),
     # The worker and the store.
     Definition("lazaretto_lag_seconds", Kind.GAUGE, "How long the oldest entry has waited for the worker."),

@@ -116,6 +116,7 @@ class Metrics(Collector):
         families.add("lazaretto_log_queue_bytes", figures.queue_bytes)
         families.add("lazaretto_log_entries_total", figures.entries)
         families.add("lazaretto_log_bytes_total", figures.bytes)
+        families.add("lazaretto_log_clock_behind_seconds", figures.clock_behind_seconds)
         bounds = (*BOUNDS, float("inf"))
         buckets = dict(zip(bounds, accumulate(figures.commit_seconds.counts), strict=True))
         families.add_histogram("lazaretto_log_commit_seconds", buckets, figures.commit_seconds.total_seconds)

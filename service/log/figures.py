@@ -49,6 +49,9 @@ class LogFigures:
     failed_commits: int
     last_error: str | None
     commit_seconds: Latency
+    clock_behind_seconds: float = 0.0
+    """By how much the clock was behind the newest arrival time at the last append. Arrival times never go back: after a
+    clock that ran ahead they stand still until it has caught up, and no tick closes meanwhile."""
 
 
 class Meter:
@@ -61,6 +64,7 @@ class Meter:
         self.repeated = 0
         self.failed_commits = 0
         self.last_error: str | None = None
+        self.clock_behind_us = 0
         self._counts = [0] * (len(BOUNDS) + 1)
         self._total_seconds = 0.0
 

@@ -121,6 +121,7 @@ class GroupCommitLog:
             failed_commits=meter.failed_commits,
             last_error=meter.last_error,
             commit_seconds=meter.latency(),
+            clock_behind_seconds=meter.clock_behind_us / 1e6,
         )
 
     async def close(self) -> None:
@@ -159,9 +160,9 @@ class GroupCommitLog:
             answer(group, answers)
 
     def _append(self, group: list[Waiting]) -> Sequence[Answer]:
-        started = monotonic()
+        started, now_us = monotonic(), self._clock.now_us()
         try:
-            answers = self._storage.append([waiting.entry for waiting in group], self._clock.now_us())
+            answers = self._storage.append([waiting.entry for waiting in group], now_us)
         except AppendFailed as failure:
             self._fail(failure)
             return [Unavailable(f"the telemetry log could not commit: {failure}") for _ in group]
@@ -170,6 +171,8 @@ class GroupCommitLog:
         repeated = sum(isinstance(a, Appended) and a.repeated for a in answers)
         self._meter.committed(seconds=seconds, entries=len(fresh), size=sum(fresh), repeated=repeated)
         if fresh:
+            newest = max(a.arrival_us for a in answers if isinstance(a, Appended) and not a.repeated)
+            self._meter.clock_behind_us = max(0, newest - now_us)
             self._pause.begin()
             self._untidy = True
         return answers

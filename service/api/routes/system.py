@@ -10,6 +10,7 @@ from service.api.metrics import CONTENT_TYPE, Metrics
 from service.domain.records import Scope
 
 router = APIRouter(tags=["system"])
+CLOCK_TOLERATED_SECONDS = 5.0
 UNREADY = 503
 FRESH_US = 60_000_000
 """A worker that wrote nothing for so long is reported, but it does not take the API out of service."""
@@ -53,8 +54,15 @@ def _checks(api: Api) -> dict[str, Any]:
         "fleet": "ok" if api.fleet.checked_us else "the store has not been read yet",
         "log": "ok" if log.healthy else f"takes no entries: {log.last_error or 'closed'}",
         "store_checked_seconds_ago": round((now_us - api.fleet.checked_us) / 1e6, 3) if api.fleet.checked_us else None,
+        "clock": _clock(log.clock_behind_seconds),
         "worker": _worker(picture.worker.heartbeat_us, now_us) if picture else "ok",
     }
+
+
+def _clock(behind_seconds: float) -> str:
+    if behind_seconds < CLOCK_TOLERATED_SECONDS:
+        return "ok"
+    return f"{behind_seconds:.0f} s behind the newest arrival time in the log: no tick closes until it has caught up"
 
 
 def _worker(heartbeat_us: int, now_us: int) -> str:

@@ -211,7 +211,7 @@ def test_metrics_and_health_need_no_key(world: World) -> None:
     assert world.client.get("/healthz").json() == {"status": "alive"}
     assert [world.client.request("HEAD", path).status_code for path in ("/healthz", "/readyz")] == [200, 200]
     checks = world.client.get("/readyz").json()["checks"]
-    assert (checks["log"], checks["worker"]) == ("ok", "not seen yet")
+    assert (checks["log"], checks["worker"], checks["clock"]) == ("ok", "not seen yet", "ok")
 
 
 def test_a_version_registered_twice_alike_is_answered_alike(world: World) -> None:
@@ -231,3 +231,11 @@ def test_a_version_that_another_replica_registered_just_now_takes_events_and_lab
         assert answer.status_code == 202, answer.text
     missing = world.client.post("/v1/models/elsewhere/versions/9/events", json=EVENTS, headers=world.everything)
     assert missing.status_code == 404
+
+
+def test_readiness_says_that_the_clock_was_set_back(world: World) -> None:
+    world.runtime.log._meter.clock_behind_us = 90_000_000
+    ready = world.client.get("/readyz")
+    world.runtime.log._meter.clock_behind_us = 0
+    assert ready.status_code == 200
+    assert ready.json()["checks"]["clock"].startswith("90 s behind")

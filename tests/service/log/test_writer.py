@@ -140,6 +140,28 @@ def test_what_gathers_during_a_commit_is_one_group(storage: HeldStorage, play: P
     assert [len(group) for group in storage.groups] == [1, 99]
 
 
+def test_a_clock_that_was_set_back_is_told_until_it_has_caught_up(storage: HeldStorage, play: Play) -> None:
+    append, newest = storage.append, [Micros(0)]
+
+    def in_order(group: Sequence[NewEntry], now_us: Micros) -> list[Appended | Conflict]:
+        newest[0] = max(newest[0], now_us)
+        return append(group, newest[0])
+
+    storage.append = in_order  # type: ignore[method-assign]
+
+    async def scene(log: GroupCommitLog) -> None:
+        clock = log._clock
+        assert isinstance(clock, ManualClock)
+        told = []
+        for step in (0.0, 3_600.0, -3_600.0, 1_800.0, 1_801.0):
+            clock.advance(step)
+            await log.append(_entry())
+            told.append(log.figures().clock_behind_seconds)
+        assert told == [0.0, 0.0, 3_600.0, 1_800.0, 0.0]
+
+    play(scene)
+
+
 def test_a_slow_disk_makes_larger_groups_not_fewer_answers(storage: HeldStorage, play: Play) -> None:
     append = storage.append
 
