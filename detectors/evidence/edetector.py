@@ -23,7 +23,7 @@ from detectors.evidence.learned import learned_logs, remember
 from detectors.evidence.options import EvidenceOptions
 from detectors.evidence.state import EvidenceState
 
-VERSION = "1"
+VERSION = "2"
 """Part of every state's digest: raise it when the bets or the recursion change."""
 CHUNK_TICKS = 128
 """At most so many ticks' fixed increments are worked out at once; bounds the memory of ``run``."""
@@ -79,8 +79,8 @@ class EvidenceEngine:
     numeric and 5 categorical columns, however many events it has. Increments of the fixed bets are exact sums, so the
     same counts give the same bits in any order; ``run`` gives the same bits as ``step``.
 
-    The promise on false alarms holds for events that are independent given the past and stay within the tolerance.
-    Events that come in clusters or seasons break it.
+    The promise on false alarms holds for events that stay within the tolerance and move together no more than the
+    rows of the reference do.
 
     References
     ----------
@@ -335,7 +335,7 @@ class EvidenceEngine:
         for group in self._layout.learned:
             counts = padded[group.gather]
             memory = work.memory[group.cells].reshape(counts.shape)
-            increment[group.place] = np.einsum("fk,fk->f", counts, learned_logs(group.null, memory))
+            increment[group.place] = np.einsum("fk,fk->f", counts, learned_logs(group.null, memory, group.caps))
             work.memory[group.cells] = remember(memory, counts, self._options.learned_events).ravel()
         if self._tempered:
             increment *= self._layout.etas

@@ -42,7 +42,7 @@ def test_fixed_sums_equal_a_naive_loop_over_single_events_bit_for_bit() -> None:
     rows = bin_rows(BASELINE, columns)
     by_name: dict[tuple[int, str], list[float]] = {}
     for j, column in enumerate(BASELINE.columns):
-        bets = bets_of(column, null_of(column, EvidenceOptions()))
+        bets = bets_of(null_of(column, EvidenceOptions()))
         for s, name in enumerate(bets.names):
             total, at = -math.inf, 0
             for size in sizes:
