@@ -301,7 +301,7 @@ class EvidenceEngine:
                     group=spec.group,
                     direction=layout.names[best],
                     log_evidence=float(log_columns[i]),
-                    since_tick=int(state.since[best]),
+                    since_tick=int(state.since[own[np.argmax(state.peaks[own])]]),
                 )
             )
         return tuple(found)

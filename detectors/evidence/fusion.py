@@ -42,7 +42,7 @@ class Blame:
     log_evidence : float
         Natural logarithm of the column's own evidence.
     since_tick : int
-        When the change began, judged by the restart that carries the most evidence.
+        When the change began: the restart after which any bet of the column has won the most.
     """
 
     name: str
