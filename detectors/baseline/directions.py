@@ -47,6 +47,9 @@ class Direction:
         What a move along the direction is called: ``up`` or ``down``.
     both : bool
         Whether a move against it is worth a bet too.
+    way : str
+        ``up`` or ``down`` when values move that way; ``both`` when it says nothing about that; ``any`` when it must
+        be watched whatever an operator says about the way.
     share : float
         Weight within the family, relative to the family's other directions.
     probability : float
@@ -58,6 +61,7 @@ class Direction:
     values: NDArray[np.float64]
     word: str = "up"
     both: bool = False
+    way: str = "any"
     share: float = 1.0
     probability: float = 1.0
 
@@ -124,7 +128,8 @@ def _directions(column: Column, probabilities: NDArray[np.float64]) -> Iterator[
     else:
         yield from _labels(column, probabilities)
     for place, name in column.specials:
-        yield _indicator(probabilities, [place], _SPECIAL_WORDS.get(name, name), "special")
+        way = {"below": "down", "above": "up"}.get(name, "any")
+        yield _indicator(probabilities, [place], _SPECIAL_WORDS.get(name, name), "special", way)
 
 
 def _shapes(column: NumericColumn, probabilities: NDArray[np.float64]) -> Iterator[Direction]:
@@ -137,8 +142,9 @@ def _shapes(column: NumericColumn, probabilities: NDArray[np.float64]) -> Iterat
     moved += [("heavy", "up", stdtr(FREEDOM, cuts * np.sqrt(FREEDOM / (FREEDOM - 2.0))))]
     for name, word, cumulative in moved:
         values = _ratio(np.diff(cumulative, prepend=0.0, append=1.0), ordered, len(probabilities))
+        way = word if name == "mean" else "both"
         share = SHAPE_SHARES[name] / sum(name == other for other, _, _ in moved)
-        yield Direction("tail weight" if name == "heavy" else name, "shape", values, word=word, share=share)
+        yield Direction("tail weight" if name == "heavy" else name, "shape", values, word=word, way=way, share=share)
     yield from _polynomials(column, ordered, len(probabilities))
 
 
@@ -165,7 +171,9 @@ def _polynomials(column: NumericColumn, ordered: NDArray[np.float64], bins: int)
         if degree in names:
             padded = np.zeros(bins)
             padded[: column.ordered] = basis[-1]
-            yield Direction(names[degree], "polynomial", padded, both=True, share=SHAPE_SHARES[names[degree]])
+            yield Direction(
+                names[degree], "polynomial", padded, both=True, way="both", share=SHAPE_SHARES[names[degree]]
+            )
 
 
 def _tails(column: NumericColumn, probabilities: NDArray[np.float64]) -> Iterator[Direction]:
@@ -174,10 +182,11 @@ def _tails(column: NumericColumn, probabilities: NDArray[np.float64]) -> Iterato
         if 2 * bins >= column.regular:
             continue
         lowest, highest = list(range(bins + 1)), list(range(last - 1 - bins, last))
-        for places, word in ((lowest, "lowest"), (highest, "highest"), (lowest + highest, "outermost")):
+        named = ((lowest, "lowest", "down"), (highest, "highest", "up"), (lowest + highest, "outermost", "both"))
+        for places, word, way in named:
             share = float(probabilities[places].sum())
             if share <= TAIL_SHARE_MAX:
-                yield _indicator(probabilities, places, f"{word} {share:.0%}", "tail")
+                yield _indicator(probabilities, places, f"{word} {share:.0%}", "tail", way)
 
 
 def _labels(column: CategoricalColumn, probabilities: NDArray[np.float64]) -> Iterator[Direction]:
@@ -186,10 +195,12 @@ def _labels(column: CategoricalColumn, probabilities: NDArray[np.float64]) -> It
         yield _indicator(probabilities, [place], f"category {short!r}", "label")
 
 
-def _indicator(probabilities: NDArray[np.float64], places: list[int], name: str, family: str) -> Direction:
+def _indicator(
+    probabilities: NDArray[np.float64], places: list[int], name: str, family: str, way: str = "any"
+) -> Direction:
     """Events falling into some bins, more often than in the baseline."""
     share = float(probabilities[places].sum())
     values = np.full(len(probabilities), -share)
     values[places] += 1.0
     both = family != "tail" and share >= SHRINK_FROM
-    return Direction(name, family, values, both=both, probability=share)
+    return Direction(name, family, values, both=both, way=way, probability=share)

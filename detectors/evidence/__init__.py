@@ -2,7 +2,18 @@
 
 from detectors.evidence.edetector import EvidenceEngine, Run
 from detectors.evidence.fusion import Blame, Evidence
-from detectors.evidence.options import EvidenceOptions
+from detectors.evidence.options import ColumnOptions, EvidenceOptions
+from detectors.evidence.selfreplay import SelfTest, SelfTestAlarm
 from detectors.evidence.state import EvidenceState
 
-__all__ = ["Blame", "Evidence", "EvidenceEngine", "EvidenceOptions", "EvidenceState", "Run"]
+__all__ = [
+    "Blame",
+    "ColumnOptions",
+    "Evidence",
+    "EvidenceEngine",
+    "EvidenceOptions",
+    "EvidenceState",
+    "Run",
+    "SelfTest",
+    "SelfTestAlarm",
+]

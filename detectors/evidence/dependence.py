@@ -194,6 +194,8 @@ def exponents(bets: NDArray[np.float64], inflation: NDArray[np.float64]) -> NDAr
     >>> exponents(np.array([small, large, large]), np.array([4.0, 4.0, 1.0])).round(2)
     array([0.25, 0.15, 1.  ])
     """
+    if (inflation <= 1.0).all():
+        return np.ones(len(bets))
     repeat = (inflation - 1.0) / (inflation + 1.0)
     low, high = np.zeros(len(bets)), 1.0 / inflation
     logs = np.log(bets)
