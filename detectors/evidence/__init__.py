@@ -1,6 +1,7 @@
 """Evidence: betting against the baseline, with one false-alarm budget for all columns."""
 
 from detectors.evidence.edetector import EvidenceEngine, Run
+from detectors.evidence.explain import Explanation, Tolerated, insufficiency
 from detectors.evidence.fusion import Blame, Evidence
 from detectors.evidence.options import ColumnOptions, EvidenceOptions
 from detectors.evidence.selfreplay import SelfTest, SelfTestAlarm
@@ -13,7 +14,10 @@ __all__ = [
     "EvidenceEngine",
     "EvidenceOptions",
     "EvidenceState",
+    "Explanation",
     "Run",
     "SelfTest",
     "SelfTestAlarm",
+    "Tolerated",
+    "insufficiency",
 ]

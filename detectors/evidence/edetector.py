@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from detectors.baseline import Baseline
 from detectors.errors import DetectorError, StateError
+from detectors.evidence.explain import Explanation, explain, insufficiency
 from detectors.evidence.fusion import Blame, Evidence, blamed, log_sum, log_sum_by
 from detectors.evidence.layout import lay_out
 from detectors.evidence.options import EvidenceOptions
@@ -109,6 +110,11 @@ class EvidenceEngine:
     def options(self) -> EvidenceOptions:
         """What the operator said."""
         return self._options
+
+    @property
+    def insufficient(self) -> str | None:
+        """What the baseline lacks for a promise, in one sentence; None when nothing is missing."""
+        return insufficiency(self._baseline, self._options)
 
     @property
     def strengths(self) -> NDArray[np.float64]:
@@ -286,6 +292,16 @@ class EvidenceEngine:
                 )
             )
         return tuple(found)
+
+    def explain(self) -> tuple[Explanation, ...]:
+        """Explain every tolerance and exponent in words.
+
+        Returns
+        -------
+        tuple of Explanation
+            One for each column, in the baseline's order.
+        """
+        return explain(self._baseline, self._options, self._strengths)
 
     def self_test(self, budget: float) -> SelfTest:
         """Replay the reference against itself and report the false alarms that it would have raised.
