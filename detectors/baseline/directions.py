@@ -26,7 +26,6 @@ SHAPE_SHARES = {"mean": 0.42, "spread": 0.34, "heavy": 0.1, "skew": 0.07, "tail 
 SHRINK_FROM = 0.02
 """Only bins with at least this share can shrink noticeably."""
 TAIL_BINS = (1, 2, 4)
-TAIL_SHARE_MAX = 0.5
 LABEL_MAX = 40
 _SPECIAL_WORDS = {"below": "below range", "above": "above range", "between": "between known values"}
 
@@ -98,7 +97,8 @@ def directions_of(column: Column) -> tuple[Direction, ...]:
     Returns
     -------
     tuple of Direction
-        At least those of its special bins, in a fixed order.
+        At least those of its special bins. Which there are, and in which order, follows from the bins alone: the same
+        column with other counts has the same ones.
 
     Notes
     -----
@@ -185,8 +185,7 @@ def _tails(column: NumericColumn, probabilities: NDArray[np.float64]) -> Iterato
         named = ((lowest, "lowest", "down"), (highest, "highest", "up"), (lowest + highest, "outermost", "both"))
         for places, word, way in named:
             share = float(probabilities[places].sum())
-            if share <= TAIL_SHARE_MAX:
-                yield _indicator(probabilities, places, f"{word} {share:.0%}", "tail", way)
+            yield _indicator(probabilities, places, f"{word} {share:.0%}", "tail", way)
 
 
 def _labels(column: CategoricalColumn, probabilities: NDArray[np.float64]) -> Iterator[Direction]:

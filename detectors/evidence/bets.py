@@ -22,6 +22,7 @@ POLYNOMIAL_SIZES = (0.15, 0.6)
 RUNGS = {"tail": 2, "special": 4, "grow": 3}
 """So many sizes for a share that may grow, from a little more than is tolerated to most of all events."""
 GROW_FROM = 1.8
+TAIL_SHARE_MAX = 0.5
 GROW_TO = 0.6
 SHRINK_SIZES = (0.25, 0.6, 0.9)
 SIZE_MIN = 1e-4
@@ -225,7 +226,7 @@ def _all_sides(null: Null) -> Iterator[tuple[_Side, str]]:
         elif direction.family == "polynomial":
             yield _Side(up, "shape", place, direction.values, POLYNOMIAL_SIZES, share / 2.0), direction.way
             yield _Side(down, "shape", place, against, POLYNOMIAL_SIZES, share / 2.0), direction.way
-        else:
+        elif direction.family != "tail" or direction.probability <= TAIL_SHARE_MAX:
             family = "grow" if direction.family == "label" else direction.family
             sizes = _ladder(min(direction.probability + tolerance, 1.0), RUNGS[family])
             yield _Side(up, family, place, direction.values, sizes, share), direction.way

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from detectors.columns import Codes
 from detectors.errors import DetectorError
 from detectors.evidence import EvidenceEngine, EvidenceOptions
 from detectors.evidence.selfreplay import strengths_of
@@ -45,6 +46,16 @@ def test_a_column_that_alarms_on_its_own_reference_bets_less() -> None:
     engine = EvidenceEngine(baseline)
     assert engine.strengths[0] == 1
     assert engine.self_test(1e4).alarms == ()
+
+
+def test_columns_whose_fifths_have_nothing_in_common_are_replayed_too() -> None:
+    rng = np.random.default_rng(5)
+    seasons = np.repeat([1.0, 2.0, 3.0, 4.0, 5.0], 400)
+    zeros = np.where(np.arange(2000) < 1200, 0.0, rng.exponential(size=2000))
+    labels = Codes(("a", "b", "c", "d", "e"), (seasons - 1).astype(np.int32))
+    engine = EvidenceEngine(baseline_of({"seasons": seasons, "zeros": zeros, "labels": labels}))
+    assert engine.self_test(1e4).ticks == 125
+    assert len(engine.explain()) == 3
 
 
 def test_a_short_or_unordered_reference_is_not_replayed() -> None:
