@@ -11,7 +11,7 @@ from detectors.evidence.bets import bets_of
 from detectors.evidence.calibrate import NATURAL_STDS, Null, null_of
 from detectors.evidence.options import ColumnOptions, EvidenceOptions
 
-INDEPENDENT_MIN = 10.0
+INDEPENDENT_MIN = 20.0
 """A column needs the worth of so many independent rows."""
 SMALL = 0.1
 """What smoothing adds is told when it is more than this share of the tolerance."""
