@@ -1,6 +1,7 @@
 """The compiled baseline: the bins of every column in one artefact with a digest."""
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from detectors.baseline.bins import Column
 from detectors.baseline.codec import decode, encode
+from detectors.errors import BaselineError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -21,6 +23,8 @@ class Baseline:
         At least one, with different names.
     rows : int
         Reference rows.
+    ordered : bool, optional
+        Whether the reference rows came in the order of time.
 
     Notes
     -----
@@ -41,6 +45,7 @@ class Baseline:
 
     columns: tuple[Column, ...]
     rows: int
+    ordered: bool = True
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -81,6 +86,29 @@ class Baseline:
         """SHA-256 of ``to_bytes()``, 64 hexadecimal digits."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
+    def only(self, names: Collection[str]) -> "Baseline":
+        """Return the baseline of some of the columns.
+
+        Parameters
+        ----------
+        names : collection of str
+            At least one of them is a column's.
+
+        Returns
+        -------
+        Baseline
+            These columns, in the same order.
+
+        Raises
+        ------
+        BaselineError
+            When no column is left.
+        """
+        kept = tuple(column for column in self.columns if column.spec.name in names)
+        if not kept:
+            raise BaselineError(f"none of the columns {', '.join(self.names[:8])} is to be kept")
+        return Baseline(columns=kept, rows=self.rows, ordered=self.ordered)
+
     def to_bytes(self) -> bytes:
         """Return the canonical bytes: equal baselines give equal bytes on every machine.
 
@@ -89,7 +117,7 @@ class Baseline:
         bytes
             See ``detectors.baseline.codec`` for the format.
         """
-        return encode(self.columns, self.rows)
+        return encode(self.columns, self.rows, ordered=self.ordered)
 
     @staticmethod
     def from_bytes(data: bytes) -> "Baseline":
@@ -110,5 +138,5 @@ class Baseline:
         BaselineError
             When the bytes are no baseline; the message names the place.
         """
-        columns, rows = decode(data)
-        return Baseline(columns=columns, rows=rows)
+        columns, rows, ordered = decode(data)
+        return Baseline(columns=columns, rows=rows, ordered=ordered)

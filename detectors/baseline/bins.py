@@ -19,6 +19,28 @@ KNOWN_MAX = 10_000
 Edges = NDArray[np.floating[Any]]
 
 
+def compact(counts: NDArray[Any]) -> NDArray[np.unsignedinteger[Any]]:
+    """Keep counts in the smallest unsigned integers that hold them.
+
+    Parameters
+    ----------
+    counts : ndarray of integers
+        None of them negative.
+
+    Returns
+    -------
+    ndarray of uint8, uint16, uint32 or uint64, of the same shape
+        The same numbers.
+
+    Examples
+    --------
+    >>> compact(np.array([0, 255])).dtype, compact(np.array([0, 256])).dtype
+    (dtype('uint8'), dtype('uint16'))
+    """
+    largest = int(counts.max(initial=0))
+    return counts.astype(next(t for t in (np.uint8, np.uint16, np.uint32, np.uint64) if largest <= np.iinfo(t).max))
+
+
 @lru_cache(maxsize=65_536)
 def label_hash(label: str) -> int:
     """Hash a label to 64 bits, the same on every machine.
@@ -64,8 +86,12 @@ class NumericColumn:
         The regular bin of each segment, 0 for the first one, or -1 for ``between``.
     counts : ndarray of int64, shape (n_bins,)
         Reference rows per bin.
-    blocks : ndarray of int64, shape (n_blocks, n_bins)
-        The same, for contiguous blocks of the reference rows in their given order; they add up to ``counts``.
+    blocks : ndarray of unsigned integers, shape (n_blocks, n_bins)
+        The same, for contiguous blocks of the reference rows in their given order; they add up to ``counts``. The
+        type is the smallest that holds them.
+    inflation : ndarray of float64, shape (n_directions + 1, n_scales)
+        How much more the rows move together than independent ones would, by direction; see
+        ``detectors.baseline.inflation``. Without columns when the rows are in no order of time.
     singles : int
         Distinct values that occurred exactly once, of a column of few distinct values; 0 otherwise.
     bin_means : ndarray of float64, shape (n_regular,)
@@ -79,7 +105,7 @@ class NumericColumn:
 
     Notes
     -----
-    Memory is about ``8 * (n_blocks + 4) * n_bins`` bytes, whatever the number of reference rows.
+    Memory is about ``(n_blocks + 32) * n_bins`` bytes, twice that from about 40,000 reference rows on.
 
     Examples
     --------
@@ -98,7 +124,8 @@ class NumericColumn:
     edges: Edges
     targets: NDArray[np.int32]
     counts: NDArray[np.int64]
-    blocks: NDArray[np.int64]
+    blocks: NDArray[np.unsignedinteger[Any]]
+    inflation: NDArray[np.float64]
     singles: int
     bin_means: NDArray[np.float64]
     bin_stds: NDArray[np.float64]
@@ -186,14 +213,19 @@ class CategoricalColumn:
         Hashes of the other known labels, increasing, at most 10,000 of them.
     counts : ndarray of int64, shape (n_labels + 4,)
         Reference rows per bin. Rows whose label found no place in ``known`` count as ``unseen``.
-    blocks : ndarray of int64, shape (n_blocks, n_labels + 4)
-        The same, for contiguous blocks of the reference rows in their given order; they add up to ``counts``.
+    blocks : ndarray of unsigned integers, shape (n_blocks, n_labels + 4)
+        The same, for contiguous blocks of the reference rows in their given order; they add up to ``counts``. The
+        type is the smallest that holds them.
+    inflation : ndarray of float64, shape (n_labels + 5, n_scales)
+        How much more the rows move together than independent ones would, by direction; see
+        ``detectors.baseline.inflation``. Without columns when the rows are in no order of time.
     singles : int
         Distinct labels that occurred exactly once: a measure of how many labels are yet unseen.
 
     Notes
     -----
-    Memory is the labels, 8 bytes per known label and ``8 * (n_blocks + 1)`` bytes per bin.
+    Memory is the labels, 8 bytes per known label and about ``n_blocks + 100`` bytes per bin, up to twice that for
+    many reference rows.
 
     Examples
     --------
@@ -210,7 +242,8 @@ class CategoricalColumn:
     labels: tuple[str, ...]
     known: NDArray[np.uint64]
     counts: NDArray[np.int64]
-    blocks: NDArray[np.int64]
+    blocks: NDArray[np.unsignedinteger[Any]]
+    inflation: NDArray[np.float64]
     singles: int
 
     @property

@@ -4,9 +4,13 @@ Format, all little-endian: the magic ``LZBASE01``; the length of the header (uin
 sorted keys and no white space; then for each column its arrays without gaps:
 
 * numeric: edges (float32 or float64, ``segments + 1``), targets (int32, ``segments``), counts (int64, ``bins``),
-  blocks (int64, ``blocks * bins``), bin means, bin standard deviations (float64, ``regular`` each), mean and standard
-  deviation (float64);
-* categorical: known label hashes (uint64, ``known``), counts (int64, ``bins``), blocks (int64, ``blocks * bins``).
+  blocks (unsigned, ``blocks * bins``), inflation (float64, ``directions * scales``), bin means, bin standard
+  deviations (float64, ``regular`` each), mean and standard deviation (float64);
+* categorical: known label hashes (uint64, ``known``), counts (int64, ``bins``), blocks (unsigned, ``blocks * bins``),
+  inflation (float64, ``directions * scales``).
+
+``unsigned`` has 1, 2, 4 or 8 bytes, the fewest that hold the column's largest block count; the header says which.
+Version 2 added inflation and order, and made blocks smaller and more.
 
 Nothing is executed when bytes are read, every length is checked before memory is taken for it, and bytes that would
 not be written again the same way are refused.
@@ -15,26 +19,30 @@ not be written again the same way are refused.
 import json
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.baseline.bins import KNOWN_MAX, CategoricalColumn, Column, NumericColumn
+from detectors.baseline.directions import directions_of
+from detectors.baseline.inflation import SCALES_MAX
 from detectors.columns import ColumnGroup, ColumnKind, ColumnSpec
 from detectors.errors import BaselineError
 
 MAGIC = b"LZBASE01"
-VERSION = 1
+VERSION = 2
 HEADER_BYTES_MAX = 64 * 1024 * 1024
 COLUMNS_MAX = 10_000
 BINS_MAX = 4_096
 BLOCKS_MAX = 1_000
+NO_INFLATION = np.ones((0, 0))
 ROWS_LIMIT = 2**53
 """Counts up to here are exact in float64 too."""
 
 
-def encode(columns: Sequence[Column], rows: int) -> bytes:
+def encode(columns: Sequence[Column], rows: int, *, ordered: bool) -> bytes:
     """Write the canonical bytes.
 
     Parameters
@@ -43,6 +51,8 @@ def encode(columns: Sequence[Column], rows: int) -> bytes:
         At least one; all with the same number of blocks.
     rows : int
         Reference rows.
+    ordered : bool
+        Whether they came in the order of time.
 
     Returns
     -------
@@ -52,7 +62,9 @@ def encode(columns: Sequence[Column], rows: int) -> bytes:
     header = {
         "version": VERSION,
         "rows": rows,
+        "ordered": ordered,
         "blocks": len(columns[0].blocks),
+        "scales": columns[0].inflation.shape[1],
         "columns": [_describe(column) for column in columns],
     }
     text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
@@ -69,6 +81,7 @@ def _describe(column: Column) -> dict[str, Any]:
         "kind": column.spec.kind.value,
         "group": column.spec.group.value,
         "singles": column.singles,
+        "block_bytes": column.blocks.dtype.itemsize,
     }
     if isinstance(column, NumericColumn):
         dtype = "f4" if column.edges.dtype == np.float32 else "f8"
@@ -78,20 +91,21 @@ def _describe(column: Column) -> dict[str, Any]:
 
 def _arrays(column: Column) -> list[NDArray[Any]]:
     if isinstance(column, CategoricalColumn):
-        return [column.known, column.counts, column.blocks]
+        return [column.known, column.counts, column.blocks, column.inflation]
     moments = np.array([column.mean, column.std], dtype=np.float64)
     return [
         column.edges,
         column.targets,
         column.counts,
         column.blocks,
+        column.inflation,
         column.bin_means,
         column.bin_stds,
         moments,
     ]
 
 
-def decode(data: bytes) -> tuple[tuple[Column, ...], int]:
+def decode(data: bytes) -> tuple[tuple[Column, ...], int, bool]:
     """Read bytes that anybody may have written.
 
     Parameters
@@ -105,6 +119,8 @@ def decode(data: bytes) -> tuple[tuple[Column, ...], int]:
         The columns, with read-only arrays.
     int
         Reference rows.
+    bool
+        Whether they came in the order of time.
 
     Raises
     ------
@@ -114,18 +130,22 @@ def decode(data: bytes) -> tuple[tuple[Column, ...], int]:
     header, at = _header(data)
     rows = _integer(header, "rows", 1, ROWS_LIMIT, "header")
     blocks = _integer(header, "blocks", 1, BLOCKS_MAX, "header")
+    scales = _integer(header, "scales", 0, SCALES_MAX, "header")
+    ordered = header.get("ordered")
+    if type(ordered) is not bool:
+        raise BaselineError("header: ordered must be true or false")
     described = header.get("columns")
     if not isinstance(described, list) or not 1 <= len(described) <= COLUMNS_MAX:
         raise BaselineError(f"header: columns must be a list of 1 to {COLUMNS_MAX}")
-    reader = _Reader(data, at, rows, blocks)
+    reader = _Reader(data, at, rows, (blocks, scales))
     columns = tuple(reader.column(entry, f"columns[{i}]") for i, entry in enumerate(described))
     if reader.at != len(data):
         raise BaselineError(f"{len(data) - reader.at} bytes after the last column")
     if len({column.spec.name for column in columns}) != len(columns):
         raise BaselineError("two columns have the same name")
-    if encode(columns, rows) != data:
+    if encode(columns, rows, ordered=ordered) != data:
         raise BaselineError("the bytes are not in canonical form")
-    return columns, rows
+    return columns, rows, ordered
 
 
 def _header(data: bytes) -> tuple[dict[str, Any], int]:
@@ -163,10 +183,10 @@ def _text(entry: dict[str, Any], key: str, place: str) -> str:
 class _Reader:
     """Takes one column after the other from the bytes."""
 
-    def __init__(self, data: bytes, at: int, rows: int, blocks: int) -> None:
+    def __init__(self, data: bytes, at: int, rows: int, sizes: tuple[int, int]) -> None:
         self._data = data
         self._rows = rows
-        self._blocks = blocks
+        self._blocks, self._scales = sizes
         self.at = at
 
     def column(self, entry: Any, place: str) -> Column:
@@ -199,19 +219,29 @@ class _Reader:
             rising = bool(np.all(edges[1:] > edges[:-1])) and bool(np.all(np.isfinite(edges[:-1])))
         if not rising:
             raise BaselineError(f"{place}: edges must be numbers that increase")
-        counts, blocks = self._counts(regular + 4 + int(len(inner) < segments), place)
-        means = self._take(np.dtype(np.float64), regular, place)
-        stds = self._take(np.dtype(np.float64), regular, place)
-        moments = self._take(np.dtype(np.float64), 2, place)
-        if not all(np.isfinite(a).all() for a in (means, stds, moments)) or (stds < 0).any() or moments[1] < 0:
-            raise BaselineError(f"{place}: means and standard deviations must be finite")
-        return NumericColumn(
+        counts, blocks = self._counts(regular + 4 + int(len(inner) < segments), entry, place)
+        column = NumericColumn(
             spec=spec,
             edges=edges,
             targets=targets,
             counts=counts,
             blocks=blocks,
+            inflation=NO_INFLATION,
             singles=singles,
+            bin_means=np.zeros(regular),
+            bin_stds=np.zeros(regular),
+            mean=0.0,
+            std=0.0,
+        )
+        inflation = self._inflation(column, place)
+        means = self._take(np.dtype(np.float64), regular, place)
+        stds = self._take(np.dtype(np.float64), regular, place)
+        moments = self._take(np.dtype(np.float64), 2, place)
+        if not all(np.isfinite(a).all() for a in (means, stds, moments)) or (stds < 0).any() or moments[1] < 0:
+            raise BaselineError(f"{place}: means and standard deviations must be finite")
+        return replace(
+            column,
+            inflation=inflation,
             bin_means=means,
             bin_stds=stds,
             mean=float(moments[0]),
@@ -227,18 +257,37 @@ class _Reader:
         known = self._take(np.dtype(np.uint64), _integer(entry, "known", 0, KNOWN_MAX, place), place)
         if np.any(known[1:] <= known[:-1]):
             raise BaselineError(f"{place}: known label hashes must increase")
-        counts, blocks = self._counts(len(labels) + 4, place)
-        return CategoricalColumn(
-            spec=spec, labels=tuple(labels), known=known, counts=counts, blocks=blocks, singles=singles
+        counts, blocks = self._counts(len(labels) + 4, entry, place)
+        column = CategoricalColumn(
+            spec=spec,
+            labels=tuple(labels),
+            known=known,
+            counts=counts,
+            blocks=blocks,
+            inflation=NO_INFLATION,
+            singles=singles,
         )
+        return replace(column, inflation=self._inflation(column, place))
 
-    def _counts(self, bins: int, place: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _counts(
+        self, bins: int, entry: dict[str, Any], place: str
+    ) -> tuple[NDArray[np.int64], NDArray[np.unsignedinteger[Any]]]:
         counts = self._take(np.dtype(np.int64), bins, place)
-        blocks = self._take(np.dtype(np.int64), self._blocks * bins, place).reshape(self._blocks, bins)
-        sound = all(bool(np.all((a >= 0) & (a <= self._rows))) for a in (counts, blocks))
+        kind = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}.get(_integer(entry, "block_bytes", 1, 8, place))
+        if kind is None:
+            raise BaselineError(f"{place}: block_bytes must be 1, 2, 4 or 8")
+        blocks = self._take(np.dtype(kind), self._blocks * bins, place).reshape(self._blocks, bins)
+        sound = bool(np.all((counts >= 0) & (counts <= self._rows))) and bool(np.all(blocks <= self._rows))
         if not sound or int(counts.sum()) != self._rows or not np.array_equal(blocks.sum(axis=0), counts):
             raise BaselineError(f"{place}: counts and blocks must both add up to {self._rows} rows")
         return counts, blocks
+
+    def _inflation(self, column: Column, place: str) -> NDArray[np.float64]:
+        directions = len(directions_of(column)) + 1
+        found = self._take(np.dtype(np.float64), directions * self._scales, place).reshape(directions, self._scales)
+        if not np.isfinite(found).all() or (found < 0).any() or (found > self._rows).any():
+            raise BaselineError(f"{place}: inflation must be numbers from 0 to {self._rows}")
+        return found
 
     def _take(self, dtype: np.dtype[Any], length: int, place: str) -> NDArray[Any]:
         end = self.at + length * dtype.itemsize

@@ -1,15 +1,17 @@
 """Reference data to baseline."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.baseline.artefact import Baseline
-from detectors.baseline.bins import KNOWN_MAX, CategoricalColumn, Column, Edges, NumericColumn, label_hash
-from detectors.baseline.codec import BINS_MAX, BLOCKS_MAX, COLUMNS_MAX
+from detectors.baseline.bins import KNOWN_MAX, CategoricalColumn, Column, Edges, NumericColumn, compact, label_hash
+from detectors.baseline.codec import BINS_MAX, BLOCKS_MAX, COLUMNS_MAX, NO_INFLATION
+from detectors.baseline.directions import directions_of
 from detectors.baseline.findings import BaselineWarning, CompiledBaseline, column_findings, row_findings
+from detectors.baseline.inflation import inflation_of, scales_of
 from detectors.columns import Codes, ColumnKind, ColumnSpec, Values
 from detectors.errors import BaselineError
 
@@ -17,12 +19,20 @@ COLLAPSE_SHARE = 0.99
 """Below this share of distinct values left, float32 is too coarse for a column."""
 ROWS_PER_VALUE = 5
 """So many rows per distinct value on average make a column of few values discrete."""
+BLOCK_ROWS = 16
+"""A block of the reference has at least so many rows, unless there are fewer."""
 CLOCK_VALUES = 20
 """A column with more distinct values than this that never turns back is a clock."""
 
 
 def compile_baseline(
-    columns: Sequence[tuple[ColumnSpec, Values]], *, bins: int = 32, categories: int = 63, blocks: int = 20
+    columns: Sequence[tuple[ColumnSpec, Values]],
+    *,
+    bins: int = 32,
+    categories: int = 63,
+    blocks: int = 160,
+    ordered: bool = True,
+    times: NDArray[np.int64] | None = None,
 ) -> CompiledBaseline:
     """Compile reference data into a baseline.
 
@@ -36,7 +46,11 @@ def compile_baseline(
         Labels of a categorical column with a bin of their own, at most; from 1 to 1024.
     blocks : int, optional
         Contiguous blocks of rows whose counts are kept, to learn how much the reference varies by itself; from 1
-        to 1000. Never more than there are rows.
+        to 1000. A block has at least 16 rows, so that it does not tell what was in a row.
+    ordered : bool, optional
+        Whether the rows come in the order of time. Only then can be seen what ties rows together, such as sessions.
+    times : ndarray of int64, shape (n_rows,), optional
+        When each row was, in any unit: rows are put into this order, those of the same time in their given one.
 
     Returns
     -------
@@ -46,7 +60,8 @@ def compile_baseline(
     Raises
     ------
     BaselineError
-        When there are no columns or rows, names repeat, lengths differ, or an option is out of range.
+        When there are no columns or rows, names repeat, lengths differ, or an option is out of range; when there are
+        times of rows that are in no order.
 
     Notes
     -----
@@ -66,23 +81,49 @@ def compile_baseline(
     ('below', '[18, 34)', '[34, 50)', '[50, 66)', '[66, 81]', 'above', 'missing', 'invalid')
     """
     rows = _check(columns, bins, categories, blocks)
-    bounds = np.linspace(0, rows, min(blocks, rows) + 1).astype(np.int64)
+    bounds = np.linspace(0, rows, max(1, min(blocks, rows // BLOCK_ROWS)) + 1).astype(np.int64)
     block_of_row = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
+    order = _Order(block_of_row, scales_of(rows) if ordered else 0)
+    if times is not None:
+        columns = _in_time(columns, times, rows, ordered=ordered)
     compiled: list[Column] = []
     warnings: list[BaselineWarning] = row_findings(rows)
     for spec, values in columns:
-        column, found = _column(spec, values, (bins, categories), block_of_row)
+        column, found = _column(spec, values, (bins, categories), order)
         compiled.append(column)
         warnings += found
-    return CompiledBaseline(Baseline(columns=tuple(compiled), rows=rows), tuple(warnings))
+    return CompiledBaseline(Baseline(columns=tuple(compiled), rows=rows, ordered=ordered), tuple(warnings))
+
+
+def _in_time(
+    columns: Sequence[tuple[ColumnSpec, Values]], times: NDArray[np.int64], rows: int, *, ordered: bool
+) -> Sequence[tuple[ColumnSpec, Values]]:
+    if times.shape != (rows,):
+        raise BaselineError(f"times have shape {times.shape}; ({rows},) is needed, one for each row")
+    if not ordered:
+        raise BaselineError("times are given, but ordered is false: rows with times have an order")
+    places = np.argsort(times, kind="stable")
+    return [
+        (spec, Codes(values.labels, values.codes[places]) if isinstance(values, Codes) else values[places])
+        for spec, values in columns
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """Where each row lies in time."""
+
+    block_of_row: NDArray[np.int64]
+    scales: int
+    """Lengths of stretches to look at; 0 when rows are in no order."""
 
 
 def _column(
-    spec: ColumnSpec, values: Values, sizes: tuple[int, int], block_of_row: NDArray[np.int64]
+    spec: ColumnSpec, values: Values, sizes: tuple[int, int], order: _Order
 ) -> tuple[Column, list[BaselineWarning]]:
     if isinstance(values, Codes):
-        return _categorical(spec, values, sizes[1], block_of_row)
-    return _numeric(spec, values, sizes[0], block_of_row)
+        return _categorical(spec, values, sizes[1], order)
+    return _numeric(spec, values, sizes[0], order)
 
 
 def _check(columns: Sequence[tuple[ColumnSpec, Values]], bins: int, categories: int, blocks: int) -> int:
@@ -123,9 +164,7 @@ class _Bins:
     singles: int
 
 
-def _numeric(
-    spec: ColumnSpec, values: Edges, bins: int, block_of_row: NDArray[np.int64]
-) -> tuple[NumericColumn, list[BaselineWarning]]:
+def _numeric(spec: ColumnSpec, values: Edges, bins: int, order: _Order) -> tuple[NumericColumn, list[BaselineWarning]]:
     finite = np.isfinite(values)
     valid = _at_resolution(values[finite], bins)
     ordered = np.sort(valid)
@@ -136,7 +175,7 @@ def _numeric(
     bin_of_row = np.full(len(values), total - 1, dtype=np.int64)
     bin_of_row[np.isnan(values)] = total - 2
     bin_of_row[finite] = 1 + layout.targets[np.searchsorted(layout.edges, valid, side="right") - 1]
-    by_block = _by_block(bin_of_row, total, block_of_row)
+    by_block = _by_block(bin_of_row, total, order.block_of_row)
     wide = valid.astype(np.float64)
     means, stds = _moments(bin_of_row[finite] - 1, wide, regular)
     whole_mean, whole_std = _moments(np.zeros(len(wide), dtype=np.int64), wide, 1)
@@ -145,13 +184,15 @@ def _numeric(
         edges=layout.edges,
         targets=layout.targets,
         counts=by_block.sum(axis=0),
-        blocks=by_block,
+        blocks=compact(by_block),
+        inflation=NO_INFLATION,
         singles=layout.singles,
         bin_means=means,
         bin_stds=stds,
         mean=float(whole_mean[0]),
         std=float(whole_std[0]),
     )
+    column = replace(column, inflation=_inflation(column, bin_of_row, order))
     clock = len(distinct) > CLOCK_VALUES and _never_turns(valid)
     return column, column_findings(column, distinct=len(distinct), clock=clock)
 
@@ -220,7 +261,7 @@ def _never_turns(values: Edges) -> bool:
 
 
 def _categorical(
-    spec: ColumnSpec, values: Codes, categories: int, block_of_row: NDArray[np.int64]
+    spec: ColumnSpec, values: Codes, categories: int, order: _Order
 ) -> tuple[CategoricalColumn, list[BaselineWarning]]:
     codes = values.codes.astype(np.int64)
     if codes.min() < -2 or codes.max() >= len(values.labels):  # noqa: PLR2004 - -2 is the code of an invalid value
@@ -235,15 +276,18 @@ def _categorical(
     of_label = [bins.get(label, len(labels) + 1) for label in values.labels]
     # Codes -2 and -1 count from the end of this table: invalid and missing.
     table = np.array([*of_label, total - 1, total - 2], dtype=np.int64)
-    by_block = _by_block(table[codes], total, block_of_row)
+    bin_of_row = table[codes]
+    by_block = _by_block(bin_of_row, total, order.block_of_row)
     column = CategoricalColumn(
         spec=spec,
         labels=labels,
         known=known,
         counts=by_block.sum(axis=0),
-        blocks=by_block,
+        blocks=compact(by_block),
+        inflation=NO_INFLATION,
         singles=sum(1 for n in number.values() if n == 1),
     )
+    column = replace(column, inflation=_inflation(column, bin_of_row, order))
     return column, column_findings(column, distinct=len(number), clock=False)
 
 
@@ -254,6 +298,11 @@ def _rows_per_label(labels: tuple[str, ...], codes: NDArray[np.int64]) -> dict[s
         if rows:
             number[label] = number.get(label, 0) + rows
     return number
+
+
+def _inflation(column: Column, bin_of_row: NDArray[np.int64], order: _Order) -> NDArray[np.float64]:
+    values = np.array([direction.values for direction in directions_of(column)])
+    return inflation_of(values, bin_of_row, order.scales)
 
 
 def _by_block(bin_of_row: NDArray[np.int64], bins: int, block_of_row: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -9,55 +9,43 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.polynomial import Legendre
 from numpy.typing import NDArray
 
-from detectors.baseline import CategoricalColumn, Column, NumericColumn
 from detectors.evidence.calibrate import Null
+from detectors.evidence.dependence import exponents
 
 QUANTUM = 2.0**-24
 """Log bets are rounded down to multiples of this, so that sums of them over up to 16 million events are exact in
 float64: the same in any order, however a tick is split. Rounding down keeps every bet valid."""
 
-SHAPES = ("mean", "spread", "skew", "tail weight")
-SHAPE_SHARES = (0.4, 0.3, 0.15, 0.15)
-SHAPE_SIZES = (0.09, 0.22, 0.52, 0.95)
-TAIL_BINS = (1, 2, 4)
-TAIL_SIZES = (0.05, 0.2, 0.6)
+POLYNOMIAL_SIZES = (0.15, 0.6)
+RUNGS = {"tail": 2, "special": 4, "grow": 3}
+"""So many sizes for a share that may grow, from a little more than is tolerated to most of all events."""
+GROW_FROM = 1.8
 TAIL_SHARE_MAX = 0.5
-SPECIAL_SIZES = (0.005, 0.05, 0.5)
-CATEGORY_SIZES = (0.02, 0.1, 0.4)
-SHRINK_SIZES = (0.3, 0.9)
-SHRINK_FROM = 0.02
-"""Only bins with at least this share can shrink noticeably."""
-FAMILY_WEIGHTS = {"shape": 0.5, "tail": 0.15, "special": 0.2, "grow": 0.35, "shrink": 0.2, "learned": 0.15}
+GROW_TO = 0.6
+SHRINK_SIZES = (0.25, 0.6, 0.9)
+SIZE_MIN = 1e-4
+SIZE_MAX = 0.97
+FAMILY_WEIGHTS = {"shape": 0.55, "tail": 0.08, "special": 0.27, "grow": 0.35, "shrink": 0.2, "learned": 0.1}
 """Weights of the families; those that a column has share its weight in these proportions."""
-LABEL_MAX = 40
+LEARNED_WORST = 0.05
+"""The learned bet never pays less."""
+LEARNED_CAP = 8.0
+"""Where rows are not independent, the learned bet never pays more: a group of rows would be paid that often."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Direction:
-    """One way in which a column may change.
-
-    Parameters
-    ----------
-    name : str
-        What a person reads, such as ``mean up`` or ``category 'DE' down``.
-    family : str
-        A key of ``FAMILY_WEIGHTS``.
-    values : ndarray of float64, shape (n_bins,)
-        With mean zero under the baseline; larger where the change puts more events.
-    sizes : tuple of float
-        Stakes, as shares of the largest one that could lose everything; in (0, 1).
-    share : float
-        Weight within the family, relative to the family's other directions.
-    """
+class _Side:
+    """A direction with a sign, and what is staked on it."""
 
     name: str
     family: str
+    place: int
+    """Of the direction in the column's list."""
     values: NDArray[np.float64]
     sizes: tuple[float, ...]
-    share: float = 1.0
+    share: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,10 +62,18 @@ class Bets:
         How far the mean of each may move.
     logs : ndarray of float64, shape (n_bins, n_bets)
         Natural logarithms of the bets, multiples of ``QUANTUM``.
+    places : ndarray of int64, shape (n_bets,)
+        Which of the column's directions each is about.
+    etas : ndarray of float64, shape (n_bets,)
+        Exponents: 1 where rows are independent.
     weights : ndarray of float64, shape (n_bets,)
         Positive; with ``learned`` they sum to 1.
     learned : float
         What is left for the column's learned bet.
+    learned_cap : float
+        Largest logarithm of the learned bet.
+    learned_eta : float
+        Its exponent.
 
     Examples
     --------
@@ -88,9 +84,9 @@ class Bets:
     >>> spec = ColumnSpec(name="x", kind=ColumnKind.NUMERIC)
     >>> column = compile_baseline([(spec, np.arange(1000.0))]).baseline.columns[0]
     >>> null = null_of(column, EvidenceOptions())
-    >>> bets = bets_of(column, null)
+    >>> bets = bets_of(null)
     >>> bets.names[0], bets.names[-1], len(bets.names)
-    ('mean up', 'invalid up', 71)
+    ('mean up', 'invalid up', 53)
     >>> bool((null.probabilities @ np.exp(bets.logs) <= 1).all())
     True
     """
@@ -99,19 +95,24 @@ class Bets:
     directions: NDArray[np.float64]
     tolerances: NDArray[np.float64]
     logs: NDArray[np.float64]
+    places: NDArray[np.int64]
+    etas: NDArray[np.float64]
     weights: NDArray[np.float64]
     learned: float
+    learned_cap: float
+    learned_eta: float
 
 
-def bets_of(column: Column, null: Null) -> Bets:
+def bets_of(null: Null, direction: str = "both") -> Bets:
     """Build the bets of a column.
 
     Parameters
     ----------
-    column : NumericColumn or CategoricalColumn
-        Of a baseline.
     null : Null
         What is normal for it.
+    direction : str, optional
+        ``up`` or ``down`` leaves out all bets that values may also move the other way, the learned bet among them;
+        those on missing, invalid and unknown values stay.
 
     Returns
     -------
@@ -120,8 +121,8 @@ def bets_of(column: Column, null: Null) -> Bets:
 
     Notes
     -----
-    A numeric column with 32 bins has 71 fixed bets; a categorical one has three for each bin and two more for each
-    bin with at least 2 % of the rows. Memory is ``8 * n_bins * n_bets`` bytes: 20 kB for the former.
+    A numeric column with 32 bins has 53 fixed bets; a categorical one has three for each bin and three more for each
+    bin with at least 2 % of the rows. Memory is ``8 * n_bins * n_bets`` bytes: 15 kB for the former.
 
     References
     ----------
@@ -130,128 +131,113 @@ def bets_of(column: Column, null: Null) -> Bets:
     .. [2] Waudby-Smith, I., Ramdas, A. (2024). Estimating means of bounded random variables by betting. Journal of
        the Royal Statistical Society B 86(1).
     """
-    found = list(_directions(column, null.probabilities))
-    values = np.array([direction.values for direction in found])
-    tolerances = null.tolerance(values)
-    weights, learned = _weights(found)
-    names: list[str] = []
-    logs: list[NDArray[np.float64]] = []
-    repeats = [len(direction.sizes) for direction in found]
-    for direction, tolerance in zip(found, tolerances, strict=True):
-        for size in direction.sizes:
-            names.append(direction.name)
-            logs.append(log_bet(direction.values, float(tolerance), size))
+    found = list(_sides(null, direction))
+    values = np.array([side.values for side in found])
+    places = np.array([side.place for side in found])
+    tolerances = null.tolerance(values, places)
+    weights, learned = _weights(found, FAMILY_WEIGHTS["learned"] if direction == "both" else 0.0)
+    repeats = [len(side.sizes) for side in found]
+    names = [side.name for side in found for _ in side.sizes]
+    sizes = np.array([size for side in found for size in side.sizes])
+    logs = log_bets(np.repeat(values, repeats, axis=0), np.repeat(tolerances, repeats), sizes)
+    places = np.repeat(places, repeats)
+    learned_cap, learned_eta = _learned(null)
     return Bets(
         names=tuple(names),
         directions=np.repeat(values, repeats, axis=0),
         tolerances=np.repeat(tolerances, repeats),
-        logs=np.array(logs).T.copy(),
+        logs=logs.T.copy(),
+        places=places,
+        etas=exponents(np.exp(logs), null.dependence.bets[places]),
         weights=weights,
         learned=learned,
+        learned_cap=learned_cap,
+        learned_eta=learned_eta,
     )
 
 
-def log_bet(direction: NDArray[np.float64], tolerance: float, size: float) -> NDArray[np.float64]:
-    """Return the logarithm of one bet, rounded down to multiples of ``QUANTUM``.
+def _learned(null: Null) -> tuple[float, float]:
+    """Return the cap on the learned bet's logarithm, and its exponent: nobody knows beforehand how large it will be."""
+    inflation = max(null.dependence.overall, float(null.dependence.bets.max()))
+    if inflation <= 1.0:
+        return np.inf, 1.0
+    worst = np.array([[LEARNED_WORST, 1.0, LEARNED_CAP]])
+    return float(np.log(LEARNED_CAP)), float(exponents(worst, np.array([inflation]))[0])
+
+
+def log_bets(
+    directions: NDArray[np.float64], tolerances: NDArray[np.float64], sizes: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the logarithms of bets, rounded down to multiples of ``QUANTUM``.
 
     Parameters
     ----------
-    direction : ndarray of float64, shape (n_bins,)
+    directions : ndarray of float64, shape (n_bets, n_bins)
         With mean zero under the baseline.
-    tolerance : float
-        How far its mean may move; at least 0.
-    size : float
-        In (0, 1): the bet is ``1 - size`` in the worst bin.
+    tolerances : ndarray of float64, shape (n_bets,)
+        How far the mean of each may move; at least 0.
+    sizes : ndarray of float64, shape (n_bets,)
+        In (0, 1): a bet pays ``1 - size`` in its worst bin.
 
     Returns
     -------
-    ndarray of float64, shape (n_bins,)
+    ndarray of float64, shape (n_bets, n_bins)
         At least ``log(1 - size)`` less one quantum.
 
     Examples
     --------
-    >>> np.exp(log_bet(np.array([-1.0, 1.0]), 0.25, 0.5)).round(3)
-    array([0.5, 1.3])
+    >>> np.exp(log_bets(np.array([[-1.0, 1.0]]), np.array([0.25]), np.array([0.5]))).round(3)
+    array([[0.5, 1.3]])
     """
-    stake = size / (tolerance - direction.min())
-    return np.asarray(np.floor(np.log1p(stake * (direction - tolerance)) / QUANTUM) * QUANTUM)
+    stakes = sizes / (tolerances - directions.min(axis=1))
+    return np.asarray(np.floor(np.log1p(stakes[:, None] * (directions - tolerances[:, None])) / QUANTUM) * QUANTUM)
 
 
-def _weights(found: list[Direction]) -> tuple[NDArray[np.float64], float]:
+def _weights(found: list[_Side], learned: float) -> tuple[NDArray[np.float64], float]:
     shares: dict[str, float] = {}
-    for direction in found:
-        shares[direction.family] = shares.get(direction.family, 0.0) + direction.share
-    whole = FAMILY_WEIGHTS["learned"] + sum(FAMILY_WEIGHTS[family] for family in shares)
+    for side in found:
+        shares[side.family] = shares.get(side.family, 0.0) + side.share
+    whole = learned + sum(FAMILY_WEIGHTS[family] for family in shares)
     weights = [
-        FAMILY_WEIGHTS[d.family] / whole * d.share / shares[d.family] / len(d.sizes) for d in found for _ in d.sizes
+        FAMILY_WEIGHTS[s.family] / whole * s.share / shares[s.family] / len(s.sizes) for s in found for _ in s.sizes
     ]
-    return np.array(weights), FAMILY_WEIGHTS["learned"] / whole
+    return np.array(weights), learned / whole
 
 
-def _directions(column: Column, probabilities: NDArray[np.float64]) -> Iterator[Direction]:
-    if isinstance(column, NumericColumn):
-        yield from _shapes(column, probabilities)
-        yield from _tails(column, probabilities)
-    else:
-        yield from _categories(column, probabilities)
-    for place, name in column.specials:
-        word = _SPECIAL_WORDS.get(name, name)
-        yield _share(probabilities, [place], f"{word} up", "special", SPECIAL_SIZES)
-        if probabilities[place] >= SHRINK_FROM:
-            yield _share(probabilities, [place], f"{word} down", "special", SHRINK_SIZES, sign=-1.0)
+def _sides(null: Null, direction: str) -> Iterator[_Side]:
+    for side, way in _all_sides(null):
+        if direction == "both" or way in {direction, "any"}:
+            yield side
 
 
-_SPECIAL_WORDS = {"below": "below range", "above": "above range", "between": "between known values"}
+def _all_sides(null: Null) -> Iterator[tuple[_Side, str]]:
+    """Yield each side of each direction, and which way the values move then."""
+    tolerances = null.tolerance(
+        np.array([direction.values for direction in null.directions]), np.arange(len(null.directions))
+    )
+    for place, (direction, tolerance) in enumerate(zip(null.directions, tolerances.tolist(), strict=True)):
+        up, down = f"{direction.name} {direction.word}", f"{direction.name} down"
+        against = -direction.values
+        share = direction.share
+        if direction.family == "shape":
+            # A likelihood ratio already is a bet: a stake of 1 pays it, less the tolerance.
+            size = min(tolerance - float(direction.values.min()), SIZE_MAX)
+            yield _Side(up, "shape", place, direction.values, (size,), share), direction.way
+        elif direction.family == "polynomial":
+            yield _Side(up, "shape", place, direction.values, POLYNOMIAL_SIZES, share / 2.0), direction.way
+            yield _Side(down, "shape", place, against, POLYNOMIAL_SIZES, share / 2.0), direction.way
+        elif direction.family != "tail" or direction.probability <= TAIL_SHARE_MAX:
+            family = "grow" if direction.family == "label" else direction.family
+            sizes = _ladder(min(direction.probability + tolerance, 1.0), RUNGS[family])
+            yield _Side(up, family, place, direction.values, sizes, share), direction.way
+            if direction.both:
+                family = "shrink" if direction.family == "label" else family
+                yield _Side(down, family, place, against, SHRINK_SIZES, share), direction.way
 
 
-def _shapes(column: NumericColumn, probabilities: NDArray[np.float64]) -> Iterator[Direction]:
-    """Legendre polynomials of the mid-rank, made orthonormal under the baseline; zero in bins without a rank."""
-    ordered = probabilities[: column.ordered] / probabilities[: column.ordered].sum()
-    ranks = 2.0 * (np.cumsum(ordered) - ordered / 2.0) - 1.0
-    basis = [np.ones(column.ordered)]
-    for degree in range(1, min(len(SHAPES), column.regular - 1) + 1):
-        values = Legendre.basis(degree)(ranks)
-        for earlier in basis:
-            values = values - (ordered * values * earlier).sum() * earlier
-        norm = float(np.sqrt((ordered * values**2).sum()))
-        basis.append(values / norm)
-        for sign, word in ((1.0, "up"), (-1.0, "down")):
-            padded = np.zeros(len(probabilities))
-            padded[: column.ordered] = sign * basis[-1]
-            name = f"{SHAPES[degree - 1]} {word}"
-            yield Direction(name, "shape", padded, SHAPE_SIZES, SHAPE_SHARES[degree - 1])
-
-
-def _tails(column: NumericColumn, probabilities: NDArray[np.float64]) -> Iterator[Direction]:
-    last = column.ordered
-    for bins in TAIL_BINS:
-        if 2 * bins >= column.regular:
-            continue
-        lowest, highest = list(range(bins + 1)), list(range(last - 1 - bins, last))
-        for places, word in ((lowest, "lowest"), (highest, "highest"), (lowest + highest, "outermost")):
-            share = float(probabilities[places].sum())
-            if share <= TAIL_SHARE_MAX:
-                yield _share(probabilities, places, f"{word} {share:.0%} up", "tail", TAIL_SIZES)
-
-
-def _categories(column: CategoricalColumn, probabilities: NDArray[np.float64]) -> Iterator[Direction]:
-    for place, label in enumerate(column.labels):
-        short = label if len(label) <= LABEL_MAX else label[: LABEL_MAX - 3] + "..."
-        yield _share(probabilities, [place], f"category {short!r} up", "grow", CATEGORY_SIZES)
-        if probabilities[place] >= SHRINK_FROM:
-            yield _share(probabilities, [place], f"category {short!r} down", "shrink", SHRINK_SIZES, sign=-1.0)
-
-
-def _share(
-    probabilities: NDArray[np.float64],
-    places: list[int],
-    name: str,
-    family: str,
-    sizes: tuple[float, ...],
-    *,
-    sign: float = 1.0,
-) -> Direction:
-    """Events falling into some bins, more often or less often than in the baseline."""
-    values = np.zeros(len(probabilities))
-    values[places] = 1.0
-    return Direction(name, family, sign * (values - probabilities[places].sum()), sizes)
+def _ladder(tolerated: float, rungs: int) -> tuple[float, ...]:
+    """Return the best stakes on shares between a little more than what is tolerated and most of all events."""
+    high = max(GROW_TO, (1.0 + tolerated) / 2.0)
+    low, left = min(GROW_FROM * tolerated, high), max(1.0 - tolerated, SIZE_MIN)
+    shares = [low * (high / low) ** (i / (rungs - 1)) for i in range(rungs)]
+    return tuple(min(max((share - tolerated) / left, SIZE_MIN), SIZE_MAX) for share in shares)

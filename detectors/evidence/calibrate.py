@@ -6,17 +6,16 @@ change that does not matter. It is, for each direction ``g`` (a number per bin, 
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri, ndtr
 
 from detectors.baseline import Column
+from detectors.baseline.directions import HALF, Direction, directions_of, pseudo_counts
+from detectors.evidence.dependence import Dependence, blocks_used, dependence_of
 from detectors.evidence.options import EvidenceOptions
 
-HALF = 0.5
-"""Pseudo-count of every bin (Krichevsky and Trofimov): no bin has probability zero."""
 CAUTION = 4.0
 """Pseudo-count added when a direction's variance is judged. With it three standard errors above an empty bin are
 ``0.5 + 3 * sqrt(4.5) = 6.9`` rows; the exact (Clopper-Pearson) limit of the same confidence is 6.6."""
@@ -24,6 +23,10 @@ BLOCK_LEVEL = 0.01
 """Blocks that differ more than chance would let them in this share of cases are taken to differ by nature."""
 NATURAL_STDS = 2.0
 """How many standard deviations of that natural variation a direction may move."""
+WANDER_MAX = 4
+"""So many ways in which the blocks differ by nature are known to the learned bet."""
+WANDER_MARGIN = 1.3
+"""The largest of many variances exceeds what is expected of chance by this factor in one case of a hundred."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -36,17 +39,27 @@ class Null:
         Smoothed shares of the bins; positive, with sum 1.
     variances : ndarray of float64, shape (n_bins,)
         The same shares, made larger where few rows support them; used to judge how uncertain a direction is.
+    directions : tuple of Direction
+        The ways in which the column may change.
+    dependence : Dependence
+        How many rows are worth one independent row.
     blocks : ndarray of float64, shape (n_blocks, n_bins)
         Shares of the bins in each block of the baseline, less their mean over the blocks.
+    wander : ndarray of float64, shape (n_ways, n_bins)
+        The same natural variation for any direction at once: the sum of ``(wander @ g)**2`` is the variance by which
+        the mean of ``g`` differs between blocks. No ways when the blocks differ by chance alone.
     estimates : ndarray of float64, shape (2, n_bins)
         Two other estimates of the shares, less ``probabilities``: the plain shares of the rows, and the same made
         smaller to leave room for values that the reference does not hold.
     sampling : float
         Mean of ``1 / rows`` over the blocks: what chance alone does to block means, per unit of variance.
-    effect : float
-        Tolerance in standard deviations: the larger of the minimum effect and the standard errors of the baseline.
+    minimum_effect : float
+        In standard deviations.
+    error : float
+        Standard errors of the baseline, in standard deviations, for independent rows.
     learned_effect : float
-        The same for a direction that was learned from events: the largest deviation over all directions at once.
+        Tolerance in standard deviations for a direction that was learned from events: the larger of the minimum
+        effect and the largest deviation over all directions at once.
 
     Examples
     --------
@@ -57,80 +70,98 @@ class Null:
     >>> column = compile_baseline([(spec, rng.normal(size=10_000))]).baseline.columns[0]
     >>> null = null_of(column, EvidenceOptions())
     >>> upper_half = np.where(np.arange(36) >= 17, 1.0, -1.0)
-    >>> round(float(null.tolerance(upper_half[None])[0]), 3)
-    0.05
+    >>> round(float(null.tolerance(upper_half[None], np.array([0]))[0]), 3)
+    0.03
     """
 
     probabilities: NDArray[np.float64]
     variances: NDArray[np.float64]
+    directions: tuple[Direction, ...]
+    dependence: Dependence
     blocks: NDArray[np.float64]
+    wander: NDArray[np.float64]
     estimates: NDArray[np.float64]
     sampling: float
-    effect: float
+    minimum_effect: float
+    error: float
     learned_effect: float
 
-    @cached_property
-    def block_factor(self) -> float:
-        """Ratio of the blocks' variance to chance above which they differ by nature."""
-        return block_factor(len(self.blocks))
-
-    def tolerance(self, directions: NDArray[np.float64], *, learned: bool = False) -> NDArray[np.float64]:
-        """Return how far the mean of each direction may move.
+    def parts(
+        self, directions: NDArray[np.float64], places: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return what the tolerance of fixed directions is made of.
 
         Parameters
         ----------
-        directions : ndarray of float64, shape (n_directions, n_bins)
+        directions : ndarray of float64, shape (n, n_bins)
             Each with mean zero under ``probabilities``.
-        learned : bool, optional
-            Whether the directions were chosen after looking at events.
+        places : ndarray of int64, shape (n,)
+            Which of ``self.directions`` each is, with either sign.
 
         Returns
         -------
-        ndarray of float64, shape (n_directions,)
+        minimum : ndarray of float64, shape (n,)
+            The operator's minimum effect.
+        error : ndarray of float64, shape (n,)
+            Standard errors of the baseline, with as many rows as it has independent ones.
+        natural : ndarray of float64, shape (n,)
+            Natural variation between blocks; 0 where chance explains it.
+        smoothed : ndarray of float64, shape (n,)
+            How far the direction's mean is up under either of the other ``estimates``.
+        """
+        variance = directions**2 @ self.variances
+        deviation = np.sqrt(variance)
+        moved = directions @ self.blocks.T
+        between = (moved**2).sum(axis=1) / max(len(self.blocks) - 1, 1)
+        chance = variance * self.sampling * self.dependence.short[places]
+        natural = np.where(between > chance * block_factor(len(self.blocks)), between - chance, 0.0)
+        return (
+            self.minimum_effect * deviation,
+            self.error * np.sqrt(self.dependence.error[places]) * deviation,
+            NATURAL_STDS * np.sqrt(natural),
+            np.maximum((directions @ self.estimates.T).max(axis=1), 0.0),
+        )
+
+    def tolerance(self, directions: NDArray[np.float64], places: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return how far the mean of each fixed direction may move.
+
+        Parameters
+        ----------
+        directions : ndarray of float64, shape (n, n_bins)
+            Each with mean zero under ``probabilities``.
+        places : ndarray of int64, shape (n,)
+            Which of ``self.directions`` each is, with either sign.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
             In the unit of the directions; at least 0.
 
         Notes
         -----
-        The largest of: the operator's minimum effect times the standard deviation; ``standard_errors`` times the
-        standard error of the baseline; and, when the blocks of the baseline differ more than chance explains, two
-        standard deviations of what is left when chance is taken away. To this is added how far the direction's mean
-        is up under either of the other ``estimates``: smoothing must not pass for a change.
+        The largest of minimum effect, standard errors and natural variation; to this is added what smoothing moved:
+        it must not pass for a change.
         """
-        variance = directions**2 @ self.variances
-        moved = directions @ self.blocks.T
-        between = (moved**2).sum(axis=1) / max(len(self.blocks) - 1, 1)
-        estimated = directions @ self.estimates.T
-        effect = self.learned_effect if learned else self.effect
-        return np.asarray(tolerance_of(variance, between, self, effect) + np.maximum(estimated.max(axis=1), 0.0))
+        minimum, error, natural, smoothed = self.parts(directions, places)
+        return np.asarray(np.maximum(np.maximum(minimum, error), natural) + smoothed)
 
+    def learned_tolerance(self, directions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return how far the mean of directions may move that were chosen after looking at events.
 
-def tolerance_of(
-    variance: NDArray[np.float64],
-    between: NDArray[np.float64],
-    null: "Null | StackedNulls",
-    effect: float | NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Combine minimum effect, standard error and natural variation.
+        Parameters
+        ----------
+        directions : ndarray of float64, shape (n, n_bins)
+            Each with mean zero under ``probabilities``.
 
-    Parameters
-    ----------
-    variance : ndarray of float64, shape (n,)
-        Of the directions, per event.
-    between : ndarray of float64, shape (n,)
-        Variance of their block means.
-    null : Null or StackedNulls
-        With ``sampling`` and ``block_factor``.
-    effect : float or ndarray of float64, shape (n,)
-        Minimum effect or standard errors, in standard deviations.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-        Tolerances.
-    """
-    chance = variance * null.sampling
-    natural = np.where(between > chance * null.block_factor, between - chance, 0.0)
-    return np.maximum(effect * np.sqrt(variance), NATURAL_STDS * np.sqrt(natural))
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            In the unit of the directions; at least 0.
+        """
+        deviation = np.sqrt(directions**2 @ self.variances)
+        natural = NATURAL_STDS * np.sqrt(((directions @ self.wander.T) ** 2).sum(axis=1))
+        smoothed = np.maximum((directions @ self.estimates.T).max(axis=1), 0.0)
+        return np.asarray(np.maximum(self.learned_effect * deviation, natural) + smoothed)
 
 
 def block_factor(blocks: int) -> float:
@@ -156,7 +187,7 @@ def block_factor(blocks: int) -> float:
     return float(chdtri(blocks - 1, BLOCK_LEVEL)) / (blocks - 1)
 
 
-def null_of(column: Column, options: EvidenceOptions) -> Null:
+def null_of(column: Column, options: EvidenceOptions, minimum_effect: float | None = None) -> Null:
     """Tell what is normal for a column.
 
     Parameters
@@ -165,6 +196,8 @@ def null_of(column: Column, options: EvidenceOptions) -> Null:
         Of a baseline.
     options : EvidenceOptions
         Minimum effect and standard errors.
+    minimum_effect : float or None, optional
+        The column's own minimum effect.
 
     Returns
     -------
@@ -180,26 +213,53 @@ def null_of(column: Column, options: EvidenceOptions) -> Null:
     The number of values that the reference holds once estimates the share of those it does not hold at all (Good and
     Turing), so it is added to the bins where such values will fall.
     """
-    pseudo = np.full(len(column.counts), HALF)
-    for place, name in column.specials:
-        if name in {"below", "above", "between", "unseen"}:
-            pseudo[place] += column.singles
+    minimum = options.minimum_effect if minimum_effect is None else minimum_effect
+    pseudo = pseudo_counts(column)
     smoothed = column.counts + pseudo
     rows = int(column.counts.sum())
     probabilities = smoothed / smoothed.sum()
     plain = column.counts / rows
-    sizes = np.maximum(column.blocks.sum(axis=1, keepdims=True), 1)
-    shares = column.blocks / sizes
-    scheffe = float(chdtri(len(smoothed) - 1, ndtr(-options.standard_errors)))
+    directions = directions_of(column)
+    dependence = dependence_of(column, directions, tick_events=options.tick_events, known=options.calibrate)
+    groups = _coarse(column)
+    sizes = np.maximum(groups.sum(axis=1, keepdims=True), 1)
+    shares = groups / sizes
+    sampling = float((1.0 / sizes).mean())
+    blocks = shares - shares.mean(axis=0)
+    scheffe = dependence.overall * float(chdtri(len(smoothed) - 1, ndtr(-options.standard_errors)))
+    scheffe += (dependence.largest - dependence.overall) * options.standard_errors**2
     return Null(
         probabilities=probabilities,
         variances=(smoothed + CAUTION) / rows,
-        blocks=shares - shares.mean(axis=0),
+        directions=directions,
+        dependence=dependence,
+        blocks=blocks,
+        wander=_wander(blocks, probabilities, sampling * float(dependence.short.max())),
         estimates=np.array([plain, _with_room(plain, pseudo - HALF, rows)]) - probabilities,
-        sampling=float((1.0 / sizes).mean()),
-        effect=max(options.minimum_effect, options.standard_errors / float(np.sqrt(rows))),
-        learned_effect=max(options.minimum_effect, float(np.sqrt(scheffe / rows))),
+        sampling=sampling,
+        minimum_effect=minimum,
+        error=options.standard_errors / float(np.sqrt(rows)),
+        learned_effect=max(minimum, float(np.sqrt(scheffe / rows))),
     )
+
+
+def _coarse(column: Column) -> NDArray[np.float64]:
+    """Return the counts of at most 20 blocks, each of several neighbouring ones."""
+    starts = np.linspace(0, len(column.blocks), blocks_used(column) + 1).astype(np.int64)[:-1]
+    return np.add.reduceat(column.blocks.astype(np.float64), starts, axis=0)
+
+
+def _wander(blocks: NDArray[np.float64], probabilities: NDArray[np.float64], chance: float) -> NDArray[np.float64]:
+    """Find the few ways in which blocks differ more than chance lets them (principal components of chi-square)."""
+    freedom, bins = len(blocks) - 1, len(probabilities)
+    if freedom < 1:
+        return np.zeros((0, bins))
+    roots = np.sqrt(probabilities)
+    _, values, ways = np.linalg.svd(blocks / roots / np.sqrt(freedom * chance), full_matrices=False)
+    noise = WANDER_MARGIN * (1.0 + np.sqrt((bins - 1) / freedom)) ** 2
+    kept = np.flatnonzero(values**2 > noise)[:WANDER_MAX]
+    scale = np.sqrt((values[kept] ** 2 - 1.0) * chance)
+    return np.asarray(scale[:, None] * ways[kept] * roots)
 
 
 def _with_room(plain: NDArray[np.float64], singles: NDArray[np.float64], rows: int) -> NDArray[np.float64]:
@@ -209,24 +269,6 @@ def _with_room(plain: NDArray[np.float64], singles: NDArray[np.float64], rows: i
         return plain
     unseen = min(float(singles.max()) / rows, 1.0)
     return np.asarray(plain * (1.0 - unseen) + places * unseen / places.sum())
-
-
-def eta_of(column: Column) -> float:
-    """Return the exponent of a column's log increments.
-
-    Parameters
-    ----------
-    column : NumericColumn or CategoricalColumn
-        Of a baseline.
-
-    Returns
-    -------
-    float
-        In (0, 1]. An exponent below 1 makes a valid bet weaker and keeps it valid (Jensen). Here always 1.0: events
-        are taken as independent, given the tolerance.
-    """
-    del column
-    return 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -239,25 +281,19 @@ class StackedNulls:
         Padded with 1, where no event ever falls.
     variances : ndarray of float64, shape (n_columns, n_bins)
         Padded with 0.
-    blocks : ndarray of float64, shape (n_columns, n_blocks, n_bins)
-        Padded with 0.
+    wander : ndarray of float64, shape (n_columns, n_ways, n_bins)
+        Padded with 0; as many ways as the column with the most.
     estimates : ndarray of float64, shape (n_columns, 2, n_bins)
         Padded with 0.
-    sampling : ndarray of float64, shape (n_columns,)
-        As in ``Null``.
     learned_effect : ndarray of float64, shape (n_columns,)
         As in ``Null``.
-    block_factor : float
-        As in ``Null``; all columns have the same blocks.
     """
 
     probabilities: NDArray[np.float64]
     variances: NDArray[np.float64]
-    blocks: NDArray[np.float64]
+    wander: NDArray[np.float64]
     estimates: NDArray[np.float64]
-    sampling: NDArray[np.float64]
     learned_effect: NDArray[np.float64]
-    block_factor: float
 
 
 def stack(nulls: list[Null]) -> StackedNulls:
@@ -266,7 +302,7 @@ def stack(nulls: list[Null]) -> StackedNulls:
     Parameters
     ----------
     nulls : list of Null
-        At least one, all with the same number of blocks.
+        At least one.
 
     Returns
     -------
@@ -276,18 +312,16 @@ def stack(nulls: list[Null]) -> StackedNulls:
     bins = max(len(null.probabilities) for null in nulls)
     probabilities = np.ones((len(nulls), bins))
     variances = np.zeros((len(nulls), bins))
-    blocks = np.zeros((len(nulls), len(nulls[0].blocks), bins))
+    wander = np.zeros((len(nulls), max(len(null.wander) for null in nulls), bins))
     estimates = np.zeros((len(nulls), 2, bins))
     for i, null in enumerate(nulls):
         own = slice(0, len(null.probabilities))
         probabilities[i, own], variances[i, own] = null.probabilities, null.variances
-        blocks[i, :, own], estimates[i, :, own] = null.blocks, null.estimates
+        wander[i, : len(null.wander), own], estimates[i, :, own] = null.wander, null.estimates
     return StackedNulls(
         probabilities=probabilities,
         variances=variances,
-        blocks=blocks,
+        wander=wander,
         estimates=estimates,
-        sampling=np.array([null.sampling for null in nulls]),
         learned_effect=np.array([null.learned_effect for null in nulls]),
-        block_factor=nulls[0].block_factor,
     )

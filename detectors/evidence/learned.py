@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.evidence.bets import QUANTUM
-from detectors.evidence.calibrate import StackedNulls, tolerance_of
+from detectors.evidence.calibrate import NATURAL_STDS, StackedNulls
 
 PRIOR_EVENTS = 100.0
 """So many events of the baseline itself are mixed into what was learned."""
@@ -17,7 +17,7 @@ SIZE_MAX = 0.95
 """The worst bin keeps at least 5 % of the stake."""
 
 
-def learned_logs(null: StackedNulls, memory: NDArray[np.float64]) -> NDArray[np.float64]:
+def learned_logs(null: StackedNulls, memory: NDArray[np.float64], caps: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the logarithms of the learned bets for the next tick.
 
     Parameters
@@ -26,6 +26,8 @@ def learned_logs(null: StackedNulls, memory: NDArray[np.float64]) -> NDArray[np.
         What is normal.
     memory : ndarray of float64, shape (n_columns, n_bins)
         Faded counts of past events.
+    caps : ndarray of float64, shape (n_columns,)
+        Largest logarithm of each column's bet.
 
     Returns
     -------
@@ -34,19 +36,20 @@ def learned_logs(null: StackedNulls, memory: NDArray[np.float64]) -> NDArray[np.
 
     Notes
     -----
-    About fifteen passes over ``n_columns * n_bins`` numbers and one over ``n_columns * n_blocks * n_bins``.
+    About fifteen passes over ``n_columns * n_bins`` numbers and one over ``n_columns * n_ways * n_bins``.
     """
     events = memory.sum(axis=1, keepdims=True)
     # q / p - 1 with q = (memory + prior * p) / (events + prior)
     direction = (memory / null.probabilities - events) / (events + PRIOR_EVENTS)
     direction *= null.variances > 0.0
-    variance = np.einsum("fk,fk,fk->f", direction, direction, null.variances)
-    moved = np.matmul(null.blocks, direction[:, :, None])[:, :, 0]
-    between = np.einsum("fb,fb->f", moved, moved) / max(null.blocks.shape[1] - 1, 1)
+    tolerance = null.learned_effect * np.sqrt(np.einsum("fk,fk,fk->f", direction, direction, null.variances))
+    if null.wander.shape[1]:
+        moved = np.matmul(null.wander, direction[:, :, None])[:, :, 0]
+        tolerance = np.maximum(tolerance, NATURAL_STDS * np.sqrt(np.einsum("fb,fb->f", moved, moved)))
     estimated = np.matmul(null.estimates, direction[:, :, None])[:, :, 0]
-    tolerance = tolerance_of(variance, between, null, null.learned_effect) + np.maximum(estimated.max(axis=1), 0.0)
+    tolerance += np.maximum(estimated.max(axis=1), 0.0)
     stake = np.minimum(1.0, SIZE_MAX / np.maximum(tolerance - direction.min(axis=1), SIZE_MAX))
-    logs = np.log1p(stake[:, None] * (direction - tolerance[:, None]))
+    logs = np.minimum(np.log1p(stake[:, None] * (direction - tolerance[:, None])), caps[:, None])
     return np.asarray(np.floor(logs / QUANTUM) * QUANTUM)
 
 

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from detectors.baseline import compile_baseline
 from detectors.errors import DetectorError
 from service.detect.columns import columns_of, names_of, specs_of
@@ -34,7 +37,7 @@ def compile_reference(schema: Schema, frame: Frame) -> CompiledReference:
         raise Unprocessable(f"the reference has {frame.rows} rows and {len(names)} columns that can be counted")
     columns = columns_of(frame, names)
     try:
-        compiled = compile_baseline(specs_of({name: columns[name] for name in names}))
+        compiled = compile_baseline(specs_of({name: columns[name] for name in names}), times=_times(frame))
     except DetectorError as error:
         raise Unprocessable(f"the reference cannot be compiled: {error}") from error
     return CompiledReference(
@@ -44,3 +47,9 @@ def compile_reference(schema: Schema, frame: Frame) -> CompiledReference:
         columns=compiled.baseline.names,
         warnings=tuple({"column": w.column or "", "code": w.code, "text": w.text} for w in compiled.warnings),
     )
+
+
+def _times(frame: Frame) -> NDArray[np.int64] | None:
+    """Return the event times when every row has one; otherwise the rows are taken as they stand."""
+    times = frame.timestamps_us
+    return times if times is not None and bool((times >= 0).all()) else None

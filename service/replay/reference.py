@@ -58,8 +58,7 @@ def choose(reference: Source, source: Source, choice: Choice) -> Watched:
         except BaselineError as error:
             raise ReplayError(f"{reference.path}: {error}") from error
         names, warnings = _names(reference, list(saved.names), source, list(head), choice)
-        columns = tuple(saved.columns[saved.index[name]] for name in names)
-        return Watched(Baseline(columns=columns, rows=saved.rows), tuple(warnings))
+        return Watched(saved.only(names), tuple(warnings))
     names, warnings = _names(reference, list(_head(reference)), source, list(head), choice)
     arrays = _load(reference, names)
     return _compile(reference, arrays, head, choice, warnings)
@@ -168,10 +167,10 @@ def _compile(reference: Source, arrays: Mapping[str, Any], head: Batch, choice: 
         if left_out:
             dropped.add(warning.column)
         warnings.append(f"{warning}; not watched (name it in --columns to watch it)" if left_out else str(warning))
-    kept = tuple(column for column in compiled.baseline.columns if column.spec.name not in dropped)
+    kept = [name for name in compiled.baseline.names if name not in dropped]
     if not kept:
         raise ReplayError(f"{reference.path}: no column is left to watch: {'; '.join(warnings)[:300]}")
-    return Watched(Baseline(columns=kept, rows=compiled.baseline.rows), tuple(warnings))
+    return Watched(compiled.baseline.only(kept), tuple(warnings))
 
 
 def _unfit(array: Any, *, typed: bool) -> str | None:

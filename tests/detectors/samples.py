@@ -26,7 +26,7 @@ def spec_of(name: str, values: Values) -> ColumnSpec:
     return ColumnSpec(name=name, kind=kind)
 
 
-def baseline_of(columns: Mapping[str, Values], *, bins: int = 32, categories: int = 63, blocks: int = 20) -> Baseline:
+def baseline_of(columns: Mapping[str, Values], *, bins: int = 32, categories: int = 63, blocks: int = 160) -> Baseline:
     """Compile columns."""
     specs = [(spec_of(name, values), values) for name, values in columns.items()]
     return compile_baseline(specs, bins=bins, categories=categories, blocks=blocks).baseline

@@ -1,5 +1,7 @@
 """Bets are honest: within the tolerance, nobody wins on average."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,11 +9,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from detectors.baseline import Baseline
+from detectors.baseline.directions import HALF
 from detectors.binning import count
 from detectors.errors import DetectorError
 from detectors.evidence import EvidenceOptions
 from detectors.evidence.bets import QUANTUM, bets_of
-from detectors.evidence.calibrate import HALF, null_of, stack
+from detectors.evidence.calibrate import null_of, stack
 from detectors.evidence.learned import PRIOR_EVENTS, learned_logs, remember
 from tests.detectors.samples import Columns, baseline_of, mixed, tables
 
@@ -39,7 +42,7 @@ def on_the_boundary(
 def test_no_fixed_bet_wins_on_average_on_the_boundary_of_its_tolerance(column: object, seed: int) -> None:
     chosen = next(c for c in MIXED.columns if c is column)
     null = null_of(chosen, EvidenceOptions())
-    bets = bets_of(chosen, null)
+    bets = bets_of(null)
     rng = np.random.default_rng(seed)
     for i in range(len(bets.names)):
         shares = on_the_boundary(null.probabilities, bets.directions[i], bets.tolerances[i], rng)
@@ -53,7 +56,7 @@ def test_under_the_baseline_no_bet_wins_whatever_the_baseline(columns: Columns, 
     options = EvidenceOptions(minimum_effect=minimum, standard_errors=errors)
     for column in baseline_of(columns, bins=5, categories=3, blocks=4).columns:
         null = null_of(column, options)
-        bets = bets_of(column, null)
+        bets = bets_of(null)
         assert null.probabilities.sum() == pytest.approx(1)
         assert (null.probabilities @ np.exp(bets.logs) <= 1 + ROUNDING).all()
         assert np.isfinite(bets.logs).all()
@@ -72,12 +75,12 @@ def test_the_learned_bet_does_not_win_on_average_on_the_boundary_of_its_toleranc
     for i, null in enumerate(nulls):
         own = len(null.probabilities)
         memory[i, :own] = rng.multinomial(events, rng.dirichlet(np.full(own, 0.5)))
-    logs = learned_logs(stacked, memory)
+    logs = learned_logs(stacked, memory, np.full(len(nulls), np.inf))
     for i, null in enumerate(nulls):
         own = len(null.probabilities)
         learned = (memory[i, :own] + PRIOR_EVENTS * null.probabilities) / (events + PRIOR_EVENTS)
         direction = learned / null.probabilities - 1
-        tolerance = float(null.tolerance(direction[None], learned=True)[0])
+        tolerance = float(null.learned_tolerance(direction[None])[0])
         shares = on_the_boundary(null.probabilities, direction, tolerance, rng)
         assert null.probabilities @ np.exp(logs[i, :own]) <= 1 + ROUNDING
         if shares is not None:
@@ -87,7 +90,8 @@ def test_the_learned_bet_does_not_win_on_average_on_the_boundary_of_its_toleranc
 
 def test_the_learned_bet_stakes_nothing_before_it_has_learned() -> None:
     stacked = stack([null_of(column, EvidenceOptions()) for column in MIXED.columns])
-    assert not learned_logs(stacked, np.zeros_like(stacked.probabilities)).any()
+    caps = np.full(len(MIXED.columns), np.inf)
+    assert not learned_logs(stacked, np.zeros_like(stacked.probabilities), caps).any()
 
 
 def test_the_memory_of_the_learned_bet_fades_and_stays_bounded() -> None:
@@ -100,10 +104,10 @@ def test_the_memory_of_the_learned_bet_fades_and_stays_bounded() -> None:
     assert memory[0, 0] < 0.01 * memory[0, 1]
 
 
-def tolerance_of_missing(baseline: Baseline, **options: float) -> float:
+def tolerance_of_missing(baseline: Baseline, **options: Any) -> float:
     column = baseline.columns[0]
     null = null_of(column, EvidenceOptions(**options))
-    bets = bets_of(column, null)
+    bets = bets_of(null)
     return float(bets.tolerances[bets.names.index("missing up")])
 
 
@@ -126,8 +130,10 @@ def test_a_direction_in_which_the_baselines_own_blocks_move_is_tolerated() -> No
     tolerances = []
     for values in (calm, moving + wander):
         column = baseline_of({"x": values}).columns[0]
-        bets = bets_of(column, null_of(column, EvidenceOptions()))
-        tolerances.append(bets.tolerances[bets.names.index("mean up")])
+        null = null_of(column, EvidenceOptions(minimum_effect=0.05))
+        bets = bets_of(null)
+        place = bets.names.index("mean up")
+        tolerances.append(bets.tolerances[place] / np.sqrt(bets.directions[place] ** 2 @ null.variances))
     assert tolerances[0] == pytest.approx(0.05, rel=0.05)
     assert tolerances[1] > 0.5
 
@@ -146,6 +152,6 @@ def test_values_seen_once_make_unseen_values_expected() -> None:
     "options",
     [{"minimum_effect": -0.1}, {"standard_errors": float("nan")}, {"learned_events": 0.0}, {"minimum_effect": 11.0}],
 )
-def test_options_out_of_range_are_refused_with_their_value(options: dict[str, float]) -> None:
+def test_options_out_of_range_are_refused_with_their_value(options: dict[str, Any]) -> None:
     with pytest.raises(DetectorError, match=next(iter(options))):
         EvidenceOptions(**options)

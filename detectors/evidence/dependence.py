@@ -1,0 +1,221 @@
+"""Rows that move together: how many of them are worth one, and what exponent makes bets on them honest.
+
+A bet that is fair for independent events wins without any change when events come in groups: in a session of twenty
+alike events it is paid twenty times for the same news. Raised to a power ``eta`` below 1 it is honest again.
+
+The exponent follows from the variance inflation ``tau`` of the bet's direction (see ``detectors.baseline.inflation``).
+For Gaussian sums, ``E[exp(eta * sum)] <= 1`` exactly when ``eta <= 1 / tau``. Bets with large stakes are not Gaussian:
+for them the stream with inflation ``tau`` that repeats each event a geometric number of times (with probability
+``a = (tau - 1) / (tau + 1)`` of one more) serves as the model. A bet ``b`` on such a group pays, on average over its
+size, ``phi(b) = (1 - a) * b**eta / (1 - a * b**eta)``. ``eta`` is the largest exponent at which a straight line through
+``(1, 1)`` lies above ``phi`` in all bins. Then every distribution under which ``b`` does not win, and not only the
+baseline, keeps ``phi`` from winning too. For small stakes that is ``1 / tau`` again; for repeats in fixed groups of
+``m`` alike events it is below ``1 / m``, at which Jensen's inequality proves the same.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import chdtrc, chdtri, gammainc
+
+from detectors.baseline import Column
+from detectors.baseline.directions import Direction
+
+LEVEL = 1e-4
+"""Stretches of one length that vary more than independent rows would in this share of cases show dependence."""
+UPPER = 0.8
+"""The inflation used is the upper limit of a one-sided interval with this confidence, the largest over all lengths."""
+UNLIKELY = 0.999
+"""Longer stretches have a larger inflation when its lower limit with this confidence is above that of shorter ones."""
+FURTHER = 3
+"""Lengths count up to the shortest one after which the inflation does not grow for certain, and three more."""
+SUPPORT = 50.0
+"""A direction with so few independent events in the reference takes the largest inflation of its column."""
+SHORT = 4.0
+"""Natural variation is what remains when the inflation of stretches shorter than a block by this factor is known."""
+ETA_GRID = 2.0**-12
+"""Exponents are rounded down to multiples of this."""
+STEPS = 24
+TINY = 1e-9
+BLOCKS = 20
+"""The reference is cut into so many blocks to see how it varies by nature."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dependence:
+    """How many rows of a column are worth one independent row, by direction.
+
+    Parameters
+    ----------
+    error : ndarray of float64, shape (n_directions,)
+        At least 1: by this the variance of the baseline's mean is larger than for independent rows.
+    bets : ndarray of float64, shape (n_directions,)
+        The same for sums over one tick or more; what exponents follow from.
+    short : ndarray of float64, shape (n_directions,)
+        The same for stretches much shorter than a block.
+    overall : float
+        Mean of ``error`` over all directions that the bins allow.
+    """
+
+    error: NDArray[np.float64]
+    bets: NDArray[np.float64]
+    short: NDArray[np.float64]
+    overall: float
+
+    @property
+    def largest(self) -> float:
+        """The largest inflation of any direction."""
+        return float(self.error.max(initial=self.overall))
+
+
+def dependence_of(
+    column: Column, directions: tuple[Direction, ...], *, tick_events: float = 1.0, known: bool = True
+) -> Dependence:
+    """Tell how many rows of a column are worth one independent row.
+
+    Parameters
+    ----------
+    column : NumericColumn or CategoricalColumn
+        Of a baseline.
+    directions : tuple of Direction
+        Of the column.
+    tick_events : float, optional
+        Events that every tick has at least: shorter stretches do not matter to bets.
+    known : bool, optional
+        False takes all rows for independent, whatever the baseline tells.
+
+    Returns
+    -------
+    Dependence
+        All ones for a column whose rows are independent as far as can be told, and for one whose rows came in no
+        order of time.
+
+    Notes
+    -----
+    For independent rows a direction is taken for dependent in about ten lengths times one in ten thousand cases,
+    which costs that direction a part of its exponent and nothing else.
+    """
+    rows, scales = int(column.counts.sum()), column.inflation.shape[1]
+    alone = np.ones(len(directions))
+    if scales == 0 or not known:
+        return Dependence(error=alone, bets=alone, short=alone, overall=1.0)
+    lengths = 2.0 ** np.arange(1, scales + 1)
+    chances = np.array([direction.probability for direction in directions])
+    events = np.append(np.where(chances < 1.0, rows * np.minimum(chances, 1.0 - chances), rows), rows)
+    limits = _limits(column.inflation, lengths, rows, events)
+    return Dependence(
+        error=_largest(limits, events)[:-1],
+        bets=_largest(limits[:, lengths >= min(tick_events, lengths[-1])], events)[:-1],
+        short=_largest(limits[:, lengths <= rows / (blocks_used(column) * SHORT)], events)[:-1],
+        overall=float(_largest(limits, events)[-1]),
+    )
+
+
+def blocks_used(column: Column) -> int:
+    """Return into how many blocks the reference is cut to see its natural variation.
+
+    Parameters
+    ----------
+    column : NumericColumn or CategoricalColumn
+        Of a baseline.
+
+    Returns
+    -------
+    int
+        At least 1, at most 20.
+    """
+    return min(BLOCKS, len(column.blocks))
+
+
+def _limits(
+    ratios: NDArray[np.float64], lengths: NDArray[np.float64], rows: int, events: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return upper limits of the inflation, shape (n_directions + 1, n_scales); 1 where rows look independent."""
+    # For independent rows a ratio has the variance 2 / freedom, whatever the distribution of the direction.
+    freedom = 3.0 * rows * lengths / ((lengths - 1.0) * (2.0 * lengths - 1.0))
+    chance = chdtrc(freedom, ratios * freedom)
+    # An indicator with few events: pairs of events in one stretch are Poisson.
+    pairs = events[:, None] ** 2 * (lengths - 1.0) / (2.0 * rows)
+    found = np.maximum((ratios - 1.0) * events[:, None] / 2.0 + pairs, 0.0)
+    chance = np.maximum(chance, np.where(events[:, None] < rows, gammainc(np.maximum(found, 1e-9), pairs), 0.0))
+    dependent = bool((chance < LEVEL).any())
+    held = np.maximum(1.5 * rows / (lengths + ratios), 2.0)
+    upper = ratios * held / chdtri(held, UPPER)
+    if not dependent:
+        return np.ones_like(upper)
+    lower = ratios * held / chdtri(held, 1.0 - UNLIKELY)
+    return np.where(_counts(ratios, lower), np.maximum(upper, 1.0), 1.0)
+
+
+def _counts(ratios: NDArray[np.float64], lower: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell which lengths count: up to eight times the shortest one after which nothing grows any more for certain."""
+    longer = np.maximum.accumulate(lower[:, ::-1], axis=1)[:, ::-1]
+    level = np.maximum.accumulate(ratios, axis=1)
+    grows = np.append(longer[:, 1:] > level[:, :-1], np.zeros((len(ratios), 1), dtype=bool), axis=1)
+    first = np.argmin(grows, axis=1)
+    return np.asarray(np.arange(ratios.shape[1]) <= first[:, None] + FURTHER)
+
+
+def _largest(limits: NDArray[np.float64], events: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the largest limit over all lengths, moved towards the column's where few events support it.
+
+    Alike rows count as one: a direction has ``events / largest`` independent events. With at most ``SUPPORT`` of them
+    it has nothing to say, with more it borrows the less the more it has.
+    """
+    found = limits.max(axis=1, initial=1.0)
+    largest = found.max()
+    borrowed = np.minimum(1.0, SUPPORT * largest / np.maximum(events, 1.0))
+    return np.asarray(found + borrowed * (largest - found))
+
+
+def exponents(bets: NDArray[np.float64], inflation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the exponent that makes each bet honest on rows that move together.
+
+    Parameters
+    ----------
+    bets : ndarray of float64, shape (n_bets, n_bins)
+        Positive: what each pays per bin.
+    inflation : ndarray of float64, shape (n_bets,)
+        Variance inflation of each, at least 1.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_bets,)
+        In (0, 1], at most ``1 / inflation``; multiples of 2**-12. Exactly 1 where the inflation is.
+
+    Notes
+    -----
+    24 halvings of an interval, each a few passes over ``n_bets * n_bins`` numbers.
+
+    Examples
+    --------
+    >>> small, large = np.array([0.99, 1.01]), np.array([0.4, 20.0])
+    >>> exponents(np.array([small, large, large]), np.array([4.0, 4.0, 1.0])).round(2)
+    array([0.25, 0.15, 1.  ])
+    """
+    if (inflation <= 1.0).all():
+        return np.ones(len(bets))
+    repeat = (inflation - 1.0) / (inflation + 1.0)
+    low, high = np.zeros(len(bets)), 1.0 / inflation
+    logs = np.log(bets)
+    for _ in range(STEPS):
+        middle = (low + high) / 2.0
+        honest = _honest(bets, logs, middle, repeat)
+        low, high = np.where(honest, middle, low), np.where(honest, high, middle)
+    rounded = np.maximum(np.floor(low / ETA_GRID), 1.0) * ETA_GRID
+    return np.asarray(np.where(inflation > 1.0, rounded, 1.0))
+
+
+def _honest(
+    bets: NDArray[np.float64], logs: NDArray[np.float64], eta: NDArray[np.float64], repeat: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    powers = np.exp(eta[:, None] * logs)
+    left = 1.0 - repeat[:, None] * powers
+    finite = (left > 0.0).all(axis=1)
+    pays = (1.0 - repeat[:, None]) * powers / np.where(left > 0.0, left, 1.0)
+    won = bets - 1.0
+    slope = (pays - 1.0) / np.where(np.abs(won) > TINY, won, 1.0)
+    steepest = np.where(won > TINY, slope, 0.0).max(axis=1)
+    gentlest = np.where(won < -TINY, slope, np.inf).min(axis=1)
+    return np.asarray(finite & (steepest <= gentlest))
