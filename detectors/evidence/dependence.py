@@ -28,8 +28,8 @@ UPPER = 0.8
 """The inflation used is the upper limit of a one-sided interval with this confidence, the largest over all lengths."""
 UNLIKELY = 0.999
 """Longer stretches have a larger inflation when its lower limit with this confidence is above that of shorter ones."""
-FURTHER = 3
-"""Lengths count up to the shortest one after which the inflation does not grow for certain, and three more."""
+FURTHER = 4
+"""Lengths count up to the shortest one after which the inflation does not grow for certain, and four more."""
 SUPPORT = 50.0
 """A direction with so few independent events in the reference takes the largest inflation of its column."""
 SHORT = 4.0
@@ -149,7 +149,7 @@ def _limits(
 
 
 def _counts(ratios: NDArray[np.float64], lower: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Tell which lengths count: up to eight times the shortest one after which nothing grows any more for certain."""
+    """Tell which lengths count: up to sixteen times the shortest one after which nothing grows any more for certain."""
     longer = np.maximum.accumulate(lower[:, ::-1], axis=1)[:, ::-1]
     level = np.maximum.accumulate(ratios, axis=1)
     grows = np.append(longer[:, 1:] > level[:, :-1], np.zeros((len(ratios), 1), dtype=bool), axis=1)
