@@ -281,6 +281,8 @@ class StackedNulls:
         Padded with 1, where no event ever falls.
     variances : ndarray of float64, shape (n_columns, n_bins)
         Padded with 0.
+    present : ndarray of float64, shape (n_columns, n_bins)
+        1; padded with 0.
     wander : ndarray of float64, shape (n_columns, n_ways, n_bins)
         Padded with 0; as many ways as the column with the most.
     estimates : ndarray of float64, shape (n_columns, 2, n_bins)
@@ -291,6 +293,7 @@ class StackedNulls:
 
     probabilities: NDArray[np.float64]
     variances: NDArray[np.float64]
+    present: NDArray[np.float64]
     wander: NDArray[np.float64]
     estimates: NDArray[np.float64]
     learned_effect: NDArray[np.float64]
@@ -321,6 +324,7 @@ def stack(nulls: list[Null]) -> StackedNulls:
     return StackedNulls(
         probabilities=probabilities,
         variances=variances,
+        present=(variances > 0.0).astype(np.float64),
         wander=wander,
         estimates=estimates,
         learned_effect=np.array([null.learned_effect for null in nulls]),

@@ -24,7 +24,7 @@ from detectors.baseline.directions import Direction
 
 LEVEL = 1e-4
 """Stretches of one length that vary more than independent rows would in this share of cases show dependence."""
-UPPER = 0.8
+UPPER = 0.9
 """The inflation used is the upper limit of a one-sided interval with this confidence, the largest over all lengths."""
 UNLIKELY = 0.999
 """Longer stretches have a larger inflation when its lower limit with this confidence is above that of shorter ones."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.evidence.layout import Layout
-from detectors.evidence.learned import learned_logs, remember
+from detectors.evidence.learned import learned_increments, remember
 
 CHUNK_TICKS = 128
 """At most so many ticks' fixed increments are worked out at once; bounds the memory of a run."""
@@ -144,7 +144,7 @@ def advance(
     for group in layout.learned:
         counts = padded[group.gather]
         memory = work.memory[group.cells].reshape(counts.shape)
-        increment[group.place] = np.einsum("fk,fk->f", counts, learned_logs(group.null, memory, group.caps))
+        increment[group.place] = learned_increments(group.null, memory, group.caps, counts)
         work.memory[group.cells] = remember(memory, counts, events_kept).ravel()
     if layout.tempered:
         increment *= layout.etas

@@ -62,6 +62,19 @@ def test_the_promise_holds_for_rows_that_move_together_whatever_the_size_of_the_
     assert alarms < 115
 
 
+def test_the_promise_holds_for_ticks_of_any_size() -> None:
+    """Ticks of 1 to 60 rows: forty budgets' worth in all, as above."""
+    rng = np.random.default_rng(12)
+    values = autoregressive(rng, 2000 + 480_000, 0.9)
+    engine = EvidenceEngine(baseline_of({"x": values[:2000]}))
+    sizes = rng.integers(1, 60, size=8000)
+    bounds = np.cumsum(np.append(0, sizes))
+    bins = bin_rows(engine.baseline, {"x": values[2000 : 2000 + bounds[-1]]})[:, 0]
+    ticks = np.repeat(np.arange(len(sizes)), sizes)
+    flat = np.bincount(ticks * engine.baseline.total + bins, minlength=len(sizes) * engine.baseline.total)
+    assert len(alarms_on(engine, flat.reshape(len(sizes), -1), 200.0)) < 115
+
+
 def test_without_calibration_the_same_streams_break_the_promise() -> None:
     case = Case(kind="AR0.8", columns=3, reference=2000, ticks=8000, budget=600.0)
     assert measure(case, [1]).alarms < 38

@@ -163,7 +163,7 @@ def test_columns_that_say_nothing_about_drift_are_left_out_with_a_note(tmp_path:
         "at", "day", "not watched, because only new.parquet has them", "not watched, because only old.parquet has them",
         "row_id", "tags", "who",
     ]  # fmt: skip
-    named = replay_file(new, old, ReplayOptions(columns=("row_id", "at")))
+    named = replay_file(new, old, ReplayOptions(columns=("row_id", "at"), budget=1000.0))
     assert named.columns == ("row_id", "at")
     assert named.alarms
 
