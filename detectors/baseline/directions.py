@@ -10,13 +10,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.polynomial import Legendre
 from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri, stdtr
 
 from detectors.baseline.bins import CategoricalColumn, Column, NumericColumn
 
 HALF = 0.5
 """Pseudo-count of every bin (Krichevsky and Trofimov): no bin has probability zero."""
-SHAPES = ("mean", "spread", "skew", "tail weight")
-SHAPE_SHARES = (0.4, 0.3, 0.15, 0.15)
+SHIFTS = (0.3, 0.75, 1.6)
+"""Shifts of the mean, in standard deviations of the normal scores."""
+SCALES = ((1.3, "up"), (1.8, "up"), (0.8, "down"), (0.6, "down"))
+FREEDOM = 3
+"""Student's t with so many degrees of freedom stands for heavier tails."""
+POLYNOMIALS = ((3, "skew"), (4, "tail weight"))
+SHAPE_SHARES = {"mean": 0.42, "spread": 0.34, "heavy": 0.1, "skew": 0.07, "tail weight": 0.07}
+SHRINK_FROM = 0.02
+"""Only bins with at least this share can shrink noticeably."""
 TAIL_BINS = (1, 2, 4)
 TAIL_SHARE_MAX = 0.5
 LABEL_MAX = 40
@@ -25,16 +33,20 @@ _SPECIAL_WORDS = {"below": "below range", "above": "above range", "between": "be
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Direction:
-    """One way in which a column may change; the opposite way is its negative.
+    """One way in which a column may change.
 
     Parameters
     ----------
     name : str
         What a person reads, such as ``mean`` or ``category 'DE'``.
     family : str
-        ``shape``, ``tail``, ``special`` or ``label``.
+        ``shape`` (a likelihood ratio), ``polynomial``, ``tail``, ``special`` or ``label``.
     values : ndarray of float64, shape (n_bins,)
         With mean zero under the baseline; larger where the change puts more events.
+    word : str
+        What a move along the direction is called: ``up`` or ``down``.
+    both : bool
+        Whether a move against it is worth a bet too.
     share : float
         Weight within the family, relative to the family's other directions.
     probability : float
@@ -44,6 +56,8 @@ class Direction:
     name: str
     family: str
     values: NDArray[np.float64]
+    word: str = "up"
+    both: bool = False
     share: float = 1.0
     probability: float = 1.0
 
@@ -84,8 +98,10 @@ def directions_of(column: Column) -> tuple[Direction, ...]:
 
     Notes
     -----
-    A numeric column with 32 bins has 17: four Legendre polynomials of the mid-rank, made orthonormal under the
-    baseline, nine groups of outermost bins and four special bins. A categorical one has one for each bin.
+    A numeric column with 32 bins has 26: eleven likelihood ratios of its normal scores (the mean shifted, the spread
+    scaled, tails as heavy as Student's t with three degrees of freedom), which are what the best bet on exactly this
+    change pays; two Legendre polynomials of the mid-rank, orthonormal under the baseline; nine groups of outermost
+    bins; and four special bins. A categorical one has one for each bin.
 
     Examples
     --------
@@ -94,7 +110,7 @@ def directions_of(column: Column) -> tuple[Direction, ...]:
     >>> spec = ColumnSpec(name="x", kind=ColumnKind.NUMERIC)
     >>> column = compile_baseline([(spec, np.arange(1000.0))]).baseline.columns[0]
     >>> [direction.name for direction in directions_of(column)][:5]
-    ['mean', 'spread', 'skew', 'tail weight', 'lowest 3%']
+    ['mean', 'mean', 'mean', 'mean', 'mean']
     """
     smoothed = column.counts + pseudo_counts(column)
     probabilities = smoothed / smoothed.sum()
@@ -112,19 +128,44 @@ def _directions(column: Column, probabilities: NDArray[np.float64]) -> Iterator[
 
 
 def _shapes(column: NumericColumn, probabilities: NDArray[np.float64]) -> Iterator[Direction]:
-    """Legendre polynomials of the mid-rank, made orthonormal under the baseline; zero in bins without a rank."""
+    if column.regular < 2:  # noqa: PLR2004 - one value has no shape
+        return
     ordered = probabilities[: column.ordered] / probabilities[: column.ordered].sum()
+    cuts = ndtri(np.cumsum(ordered)[:-1])
+    moved = [("mean", word, ndtr(cuts - sign * by)) for by in SHIFTS for word, sign in (("up", 1.0), ("down", -1.0))]
+    moved += [("spread", word, ndtr(cuts / by)) for by, word in SCALES]
+    moved += [("heavy", "up", stdtr(FREEDOM, cuts * np.sqrt(FREEDOM / (FREEDOM - 2.0))))]
+    for name, word, cumulative in moved:
+        values = _ratio(np.diff(cumulative, prepend=0.0, append=1.0), ordered, len(probabilities))
+        share = SHAPE_SHARES[name] / sum(name == other for other, _, _ in moved)
+        yield Direction("tail weight" if name == "heavy" else name, "shape", values, word=word, share=share)
+    yield from _polynomials(column, ordered, len(probabilities))
+
+
+def _ratio(shares: NDArray[np.float64], ordered: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
+    """Return the likelihood ratio less 1; bins beyond the range, of which little is known, go with their neighbour."""
+    ratio = shares / ordered
+    for inner, outer in ((1, 0), (-2, -1)):
+        ratio[[inner, outer]] = (shares[inner] + shares[outer]) / (ordered[inner] + ordered[outer])
+    values = np.zeros(bins)
+    values[: len(ratio)] = ratio - (ordered * ratio).sum()
+    return values
+
+
+def _polynomials(column: NumericColumn, ordered: NDArray[np.float64], bins: int) -> Iterator[Direction]:
+    """Legendre polynomials of the mid-rank, made orthonormal under the baseline; zero in bins without a rank."""
     ranks = 2.0 * (np.cumsum(ordered) - ordered / 2.0) - 1.0
     basis = [np.ones(column.ordered)]
-    for degree in range(1, min(len(SHAPES), column.regular - 1) + 1):
+    names = dict(POLYNOMIALS)
+    for degree in range(1, min(max(names), column.regular - 1) + 1):
         values = Legendre.basis(degree)(ranks)
         for earlier in basis:
             values = values - (ordered * values * earlier).sum() * earlier
-        norm = float(np.sqrt((ordered * values**2).sum()))
-        basis.append(values / norm)
-        padded = np.zeros(len(probabilities))
-        padded[: column.ordered] = basis[-1]
-        yield Direction(SHAPES[degree - 1], "shape", padded, SHAPE_SHARES[degree - 1])
+        basis.append(values / float(np.sqrt((ordered * values**2).sum())))
+        if degree in names:
+            padded = np.zeros(bins)
+            padded[: column.ordered] = basis[-1]
+            yield Direction(names[degree], "polynomial", padded, both=True, share=SHAPE_SHARES[names[degree]])
 
 
 def _tails(column: NumericColumn, probabilities: NDArray[np.float64]) -> Iterator[Direction]:
@@ -150,4 +191,5 @@ def _indicator(probabilities: NDArray[np.float64], places: list[int], name: str,
     share = float(probabilities[places].sum())
     values = np.full(len(probabilities), -share)
     values[places] += 1.0
-    return Direction(name, family, values, 1.0, share)
+    both = family != "tail" and share >= SHRINK_FROM
+    return Direction(name, family, values, both=both, probability=share)

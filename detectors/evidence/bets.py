@@ -18,13 +18,14 @@ QUANTUM = 2.0**-24
 """Log bets are rounded down to multiples of this, so that sums of them over up to 16 million events are exact in
 float64: the same in any order, however a tick is split. Rounding down keeps every bet valid."""
 
-SHAPE_SIZES = (0.09, 0.22, 0.52, 0.95)
-TAIL_SIZES = (0.05, 0.2, 0.6)
-SPECIAL_SIZES = (0.005, 0.05, 0.5)
-CATEGORY_SIZES = (0.02, 0.1, 0.4)
-SHRINK_SIZES = (0.3, 0.9)
-SHRINK_FROM = 0.02
-"""Only bins with at least this share can shrink noticeably."""
+POLYNOMIAL_SIZES = (0.15, 0.6)
+RUNGS = {"tail": 2, "special": 4, "grow": 3}
+"""So many sizes for a share that may grow, from a little more than is tolerated to most of all events."""
+GROW_FROM = 1.8
+GROW_TO = 0.6
+SHRINK_SIZES = (0.25, 0.6, 0.9)
+SIZE_MIN = 1e-4
+SIZE_MAX = 0.97
 FAMILY_WEIGHTS = {"shape": 0.5, "tail": 0.15, "special": 0.2, "grow": 0.35, "shrink": 0.2, "learned": 0.15}
 """Weights of the families; those that a column has share its weight in these proportions."""
 LEARNED_WORST = 0.05
@@ -84,7 +85,7 @@ class Bets:
     >>> null = null_of(column, EvidenceOptions())
     >>> bets = bets_of(null)
     >>> bets.names[0], bets.names[-1], len(bets.names)
-    ('mean up', 'invalid up', 71)
+    ('mean up', 'invalid up', 53)
     >>> bool((null.probabilities @ np.exp(bets.logs) <= 1).all())
     True
     """
@@ -116,8 +117,8 @@ def bets_of(null: Null) -> Bets:
 
     Notes
     -----
-    A numeric column with 32 bins has 71 fixed bets; a categorical one has three for each bin and two more for each
-    bin with at least 2 % of the rows. Memory is ``8 * n_bins * n_bets`` bytes: 20 kB for the former.
+    A numeric column with 32 bins has 53 fixed bets; a categorical one has three for each bin and three more for each
+    bin with at least 2 % of the rows. Memory is ``8 * n_bins * n_bets`` bytes: 15 kB for the former.
 
     References
     ----------
@@ -201,16 +202,32 @@ def _weights(found: list[_Side]) -> tuple[NDArray[np.float64], float]:
 
 
 def _sides(null: Null) -> Iterator[_Side]:
-    for place, direction in enumerate(null.directions):
-        up = f"{direction.name} up"
-        if direction.family == "label":
-            yield _Side(up, "grow", place, direction.values, CATEGORY_SIZES, 1.0)
-        else:
-            sizes = {"shape": SHAPE_SIZES, "tail": TAIL_SIZES, "special": SPECIAL_SIZES}[direction.family]
-            yield _Side(up, direction.family, place, direction.values, sizes, direction.share)
-        down, values = f"{direction.name} down", -direction.values
+    tolerances = null.tolerance(
+        np.array([direction.values for direction in null.directions]), np.arange(len(null.directions))
+    )
+    for place, (direction, tolerance) in enumerate(zip(null.directions, tolerances.tolist(), strict=True)):
+        up, down = f"{direction.name} {direction.word}", f"{direction.name} down"
+        against = -direction.values
+        share = direction.share
         if direction.family == "shape":
-            yield _Side(down, "shape", place, values, SHAPE_SIZES, direction.share)
-        elif direction.family != "tail" and direction.probability >= SHRINK_FROM:
-            family = "shrink" if direction.family == "label" else direction.family
-            yield _Side(down, family, place, values, SHRINK_SIZES, 1.0)
+            # A likelihood ratio already is a bet: a stake of 1 pays it, less the tolerance.
+            size = min(tolerance - float(direction.values.min()), SIZE_MAX)
+            yield _Side(up, "shape", place, direction.values, (size,), share)
+        elif direction.family == "polynomial":
+            yield _Side(up, "shape", place, direction.values, POLYNOMIAL_SIZES, share / 2.0)
+            yield _Side(down, "shape", place, against, POLYNOMIAL_SIZES, share / 2.0)
+        else:
+            family = "grow" if direction.family == "label" else direction.family
+            sizes = _ladder(min(direction.probability + tolerance, 1.0), RUNGS[family])
+            yield _Side(up, family, place, direction.values, sizes, share)
+            if direction.both:
+                family = "shrink" if direction.family == "label" else family
+                yield _Side(down, family, place, against, SHRINK_SIZES, share)
+
+
+def _ladder(tolerated: float, rungs: int) -> tuple[float, ...]:
+    """Return the best stakes on shares between a little more than what is tolerated and most of all events."""
+    high = max(GROW_TO, (1.0 + tolerated) / 2.0)
+    shares = np.geomspace(min(GROW_FROM * tolerated, high), high, rungs)
+    left = max(1.0 - tolerated, SIZE_MIN)
+    return tuple(np.clip((shares - tolerated) / left, SIZE_MIN, SIZE_MAX).tolist())

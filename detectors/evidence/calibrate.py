@@ -71,7 +71,7 @@ class Null:
     >>> null = null_of(column, EvidenceOptions())
     >>> upper_half = np.where(np.arange(36) >= 17, 1.0, -1.0)
     >>> round(float(null.tolerance(upper_half[None], np.array([0]))[0]), 3)
-    0.05
+    0.03
     """
 
     probabilities: NDArray[np.float64]

@@ -36,7 +36,7 @@ class EvidenceOptions:
     EvidenceOptions(minimum_effect=0.1, standard_errors=3.0, learned_events=1000.0, tick_events=1.0, calibrate=True)
     """
 
-    minimum_effect: float = 0.05
+    minimum_effect: float = 0.02
     standard_errors: float = 3.0
     learned_events: float = 1000.0
     tick_events: float = 1.0

@@ -15,7 +15,7 @@ from detectors.baseline import Baseline, CategoricalColumn
 from detectors.binning import bin_rows, count
 from detectors.columns import Codes, Values
 from detectors.effects import effect_sizes
-from detectors.evidence import Blame, EvidenceEngine, EvidenceState
+from detectors.evidence import Blame, EvidenceEngine, EvidenceOptions, EvidenceState
 from service.replay.cells import codes, numbers
 from service.replay.reference import BOOLEANS, Choice, choose
 from service.replay.sources import Batch, Format, ReplayError, Source, open_source, read_batches
@@ -124,7 +124,7 @@ def replay_file(path: Path, baseline_path: Path, options: ReplayOptions) -> Repl
 
 
 def _detect(source: Source, baseline: Baseline, options: ReplayOptions) -> tuple[int, list[ReplayAlarm]]:
-    engine = EvidenceEngine(baseline)
+    engine = EvidenceEngine(baseline, EvidenceOptions(tick_events=float(options.tick_rows)))
     state = engine.start()
     alarms: list[ReplayAlarm] = []
     rows = tick = 0

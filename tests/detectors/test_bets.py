@@ -130,8 +130,10 @@ def test_a_direction_in_which_the_baselines_own_blocks_move_is_tolerated() -> No
     tolerances = []
     for values in (calm, moving + wander):
         column = baseline_of({"x": values}).columns[0]
-        bets = bets_of(null_of(column, EvidenceOptions()))
-        tolerances.append(bets.tolerances[bets.names.index("mean up")])
+        null = null_of(column, EvidenceOptions(minimum_effect=0.05))
+        bets = bets_of(null)
+        place = bets.names.index("mean up")
+        tolerances.append(bets.tolerances[place] / np.sqrt(bets.directions[place] ** 2 @ null.variances))
     assert tolerances[0] == pytest.approx(0.05, rel=0.05)
     assert tolerances[1] > 0.5
 
