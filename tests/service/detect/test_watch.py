@@ -178,7 +178,7 @@ def test_windows_add_up_to_all_events_of_closed_ticks() -> None:
     assert len(minutes) == 4
     total = sum(np.frombuffer(w.counts, np.int64) for w in minutes)
     assert np.array_equal(total, np.frombuffer(hours[0].counts, np.int64))
-    assert np.frombuffer(minutes[0].column_evidence, np.float32).shape == (10,)
+    assert np.frombuffer(minutes[0].column_evidence, np.float32).shape == (14,)
     assert all(w.evidence_log <= w.evidence_log_max for w in minutes)
 
 
@@ -228,7 +228,12 @@ def test_the_status_shows_every_column_with_its_effects() -> None:
         "latency_ms",
         "score.margin",
         "score.entropy",
+        "score.mahalanobis",
+        "score.typicality",
+        "score.mahalanobis.face",
+        "score.typicality.face",
     ]
+    assert {c["group"] for c in shown[10:]} == {"multivariate"}
     assert set(shown[0]["effects"]) == {"1m", "5m", "1h", "1d"}
     assert set(shown[0]["effects"]["1m"]) == {"psi", "js", "ks", "wasserstein", "hellinger", "chi2"}
     assert shown[2]["effects"]["1m"]["ks"] is None
