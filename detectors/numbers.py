@@ -60,8 +60,8 @@ def normals_of(seed: str, rows: int, columns: int) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=65_536)
-def places_of(label: str) -> tuple[float, float]:
-    """Give a label a place in the plane that has nothing to do with its meaning.
+def place_of(label: str) -> float:
+    """Give a label a place on the line that has nothing to do with its meaning.
 
     Parameters
     ----------
@@ -70,19 +70,17 @@ def places_of(label: str) -> tuple[float, float]:
 
     Returns
     -------
-    tuple of float
-        Two numbers from -1 to 1.
+    float
+        From -1 to 1.
 
     Notes
     -----
-    Labels that move together with other inputs do so in these coordinates too; labels that the reference never held
-    have a place as well. Two labels share a place with probability 2**-64.
+    Labels that the reference never held have a place as well. Two labels share a place with probability 2**-52.
 
     Examples
     --------
-    >>> places_of("DE") == places_of("DE"), places_of("DE") == places_of("FR")
+    >>> place_of("DE") == place_of("DE"), place_of("DE") == place_of("FR")
     (True, False)
     """
     drawn = hashlib.blake2b(label.encode("utf-8", "surrogatepass"), digest_size=8, person=b"lzplace").digest()
-    first, second = int.from_bytes(drawn[:4], "little"), int.from_bytes(drawn[4:], "little")
-    return (first - 2.0**31) * 2.0**-31, (second - 2.0**31) * 2.0**-31
+    return (int.from_bytes(drawn, "little") >> 11) * 2.0**-52 - 1.0

@@ -34,8 +34,8 @@ def add_spaces(
     Returns
     -------
     CompiledBaseline
-        With up to three columns more for the features, and as many for each embedding; the same when there is too
-        little to learn from.
+        With up to 35 columns more for the features, and eleven for each embedding; the same when there is too little
+        to learn from.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def add_spaces(
     >>> names = ("x", "y")
     >>> columns = [(ColumnSpec(name=name, kind=ColumnKind.NUMERIC), rng.normal(size=1000)) for name in names]
     >>> add_spaces(compile_baseline(columns), columns, {}).baseline.names
-    ('x', 'y', 'score.mahalanobis', 'score.typicality')
+    ('x', 'y', 'score.mahalanobis', 'score.typicality', 'score.pairs.1')
     """
     known = compiled.baseline.index
     alone = {warning.column for warning in compiled.warnings if warning.code in ALONE}

@@ -12,7 +12,7 @@ from detectors.columns import Codes, ColumnGroup, ColumnKind, ColumnSpec, Values
 from detectors.exact import DIMENSIONS_MAX, Coordinates, Fitted
 from detectors.numbers import signs_of
 from detectors.registry import FITTED
-from detectors.spaces.space import INPUTS_MAX, INVERSE_MAX, PLACES, Space, Standard, lacking, stacked
+from detectors.spaces.space import INPUTS_MAX, INVERSE_MAX, Space, Standard, lacking, stacked
 
 ROWS_MIN = 100
 """With fewer reference rows nothing is fitted."""
@@ -107,9 +107,7 @@ class _Columns:
     name = ""
 
     def __init__(self, columns: Sequence[tuple[ColumnSpec, Values]]) -> None:
-        width = np.cumsum([PLACES if isinstance(values, Codes) else 1 for _, values in columns])
-        kept = [column for column, ends in zip(columns, width.tolist(), strict=True) if ends <= INPUTS_MAX]
-        self._values = {spec.name: values for spec, values in kept}
+        self._values = {spec.name: values for spec, values in columns[:INPUTS_MAX]}
         self.inputs = tuple(self._values)
         self.categorical = tuple(isinstance(values, Codes) for values in self._values.values())
         first = columns[0][1]
@@ -174,7 +172,7 @@ def _fit(source: _Source) -> tuple[Space, Scored] | None:
         seed="" if projected is None else SEED,
         standard=standard,
         projected=projected,
-        fits=_fits(placed[:, usable], {}),
+        fits=_fits(placed[:, usable], {}, "embeddings" if source.name else "features"),
     )
     return space, _scored(source, space, step, placed, usable)
 
@@ -218,8 +216,9 @@ def _placed(
     return np.concatenate(parts, axis=1), np.concatenate(usable)
 
 
-def _fits(placed: Coordinates, like: Mapping[str, Fitted]) -> dict[str, Fitted]:
-    found = ((name, FITTED[name].fit(placed, like.get(name))) for name in like or FITTED)
+def _fits(placed: Coordinates, like: Mapping[str, Fitted], of: str | None) -> dict[str, Fitted]:
+    names = like or [name for name, score in FITTED.items() if score.of in {None, of}]
+    found = ((name, FITTED[name].fit(placed, like.get(name))) for name in names)
     return {name: fitted for name, fitted in found if fitted is not None}
 
 
@@ -230,7 +229,7 @@ def _scored(source: _Source, space: Space, step: int, placed: Coordinates, usabl
     at = np.arange(placed.shape[1]) * step
     for low, high in pairwise(edges):
         others = usable & ((at < low) | (at >= high))
-        fold = replace(space, fits=_fits(placed[:, others], space.fits))
+        fold = replace(space, fits=_fits(placed[:, others], space.fits, None))
         for column, numbers in source.scores(fold, slice(low, high)).items():
             scores[column][low:high] = numbers
     return [

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from detectors.columns import Codes, Values
 from detectors.errors import ColumnError, DetectorError
 from detectors.exact import CLIP, DIMENSIONS_MAX, GRID_BITS, Coordinates, Fitted
-from detectors.numbers import places_of, signs_of
+from detectors.numbers import place_of, signs_of
 from detectors.registry import FITTED
 
 CHUNK_VALUES = 262_144
@@ -23,8 +23,6 @@ ABSENT_SHARE = 0.5
 """An event that lacks more of its inputs has no scores."""
 INVERSE_MAX = 1e30
 """A deviation below 1e-30 counts as none."""
-PLACES = 2
-"""Coordinates of a categorical input."""
 
 
 def score_column(score: str, space: str) -> str:
@@ -118,7 +116,7 @@ class Space:
     inputs : tuple of str
         Columns, in order; empty for an embedding.
     categorical : tuple of bool
-        Which of them are categorical: those have two coordinates each, by their label's hash.
+        Which of them are categorical: those lie where their label's hash says.
     seed : str
         Of the projection's signs; empty when there is no projection.
     standard : Standard
@@ -142,7 +140,7 @@ class Space:
     >>> columns = [(ColumnSpec(name=name, kind=ColumnKind.NUMERIC), rng.normal(size=1000)) for name in names]
     >>> (space,), scores = fit_spaces(columns, {})
     >>> space.columns
-    ('score.mahalanobis', 'score.typicality')
+    ('score.mahalanobis', 'score.typicality', 'score.pairs.1')
     >>> found = space.scores({"x": np.array([0.0, 4.0]), "y": np.array([0.0, -4.0])})
     >>> found["score.mahalanobis"].round(1)
     array([0. , 5.8])
@@ -160,7 +158,8 @@ class Space:
         self._check_sizes()
         for name, fitted in self.fits.items():
             score = FITTED.get(name)
-            if score is None or score.weighted != bool(len(fitted.amplitudes)):
+            of = "embeddings" if self.name else "features"
+            if score is None or score.of not in {None, of} or score.weighted != bool(len(fitted.amplitudes)):
                 raise DetectorError(f"space {self.name!r}: {name!r} is no score that is fitted so")
             if fitted.weights.shape[1] != self.dimensions:
                 raise DetectorError(f"space {self.name!r}: {name!r} is for {fitted.weights.shape[1]} coordinates")
@@ -169,9 +168,9 @@ class Space:
         raw = len(self.standard.centre)
         if not 1 <= raw <= INPUTS_MAX:
             raise DetectorError(f"space {self.name!r} has {raw} raw values; 1 to {INPUTS_MAX} are possible")
-        wanted = sum(PLACES if categorical else 1 for categorical in self.categorical)
-        if len(self.inputs) != len(self.categorical) or bool(self.name) == bool(wanted) or wanted not in {0, raw}:
-            raise DetectorError(f"space {self.name!r} has {raw} raw values of {len(self.inputs)} inputs")
+        number = len(self.inputs)
+        if number != len(self.categorical) or bool(self.name) == bool(number) or number not in {0, raw}:
+            raise DetectorError(f"space {self.name!r} has {raw} raw values of {number} inputs")
         if self.dimensions > DIMENSIONS_MAX or bool(self.seed) != (self.projected is not None):
             raise DetectorError(f"space {self.name!r} has {self.dimensions} coordinates; at most {DIMENSIONS_MAX}")
 
@@ -183,7 +182,14 @@ class Space:
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """The columns that the scores of this space give."""
-        return tuple(score_column(name, self.name) for name in self.fits)
+        return tuple(column for name in self.fits for column in self._columns_of(name))
+
+    def _columns_of(self, name: str) -> list[str]:
+        several = FITTED[name].several
+        column = score_column(name, self.name)
+        if several is None:
+            return [column]
+        return [f"{column}.{number}" for number in range(1, several(self.fits[name]) + 1)]
 
     @cached_property
     def _signs(self) -> NDArray[np.float32]:
@@ -267,17 +273,20 @@ class Space:
         return found
 
     def _scores(self, values: NDArray[Any], wanted: Collection[str] | None) -> dict[str, NDArray[np.float64]]:
-        chosen = [
-            (column, name)
-            for column, name in zip(self.columns, self.fits, strict=True)
-            if wanted is None or column in wanted
-        ]
-        found = {column: np.empty(values.shape[1]) for column, _ in chosen}
+        columns = {name: self._columns_of(name) for name in self.fits}
+        if wanted is not None:
+            columns = {name: own for name, own in columns.items() if not set(own).isdisjoint(wanted)}
+        found = {name: np.empty((len(own), values.shape[1])) for name, own in columns.items()}
         for part in self._chunks(values.shape):
             coordinates = self.coordinates(values[:, part])
-            for column, name in chosen:
-                found[column][part] = FITTED[name].apply(self.fits[name], coordinates)
-        return found
+            for name, numbers in found.items():
+                numbers[:, part] = FITTED[name].apply(self.fits[name], coordinates)
+        return {
+            column: row
+            for name, own in columns.items()
+            for column, row in zip(own, found[name], strict=True)
+            if wanted is None or column in wanted
+        }
 
     @staticmethod
     def _chunks(shape: tuple[int, ...]) -> Iterator[slice]:
@@ -312,10 +321,7 @@ def stacked(inputs: Sequence[str], categorical: Sequence[bool], columns: Mapping
         values = columns[name]
         if isinstance(values, Codes) != kind:
             raise ColumnError(f"column {name!r} is {'numeric' if kind else 'categorical'} here only")
-        if isinstance(values, Codes):
-            rows += _located(values)
-        else:
-            rows.append(values)
+        rows.append(_located(values) if isinstance(values, Codes) else values)
     return np.array(rows, dtype=np.float64)
 
 
@@ -338,8 +344,8 @@ def lacking(values: NDArray[Any]) -> NDArray[np.bool_] | None:
     return np.asarray(usable.mean(axis=0) < 1.0 - ABSENT_SHARE)
 
 
-def _located(values: Codes) -> list[NDArray[np.float64]]:
-    """Return the two coordinates of each event's label; NaN for a missing one, infinite for an invalid one."""
+def _located(values: Codes) -> NDArray[np.float64]:
+    """Return the place of each event's label; NaN for a missing one, infinite for an invalid one."""
     # Codes -2 and -1 count from the end of this table: invalid and missing.
-    table = np.array([*map(places_of, values.labels), (np.inf, np.inf), (np.nan, np.nan)])
-    return [table[:, place].take(values.codes) for place in range(PLACES)]
+    table = np.array([*map(place_of, values.labels), np.inf, np.nan])
+    return np.asarray(table[values.codes])

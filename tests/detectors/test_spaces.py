@@ -15,7 +15,7 @@ from sklearn.covariance import ledoit_wolf
 from detectors.columns import Codes, ColumnKind, ColumnSpec, Values
 from detectors.errors import ColumnError, DetectorError
 from detectors.exact import DIMENSIONS_MAX, Coordinates, Fitted, fitted_of
-from detectors.numbers import normals_of, places_of, signs_of
+from detectors.numbers import normals_of, place_of, signs_of
 from detectors.registry import FITTED
 from detectors.scores.covariance import moments_of
 from detectors.scores.typicality import fit_typicality, typicality
@@ -54,10 +54,14 @@ def fitted_to(columns: Columns) -> Space:
 SPACE = fitted_to(table(np.random.default_rng(0), ROWS))
 WIDE_ROWS = np.random.default_rng(1).normal(size=(ROWS, 300)).astype(np.float32)
 WIDE = fit_spaces([], {"face": WIDE_ROWS})[0][0]
-SPACES = {"columns": SPACE, "projected": WIDE}
+NARROW_ROWS = WIDE_ROWS[:, :16]
+NARROW = fit_spaces([], {"voice": NARROW_ROWS})[0][0]
+SPACES = {"columns": SPACE, "projected": WIDE, "embedding": NARROW}
 
 
 def numbers_of(space: Space, rows: NDArray[np.int64] | slice) -> dict[str, NDArray[np.float64]]:
+    if space is NARROW:
+        return NARROW.scores_of_embedding(NARROW_ROWS[rows])
     if space is WIDE:
         return space.scores_of_embedding(WIDE_ROWS[rows])
     return space.scores(rows_of(table(np.random.default_rng(2), ROWS), rows))
@@ -129,13 +133,50 @@ def test_typicality_estimates_the_mean_gaussian_kernel() -> None:
     assert np.corrcoef(typicality(fitted, coordinates[:, :50]), kernel)[0, 1] > 0.9
 
 
+def test_pairs_are_sums_of_products_and_every_pair_is_in_one_column() -> None:
+    coordinates = placed(np.random.default_rng(8).normal(size=(50, 20)))
+    score = FITTED["pairs"]
+    fitted = score.fit(coordinates, None)
+    assert fitted is not None
+    assert score.several is not None
+    found = score.apply(fitted, coordinates)
+    assert found.shape == (score.several(fitted), 50) == (32, 50)
+    coarse = np.clip(np.rint(coordinates.astype(np.float64) / 2), -192, 192) / 64
+    products = np.einsum("in,jn->ijn", coarse, coarse)
+    expected = [products[fitted.weights == column].sum(axis=0) for column in range(1, 33)]
+    assert np.array_equal(found, expected)
+    dealt = fitted.weights[np.triu_indices(20, 1)]
+    assert set(np.bincount(dealt)[1:].tolist()) == {5, 6}
+    assert np.count_nonzero(fitted.weights) == 190
+
+
+def test_pairs_of_one_input_are_spread_over_many_columns() -> None:
+    fitted = FITTED["pairs"].fit(placed(np.random.default_rng(8).normal(size=(50, 20))), None)
+    assert fitted is not None
+    for i in range(20):
+        own = np.concatenate([fitted.weights[i], fitted.weights[:, i]])
+        assert len(set(own[own > 0].tolist())) >= 15
+
+
+def test_with_many_coordinates_there_are_no_pairs() -> None:
+    assert FITTED["pairs"].fit(placed(np.random.default_rng(8).normal(size=(50, 33))), None) is None
+
+
+def test_directions_are_of_unit_length_for_independent_components() -> None:
+    coordinates = placed(np.random.default_rng(8).normal(size=(5000, 16)))
+    score = FITTED["direction"]
+    fitted = score.fit(coordinates, None)
+    assert fitted is not None
+    assert score.apply(fitted, coordinates).std(axis=1) == pytest.approx(0.5, abs=0.05)
+
+
 def test_numbers_come_from_their_seed_alone() -> None:
     assert hashlib.sha256(signs_of("a", 128, 4096).tobytes()).hexdigest()[:16] == "689602dc6b2b3349"
     assert signs_of("a", 64, 64).mean() == pytest.approx(0, abs=0.08)
     normals = normals_of("a", 100, 100)
     assert (normals.mean(), normals.std()) == (pytest.approx(0, abs=0.05), pytest.approx(1, abs=0.05))
-    assert places_of("a") == places_of("a") != places_of("b")
-    assert all(-1 <= place <= 1 for place in places_of("\ud800"))
+    assert place_of("a") == place_of("a") != place_of("b")
+    assert -1 <= place_of("\ud800") <= 1
 
 
 # -- conformance ----------------------------------------------------------------------------------------------------
@@ -166,7 +207,7 @@ def test_every_event_has_a_finite_score_or_lacks_more_than_half_of_its_inputs(
     given |= {"gaps": np.array(gaps), "letter": Codes(LABELS, np.array(codes, dtype=np.int32))}
     before = copy_of(given)
     found = SPACE.scores(given)
-    raw = np.array([*columns.values(), gaps, *[[math.nan if code < 0 else 0.0 for code in codes]] * 2])
+    raw = np.array([*columns.values(), gaps, [math.nan if code < 0 else 0.0 for code in codes]])
     lacking = np.isfinite(raw).mean(axis=0) < 0.5
     for numbers in found.values():
         assert np.array_equal(np.isnan(numbers), lacking)
@@ -224,7 +265,7 @@ def test_reference_rows_score_as_later_rows_do(columns: int) -> None:
 def test_there_are_no_more_coordinates_than_the_rows_support() -> None:
     assert WIDE.dimensions == ROWS // 20
     assert WIDE.projected is not None
-    assert SPACE.dimensions == 8
+    assert SPACE.dimensions == 7
     assert SPACE.projected is None
 
 
@@ -298,6 +339,7 @@ def test_a_space_whose_parts_do_not_fit_is_refused() -> None:
         {"name": "face"},
         {"inputs": SPACE.inputs[1:]},
         {"seed": "x"},
+        {"fits": {"direction": SPACE.fits["mahalanobis"]}},
         {"fits": {"mahalanobis": other}},
         {"fits": {"typicality": SPACE.fits["mahalanobis"]}},
         {"fits": {"other": SPACE.fits["mahalanobis"]}},

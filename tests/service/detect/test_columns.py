@@ -74,8 +74,9 @@ def test_fitted_scores_are_made_of_all_their_inputs_or_not_at_all() -> None:
     assert {"score.mahalanobis", "score.typicality.face"} <= set(baseline.names)
     without = replace(frame, categorical_names=("other", *frame.categorical_names[1:]), embeddings={})
     assert {name for name in whole if name not in columns_of(without, baseline.names, baseline.spaces)} == {
-        "country", "score.mahalanobis", "score.typicality",
+        "country", "score.mahalanobis", "score.typicality", *(f"score.pairs.{i}" for i in range(1, 4)),
         "score.norm.face", "score.mahalanobis.face", "score.typicality.face",
+        *(f"score.direction.face.{i}" for i in range(1, 5)),
     }  # fmt: skip
 
 
