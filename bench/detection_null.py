@@ -102,6 +102,12 @@ def numeric(kind: str, rng: np.random.Generator, rows: int) -> Floats:
         user = sessions(rng, rows)
         effect = rng.normal(size=int(user[-1]) + 1)
         return math.sqrt(0.5) * effect[user] + math.sqrt(0.5) * rng.normal(size=rows)
+    if kind == "repeats":
+        return rng.normal(size=rows)[sessions(rng, rows, 5.0)]
+    if kind == "heavy":
+        sizes = np.minimum(1 + (4 * rng.pareto(1.6, size=rows)).astype(np.int64), 1000)
+        user = np.repeat(np.arange(rows), sizes)[:rows]
+        return math.sqrt(0.5) * rng.normal(size=rows)[user] + math.sqrt(0.5) * rng.normal(size=rows)
     if kind == "day":
         return np.asarray(np.sin(2 * np.pi * np.arange(rows) / DAY_ROWS) + rng.normal(size=rows))
     return rng.normal(size=rows)

@@ -32,6 +32,7 @@ def compile_baseline(
     categories: int = 63,
     blocks: int = 160,
     ordered: bool = True,
+    times: NDArray[np.int64] | None = None,
 ) -> CompiledBaseline:
     """Compile reference data into a baseline.
 
@@ -48,6 +49,8 @@ def compile_baseline(
         to 1000. A block has at least 16 rows, so that it does not tell what was in a row.
     ordered : bool, optional
         Whether the rows come in the order of time. Only then can be seen what ties rows together, such as sessions.
+    times : ndarray of int64, shape (n_rows,), optional
+        When each row was, in any unit: rows are put into this order, those of the same time in their given one.
 
     Returns
     -------
@@ -57,7 +60,8 @@ def compile_baseline(
     Raises
     ------
     BaselineError
-        When there are no columns or rows, names repeat, lengths differ, or an option is out of range.
+        When there are no columns or rows, names repeat, lengths differ, or an option is out of range; when there are
+        times of rows that are in no order.
 
     Notes
     -----
@@ -80,6 +84,8 @@ def compile_baseline(
     bounds = np.linspace(0, rows, max(1, min(blocks, rows // BLOCK_ROWS)) + 1).astype(np.int64)
     block_of_row = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
     order = _Order(block_of_row, scales_of(rows) if ordered else 0)
+    if times is not None:
+        columns = _in_time(columns, times, rows, ordered=ordered)
     compiled: list[Column] = []
     warnings: list[BaselineWarning] = row_findings(rows)
     for spec, values in columns:
@@ -87,6 +93,20 @@ def compile_baseline(
         compiled.append(column)
         warnings += found
     return CompiledBaseline(Baseline(columns=tuple(compiled), rows=rows, ordered=ordered), tuple(warnings))
+
+
+def _in_time(
+    columns: Sequence[tuple[ColumnSpec, Values]], times: NDArray[np.int64], rows: int, *, ordered: bool
+) -> Sequence[tuple[ColumnSpec, Values]]:
+    if times.shape != (rows,):
+        raise BaselineError(f"times have shape {times.shape}; ({rows},) is needed, one for each row")
+    if not ordered:
+        raise BaselineError("times are given, but ordered is false: rows with times have an order")
+    places = np.argsort(times, kind="stable")
+    return [
+        (spec, Codes(values.labels, values.codes[places]) if isinstance(values, Codes) else values[places])
+        for spec, values in columns
+    ]
 
 
 @dataclass(frozen=True, slots=True)

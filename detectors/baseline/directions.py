@@ -18,7 +18,7 @@ HALF = 0.5
 """Pseudo-count of every bin (Krichevsky and Trofimov): no bin has probability zero."""
 SHIFTS = (0.3, 0.75, 1.6)
 """Shifts of the mean, in standard deviations of the normal scores."""
-SCALES = ((1.3, "up"), (1.8, "up"), (0.8, "down"), (0.6, "down"))
+SCALES = ((1.2, "up"), (1.55, "up"), (0.8, "down"), (0.6, "down"))
 FREEDOM = 3
 """Student's t with so many degrees of freedom stands for heavier tails."""
 POLYNOMIALS = ((3, "skew"), (4, "tail weight"))
@@ -26,7 +26,6 @@ SHAPE_SHARES = {"mean": 0.42, "spread": 0.34, "heavy": 0.1, "skew": 0.07, "tail 
 SHRINK_FROM = 0.02
 """Only bins with at least this share can shrink noticeably."""
 TAIL_BINS = (1, 2, 4)
-TAIL_SHARE_MAX = 0.5
 LABEL_MAX = 40
 _SPECIAL_WORDS = {"below": "below range", "above": "above range", "between": "between known values"}
 
@@ -47,6 +46,9 @@ class Direction:
         What a move along the direction is called: ``up`` or ``down``.
     both : bool
         Whether a move against it is worth a bet too.
+    way : str
+        ``up`` or ``down`` when values move that way; ``both`` when it says nothing about that; ``any`` when it must
+        be watched whatever an operator says about the way.
     share : float
         Weight within the family, relative to the family's other directions.
     probability : float
@@ -58,6 +60,7 @@ class Direction:
     values: NDArray[np.float64]
     word: str = "up"
     both: bool = False
+    way: str = "any"
     share: float = 1.0
     probability: float = 1.0
 
@@ -94,7 +97,8 @@ def directions_of(column: Column) -> tuple[Direction, ...]:
     Returns
     -------
     tuple of Direction
-        At least those of its special bins, in a fixed order.
+        At least those of its special bins. Which there are, and in which order, follows from the bins alone: the same
+        column with other counts has the same ones.
 
     Notes
     -----
@@ -124,7 +128,8 @@ def _directions(column: Column, probabilities: NDArray[np.float64]) -> Iterator[
     else:
         yield from _labels(column, probabilities)
     for place, name in column.specials:
-        yield _indicator(probabilities, [place], _SPECIAL_WORDS.get(name, name), "special")
+        way = {"below": "down", "above": "up"}.get(name, "any")
+        yield _indicator(probabilities, [place], _SPECIAL_WORDS.get(name, name), "special", way)
 
 
 def _shapes(column: NumericColumn, probabilities: NDArray[np.float64]) -> Iterator[Direction]:
@@ -137,8 +142,9 @@ def _shapes(column: NumericColumn, probabilities: NDArray[np.float64]) -> Iterat
     moved += [("heavy", "up", stdtr(FREEDOM, cuts * np.sqrt(FREEDOM / (FREEDOM - 2.0))))]
     for name, word, cumulative in moved:
         values = _ratio(np.diff(cumulative, prepend=0.0, append=1.0), ordered, len(probabilities))
+        way = word if name == "mean" else "both"
         share = SHAPE_SHARES[name] / sum(name == other for other, _, _ in moved)
-        yield Direction("tail weight" if name == "heavy" else name, "shape", values, word=word, share=share)
+        yield Direction("tail weight" if name == "heavy" else name, "shape", values, word=word, way=way, share=share)
     yield from _polynomials(column, ordered, len(probabilities))
 
 
@@ -165,7 +171,9 @@ def _polynomials(column: NumericColumn, ordered: NDArray[np.float64], bins: int)
         if degree in names:
             padded = np.zeros(bins)
             padded[: column.ordered] = basis[-1]
-            yield Direction(names[degree], "polynomial", padded, both=True, share=SHAPE_SHARES[names[degree]])
+            yield Direction(
+                names[degree], "polynomial", padded, both=True, way="both", share=SHAPE_SHARES[names[degree]]
+            )
 
 
 def _tails(column: NumericColumn, probabilities: NDArray[np.float64]) -> Iterator[Direction]:
@@ -174,10 +182,10 @@ def _tails(column: NumericColumn, probabilities: NDArray[np.float64]) -> Iterato
         if 2 * bins >= column.regular:
             continue
         lowest, highest = list(range(bins + 1)), list(range(last - 1 - bins, last))
-        for places, word in ((lowest, "lowest"), (highest, "highest"), (lowest + highest, "outermost")):
+        named = ((lowest, "lowest", "down"), (highest, "highest", "up"), (lowest + highest, "outermost", "both"))
+        for places, word, way in named:
             share = float(probabilities[places].sum())
-            if share <= TAIL_SHARE_MAX:
-                yield _indicator(probabilities, places, f"{word} {share:.0%}", "tail")
+            yield _indicator(probabilities, places, f"{word} {share:.0%}", "tail", way)
 
 
 def _labels(column: CategoricalColumn, probabilities: NDArray[np.float64]) -> Iterator[Direction]:
@@ -186,10 +194,12 @@ def _labels(column: CategoricalColumn, probabilities: NDArray[np.float64]) -> It
         yield _indicator(probabilities, [place], f"category {short!r}", "label")
 
 
-def _indicator(probabilities: NDArray[np.float64], places: list[int], name: str, family: str) -> Direction:
+def _indicator(
+    probabilities: NDArray[np.float64], places: list[int], name: str, family: str, way: str = "any"
+) -> Direction:
     """Events falling into some bins, more often than in the baseline."""
     share = float(probabilities[places].sum())
     values = np.full(len(probabilities), -share)
     values[places] += 1.0
     both = family != "tail" and share >= SHRINK_FROM
-    return Direction(name, family, values, both=both, probability=share)
+    return Direction(name, family, values, both=both, way=way, probability=share)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from detectors.baseline.compiler import compile_baseline
 from detectors.baseline.findings import CompiledBaseline
-from detectors.columns import ColumnGroup, ColumnSpec, Values
+from detectors.columns import Codes, ColumnGroup, ColumnSpec, Values
 from detectors.spaces import fit_spaces
 
 ALONE = frozenset({"identifier", "clock"})
@@ -18,6 +18,7 @@ def add_spaces(
     compiled: CompiledBaseline,
     columns: Sequence[tuple[ColumnSpec, Values]],
     embeddings: Mapping[str, NDArray[np.float32]],
+    times: NDArray[np.int64] | None = None,
 ) -> CompiledBaseline:
     """Fit the fitted scores, and add them to a baseline as columns.
 
@@ -30,6 +31,8 @@ def add_spaces(
         identifiers, clocks and scores.
     embeddings : mapping of str to ndarray of float32, shape (n_rows, dimension)
         Each is looked at by itself.
+    times : ndarray of int64, shape (n_rows,), optional
+        As the columns were compiled with.
 
     Returns
     -------
@@ -54,6 +57,10 @@ def add_spaces(
         if spec.group is ColumnGroup.FEATURE and spec.name in known and spec.name not in alone
     ]
     inputs = [(spec, values) for spec, values in inputs if not spec.name.startswith("score.")]
+    if times is not None:
+        places = np.argsort(times, kind="stable")
+        inputs = [(spec, _taken(values, places)) for spec, values in inputs]
+        embeddings = {name: vectors[places] for name, vectors in embeddings.items()}
     spaces, scored = fit_spaces(inputs, embeddings)
     scored = [(spec, values) for spec, values in scored if spec.name not in known]
     if not scored:
@@ -61,3 +68,7 @@ def add_spaces(
     more = compile_baseline(scored, blocks=len(compiled.baseline.columns[0].blocks), ordered=compiled.baseline.ordered)
     warnings = (*compiled.warnings, *(warning for warning in more.warnings if warning.column is not None))
     return CompiledBaseline(compiled.baseline.joined(more.baseline, spaces), warnings)
+
+
+def _taken(values: Values, places: NDArray[np.int64]) -> Values:
+    return Codes(values.labels, values.codes[places]) if isinstance(values, Codes) else values[places]

@@ -1,8 +1,23 @@
 """Evidence: betting against the baseline, with one false-alarm budget for all columns."""
 
 from detectors.evidence.edetector import EvidenceEngine, Run
+from detectors.evidence.explain import Explanation, Tolerated, insufficiency
 from detectors.evidence.fusion import Blame, Evidence
-from detectors.evidence.options import EvidenceOptions
+from detectors.evidence.options import ColumnOptions, EvidenceOptions
+from detectors.evidence.selfreplay import SelfTest, SelfTestAlarm
 from detectors.evidence.state import EvidenceState
 
-__all__ = ["Blame", "Evidence", "EvidenceEngine", "EvidenceOptions", "EvidenceState", "Run"]
+__all__ = [
+    "Blame",
+    "ColumnOptions",
+    "Evidence",
+    "EvidenceEngine",
+    "EvidenceOptions",
+    "EvidenceState",
+    "Explanation",
+    "Run",
+    "SelfTest",
+    "SelfTestAlarm",
+    "Tolerated",
+    "insufficiency",
+]

@@ -22,11 +22,12 @@ POLYNOMIAL_SIZES = (0.15, 0.6)
 RUNGS = {"tail": 2, "special": 4, "grow": 3}
 """So many sizes for a share that may grow, from a little more than is tolerated to most of all events."""
 GROW_FROM = 1.8
+TAIL_SHARE_MAX = 0.5
 GROW_TO = 0.6
 SHRINK_SIZES = (0.25, 0.6, 0.9)
 SIZE_MIN = 1e-4
 SIZE_MAX = 0.97
-FAMILY_WEIGHTS = {"shape": 0.5, "tail": 0.15, "special": 0.2, "grow": 0.35, "shrink": 0.2, "learned": 0.15}
+FAMILY_WEIGHTS = {"shape": 0.55, "tail": 0.08, "special": 0.27, "grow": 0.35, "shrink": 0.2, "learned": 0.1}
 """Weights of the families; those that a column has share its weight in these proportions."""
 LEARNED_WORST = 0.05
 """The learned bet never pays less."""
@@ -102,13 +103,16 @@ class Bets:
     learned_eta: float
 
 
-def bets_of(null: Null) -> Bets:
+def bets_of(null: Null, direction: str = "both") -> Bets:
     """Build the bets of a column.
 
     Parameters
     ----------
     null : Null
         What is normal for it.
+    direction : str, optional
+        ``up`` or ``down`` leaves out all bets that values may also move the other way, the learned bet among them;
+        those on missing, invalid and unknown values stay.
 
     Returns
     -------
@@ -127,25 +131,22 @@ def bets_of(null: Null) -> Bets:
     .. [2] Waudby-Smith, I., Ramdas, A. (2024). Estimating means of bounded random variables by betting. Journal of
        the Royal Statistical Society B 86(1).
     """
-    found = list(_sides(null))
+    found = list(_sides(null, direction))
     values = np.array([side.values for side in found])
     places = np.array([side.place for side in found])
     tolerances = null.tolerance(values, places)
-    weights, learned = _weights(found)
-    names: list[str] = []
-    logs: list[NDArray[np.float64]] = []
+    weights, learned = _weights(found, FAMILY_WEIGHTS["learned"] if direction == "both" else 0.0)
     repeats = [len(side.sizes) for side in found]
-    for side, tolerance in zip(found, tolerances, strict=True):
-        for size in side.sizes:
-            names.append(side.name)
-            logs.append(log_bet(side.values, float(tolerance), size))
+    names = [side.name for side in found for _ in side.sizes]
+    sizes = np.array([size for side in found for size in side.sizes])
+    logs = log_bets(np.repeat(values, repeats, axis=0), np.repeat(tolerances, repeats), sizes)
     places = np.repeat(places, repeats)
     learned_cap, learned_eta = _learned(null)
     return Bets(
         names=tuple(names),
         directions=np.repeat(values, repeats, axis=0),
         tolerances=np.repeat(tolerances, repeats),
-        logs=np.array(logs).T.copy(),
+        logs=logs.T.copy(),
         places=places,
         etas=exponents(np.exp(logs), null.dependence.bets[places]),
         weights=weights,
@@ -164,44 +165,53 @@ def _learned(null: Null) -> tuple[float, float]:
     return float(np.log(LEARNED_CAP)), float(exponents(worst, np.array([inflation]))[0])
 
 
-def log_bet(direction: NDArray[np.float64], tolerance: float, size: float) -> NDArray[np.float64]:
-    """Return the logarithm of one bet, rounded down to multiples of ``QUANTUM``.
+def log_bets(
+    directions: NDArray[np.float64], tolerances: NDArray[np.float64], sizes: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the logarithms of bets, rounded down to multiples of ``QUANTUM``.
 
     Parameters
     ----------
-    direction : ndarray of float64, shape (n_bins,)
+    directions : ndarray of float64, shape (n_bets, n_bins)
         With mean zero under the baseline.
-    tolerance : float
-        How far its mean may move; at least 0.
-    size : float
-        In (0, 1): the bet is ``1 - size`` in the worst bin.
+    tolerances : ndarray of float64, shape (n_bets,)
+        How far the mean of each may move; at least 0.
+    sizes : ndarray of float64, shape (n_bets,)
+        In (0, 1): a bet pays ``1 - size`` in its worst bin.
 
     Returns
     -------
-    ndarray of float64, shape (n_bins,)
+    ndarray of float64, shape (n_bets, n_bins)
         At least ``log(1 - size)`` less one quantum.
 
     Examples
     --------
-    >>> np.exp(log_bet(np.array([-1.0, 1.0]), 0.25, 0.5)).round(3)
-    array([0.5, 1.3])
+    >>> np.exp(log_bets(np.array([[-1.0, 1.0]]), np.array([0.25]), np.array([0.5]))).round(3)
+    array([[0.5, 1.3]])
     """
-    stake = size / (tolerance - direction.min())
-    return np.asarray(np.floor(np.log1p(stake * (direction - tolerance)) / QUANTUM) * QUANTUM)
+    stakes = sizes / (tolerances - directions.min(axis=1))
+    return np.asarray(np.floor(np.log1p(stakes[:, None] * (directions - tolerances[:, None])) / QUANTUM) * QUANTUM)
 
 
-def _weights(found: list[_Side]) -> tuple[NDArray[np.float64], float]:
+def _weights(found: list[_Side], learned: float) -> tuple[NDArray[np.float64], float]:
     shares: dict[str, float] = {}
     for side in found:
         shares[side.family] = shares.get(side.family, 0.0) + side.share
-    whole = FAMILY_WEIGHTS["learned"] + sum(FAMILY_WEIGHTS[family] for family in shares)
+    whole = learned + sum(FAMILY_WEIGHTS[family] for family in shares)
     weights = [
         FAMILY_WEIGHTS[s.family] / whole * s.share / shares[s.family] / len(s.sizes) for s in found for _ in s.sizes
     ]
-    return np.array(weights), FAMILY_WEIGHTS["learned"] / whole
+    return np.array(weights), learned / whole
 
 
-def _sides(null: Null) -> Iterator[_Side]:
+def _sides(null: Null, direction: str) -> Iterator[_Side]:
+    for side, way in _all_sides(null):
+        if direction == "both" or way in {direction, "any"}:
+            yield side
+
+
+def _all_sides(null: Null) -> Iterator[tuple[_Side, str]]:
+    """Yield each side of each direction, and which way the values move then."""
     tolerances = null.tolerance(
         np.array([direction.values for direction in null.directions]), np.arange(len(null.directions))
     )
@@ -212,22 +222,22 @@ def _sides(null: Null) -> Iterator[_Side]:
         if direction.family == "shape":
             # A likelihood ratio already is a bet: a stake of 1 pays it, less the tolerance.
             size = min(tolerance - float(direction.values.min()), SIZE_MAX)
-            yield _Side(up, "shape", place, direction.values, (size,), share)
+            yield _Side(up, "shape", place, direction.values, (size,), share), direction.way
         elif direction.family == "polynomial":
-            yield _Side(up, "shape", place, direction.values, POLYNOMIAL_SIZES, share / 2.0)
-            yield _Side(down, "shape", place, against, POLYNOMIAL_SIZES, share / 2.0)
-        else:
+            yield _Side(up, "shape", place, direction.values, POLYNOMIAL_SIZES, share / 2.0), direction.way
+            yield _Side(down, "shape", place, against, POLYNOMIAL_SIZES, share / 2.0), direction.way
+        elif direction.family != "tail" or direction.probability <= TAIL_SHARE_MAX:
             family = "grow" if direction.family == "label" else direction.family
             sizes = _ladder(min(direction.probability + tolerance, 1.0), RUNGS[family])
-            yield _Side(up, family, place, direction.values, sizes, share)
+            yield _Side(up, family, place, direction.values, sizes, share), direction.way
             if direction.both:
                 family = "shrink" if direction.family == "label" else family
-                yield _Side(down, family, place, against, SHRINK_SIZES, share)
+                yield _Side(down, family, place, against, SHRINK_SIZES, share), direction.way
 
 
 def _ladder(tolerated: float, rungs: int) -> tuple[float, ...]:
     """Return the best stakes on shares between a little more than what is tolerated and most of all events."""
     high = max(GROW_TO, (1.0 + tolerated) / 2.0)
-    shares = np.geomspace(min(GROW_FROM * tolerated, high), high, rungs)
-    left = max(1.0 - tolerated, SIZE_MIN)
-    return tuple(np.clip((shares - tolerated) / left, SIZE_MIN, SIZE_MAX).tolist())
+    low, left = min(GROW_FROM * tolerated, high), max(1.0 - tolerated, SIZE_MIN)
+    shares = [low * (high / low) ** (i / (rungs - 1)) for i in range(rungs)]
+    return tuple(min(max((share - tolerated) / left, SIZE_MIN), SIZE_MAX) for share in shares)

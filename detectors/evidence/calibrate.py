@@ -187,7 +187,7 @@ def block_factor(blocks: int) -> float:
     return float(chdtri(blocks - 1, BLOCK_LEVEL)) / (blocks - 1)
 
 
-def null_of(column: Column, options: EvidenceOptions) -> Null:
+def null_of(column: Column, options: EvidenceOptions, minimum_effect: float | None = None) -> Null:
     """Tell what is normal for a column.
 
     Parameters
@@ -196,6 +196,8 @@ def null_of(column: Column, options: EvidenceOptions) -> Null:
         Of a baseline.
     options : EvidenceOptions
         Minimum effect and standard errors.
+    minimum_effect : float or None, optional
+        The column's own minimum effect.
 
     Returns
     -------
@@ -211,6 +213,7 @@ def null_of(column: Column, options: EvidenceOptions) -> Null:
     The number of values that the reference holds once estimates the share of those it does not hold at all (Good and
     Turing), so it is added to the bins where such values will fall.
     """
+    minimum = options.minimum_effect if minimum_effect is None else minimum_effect
     pseudo = pseudo_counts(column)
     smoothed = column.counts + pseudo
     rows = int(column.counts.sum())
@@ -234,9 +237,9 @@ def null_of(column: Column, options: EvidenceOptions) -> Null:
         wander=_wander(blocks, probabilities, sampling * float(dependence.short.max())),
         estimates=np.array([plain, _with_room(plain, pseudo - HALF, rows)]) - probabilities,
         sampling=sampling,
-        minimum_effect=options.minimum_effect,
+        minimum_effect=minimum,
         error=options.standard_errors / float(np.sqrt(rows)),
-        learned_effect=max(options.minimum_effect, float(np.sqrt(scheffe / rows))),
+        learned_effect=max(minimum, float(np.sqrt(scheffe / rows))),
     )
 
 
@@ -278,6 +281,8 @@ class StackedNulls:
         Padded with 1, where no event ever falls.
     variances : ndarray of float64, shape (n_columns, n_bins)
         Padded with 0.
+    present : ndarray of float64, shape (n_columns, n_bins)
+        1; padded with 0.
     wander : ndarray of float64, shape (n_columns, n_ways, n_bins)
         Padded with 0; as many ways as the column with the most.
     estimates : ndarray of float64, shape (n_columns, 2, n_bins)
@@ -288,6 +293,7 @@ class StackedNulls:
 
     probabilities: NDArray[np.float64]
     variances: NDArray[np.float64]
+    present: NDArray[np.float64]
     wander: NDArray[np.float64]
     estimates: NDArray[np.float64]
     learned_effect: NDArray[np.float64]
@@ -318,6 +324,7 @@ def stack(nulls: list[Null]) -> StackedNulls:
     return StackedNulls(
         probabilities=probabilities,
         variances=variances,
+        present=(variances > 0.0).astype(np.float64),
         wander=wander,
         estimates=estimates,
         learned_effect=np.array([null.learned_effect for null in nulls]),

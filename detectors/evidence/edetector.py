@@ -17,19 +17,16 @@ from numpy.typing import NDArray
 
 from detectors.baseline import Baseline
 from detectors.errors import DetectorError, StateError
+from detectors.evidence.explain import Explanation, explain, insufficiency
 from detectors.evidence.fusion import Blame, Evidence, blamed, log_sum, log_sum_by
 from detectors.evidence.layout import lay_out
-from detectors.evidence.learned import learned_logs, remember
 from detectors.evidence.options import EvidenceOptions
+from detectors.evidence.recursion import Work, advance, chunk_of, fixed_increments, nothing_yet
+from detectors.evidence.selfreplay import SelfTest, self_test, strengths_of
 from detectors.evidence.state import EvidenceState
 
 VERSION = "2"
 """Part of every state's digest: raise it when the bets or the recursion change."""
-CHUNK_TICKS = 128
-"""At most so many ticks' fixed increments are worked out at once; bounds the memory of ``run``."""
-PRODUCT_SIZE = 131_072
-"""Matrix products stay below this many multiplications: larger ones are spread over threads by the linear algebra
-library, which on a busy machine costs milliseconds of waiting for a gain of microseconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,18 +46,6 @@ class Run:
     state: EvidenceState
     log_model: NDArray[np.float64]
     alarm: int | None
-
-
-@dataclass(slots=True, eq=False)
-class _Work:
-    """A state while it is being changed."""
-
-    ticks: int
-    last_tick: int
-    sums: NDArray[np.float64]
-    peaks: NDArray[np.float64]
-    since: NDArray[np.int64]
-    memory: NDArray[np.float64]
 
 
 class EvidenceEngine:
@@ -108,11 +93,11 @@ class EvidenceEngine:
     def __init__(self, baseline: Baseline, options: EvidenceOptions | None = None) -> None:
         self._baseline = baseline
         self._options = options or EvidenceOptions()
-        self._layout = lay_out(baseline, self._options)
-        self._log_weights = self._layout.log_weights - np.log(len(baseline.columns))
-        self._tempered = bool(np.any(self._layout.etas != 1.0))
-        largest = max(group.logs.shape[1] * group.logs.shape[2] for group in self._layout.fixed)
-        self._chunk = max(1, min(CHUNK_TICKS, PRODUCT_SIZE // largest))
+        self._strengths = strengths_of(baseline, self._options)
+        self._layout = lay_out(baseline, self._options, self._strengths)
+        shares = self._layout.log_shares[self._layout.columns]
+        self._log_weights = self._layout.log_weights + np.where(self._layout.columns >= 0, shares, 0.0)
+        self._chunk = chunk_of(self._layout)
         text = f"{VERSION} {baseline.digest} {self._options!r}"
         self._digest = hashlib.sha256(text.encode()).digest()
 
@@ -125,6 +110,16 @@ class EvidenceEngine:
     def options(self) -> EvidenceOptions:
         """What the operator said."""
         return self._options
+
+    @property
+    def insufficient(self) -> str | None:
+        """What the baseline lacks for a promise, in one sentence; None when nothing is missing."""
+        return insufficiency(self._baseline, self._options)
+
+    @property
+    def strengths(self) -> NDArray[np.float64]:
+        """By how much self-replay lowered each column's exponents, shape (n_columns,); 1 where it did not."""
+        return self._strengths.copy()
 
     @property
     def digest(self) -> bytes:
@@ -149,16 +144,7 @@ class EvidenceEngine:
         EvidenceState
             No evidence.
         """
-        return self._seal(
-            _Work(
-                ticks=0,
-                last_tick=-1,
-                sums=np.full(self.bets, -np.inf),
-                peaks=np.zeros(self.bets),
-                since=np.zeros(self.bets, dtype=np.int64),
-                memory=np.zeros(self.cells),
-            )
-        )
+        return self._seal(nothing_yet(self._layout))
 
     def step(self, state: EvidenceState, tick: int, counts: NDArray[np.int64]) -> EvidenceState:
         """Take one tick.
@@ -219,7 +205,7 @@ class EvidenceEngine:
             When the state belongs to another engine.
         """
         self._check(state, ticks, counts)
-        work = _Work(
+        work = Work(
             ticks=state.ticks,
             last_tick=state.last_tick,
             sums=state.sums.copy(),
@@ -231,9 +217,9 @@ class EvidenceEngine:
         limit = np.inf if log_threshold is None else log_threshold
         for start in range(0, len(ticks), self._chunk):
             chunk = slice(start, start + self._chunk)
-            padded, increments = self._fixed_increments(counts[chunk])
-            for tick, row, increment in zip(ticks[chunk].tolist(), padded, increments, strict=True):
-                self._advance(work, tick, row, increment)
+            padded, increments = fixed_increments(self._layout, counts[chunk])
+            for tick, *row in zip(ticks[chunk].tolist(), padded, increments, strict=True):
+                advance(self._layout, self._options.learned_events, work, tick, (row[0], row[1]))
                 seen.append(log_sum(work.sums + self._log_weights))
                 if seen[-1] >= limit:
                     return Run(state=self._seal(work), log_model=np.array(seen), alarm=len(seen) - 1)
@@ -291,8 +277,9 @@ class EvidenceEngine:
         layout = self._layout
         ends = np.append(layout.starts[1:], len(layout.by_column))
         found = []
-        for i in blamed(log_columns, log_threshold).tolist():
+        for i in blamed(log_columns, log_threshold, layout.log_shares).tolist():
             own = layout.by_column[layout.starts[i] : ends[i]]
+            own = own[np.isfinite(layout.log_weights[own])]
             best = int(own[np.argmax(state.sums[own] + layout.log_weights[own])])
             spec = self._baseline.columns[i].spec
             found.append(
@@ -301,10 +288,42 @@ class EvidenceEngine:
                     group=spec.group,
                     direction=layout.names[best],
                     log_evidence=float(log_columns[i]),
-                    since_tick=int(state.since[best]),
+                    since_tick=int(state.since[own[np.argmax(state.peaks[own])]]),
                 )
             )
         return tuple(found)
+
+    def explain(self) -> tuple[Explanation, ...]:
+        """Explain every tolerance and exponent in words.
+
+        Returns
+        -------
+        tuple of Explanation
+            One for each column, in the baseline's order.
+        """
+        return explain(self._baseline, self._options, self._strengths)
+
+    def self_test(self, budget: float) -> SelfTest:
+        """Replay the reference against itself and report the false alarms that it would have raised.
+
+        Parameters
+        ----------
+        budget : float
+            A, the promised mean number of ticks between false alarms; above 1.
+
+        Returns
+        -------
+        SelfTest
+            Each fifth of the reference, in time order, against a baseline of the others.
+
+        Raises
+        ------
+        DetectorError
+            When the budget is not above 1.
+        """
+        if not budget > 1.0:
+            raise DetectorError(f"budget is {budget}; it must be above 1")
+        return self_test(self._baseline, self._options, self._strengths, budget)
 
     def _check_state(self, state: EvidenceState) -> None:
         if state.digest != self._digest:
@@ -320,34 +339,7 @@ class EvidenceEngine:
             place = int(np.argmax(ticks <= before))
             raise DetectorError(f"tick {ticks[place]} does not come after tick {before[place]}")
 
-    def _fixed_increments(self, counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the counts with a zero at the end, for padding, and the log increments of the fixed bets."""
-        padded = np.zeros((len(counts), self._baseline.total + 1))
-        padded[:, :-1] = counts
-        increments = np.zeros((len(counts), self.bets))
-        for group in self._layout.fixed:
-            gathered = padded[:, group.gather].transpose(1, 0, 2)
-            products = np.matmul(gathered, group.logs)
-            increments[:, group.place] = products.transpose(1, 0, 2).reshape(len(counts), -1)
-        return padded, increments
-
-    def _advance(self, work: _Work, tick: int, padded: NDArray[np.float64], increment: NDArray[np.float64]) -> None:
-        for group in self._layout.learned:
-            counts = padded[group.gather]
-            memory = work.memory[group.cells].reshape(counts.shape)
-            increment[group.place] = np.einsum("fk,fk->f", counts, learned_logs(group.null, memory, group.caps))
-            work.memory[group.cells] = remember(memory, counts, self._options.learned_events).ravel()
-        if self._tempered:
-            increment *= self._layout.etas
-        np.logaddexp(work.sums, 0.0, out=work.sums)
-        work.sums += increment
-        work.since[work.peaks <= 0.0] = tick
-        np.maximum(work.peaks, 0.0, out=work.peaks)
-        work.peaks += increment
-        work.ticks += 1
-        work.last_tick = tick
-
-    def _seal(self, work: _Work) -> EvidenceState:
+    def _seal(self, work: Work) -> EvidenceState:
         return EvidenceState(
             digest=self._digest,
             ticks=work.ticks,

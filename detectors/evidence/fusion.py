@@ -42,7 +42,7 @@ class Blame:
     log_evidence : float
         Natural logarithm of the column's own evidence.
     since_tick : int
-        When the change began, judged by the restart that carries the most evidence.
+        When the change began: the restart after which any bet of the column has won the most.
     """
 
     name: str
@@ -104,7 +104,9 @@ def log_sum_by(values: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArra
         return np.asarray(finite + np.log(sums))
 
 
-def blamed(log_columns: NDArray[np.float64], log_threshold: float) -> NDArray[np.int64]:
+def blamed(
+    log_columns: NDArray[np.float64], log_threshold: float, log_shares: NDArray[np.float64]
+) -> NDArray[np.int64]:
     """Choose the columns to blame with the e-BH procedure.
 
     Parameters
@@ -113,11 +115,13 @@ def blamed(log_columns: NDArray[np.float64], log_threshold: float) -> NDArray[np
         Natural logarithm of each column's evidence.
     log_threshold : float
         Natural logarithm of the model's alarm threshold A.
+    log_shares : ndarray of float64, shape (n_columns,)
+        Natural logarithm of each column's share of the budget; -inf for columns that are never blamed.
 
     Returns
     -------
     ndarray of int64, shape (n_blamed,)
-        Indices, strongest first: the largest k columns whose evidence is at least ``n_columns * A / k`` each. When
+        Indices, strongest first: the largest k columns whose evidence times share is at least ``A / k`` each. When
         there is no such k, the strongest column alone.
 
     References
@@ -127,11 +131,12 @@ def blamed(log_columns: NDArray[np.float64], log_threshold: float) -> NDArray[np
 
     Examples
     --------
-    >>> blamed(np.log([1e9, 3.0, 2e8, 1.0]), np.log(1e5))
+    >>> blamed(np.log([1e9, 3.0, 2e8, 1.0]), np.log(1e5), np.log(np.full(4, 0.25)))
     array([0, 2])
     """
-    order = np.argsort(-log_columns, kind="stable")
-    line = np.log(len(order)) + log_threshold - np.log(np.arange(1, len(order) + 1))
-    passing = np.flatnonzero(log_columns[order] >= line)
+    weighted = np.where(np.isneginf(log_shares), -np.inf, log_columns + log_shares)
+    order = np.argsort(-weighted, kind="stable")
+    line = log_threshold - np.log(np.arange(1, len(order) + 1))
+    passing = np.flatnonzero(weighted[order] >= line)
     keep = int(passing[-1]) + 1 if len(passing) else 1
     return np.asarray(order[:keep], dtype=np.int64)

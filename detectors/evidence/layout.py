@@ -81,9 +81,13 @@ class Layout:
     names : tuple of str, length n_bets
         The direction of each bet; empty for padding.
     log_weights : ndarray of float64, shape (n_bets,)
-        Natural logarithm of each bet's weight within its column; -inf for padding.
+        Natural logarithm of each bet's weight within its column; -inf for padding and in ignored columns.
+    log_shares : ndarray of float64, shape (n_columns,)
+        Natural logarithm of each column's share of the budget; -inf for ignored columns.
     etas : ndarray of float64, shape (n_bets,)
         Exponents.
+    tempered : bool
+        Whether any of them is not 1.
     by_column : ndarray of int64, shape (n_weighted,)
         The bets that are no padding, column after column.
     starts : ndarray of int64, shape (n_columns,)
@@ -97,13 +101,15 @@ class Layout:
     columns: NDArray[np.int64]
     names: tuple[str, ...]
     log_weights: NDArray[np.float64]
+    log_shares: NDArray[np.float64]
     etas: NDArray[np.float64]
+    tempered: bool
     by_column: NDArray[np.int64]
     starts: NDArray[np.int64]
     cells: int
 
 
-def lay_out(baseline: Baseline, options: EvidenceOptions) -> Layout:
+def lay_out(baseline: Baseline, options: EvidenceOptions, strengths: NDArray[np.float64]) -> Layout:
     """Build the bets of every column and give each a place.
 
     Parameters
@@ -112,18 +118,25 @@ def lay_out(baseline: Baseline, options: EvidenceOptions) -> Layout:
         Whose columns.
     options : EvidenceOptions
         Minimum effect and standard errors.
+    strengths : ndarray of float64, shape (n_columns,)
+        The exponents of each column are multiplied by these.
 
     Returns
     -------
     Layout
         All bets.
     """
-    nulls = [null_of(column, options) for column in baseline.columns]
-    bets = [bets_of(null) for null in nulls]
+    own = options.of(baseline)
+    nulls = [null_of(column, options, o.minimum_effect) for column, o in zip(baseline.columns, own, strict=True)]
+    bets = [bets_of(null, o.direction) for null, o in zip(nulls, own, strict=True)]
     builder = _Builder(baseline)
     fixed = tuple(builder.fixed(group, bets) for group in _groups(baseline, FIXED_FACTOR))
     learned = tuple(builder.learned(group, bets, nulls) for group in _groups(baseline, LEARNED_FACTOR))
     columns = np.concatenate(builder.columns)
+    etas = np.concatenate(builder.etas) * np.where(columns >= 0, strengths[columns], 1.0)
+    shares = np.array([0.0 if o.ignore else o.weight for o in own])
+    with np.errstate(divide="ignore"):
+        log_shares = np.log(shares / shares.sum())
     weighted = np.flatnonzero(columns >= 0)
     by_column = weighted[np.argsort(columns[weighted], kind="stable")]
     return Layout(
@@ -131,8 +144,10 @@ def lay_out(baseline: Baseline, options: EvidenceOptions) -> Layout:
         learned=learned,
         columns=columns,
         names=tuple(builder.names),
-        log_weights=np.concatenate(builder.log_weights),
-        etas=np.concatenate(builder.etas),
+        log_weights=np.where(np.isneginf(log_shares)[columns], -np.inf, np.concatenate(builder.log_weights)),
+        log_shares=log_shares,
+        etas=etas,
+        tempered=bool((etas != 1.0).any()),
         by_column=by_column,
         starts=np.searchsorted(columns[by_column], np.arange(len(baseline.columns))),
         cells=builder.cells,
@@ -181,7 +196,8 @@ class _Builder:
 
     def learned(self, group: list[int], bets: Sequence[Bets], nulls: Sequence[Null]) -> LearnedGroup:
         gather = self._gather(group)
-        log_weights = np.log([bets[i].learned for i in group])
+        with np.errstate(divide="ignore"):
+            log_weights = np.log([bets[i].learned for i in group])
         self.etas.append(np.array([bets[i].learned_eta for i in group]))
         caps = np.array([bets[i].learned_cap for i in group])
         self.names += [LEARNED_NAME] * len(group)

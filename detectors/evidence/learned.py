@@ -36,21 +36,65 @@ def learned_logs(null: StackedNulls, memory: NDArray[np.float64], caps: NDArray[
 
     Notes
     -----
-    About fifteen passes over ``n_columns * n_bins`` numbers and one over ``n_columns * n_ways * n_bins``.
+    About ten passes over ``n_columns * n_bins`` numbers and one over ``n_columns * n_ways * n_bins``.
     """
+    direction, tolerance, stake = _staked(null, memory)
+    return _rounded(stake[:, None] * (direction - tolerance[:, None]), caps[:, None])
+
+
+def learned_increments(
+    null: StackedNulls, memory: NDArray[np.float64], caps: NDArray[np.float64], counts: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the log increments of the learned bets for a tick.
+
+    Parameters
+    ----------
+    null : StackedNulls
+        What is normal.
+    memory : ndarray of float64, shape (n_columns, n_bins)
+        Faded counts of the events before the tick.
+    caps : ndarray of float64, shape (n_columns,)
+        Largest logarithm of each column's bet.
+    counts : ndarray of float64, shape (n_columns, n_bins)
+        The tick.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_columns,)
+        Exact sums, before the exponent.
+
+    Notes
+    -----
+    Logarithms are taken only where the tick has events. The sums are exact, so this cannot show in the result.
+    """
+    direction, tolerance, stake = _staked(null, memory)
+    columns, bins = np.nonzero(counts)
+    won = stake[columns] * (direction[columns, bins] - tolerance[columns])
+    paid = counts[columns, bins] * _rounded(won, caps[columns])
+    return np.asarray(np.bincount(columns, weights=paid, minlength=len(counts)))
+
+
+def _staked(
+    null: StackedNulls, memory: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     events = memory.sum(axis=1, keepdims=True)
     # q / p - 1 with q = (memory + prior * p) / (events + prior)
-    direction = (memory / null.probabilities - events) / (events + PRIOR_EVENTS)
-    direction *= null.variances > 0.0
+    direction = memory / null.probabilities
+    direction -= events
+    direction *= null.present
+    direction /= events + PRIOR_EVENTS
     tolerance = null.learned_effect * np.sqrt(np.einsum("fk,fk,fk->f", direction, direction, null.variances))
     if null.wander.shape[1]:
-        moved = np.matmul(null.wander, direction[:, :, None])[:, :, 0]
+        moved = np.einsum("fwk,fk->fw", null.wander, direction)
         tolerance = np.maximum(tolerance, NATURAL_STDS * np.sqrt(np.einsum("fb,fb->f", moved, moved)))
-    estimated = np.matmul(null.estimates, direction[:, :, None])[:, :, 0]
+    estimated = np.einsum("fek,fk->fe", null.estimates, direction)
     tolerance += np.maximum(estimated.max(axis=1), 0.0)
     stake = np.minimum(1.0, SIZE_MAX / np.maximum(tolerance - direction.min(axis=1), SIZE_MAX))
-    logs = np.minimum(np.log1p(stake[:, None] * (direction - tolerance[:, None])), caps[:, None])
-    return np.asarray(np.floor(logs / QUANTUM) * QUANTUM)
+    return direction, tolerance, stake
+
+
+def _rounded(won: NDArray[np.float64], caps: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.floor(np.minimum(np.log1p(won), caps) / QUANTUM) * QUANTUM)
 
 
 def remember(memory: NDArray[np.float64], counts: NDArray[np.float64], events_kept: float) -> NDArray[np.float64]:

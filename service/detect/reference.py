@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from detectors.baseline import add_spaces, compile_baseline
 from detectors.errors import DetectorError
 from service.detect.columns import columns_of, names_of, specs_of
@@ -38,7 +41,8 @@ def compile_reference(schema: Schema, frame: Frame) -> CompiledReference:
         f.name: frame.embeddings[f.name] for f in schema.of_kind(FeatureKind.EMBEDDING) if f.name in frame.embeddings
     }
     try:
-        compiled = add_spaces(compile_baseline(specs), specs, embeddings)
+        times = _times(frame)
+        compiled = add_spaces(compile_baseline(specs, times=times), specs, embeddings, times=times)
     except DetectorError as error:
         raise Unprocessable(f"the reference cannot be compiled: {error}") from error
     return CompiledReference(
@@ -48,3 +52,9 @@ def compile_reference(schema: Schema, frame: Frame) -> CompiledReference:
         columns=compiled.baseline.names,
         warnings=tuple({"column": w.column or "", "code": w.code, "text": w.text} for w in compiled.warnings),
     )
+
+
+def _times(frame: Frame) -> NDArray[np.int64] | None:
+    """Return the event times when every row has one; otherwise the rows are taken as they stand."""
+    times = frame.timestamps_us
+    return times if times is not None and bool((times >= 0).all()) else None

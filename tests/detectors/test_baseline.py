@@ -9,7 +9,7 @@ from hypothesis import given
 from detectors.baseline import CategoricalColumn, CompiledBaseline, NumericColumn, compile_baseline
 from detectors.columns import Codes, ColumnKind, ColumnSpec, Values
 from detectors.errors import BaselineError
-from tests.detectors.samples import Columns, baseline_of, length_of, spec_of, tables
+from tests.detectors.samples import Columns, baseline_of, length_of, mixed, rows_of, spec_of, tables
 
 
 def compiled(values: Values, *, bins: int = 32, categories: int = 63) -> CompiledBaseline:
@@ -131,6 +131,17 @@ def test_a_person_is_warned_of_what_to_act_on(values: Values, codes: list[str]) 
     assert [warning.code for warning in compiled(values).warnings] == codes
 
 
+def test_rows_are_put_into_the_order_of_their_times() -> None:
+    columns = mixed(np.random.default_rng(0), 1000)
+    specs = [(spec_of(name, values), values) for name, values in columns.items()]
+    places = np.random.default_rng(1).permutation(1000)
+    shuffled = [(spec, rows_of({"x": values}, places)["x"]) for spec, values in specs]
+    ordered = compile_baseline(specs).baseline
+    assert compile_baseline(shuffled, times=places).baseline.digest == ordered.digest
+    assert compile_baseline(shuffled).baseline.digest != ordered.digest
+    assert compile_baseline(specs, times=np.zeros(1000, dtype=np.int64)).baseline.digest == ordered.digest
+
+
 def test_a_dozen_rows_are_named_in_the_warning() -> None:
     assert str(compiled(np.sin(np.arange(12.0))).warnings[0]).startswith("12 rows: too few")
 
@@ -150,6 +161,8 @@ NUMERIC = ColumnSpec(name="x", kind=ColumnKind.NUMERIC)
         ([(NUMERIC, np.zeros((2, 2)))], {}, "'x' has 2 dimensions"),
         ([(NUMERIC, np.zeros(3))], {"bins": 1}, "bins is 1"),
         ([(NUMERIC, np.zeros(3))], {"blocks": 0}, "blocks is 0"),
+        ([(NUMERIC, np.zeros(3))], {"times": np.zeros(2, dtype=np.int64)}, "times have shape"),
+        ([(NUMERIC, np.zeros(3))], {"times": np.zeros(3, dtype=np.int64), "ordered": False}, "ordered is false"),
         (
             [(ColumnSpec(name="c", kind=ColumnKind.CATEGORICAL), Codes(("a",), np.array([1], dtype=np.int32)))],
             {},

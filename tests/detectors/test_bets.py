@@ -15,7 +15,7 @@ from detectors.errors import DetectorError
 from detectors.evidence import EvidenceOptions
 from detectors.evidence.bets import QUANTUM, bets_of
 from detectors.evidence.calibrate import null_of, stack
-from detectors.evidence.learned import PRIOR_EVENTS, learned_logs, remember
+from detectors.evidence.learned import PRIOR_EVENTS, learned_increments, learned_logs, remember
 from tests.detectors.samples import Columns, baseline_of, mixed, tables
 
 MIXED = baseline_of(mixed(np.random.default_rng(11), 2000))
@@ -86,6 +86,21 @@ def test_the_learned_bet_does_not_win_on_average_on_the_boundary_of_its_toleranc
         if shares is not None:
             assert shares @ np.exp(logs[i, :own]) <= 1 + ROUNDING
         assert (logs[i, own:] <= 0).all()
+
+
+@given(seed=st.integers(0, 2**32 - 1), events=st.integers(0, 300))
+def test_what_the_learned_bet_wins_on_a_tick_is_the_exact_sum_over_its_events(seed: int, events: int) -> None:
+    rng = np.random.default_rng(seed)
+    stacked = stack([null_of(column, EvidenceOptions()) for column in MIXED.columns])
+    caps = np.array([np.inf, 0.1, np.inf, 0.0])
+    memory, counts = np.zeros((2, *stacked.probabilities.shape))
+    for i, column in enumerate(MIXED.columns):
+        own = len(column.counts)
+        memory[i, :own] = rng.multinomial(500, rng.dirichlet(np.full(own, 0.3)))
+        counts[i, :own] = rng.multinomial(events, rng.dirichlet(np.full(own, 0.3)))
+    logs = learned_logs(stacked, memory, caps)
+    assert (logs <= caps[:, None]).all()
+    assert np.array_equal(learned_increments(stacked, memory, caps, counts), (counts * logs).sum(axis=1))
 
 
 def test_the_learned_bet_stakes_nothing_before_it_has_learned() -> None:

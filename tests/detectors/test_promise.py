@@ -6,13 +6,15 @@ Seeds are fixed. Where a test could fail by bad luck with another seed, its prob
 import math
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
+from bench.detection_null import Case, autoregressive, measure
 from detectors.baseline import Baseline
 from detectors.binning import bin_rows
 from detectors.columns import Codes
 from detectors.evaluate import LabelledStream, evaluate
-from detectors.evidence import EvidenceEngine
+from detectors.evidence import EvidenceEngine, EvidenceOptions
 from tests.detectors.samples import Columns, baseline_of, mixed
 
 CHUNK = 2_000
@@ -48,6 +50,47 @@ def test_an_unchanged_stream_alarms_no_more_often_than_the_budget_allows() -> No
     engine = EvidenceEngine(baseline_of(mixed(rng, 1000)))
     counts = one_row_ticks(engine.baseline, mixed(rng, int(40 * budget)))
     assert len(alarms_on(engine, counts, budget)) < 115
+
+
+@pytest.mark.parametrize("kind", ["AR0.5", "AR0.8", "AR0.95", "sessions", "day"])
+def test_the_promise_holds_for_rows_that_move_together_whatever_the_size_of_the_reference(kind: str) -> None:
+    """Forty budgets' worth of ticks in all: as above, 115 alarms have probability below 10**-6 if it is kept."""
+    alarms = 0
+    for reference in (1000, 2000, 10_000):
+        case = Case(kind=kind, columns=3, reference=reference, ticks=8000, budget=600.0)
+        alarms += measure(case, [1]).alarms
+    assert alarms < 115
+
+
+def test_the_promise_holds_for_ticks_of_any_size() -> None:
+    """Ticks of 1 to 60 rows: forty budgets' worth in all, as above."""
+    rng = np.random.default_rng(12)
+    values = autoregressive(rng, 2000 + 480_000, 0.9)
+    engine = EvidenceEngine(baseline_of({"x": values[:2000]}))
+    sizes = rng.integers(1, 60, size=8000)
+    bounds = np.cumsum(np.append(0, sizes))
+    bins = bin_rows(engine.baseline, {"x": values[2000 : 2000 + bounds[-1]]})[:, 0]
+    ticks = np.repeat(np.arange(len(sizes)), sizes)
+    flat = np.bincount(ticks * engine.baseline.total + bins, minlength=len(sizes) * engine.baseline.total)
+    assert len(alarms_on(engine, flat.reshape(len(sizes), -1), 200.0)) < 115
+
+
+def test_without_calibration_the_same_streams_break_the_promise() -> None:
+    case = Case(kind="AR0.8", columns=3, reference=2000, ticks=8000, budget=600.0)
+    assert measure(case, [1]).alarms < 38
+    uncalibrated = EvidenceOptions(calibrate=False)
+    broken = measure(case, [1], lambda baseline: EvidenceEngine(baseline, uncalibrated))
+    assert broken.lower_rate > broken.allowed
+
+
+def test_a_change_of_rows_that_move_together_is_found_all_the_same() -> None:
+    """An autoregression with coefficient 0.8 has a limit nine times as long as independent rows."""
+    rng, change, limit = np.random.default_rng(8), 1000, 9 * math.log(1e4) / 0.5
+    values = autoregressive(rng, 20_000 + change + 1500, 0.8)
+    engine = EvidenceEngine(baseline_of({"x": values[:20_000]}))
+    later = values[20_000:] + (np.arange(change + 1500) >= change)
+    alarms = alarms_on(engine, one_row_ticks(engine.baseline, {"x": later}), 1e4)
+    assert change <= alarms[0] <= change + 3 * limit
 
 
 def test_a_small_baseline_is_not_a_reason_for_false_alarms() -> None:

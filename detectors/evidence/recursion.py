@@ -1,0 +1,157 @@
+"""One tick: from counts to log increments, and from them to Shiryaev-Roberts sums.
+
+For each bet with logarithm ``l`` per event and a tick with counts ``n``::
+
+    sum <- (sum + 1) * exp(eta * n . l)
+
+``n . l`` is an exact sum; the exponent is applied after it, so that the order of events cannot show.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.evidence.layout import Layout
+from detectors.evidence.learned import learned_increments, remember
+
+CHUNK_TICKS = 128
+"""At most so many ticks' fixed increments are worked out at once; bounds the memory of a run."""
+PRODUCT_SIZE = 131_072
+"""Matrix products stay below this many multiplications: larger ones are spread over threads by the linear algebra
+library, which on a busy machine costs milliseconds of waiting for a gain of microseconds."""
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """A state while it is being changed.
+
+    Parameters
+    ----------
+    ticks : int
+        Ticks so far.
+    last_tick : int
+        The latest tick; -1 before the first one.
+    sums : ndarray of float64, shape (n_bets,)
+        Logarithms of the Shiryaev-Roberts sums.
+    peaks : ndarray of float64, shape (n_bets,)
+        Log evidence since the restart that carries the most of it.
+    since : ndarray of int64, shape (n_bets,)
+        The tick of that restart.
+    memory : ndarray of float64, shape (n_cells,)
+        Faded counts of past events.
+    """
+
+    ticks: int
+    last_tick: int
+    sums: NDArray[np.float64]
+    peaks: NDArray[np.float64]
+    since: NDArray[np.int64]
+    memory: NDArray[np.float64]
+
+
+def nothing_yet(layout: Layout) -> Work:
+    """Return what is known before the first tick.
+
+    Parameters
+    ----------
+    layout : Layout
+        Of the bets.
+
+    Returns
+    -------
+    Work
+        No evidence.
+    """
+    bets = len(layout.columns)
+    return Work(
+        ticks=0,
+        last_tick=-1,
+        sums=np.full(bets, -np.inf),
+        peaks=np.zeros(bets),
+        since=np.zeros(bets, dtype=np.int64),
+        memory=np.zeros(layout.cells),
+    )
+
+
+def chunk_of(layout: Layout) -> int:
+    """Return how many ticks' increments to work out at once.
+
+    Parameters
+    ----------
+    layout : Layout
+        Of the bets.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    largest = max(int(np.prod(group.logs.shape[1:])) for group in layout.fixed)
+    return max(1, min(CHUNK_TICKS, PRODUCT_SIZE // largest))
+
+
+def fixed_increments(layout: Layout, counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Work out the log increments of the fixed bets, before the exponent.
+
+    Parameters
+    ----------
+    layout : Layout
+        Of the bets.
+    counts : ndarray of int64, shape (n_ticks, total)
+        Flat counts.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_ticks, total + 1)
+        The counts with a zero at the end, for padding.
+    ndarray of float64, shape (n_ticks, n_bets)
+        Exact sums; 0 for the learned bets.
+    """
+    padded = np.zeros((len(counts), counts.shape[1] + 1))
+    padded[:, :-1] = counts
+    increments = np.zeros((len(counts), len(layout.columns)))
+    for group in layout.fixed:
+        gathered = padded[:, group.gather].transpose(1, 0, 2)
+        products = np.matmul(gathered, group.logs)
+        increments[:, group.place] = products.transpose(1, 0, 2).reshape(len(counts), -1)
+    return padded, increments
+
+
+def advance(
+    layout: Layout,
+    events_kept: float,
+    work: Work,
+    tick: int,
+    increments: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> None:
+    """Take one tick; ``work`` and the increment are changed.
+
+    Parameters
+    ----------
+    layout : Layout
+        Of the bets.
+    events_kept : float
+        How many of the latest events the learned bets remember.
+    work : Work
+        Before the tick; after it when this returns.
+    tick : int
+        Its number.
+    increments : tuple of ndarray
+        One row of each array of ``fixed_increments``.
+    """
+    padded, increment = increments
+    for group in layout.learned:
+        counts = padded[group.gather]
+        memory = work.memory[group.cells].reshape(counts.shape)
+        increment[group.place] = learned_increments(group.null, memory, group.caps, counts)
+        work.memory[group.cells] = remember(memory, counts, events_kept).ravel()
+    if layout.tempered:
+        increment *= layout.etas
+    np.logaddexp(work.sums, 0.0, out=work.sums)
+    work.sums += increment
+    work.since[work.peaks <= 0.0] = tick
+    np.maximum(work.peaks, 0.0, out=work.peaks)
+    work.peaks += increment
+    work.ticks += 1
+    work.last_tick = tick

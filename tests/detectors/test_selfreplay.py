@@ -1,0 +1,78 @@
+"""The reference replayed against itself."""
+
+import math
+
+import numpy as np
+import pytest
+
+from detectors.columns import Codes
+from detectors.errors import DetectorError
+from detectors.evidence import EvidenceEngine, EvidenceOptions
+from detectors.evidence.selfreplay import strengths_of
+from tests.detectors.samples import Columns, baseline_of, mixed
+
+
+def test_a_steady_reference_raises_nothing_against_itself() -> None:
+    """Twelve columns lose strength with probability below 0.06 in all, and none does with these seeds."""
+    for rows in (300, 3000, 30_000):
+        engine = EvidenceEngine(baseline_of(mixed(np.random.default_rng(1), rows)))
+        assert (engine.strengths == 1).all()
+        found = engine.self_test(1e4)
+        assert found.alarms == ()
+        assert found.ticks == min(160, rows // 16)
+        assert found.allowed == pytest.approx(found.ticks / 1e4)
+        assert str(found).startswith("0 false alarms in")
+
+
+def stepped(rng: np.random.Generator, rows: int, step: float) -> Columns:
+    """Return one steady column, and one that is another from the last fifth on."""
+    later = np.arange(rows) >= rows * 0.8
+    return {"steady": rng.normal(size=rows), "steps": rng.normal(size=rows) + step * later}
+
+
+def test_a_reference_that_is_of_two_minds_is_told_where() -> None:
+    baseline = baseline_of(stepped(np.random.default_rng(2), 4000, 3.0))
+    engine = EvidenceEngine(baseline, EvidenceOptions(calibrate=False))
+    alarms = engine.self_test(1e4).alarms
+    assert alarms
+    assert {alarm.columns for alarm in alarms} == {("steps",)}
+    assert any(alarm.first_row >= 3200 for alarm in alarms)
+
+
+def test_a_column_that_alarms_on_its_own_reference_bets_less() -> None:
+    baseline = baseline_of(stepped(np.random.default_rng(2), 4000, 3.0))
+    strengths = strengths_of(baseline, EvidenceOptions(standard_errors=0.0))
+    assert strengths[0] == 1
+    engine = EvidenceEngine(baseline)
+    assert engine.strengths[0] == 1
+    assert engine.self_test(1e4).alarms == ()
+
+
+def test_columns_whose_fifths_have_nothing_in_common_are_replayed_too() -> None:
+    rng = np.random.default_rng(5)
+    seasons = np.repeat([1.0, 2.0, 3.0, 4.0, 5.0], 400)
+    zeros = np.where(np.arange(2000) < 1200, 0.0, rng.exponential(size=2000))
+    labels = Codes(("a", "b", "c", "d", "e"), (seasons - 1).astype(np.int32))
+    engine = EvidenceEngine(baseline_of({"seasons": seasons, "zeros": zeros, "labels": labels}))
+    assert engine.self_test(1e4).ticks == 125
+    assert len(engine.explain()) == 3
+
+
+def test_a_short_or_unordered_reference_is_not_replayed() -> None:
+    short = EvidenceEngine(baseline_of(mixed(np.random.default_rng(3), 100)))
+    assert (short.strengths == 1).all()
+    assert str(short.self_test(1e4)) == "the reference is too short to be replayed against itself"
+
+
+def test_the_self_test_needs_a_budget() -> None:
+    engine = EvidenceEngine(baseline_of(mixed(np.random.default_rng(3), 100)))
+    for budget in (1.0, math.nan):
+        with pytest.raises(DetectorError, match="budget is"):
+            engine.self_test(budget)
+
+
+def test_the_replay_leaves_the_baseline_as_it_was() -> None:
+    baseline = baseline_of(mixed(np.random.default_rng(4), 1000))
+    before = baseline.to_bytes()
+    EvidenceEngine(baseline).self_test(100.0)
+    assert baseline.to_bytes() == before
