@@ -24,12 +24,12 @@ from detectors.baseline.directions import Direction
 
 LEVEL = 1e-4
 """Stretches of one length that vary more than independent rows would in this share of cases show dependence."""
-UPPER = 0.8
+UPPER = 0.9
 """The inflation used is the upper limit of a one-sided interval with this confidence, the largest over all lengths."""
 UNLIKELY = 0.999
 """Longer stretches have a larger inflation when its lower limit with this confidence is above that of shorter ones."""
-FURTHER = 4
-"""Lengths count up to the shortest one after which the inflation does not grow for certain, and four more."""
+FURTHER = 3
+"""Lengths count up to the shortest one after which the inflation does not grow for certain, and three more."""
 SUPPORT = 50.0
 """A direction with so few independent events in the reference takes the largest inflation of its column."""
 SHORT = 4.0
@@ -149,7 +149,7 @@ def _limits(
 
 
 def _counts(ratios: NDArray[np.float64], lower: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Tell which lengths count: up to sixteen times the shortest one after which nothing grows any more for certain."""
+    """Tell which lengths count: up to eight times the shortest one after which nothing grows any more for certain."""
     longer = np.maximum.accumulate(lower[:, ::-1], axis=1)[:, ::-1]
     level = np.maximum.accumulate(ratios, axis=1)
     grows = np.append(longer[:, 1:] > level[:, :-1], np.zeros((len(ratios), 1), dtype=bool), axis=1)

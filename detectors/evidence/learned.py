@@ -13,6 +13,8 @@ from detectors.evidence.calibrate import NATURAL_STDS, StackedNulls
 
 PRIOR_EVENTS = 100.0
 """So many events of the baseline itself are mixed into what was learned."""
+DENSE = 0.3
+"""A tick with events in a larger share of the bins takes the logarithms of all bins at once."""
 SIZE_MAX = 0.95
 """The worst bin keeps at least 5 % of the stake."""
 
@@ -67,6 +69,8 @@ def learned_increments(
     -----
     Logarithms are taken only where the tick has events. The sums are exact, so this cannot show in the result.
     """
+    if np.count_nonzero(counts) > DENSE * counts.size:
+        return np.asarray(np.einsum("fk,fk->f", counts, learned_logs(null, memory, caps)))
     direction, tolerance, stake = _staked(null, memory)
     columns, bins = np.nonzero(counts)
     won = stake[columns] * (direction[columns, bins] - tolerance[columns])
