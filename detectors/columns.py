@@ -33,6 +33,7 @@ class ColumnGroup(StrEnum):
     PREDICTION = "prediction"
     SCORE = "score"
     LATENCY = "latency"
+    MULTIVARIATE = "multivariate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.exact import Coordinates, Fitted
+from detectors.scores.directions import directions, directions_in, fit_directions
 from detectors.scores.entropy import entropy
+from detectors.scores.mahalanobis import fit_mahalanobis, mahalanobis
 from detectors.scores.margin import margin
 from detectors.scores.norm import norm
+from detectors.scores.pairs import fit_pairs, pairs, pairs_in
+from detectors.scores.residual import fit_residual, residual
+from detectors.scores.typicality import fit_typicality, typicality
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,3 +51,61 @@ SCORES: Mapping[str, Score] = MappingProxyType(
     }
 )
 """Every score by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FittedScore:
+    """A score that learns from the reference, once, how to make one number of all inputs of an event.
+
+    Parameters
+    ----------
+    name : str
+        The column is ``score.<name>`` for the features together, and ``score.<name>.<embedding>`` for an embedding.
+    fit : callable
+        Takes the reference's coordinates and returns what is to be kept: bounded, and no reference row in it; or
+        None when the score would say nothing. A second argument may be a fit to more events: whatever would make the
+        scores of the two differ in kind, such as a number of components or a width, is taken from it.
+    apply : callable
+        Takes that and events' coordinates; returns one finite number per event, the same in whatever batch it comes.
+    weighted : bool, optional
+        Whether what is kept has amplitudes.
+    several : callable, optional
+        Of a score that makes several numbers of an event, one row each: how many there are. Their columns end in
+        ``.1``, ``.2`` and so on.
+    of : {"features", "embeddings"}, optional
+        What it is for; both by default.
+
+    Notes
+    -----
+    Coordinates are whole numbers in units of 2^-7 robust deviations, shape (n_coordinates, n_events), see
+    ``detectors.spaces``. A missing or invalid input is at the centre.
+
+    Examples
+    --------
+    >>> reference = np.array([[128.0, -128.0, 0.0, 0.0], [0.0, 0.0, 128.0, -128.0]], dtype=np.float32)
+    >>> score = FITTED["mahalanobis"]
+    >>> fitted = score.fit(reference, None)
+    >>> score.apply(fitted, reference).round(2)
+    array([1.41, 1.41, 1.41, 1.41])
+    """
+
+    name: str
+    fit: Callable[[Coordinates, Fitted | None], Fitted | None]
+    apply: Callable[[Fitted, Coordinates], NDArray[np.float64]]
+    weighted: bool = False
+    several: Callable[[Fitted], int] | None = None
+    of: Literal["features", "embeddings"] | None = None
+
+
+FITTED: Mapping[str, FittedScore] = MappingProxyType(
+    {
+        "mahalanobis": FittedScore(name="mahalanobis", fit=fit_mahalanobis, apply=mahalanobis),
+        "residual": FittedScore(name="residual", fit=fit_residual, apply=residual),
+        "typicality": FittedScore(name="typicality", fit=fit_typicality, apply=typicality, weighted=True),
+        "pairs": FittedScore(name="pairs", fit=fit_pairs, apply=pairs, several=pairs_in, of="features"),
+        "direction": FittedScore(
+            name="direction", fit=fit_directions, apply=directions, several=directions_in, of="embeddings"
+        ),
+    }
+)
+"""Every fitted score by name."""

@@ -4,6 +4,7 @@ from detectors.baseline.artefact import Baseline
 from detectors.baseline.bins import CategoricalColumn, Column, NumericColumn
 from detectors.baseline.compiler import compile_baseline
 from detectors.baseline.findings import ROWS_MIN, BaselineWarning, CompiledBaseline
+from detectors.baseline.joint import add_spaces
 
 __all__ = [
     "ROWS_MIN",
@@ -13,5 +14,6 @@ __all__ = [
     "Column",
     "CompiledBaseline",
     "NumericColumn",
+    "add_spaces",
     "compile_baseline",
 ]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from detectors.baseline.bins import Column
 from detectors.baseline.codec import decode, encode
 from detectors.errors import BaselineError
+from detectors.spaces import Space
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,6 +26,8 @@ class Baseline:
         Reference rows.
     ordered : bool, optional
         Whether the reference rows came in the order of time.
+    spaces : tuple of Space, optional
+        What the fitted scores need, whose columns are among the others.
 
     Notes
     -----
@@ -46,6 +49,7 @@ class Baseline:
     columns: tuple[Column, ...]
     rows: int
     ordered: bool = True
+    spaces: tuple[Space, ...] = ()
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -107,7 +111,39 @@ class Baseline:
         kept = tuple(column for column in self.columns if column.spec.name in names)
         if not kept:
             raise BaselineError(f"none of the columns {', '.join(self.names[:8])} is to be kept")
-        return Baseline(columns=kept, rows=self.rows, ordered=self.ordered)
+        left = {column.spec.name for column in kept}
+        spaces = tuple(space for space in self.spaces if left.intersection(space.columns))
+        return Baseline(columns=kept, rows=self.rows, ordered=self.ordered, spaces=spaces)
+
+    def joined(self, other: "Baseline", spaces: tuple[Space, ...] = ()) -> "Baseline":
+        """Return the baseline of the columns of both.
+
+        Parameters
+        ----------
+        other : Baseline
+            Of other columns of the same rows.
+        spaces : tuple of Space, optional
+            What is known of the columns together.
+
+        Returns
+        -------
+        Baseline
+            The columns of this one first.
+
+        Raises
+        ------
+        BaselineError
+            When the rows or their blocks are not the same.
+        """
+        blocks, others = len(self.columns[0].blocks), len(other.columns[0].blocks)
+        if (self.rows, self.ordered, blocks) != (other.rows, other.ordered, others):
+            raise BaselineError(f"baselines of {self.rows} and {other.rows} rows cannot be joined")
+        return Baseline(
+            columns=self.columns + other.columns,
+            rows=self.rows,
+            ordered=self.ordered,
+            spaces=self.spaces + other.spaces + spaces,
+        )
 
     def to_bytes(self) -> bytes:
         """Return the canonical bytes: equal baselines give equal bytes on every machine.
@@ -117,7 +153,7 @@ class Baseline:
         bytes
             See ``detectors.baseline.codec`` for the format.
         """
-        return encode(self.columns, self.rows, ordered=self.ordered)
+        return encode(self.columns, self.rows, ordered=self.ordered, spaces=self.spaces)
 
     @staticmethod
     def from_bytes(data: bytes) -> "Baseline":
@@ -138,5 +174,5 @@ class Baseline:
         BaselineError
             When the bytes are no baseline; the message names the place.
         """
-        columns, rows, ordered = decode(data)
-        return Baseline(columns=columns, rows=rows, ordered=ordered)
+        columns, rows, ordered, spaces = decode(data)
+        return Baseline(columns=columns, rows=rows, ordered=ordered, spaces=spaces)

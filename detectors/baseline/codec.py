@@ -9,8 +9,10 @@ sorted keys and no white space; then for each column its arrays without gaps:
 * categorical: known label hashes (uint64, ``known``), counts (int64, ``bins``), blocks (unsigned, ``blocks * bins``),
   inflation (float64, ``directions * scales``).
 
+Then come the arrays of the spaces, see ``detectors.baseline.codec_spaces``.
+
 ``unsigned`` has 1, 2, 4 or 8 bytes, the fewest that hold the column's largest block count; the header says which.
-Version 2 added inflation and order, and made blocks smaller and more.
+Version 2 added inflation and order, and made blocks smaller and more; version 3 added spaces.
 
 Nothing is executed when bytes are read, every length is checked before memory is taken for it, and bytes that would
 not be written again the same way are refused.
@@ -26,13 +28,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.baseline.bins import KNOWN_MAX, CategoricalColumn, Column, NumericColumn
+from detectors.baseline.codec_spaces import arrays_of_space, describe_space, read_spaces
 from detectors.baseline.directions import directions_of
 from detectors.baseline.inflation import SCALES_MAX
 from detectors.columns import ColumnGroup, ColumnKind, ColumnSpec
 from detectors.errors import BaselineError
+from detectors.spaces import Space
 
 MAGIC = b"LZBASE01"
-VERSION = 2
+VERSION = 3
 HEADER_BYTES_MAX = 64 * 1024 * 1024
 COLUMNS_MAX = 10_000
 BINS_MAX = 4_096
@@ -42,7 +46,7 @@ ROWS_LIMIT = 2**53
 """Counts up to here are exact in float64 too."""
 
 
-def encode(columns: Sequence[Column], rows: int, *, ordered: bool) -> bytes:
+def encode(columns: Sequence[Column], rows: int, *, ordered: bool, spaces: Sequence[Space] = ()) -> bytes:
     """Write the canonical bytes.
 
     Parameters
@@ -53,6 +57,8 @@ def encode(columns: Sequence[Column], rows: int, *, ordered: bool) -> bytes:
         Reference rows.
     ordered : bool
         Whether they came in the order of time.
+    spaces : sequence of Space, optional
+        What is known of the columns together.
 
     Returns
     -------
@@ -66,12 +72,13 @@ def encode(columns: Sequence[Column], rows: int, *, ordered: bool) -> bytes:
         "blocks": len(columns[0].blocks),
         "scales": columns[0].inflation.shape[1],
         "columns": [_describe(column) for column in columns],
+        "spaces": [describe_space(space) for space in spaces],
     }
     text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
     parts = [MAGIC, struct.pack("<I", len(text)), text]
-    parts += [
-        array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes() for c in columns for array in _arrays(c)
-    ]
+    arrays = [array for column in columns for array in _arrays(column)]
+    arrays += [array for space in spaces for array in arrays_of_space(space)]
+    parts += [array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes() for array in arrays]
     return b"".join(parts)
 
 
@@ -105,7 +112,7 @@ def _arrays(column: Column) -> list[NDArray[Any]]:
     ]
 
 
-def decode(data: bytes) -> tuple[tuple[Column, ...], int, bool]:
+def decode(data: bytes) -> tuple[tuple[Column, ...], int, bool, tuple[Space, ...]]:
     """Read bytes that anybody may have written.
 
     Parameters
@@ -121,6 +128,8 @@ def decode(data: bytes) -> tuple[tuple[Column, ...], int, bool]:
         Reference rows.
     bool
         Whether they came in the order of time.
+    tuple of Space
+        What is known of the columns together.
 
     Raises
     ------
@@ -139,13 +148,14 @@ def decode(data: bytes) -> tuple[tuple[Column, ...], int, bool]:
         raise BaselineError(f"header: columns must be a list of 1 to {COLUMNS_MAX}")
     reader = _Reader(data, at, rows, (blocks, scales))
     columns = tuple(reader.column(entry, f"columns[{i}]") for i, entry in enumerate(described))
+    spaces = read_spaces(header.get("spaces"), reader.take)
     if reader.at != len(data):
-        raise BaselineError(f"{len(data) - reader.at} bytes after the last column")
+        raise BaselineError(f"{len(data) - reader.at} bytes after the last array")
     if len({column.spec.name for column in columns}) != len(columns):
         raise BaselineError("two columns have the same name")
-    if encode(columns, rows, ordered=ordered) != data:
+    if encode(columns, rows, ordered=ordered, spaces=spaces) != data:
         raise BaselineError("the bytes are not in canonical form")
-    return columns, rows, ordered
+    return columns, rows, ordered, spaces
 
 
 def _header(data: bytes) -> tuple[dict[str, Any], int]:
@@ -210,8 +220,8 @@ class _Reader:
             raise BaselineError(f"{place}: dtype must be f4 or f8")
         segments = _integer(entry, "segments", 1, 2 * BINS_MAX, place)
         regular = _integer(entry, "regular", 1, min(segments, BINS_MAX), place)
-        edges = self._take(np.dtype(dtype), segments + 1, place)
-        targets = self._take(np.dtype(np.int32), segments, place)
+        edges = self.take(np.dtype(dtype), segments + 1, place)
+        targets = self.take(np.dtype(np.int32), segments, place)
         inner = np.flatnonzero(targets >= 0)
         if not np.array_equal(targets[inner], np.arange(regular)) or np.any(targets < -1):
             raise BaselineError(f"{place}: targets must name each regular bin once, in order")
@@ -234,9 +244,9 @@ class _Reader:
             std=0.0,
         )
         inflation = self._inflation(column, place)
-        means = self._take(np.dtype(np.float64), regular, place)
-        stds = self._take(np.dtype(np.float64), regular, place)
-        moments = self._take(np.dtype(np.float64), 2, place)
+        means = self.take(np.dtype(np.float64), regular, place)
+        stds = self.take(np.dtype(np.float64), regular, place)
+        moments = self.take(np.dtype(np.float64), 2, place)
         if not all(np.isfinite(a).all() for a in (means, stds, moments)) or (stds < 0).any() or moments[1] < 0:
             raise BaselineError(f"{place}: means and standard deviations must be finite")
         return replace(
@@ -254,7 +264,7 @@ class _Reader:
             raise BaselineError(f"{place}: labels must be a list of at most {BINS_MAX} texts")
         if len(set(labels)) != len(labels):
             raise BaselineError(f"{place}: a label stands twice")
-        known = self._take(np.dtype(np.uint64), _integer(entry, "known", 0, KNOWN_MAX, place), place)
+        known = self.take(np.dtype(np.uint64), _integer(entry, "known", 0, KNOWN_MAX, place), place)
         if np.any(known[1:] <= known[:-1]):
             raise BaselineError(f"{place}: known label hashes must increase")
         counts, blocks = self._counts(len(labels) + 4, entry, place)
@@ -272,11 +282,11 @@ class _Reader:
     def _counts(
         self, bins: int, entry: dict[str, Any], place: str
     ) -> tuple[NDArray[np.int64], NDArray[np.unsignedinteger[Any]]]:
-        counts = self._take(np.dtype(np.int64), bins, place)
+        counts = self.take(np.dtype(np.int64), bins, place)
         kind = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}.get(_integer(entry, "block_bytes", 1, 8, place))
         if kind is None:
             raise BaselineError(f"{place}: block_bytes must be 1, 2, 4 or 8")
-        blocks = self._take(np.dtype(kind), self._blocks * bins, place).reshape(self._blocks, bins)
+        blocks = self.take(np.dtype(kind), self._blocks * bins, place).reshape(self._blocks, bins)
         sound = bool(np.all((counts >= 0) & (counts <= self._rows))) and bool(np.all(blocks <= self._rows))
         if not sound or int(counts.sum()) != self._rows or not np.array_equal(blocks.sum(axis=0), counts):
             raise BaselineError(f"{place}: counts and blocks must both add up to {self._rows} rows")
@@ -284,12 +294,13 @@ class _Reader:
 
     def _inflation(self, column: Column, place: str) -> NDArray[np.float64]:
         directions = len(directions_of(column)) + 1
-        found = self._take(np.dtype(np.float64), directions * self._scales, place).reshape(directions, self._scales)
+        found = self.take(np.dtype(np.float64), directions * self._scales, place).reshape(directions, self._scales)
         if not np.isfinite(found).all() or (found < 0).any() or (found > self._rows).any():
             raise BaselineError(f"{place}: inflation must be numbers from 0 to {self._rows}")
         return found
 
-    def _take(self, dtype: np.dtype[Any], length: int, place: str) -> NDArray[Any]:
+    def take(self, dtype: np.dtype[Any], length: int, place: str) -> NDArray[Any]:
+        """Return the next array."""
         end = self.at + length * dtype.itemsize
         if end > len(self._data):
             raise BaselineError(f"{place}: the bytes end at {len(self._data)}, but {end} are needed")

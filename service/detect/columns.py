@@ -1,6 +1,6 @@
 """Frames to columns: which values of a batch are counted under which name."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from detectors.columns import Codes, ColumnGroup, ColumnKind, ColumnSpec, Values
 from detectors.registry import SCORES
+from detectors.spaces import Space
 from service.domain.schema import LATENCY, PREDICTION, PROBABILITY_PREFIX, SCORE_PREFIX, FeatureKind, Schema
 from service.frames import Frame
 
@@ -30,8 +31,8 @@ class Picks(NamedTuple):
     """The rows of the probabilities, by class name: a sum over classes must not depend on the order they came in."""
 
 
-def columns_of(frame: Frame, wanted: tuple[str, ...]) -> dict[str, Values]:
-    """Return the values of those wanted columns that the frame carries."""
+def columns_of(frame: Frame, wanted: tuple[str, ...], spaces: Sequence[Space] = ()) -> dict[str, Values]:
+    """Return the values of those wanted columns that the frame carries, and of the spaces' scores of them."""
     picks = _picks(frame.numeric_names, frame.categorical_names, tuple(frame.embeddings), wanted)
     columns: dict[str, Values] = {name: frame.numeric[row] for name, row in picks.numeric}
     for name, row in picks.categorical:
@@ -43,6 +44,11 @@ def columns_of(frame: Frame, wanted: tuple[str, ...]) -> dict[str, Values]:
         probabilities = probabilities_of(frame, picks.probabilities)
         for name, score in picks.scores:
             columns[name] = SCORES[score].function(probabilities)[: frame.rows]
+    for space in spaces:
+        if space.name and space.name in frame.embeddings:
+            columns |= space.scores_of_embedding(frame.embeddings[space.name], wanted)
+        elif space.inputs and all(name in columns for name in space.inputs):
+            columns |= space.scores(columns, wanted)
     return columns
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.baseline import compile_baseline
+from detectors.baseline import add_spaces, compile_baseline
 from detectors.errors import DetectorError
 from service.detect.columns import columns_of, names_of, specs_of
 from service.domain.errors import Unprocessable
-from service.domain.schema import Schema
+from service.domain.schema import FeatureKind, Schema
 from service.frames import Frame
 
 
@@ -36,8 +36,13 @@ def compile_reference(schema: Schema, frame: Frame) -> CompiledReference:
     if not names or not frame.rows:
         raise Unprocessable(f"the reference has {frame.rows} rows and {len(names)} columns that can be counted")
     columns = columns_of(frame, names)
+    specs = specs_of({name: columns[name] for name in names})
+    embeddings = {
+        f.name: frame.embeddings[f.name] for f in schema.of_kind(FeatureKind.EMBEDDING) if f.name in frame.embeddings
+    }
     try:
-        compiled = compile_baseline(specs_of({name: columns[name] for name in names}), times=_times(frame))
+        times = _times(frame)
+        compiled = add_spaces(compile_baseline(specs, times=times), specs, embeddings, times=times)
     except DetectorError as error:
         raise Unprocessable(f"the reference cannot be compiled: {error}") from error
     return CompiledReference(

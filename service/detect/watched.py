@@ -117,7 +117,8 @@ class Watched:
 
     def _count(self, frame: Frame) -> None:
         try:
-            self.open_counts += count(self.engine.baseline, columns_of(frame, self.engine.names))
+            columns = columns_of(frame, self.engine.names, self.engine.baseline.spaces)
+            self.open_counts += count(self.engine.baseline, columns)
         except ColumnError as error:
             _logger.error("frame not counted", extra={"reason": str(error), "rows": frame.rows})  # noqa: TRY400 - the message says it all
 

@@ -41,15 +41,18 @@ class ReplayOptions:
     budget : float
         The promised mean number of ticks between false alarms; above 1.
     columns : tuple of str or None
-        Watch exactly these columns; None watches all that both files share.
+        Watch exactly these columns, each by itself; None watches all that both files share.
     ignore : tuple of str
         Columns not to watch.
+    together : bool
+        Look at all shared columns together as well: for changes that no column shows by itself.
     """
 
     tick_rows: int = 1
     budget: float = 100_000.0
     columns: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
+    together: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.tick_rows <= TICK_ROWS_MAX:
@@ -109,9 +112,10 @@ def replay_file(path: Path, baseline_path: Path, options: ReplayOptions) -> Repl
         When something cannot be read or does not fit, in one line.
     """
     source, reference = open_source(path), open_source(baseline_path)
+    together = options.together and options.columns is None
     if source.format is Format.BASELINE:
         raise ReplayError(f"{path}: a saved baseline has no rows to replay; it belongs to --baseline")
-    watched = choose(reference, source, Choice(columns=options.columns, ignore=options.ignore))
+    watched = choose(reference, source, Choice(columns=options.columns, ignore=options.ignore, together=together))
     rows, alarms = _detect(source, watched.baseline, options)
     return ReplayResult(
         rows=rows,
@@ -175,12 +179,17 @@ def _read(source: Source, baseline: Baseline) -> Generator[tuple[int, dict[str, 
 
 def _values(baseline: Baseline, batch: Batch, rows: int) -> dict[str, Values]:
     values: dict[str, Values] = {}
+    made = {name for space in baseline.spaces for name in space.columns}
     for column in baseline.columns:
+        if column.spec.name in made:
+            continue
         array = batch.get(column.spec.name)
         if array is None:
             # NDJSON leaves a field out instead of writing null: here in every row of this batch.
             array = pa.nulls(rows, pa.string())
         values[column.spec.name] = _labels(column, array) if isinstance(column, CategoricalColumn) else numbers(array)
+    for space in baseline.spaces:
+        values |= space.scores(values, baseline.index)
     return values
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute as pc
 
-from detectors.baseline import Baseline, compile_baseline
+from detectors.baseline import Baseline, CompiledBaseline, add_spaces, compile_baseline
 from detectors.columns import Codes, ColumnKind, ColumnSpec, Values
 from detectors.errors import BaselineError
 from service.replay.cells import codes, is_number, is_text, numbers
@@ -33,6 +33,8 @@ class Choice:
     columns: tuple[str, ...] | None = None
     """Watch exactly these; None watches all that both files share."""
     ignore: tuple[str, ...] = ()
+    together: bool = True
+    """Whether the columns are looked at together as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,10 @@ def choose(reference: Source, source: Source, choice: Choice) -> Watched:
             saved = Baseline.from_bytes(read_bytes(reference))
         except BaselineError as error:
             raise ReplayError(f"{reference.path}: {error}") from error
-        names, warnings = _names(reference, list(saved.names), source, list(head), choice)
-        return Watched(saved.only(names), tuple(warnings))
+        made = {column: space.inputs for space in saved.spaces for column in space.columns}
+        names, warnings = _names(reference, [n for n in saved.names if n not in made], source, list(head), choice)
+        scores = [column for column, inputs in made.items() if inputs and choice.together and set(inputs) <= set(names)]
+        return Watched(saved.only([*names, *scores]), tuple(warnings))
     names, warnings = _names(reference, list(_head(reference)), source, list(head), choice)
     arrays = _load(reference, names)
     return _compile(reference, arrays, head, choice, warnings)
@@ -170,7 +174,11 @@ def _compile(reference: Source, arrays: Mapping[str, Any], head: Batch, choice: 
     kept = [name for name in compiled.baseline.names if name not in dropped]
     if not kept:
         raise ReplayError(f"{reference.path}: no column is left to watch: {'; '.join(warnings)[:300]}")
-    return Watched(compiled.baseline.only(kept), tuple(warnings))
+    baseline = compiled.baseline.only(kept)
+    if choice.together:
+        left = [(spec, values) for spec, values in columns if spec.name in kept]
+        baseline = add_spaces(CompiledBaseline(baseline, compiled.warnings), left, {}).baseline
+    return Watched(baseline, tuple(warnings))
 
 
 def _unfit(array: Any, *, typed: bool) -> str | None:

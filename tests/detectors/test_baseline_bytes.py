@@ -5,14 +5,14 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from detectors.baseline import Baseline
+from detectors.baseline import Baseline, add_spaces, compile_baseline
 from detectors.binning import count
 from detectors.columns import Codes
 from detectors.errors import BaselineError
-from tests.detectors.samples import Columns, baseline_of, mixed, tables
+from tests.detectors.samples import Columns, baseline_of, mixed, spec_of, tables
 
 SMALL = baseline_of(
     {
@@ -24,6 +24,54 @@ SMALL = baseline_of(
     categories=2,
     blocks=2,
 ).to_bytes()
+
+
+def _with_spaces() -> Baseline:
+    rng = np.random.default_rng(0)
+    columns: Columns = {"x": rng.normal(size=120), "c": Codes(("a", "b"), (np.arange(120) % 2).astype(np.int32))}
+    specs = [(spec_of(name, values), values) for name, values in columns.items()]
+    embeddings = {"face": rng.normal(size=(120, 9)).astype(np.float32)}
+    return add_spaces(compile_baseline(specs, bins=2, blocks=2), specs, embeddings).baseline
+
+
+SPACED = _with_spaces()
+SPACED_BYTES = SPACED.to_bytes()
+
+
+def test_spaces_make_the_round_trip_and_score_alike() -> None:
+    again = Baseline.from_bytes(SPACED_BYTES)
+    assert again.to_bytes() == SPACED_BYTES
+    assert [space.name for space in again.spaces] == ["", "face"]
+    assert [space.projected is not None for space in again.spaces] == [False, True]
+    vectors = np.random.default_rng(1).normal(size=(50, 9)).astype(np.float32)
+    expected = SPACED.spaces[1].scores_of_embedding(vectors)
+    for name, numbers in again.spaces[1].scores_of_embedding(vectors).items():
+        assert np.array_equal(numbers, expected[name])
+
+
+@given(at=st.integers(0, len(SPACED_BYTES) - 1), value=st.integers(0, 255))
+@example(at=SPACED_BYTES.index(b'"spaces"') + 10, value=ord("x"))
+def test_a_changed_byte_of_a_space_is_refused_or_gives_another_sound_one(at: int, value: int) -> None:
+    damaged = bytearray(SPACED_BYTES)
+    damaged[at] = value
+    try:
+        baseline = Baseline.from_bytes(bytes(damaged))
+    except BaselineError:
+        return
+    assert baseline.to_bytes() == bytes(damaged)
+    for space in baseline.spaces[1:]:
+        numbers = space.scores_of_embedding(np.ones((2, 9), dtype=np.float32))
+        assert all(np.isfinite(each).all() for each in numbers.values())
+
+
+def test_a_space_stays_as_long_as_one_of_its_columns_does() -> None:
+    assert [space.name for space in SPACED.only({"x", "score.typicality.face"}).spaces] == ["face"]
+    assert SPACED.only({"x"}).spaces == ()
+
+
+def test_only_baselines_of_the_same_rows_can_be_joined() -> None:
+    with pytest.raises(BaselineError, match="120 and 64 rows"):
+        SPACED.joined(Baseline.from_bytes(SMALL))
 
 
 @given(columns=tables())
@@ -87,7 +135,7 @@ def _with_header(change: str, value: object) -> bytes:
 @pytest.mark.parametrize(
     ("change", "value", "message"),
     [
-        ("version", 1, "this program reads version 2"),
+        ("version", 1, "this program reads version 3"),
         ("ordered", 1, "ordered must be"),
         ("scales", 31, "scales must be"),
         ("columns.0.block_bytes", 3, "block_bytes must be"),

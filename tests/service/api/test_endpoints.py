@@ -70,7 +70,12 @@ def test_a_baseline_is_compiled_signed_and_shown_with_its_bins(world: World) -> 
     put = world.client.put(path, content=CSV, headers={**headers, "content-type": "text/csv"}).json()
     assert {"baseline_id", "digest", "rows", "columns", "warnings"} <= set(put)
     assert put["rows"] == 600
-    assert put["columns"] == ["age", "country", "prediction"]
+    assert put["columns"] == [
+        "age",
+        "country",
+        "prediction",
+        *(f"score.{name}" for name in ("mahalanobis", "typicality", "pairs.1")),
+    ]
     shown = world.client.get(path, headers=headers).json()
     assert shown["digest"] == put["digest"]
     assert sum(item["rows"] for item in shown["details"][0]["bins"]) == 600

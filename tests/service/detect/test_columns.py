@@ -1,10 +1,14 @@
 """Which values of a batch are counted under which name."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from detectors.baseline import Baseline
 from detectors.columns import Codes, ColumnGroup
 from service.detect.columns import columns_of, group_of, names_of
+from service.detect.reference import compile_reference
 from service.frames import Coded, Frame
 from tests.service.worker.world import SCHEMA, make_frame
 
@@ -60,6 +64,20 @@ def test_what_a_batch_did_not_send_is_not_a_column() -> None:
     lean = make_frame(0, 3, extras=False)
     assert names_of(SCHEMA, lean) == ("age", "income", "country", "score.norm.face")
     assert set(columns_of(lean, names_of(SCHEMA, make_frame(0, 3)))) == {"age", "income", "country", "score.norm.face"}
+
+
+def test_fitted_scores_are_made_of_all_their_inputs_or_not_at_all() -> None:
+    baseline = Baseline.from_bytes(compile_reference(SCHEMA, make_frame(0, 600)).artefact)
+    frame = make_frame(1, 40)
+    whole = columns_of(frame, baseline.names, baseline.spaces)
+    assert set(whole) == set(baseline.names)
+    assert {"score.mahalanobis", "score.typicality.face"} <= set(baseline.names)
+    without = replace(frame, categorical_names=("other", *frame.categorical_names[1:]), embeddings={})
+    assert {name for name in whole if name not in columns_of(without, baseline.names, baseline.spaces)} == {
+        "country", "score.mahalanobis", "score.typicality", *(f"score.pairs.{i}" for i in range(1, 4)),
+        "score.norm.face", "score.mahalanobis.face", "score.typicality.face",
+        *(f"score.direction.face.{i}" for i in range(1, 5)),
+    }  # fmt: skip
 
 
 def test_only_wanted_columns_are_made() -> None:

@@ -13,7 +13,7 @@ import pytest
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
-from detectors.baseline import compile_baseline
+from detectors.baseline import add_spaces, compile_baseline
 from detectors.columns import Codes, ColumnKind, ColumnSpec
 from service.replay import engine
 from service.replay.command import replay_command
@@ -54,6 +54,39 @@ def test_the_alarm_names_the_row_the_column_and_how_much_it_changed(reference: P
     assert abs(first.since_row - CHANGE) <= 5
     assert [blame.name for blame in first.blames] == ["moves"]
     assert 1.0 < (first.effects["moves"]["wasserstein"] or 0) < 2.0
+
+
+def tied(seed: int, rows: int, *, change: int) -> pa.Table:
+    """Return three numbers that keep their distributions; two of them move together from the change on."""
+    rng = np.random.default_rng(seed)
+    first, second, third = rng.normal(size=(3, rows))
+    second = np.where(np.arange(rows) >= change, 0.8 * first + 0.6 * second, second)
+    return pa.table({"first": first, "second": second, "third": third})
+
+
+def test_a_change_that_no_column_shows_is_found_with_files_and_with_saved_baselines(tmp_path: Path) -> None:
+    parquet.write_table(tied(1, 4000, change=4000), tmp_path / "reference.parquet")
+    parquet.write_table(tied(2, 1200, change=CHANGE), tmp_path / "tied.parquet")
+    result = replay_file(tmp_path / "tied.parquet", tmp_path / "reference.parquet", ReplayOptions())
+    first = result.alarms[0]
+    assert CHANGE <= first.row <= CHANGE + 200
+    assert first.blames[0].name == "score.pairs.1"
+    assert first.blames[0].group == "multivariate"
+    names = ("first", "second", "third")
+    columns = [(ColumnSpec(name=n, kind=ColumnKind.NUMERIC), tied(1, 4000, change=4000)[n].to_numpy()) for n in names]
+    saved = add_spaces(compile_baseline(columns), columns, {}).baseline
+    (tmp_path / "saved.lzb").write_bytes(saved.to_bytes())
+    again = replay_file(tmp_path / "tied.parquet", tmp_path / "saved.lzb", ReplayOptions())
+    assert render_json(again) == render_json(result)
+    assert again.columns == saved.names
+
+
+def test_named_columns_are_watched_each_by_itself(tmp_path: Path) -> None:
+    parquet.write_table(tied(1, 4000, change=4000), tmp_path / "reference.parquet")
+    parquet.write_table(tied(2, 1200, change=CHANGE), tmp_path / "tied.parquet")
+    options = ReplayOptions(columns=("first", "second"))
+    result = replay_file(tmp_path / "tied.parquet", tmp_path / "reference.parquet", options)
+    assert (result.columns, result.alarms) == (("first", "second"), ())
 
 
 def test_effects_are_those_of_the_rows_from_since_to_the_alarm(reference: Path, tmp_path: Path) -> None:
@@ -132,7 +165,7 @@ def test_a_saved_baseline_stands_for_its_reference(reference: Path, changed: Pat
     ).baseline
     saved = tmp_path / "reference.lzb"
     saved.write_bytes(baseline.to_bytes())
-    expected = replay_file(changed, reference, ReplayOptions())
+    expected = replay_file(changed, reference, ReplayOptions(together=False))
     assert render_json(replay_file(changed, saved, ReplayOptions())) == render_json(expected)
     part = replay_file(changed, saved, ReplayOptions(columns=("stays",)))
     assert (part.columns, part.alarms) == (("stays",), ())
@@ -157,7 +190,8 @@ def test_columns_that_say_nothing_about_drift_are_left_out_with_a_note(tmp_path:
 
     old, new = write("old.parquet", 0), write("new.parquet", 10_000)
     result = replay_file(new, old, ReplayOptions())
-    assert (result.columns, result.alarms) == (("moves", "stays", "letter"), ())
+    assert (result.columns[:3], result.alarms) == (("moves", "stays", "letter"), ())
+    assert all(name.startswith("score.") for name in result.columns[3:])
     noted = [warning.split(":")[0] for warning in result.warnings if "not watched" in warning]
     assert sorted(noted) == [
         "at", "day", "not watched, because only new.parquet has them", "not watched, because only old.parquet has them",
