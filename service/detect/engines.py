@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 
 from detectors.baseline import Baseline
+from detectors.columns import ColumnGroup
 from detectors.evidence import EvidenceEngine, EvidenceOptions
 from service.detect.baselines import RefusedBaseline, load, supports_promise
 from service.detect.plan import Era
@@ -21,6 +22,8 @@ class Engine:
     bets: EvidenceEngine
     sufficient: bool
     names: tuple[str, ...]
+    joint: frozenset[str]
+    """The columns that are scores of spaces."""
 
 
 class Engines:
@@ -57,4 +60,5 @@ class Engines:
             _logger.error("baseline refused", extra={"baseline_id": baseline_id, "reason": str(refused)})  # noqa: TRY400 - the message says it all
             return None
         options = EvidenceOptions(minimum_effect=minimum_effect)
-        return Engine(baseline, EvidenceEngine(baseline, options), supports_promise(baseline), baseline.names)
+        joint = frozenset(c.spec.name for c in baseline.columns if c.spec.group is ColumnGroup.MULTIVARIATE)
+        return Engine(baseline, EvidenceEngine(baseline, options), supports_promise(baseline), baseline.names, joint)

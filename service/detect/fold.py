@@ -41,6 +41,7 @@ class Stored(msgspec.Struct, array_like=True):
     changes: bytes = b""
     evidence: bytes = b""
     """Empty without a baseline."""
+    last_events: int = 0
 
 
 class VersionFold:
@@ -194,6 +195,7 @@ class VersionFold:
         self.watched.set_evidence(EvidenceState.from_bytes(engine.bets, stored.evidence), stored.evidence)
         self.watched.open_tick = stored.open_tick
         self.watched.open_events = stored.open_events
+        self.watched.last_events = stored.last_events
         self.watched.open_counts = np.frombuffer(stored.open_counts, np.int64).copy()
         self.watched.changes = Changes.from_bytes(stored.changes, engine.baseline.total)
 
@@ -211,6 +213,7 @@ class VersionFold:
             stored.last_tick_start_us = watched.windows.last_tick_start_us
             stored.open_tick = watched.open_tick
             stored.open_events = watched.open_events
+            stored.last_events = watched.last_events
             stored.open_counts = watched.open_counts.tobytes()
             stored.changes = watched.changes.to_bytes()
             stored.evidence = watched.evidence_bytes()

@@ -20,7 +20,7 @@ from service.detect.engines import Engine
 from service.detect.status import columns_status, findings_of
 from service.detect.windows import Windows
 from service.domain.records import ColumnFinding
-from service.frames import Frame, FrameError, concat_frames, decode_columns
+from service.frames import Frame, FrameError, concat_frames, decode_columns, every
 from service.ports import LogEntry
 
 NO_TICK = -1
@@ -29,6 +29,8 @@ ROWS_ALONE = 500
 """A frame of as many rows gains nothing from company."""
 ROWS_TOGETHER = 4_000
 """More rows than this at once leave the processor's cache."""
+JOINT_EVENTS = 2_000
+"""About so many events of a tick are looked at jointly: the scores of a space cost several times what counting does."""
 _logger = logging.getLogger("lazaretto.detect")
 
 
@@ -44,8 +46,11 @@ class Watched:
         self.open_counts = np.zeros(engine.baseline.total, np.int64)
         self.changes = Changes(engine.baseline.total)
         """What effect sizes of a change are read from, undiluted by the time before it."""
-        self._pending: list[Body] = []
-        """Frames of the open tick that are not counted yet; counted together, they cost a fraction."""
+        self.last_events = 0
+        """Of the tick before: a busy one says how densely the scores of spaces look at this one."""
+        self._pending: list[tuple[int, Body]] = []
+        """Frames of the open tick that are not counted yet, each with how many events came before it in the tick;
+        counted together, they cost a fraction."""
         self._pending_rows = 0
         self._columns_json: bytes | None = None
         self.set_evidence(engine.bets.start())
@@ -65,19 +70,19 @@ class Watched:
     def take(self, entry: LogEntry) -> None:
         """Add the events of one entry to the open tick."""
         self.open_tick = entry.arrival_us // self.tick_us
-        self.open_events += entry.rows
+        first, self.open_events = self.open_events, self.open_events + entry.rows
         if entry.rows >= ROWS_ALONE:
-            self._count_together([entry.body])
+            self._count_together([(first, entry.body)])
             return
-        self._pending.append(entry.body)
+        self._pending.append((first, entry.body))
         self._pending_rows += entry.rows
         if self._pending_rows >= ROWS_TOGETHER:
             self.settle()
 
     def settle(self) -> None:
         """Count the pending frames together, as the cost of a call is that of a thousand rows."""
-        bodies, self._pending, self._pending_rows = self._pending, [], 0
-        self._count_together(bodies)
+        pending, self._pending, self._pending_rows = self._pending, [], 0
+        self._count_together(pending)
 
     def flush(self) -> NDArray[np.int64]:
         """Close the open tick: its counts go to the windows, and are returned."""
@@ -86,7 +91,7 @@ class Watched:
         if self.open_tick != NO_TICK:
             self.windows.add(self.open_tick * self.tick_us, self.open_events, counts)
             self.open_counts = np.zeros_like(counts)
-            self.open_tick, self.open_events = NO_TICK, 0
+            self.open_tick, self.open_events, self.last_events = NO_TICK, 0, self.open_events
             self._columns_json = None
         return counts
 
@@ -111,14 +116,27 @@ class Watched:
         """Return since when the strongest column has changed, if it has."""
         return self.engine.bets.blame(self.evidence, math.inf)[0].since_tick
 
-    def _count_together(self, bodies: Sequence[Body]) -> None:
-        for frame in concat_frames([frame for frame in map(_decoded, bodies) if frame is not None]):
-            self._count(frame)
+    def _count_together(self, pending: Sequence[tuple[int, Body]]) -> None:
+        """Count frames; of a busy tick, let the scores of spaces look at every so manieth event in the log's order.
 
-    def _count(self, frame: Frame) -> None:
+        Which events those are depends on the log alone, not on how it was cut into batches or passes.
+        """
+        stride = max(1, self.last_events // JOINT_EVENTS) if self.engine.joint else 1
+        frames = [(first, frame) for first, body in pending if (frame := _decoded(body)) is not None]
+        for frame in concat_frames([frame for _, frame in frames]):
+            self._count(frame, jointly=stride == 1)
+        if stride > 1:
+            chosen = [every(frame, -first % stride, stride) for first, frame in frames]
+            for frame in concat_frames([frame for frame in chosen if frame.rows]):
+                self._count(frame, jointly=True, only=self.engine.joint)
+
+    def _count(self, frame: Frame, *, jointly: bool, only: frozenset[str] | None = None) -> None:
+        baseline = self.engine.baseline
         try:
-            columns = columns_of(frame, self.engine.names, self.engine.baseline.spaces)
-            self.open_counts += count(self.engine.baseline, columns)
+            columns = columns_of(frame, self.engine.names, baseline.spaces if jointly else ())
+            if only is not None:
+                columns = {name: values for name, values in columns.items() if name in only}
+            self.open_counts += count(baseline, columns)
         except ColumnError as error:
             _logger.error("frame not counted", extra={"reason": str(error), "rows": frame.rows})  # noqa: TRY400 - the message says it all
 

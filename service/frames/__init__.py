@@ -1,7 +1,7 @@
 """A batch as columns: what ingest produces, the log keeps, and detection counts. See ``model``."""
 
 from service.frames.codec import FORMAT, PSEUDONYM_BYTES, decode_columns, decode_frame, encode_frame
-from service.frames.join import concat_frames
+from service.frames.join import concat_frames, every
 from service.frames.model import INVALID, MISSING, Coded, Frame, FrameError, Texts
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "decode_columns",
     "decode_frame",
     "encode_frame",
+    "every",
 ]

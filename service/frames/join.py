@@ -1,6 +1,7 @@
 """Several frames to one, so that many small batches cost a few numpy calls."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
 from itertools import accumulate, chain
 from typing import Any
 
@@ -23,6 +24,17 @@ def concat_frames(frames: Sequence[Frame]) -> list[Frame]:
     for frame in frames:
         groups.setdefault(_carried(frame), []).append(frame)
     return [group[0] if len(group) == 1 else _join(group) for group in groups.values()]
+
+
+def every(frame: Frame, first: int, step: int) -> Frame:
+    """Return every ``step``-th event of a frame of ``decode_columns`` from ``first`` on; there may be none."""
+    return replace(
+        frame,
+        rows=len(range(first, frame.rows, step)),
+        numeric=frame.numeric[:, first::step],
+        categorical=tuple([Coded(column.labels, column.codes[first::step]) for column in frame.categorical]),
+        embeddings={name: values[first::step] for name, values in frame.embeddings.items()},
+    )
 
 
 def _carried(frame: Frame) -> Hashable:

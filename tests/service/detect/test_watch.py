@@ -1,15 +1,18 @@
 """The fold over the log: exact under every way to cut it, and after every restart."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from unittest.mock import patch
 
 import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from service.detect.reading import changed_since
 from service.detect.reference import CompiledReference, compile_reference
@@ -18,7 +21,7 @@ from service.detect.watch import Watch
 from service.domain.evaluation import Evaluation
 from service.domain.ids import Micros, Position, VersionId
 from service.domain.records import Snapshot, Window
-from service.frames import Coded
+from service.frames import Coded, every
 from service.ports import Control, EntryKind, LogEntry
 from tests.service.worker.world import (
     KEY,
@@ -298,8 +301,13 @@ def logs(draw: st.DrawFn) -> list[LogEntry]:
 
 
 @MIXED
-@given(logs(), st.data())
-def test_cuts_and_restarts_change_nothing(entries: list[LogEntry], data: st.DataObject) -> None:
+@given(logs(), st.data(), st.sampled_from([3, 2_000]))
+def test_cuts_and_restarts_change_nothing(entries: list[LogEntry], data: st.DataObject, joint_events: int) -> None:
+    with patch("service.detect.watched.JOINT_EVENTS", joint_events):
+        cuts_and_restarts_change_nothing(entries, data)
+
+
+def cuts_and_restarts_change_nothing(entries: list[LogEntry], data: st.DataObject) -> None:
     middle = len(entries) // 2
     versions = [make_version(1, restart=data.draw(st.sampled_from([0, middle]))), make_version(2)]
     records = {
@@ -323,6 +331,42 @@ def test_cuts_and_restarts_change_nothing(entries: list[LogEntry], data: st.Data
     assert cut.evaluations == whole.evaluations
     assert cut.windows == whole.windows
     assert cut.snapshots == whole.snapshots
+
+
+@pytest.mark.parametrize("sizes", [[240], [1] * 240, [7, 1, 200, 32], [120, 120]])
+def test_a_busy_tick_is_looked_at_jointly_in_a_sample_that_batches_do_not_change(sizes: list[int]) -> None:
+    def counts(batches: Sequence[int]) -> tuple[NDArray[np.int64], list[str]]:
+        events = make_frame(5, 240)
+        watch = Disk(control := watched_control()).watch()
+        watch.take(batch_entry(1, 0.0, 1, make_frame(4, 40)), serving=True)
+        watch.close_due(batch_entry(2, 1.0, 1, make_frame(5, 1)))
+        first = 0
+        for position, rows in enumerate(batches, 2):
+            frame = every(events, first, 1)
+            part = dataclasses.replace(
+                frame,
+                rows=rows,
+                numeric=frame.numeric[:, :rows],
+                categorical=tuple(Coded(column.labels, column.codes[:rows]) for column in frame.categorical),
+                embeddings={name: values[:rows] for name, values in frame.embeddings.items()},
+            )
+            watch.take(batch_entry(position, 1.0, 1, part), serving=True)
+            first += rows
+        assert control is not None
+        watched = watch._folds[VersionId(1)].watched
+        assert watched is not None
+        watched.settle()
+        baseline = watched.engine.baseline
+        per_column = np.add.reduceat(watched.open_counts, baseline.starts)
+        sampled = [name for name, events in zip(baseline.names, per_column, strict=True) if events == 60]
+        assert set(sampled) == watched.engine.joint
+        assert {int(n) for n in per_column} == {60, 240}
+        return watched.open_counts, sampled
+
+    with patch("service.detect.watched.JOINT_EVENTS", 10):
+        whole, parts = counts([240]), counts(sizes)
+    assert whole[0].tolist() == parts[0].tolist()
+    assert "score.mahalanobis" in whole[1]
 
 
 def trail(disk: Disk) -> list[list[float | None]]:
