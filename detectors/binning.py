@@ -107,18 +107,28 @@ def count(baseline: Baseline, columns: Mapping[str, Values]) -> NDArray[np.int64
     return flat
 
 
+@lru_cache(maxsize=256)
+def _kinds(baseline: Baseline, names: tuple[str, ...]) -> tuple[bool, ...]:
+    """Tell which columns are categorical."""
+    return tuple(isinstance(baseline.columns[baseline.index[name]], CategoricalColumn) for name in names)
+
+
 def _rows(baseline: Baseline, columns: Mapping[str, Values], present: tuple[str, ...]) -> int:
-    rows = -1
-    for name in present:
-        values = columns[name]
-        categorical = isinstance(values, Codes)
-        if categorical != isinstance(baseline.columns[baseline.index[name]], CategoricalColumn):
-            raise ColumnError(f"column {name!r} is {'categorical' if categorical else 'numeric'} here only")
-        length = len(values.codes) if isinstance(values, Codes) else len(values)
-        if rows not in {-1, length}:
-            raise ColumnError(f"column {name!r} has {length} events, but {present[0]!r} has {rows}")
-        rows = length
-    return max(rows, 0)
+    given = [columns[name] for name in present]
+    kinds = tuple([isinstance(values, Codes) for values in given])
+    wanted = _kinds(baseline, present)
+    if kinds != wanted:
+        name = next(name for name, kind, want in zip(present, kinds, wanted, strict=True) if kind != want)
+        raise ColumnError(f"column {name!r} is {'categorical' if name in _coded(columns) else 'numeric'} here only")
+    lengths = [len(values.codes) if isinstance(values, Codes) else len(values) for values in given]
+    if len(set(lengths)) > 1:
+        name, length = next((n, k) for n, k in zip(present, lengths, strict=True) if k != lengths[0])
+        raise ColumnError(f"column {name!r} has {length} events, but {present[0]!r} has {lengths[0]}")
+    return lengths[0] if lengths else 0
+
+
+def _coded(columns: Mapping[str, Values]) -> set[str]:
+    return {name for name, values in columns.items() if isinstance(values, Codes)}
 
 
 def _count_numeric(plan: _Plan, columns: Mapping[str, Values], rows: int, total: int) -> NDArray[np.int64]:

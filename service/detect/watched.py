@@ -29,6 +29,7 @@ ROWS_ALONE = 500
 """A frame of as many rows gains nothing from company."""
 ROWS_TOGETHER = 4_000
 """More rows than this at once leave the processor's cache."""
+SAMPLE_FRAMES = 64
 JOINT_EVENTS = 2_000
 """About so many events of a tick are looked at jointly: the scores of a space cost several times what counting does."""
 _logger = logging.getLogger("lazaretto.detect")
@@ -52,6 +53,8 @@ class Watched:
         """Frames of the open tick that are not counted yet, each with how many events came before it in the tick;
         counted together, they cost a fraction."""
         self._pending_rows = 0
+        self._sample: list[Frame] = []
+        """Events of a busy tick that the joint scores have not looked at yet."""
         self._columns_json: bytes | None = None
         self.set_evidence(engine.bets.start())
 
@@ -83,6 +86,7 @@ class Watched:
         """Count the pending frames together, as the cost of a call is that of a thousand rows."""
         pending, self._pending, self._pending_rows = self._pending, [], 0
         self._count_together(pending)
+        self._count_sample()
 
     def flush(self) -> NDArray[np.int64]:
         """Close the open tick: its counts go to the windows, and are returned."""
@@ -127,8 +131,14 @@ class Watched:
             self._count(frame, jointly=stride == 1)
         if stride > 1:
             chosen = [every(frame, -first % stride, stride) for first, frame in frames]
-            for frame in concat_frames([frame for frame in chosen if frame.rows]):
-                self._count(frame, jointly=True, only=self.engine.joint)
+            self._sample += [frame for frame in chosen if frame.rows]
+            if len(self._sample) >= SAMPLE_FRAMES:
+                self._count_sample()
+
+    def _count_sample(self) -> None:
+        sample, self._sample = self._sample, []
+        for frame in concat_frames(sample):
+            self._count(frame, jointly=True, only=self.engine.joint)
 
     def _count(self, frame: Frame, *, jointly: bool, only: frozenset[str] | None = None) -> None:
         baseline = self.engine.baseline

@@ -31,9 +31,9 @@ def every(frame: Frame, first: int, step: int) -> Frame:
     return replace(
         frame,
         rows=len(range(first, frame.rows, step)),
-        numeric=frame.numeric[:, first::step],
-        categorical=tuple([Coded(column.labels, column.codes[first::step]) for column in frame.categorical]),
-        embeddings={name: values[first::step] for name, values in frame.embeddings.items()},
+        numeric=frame.numeric[:, first::step].copy(),  # a view would keep the whole frame in memory
+        categorical=tuple([Coded(column.labels, column.codes[first::step].copy()) for column in frame.categorical]),
+        embeddings={name: values[first::step].copy() for name, values in frame.embeddings.items()},
     )
 
 
