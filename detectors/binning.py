@@ -4,7 +4,7 @@ Counts are exact integers. The counts of two batches add up to the counts of the
 shards and machines merge without a trace.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -95,15 +95,9 @@ def count(baseline: Baseline, columns: Mapping[str, Values]) -> NDArray[np.int64
         return flat
     for plan in _plans(baseline, present):
         flat += _count_numeric(plan, columns, rows, baseline.total)
-    for name in present:
-        values = columns[name]
-        if isinstance(values, Codes):
-            place = baseline.index[name]
-            per_label, table = _label_bins(baseline.columns[place], values)
-            start = int(baseline.starts[place])
-            bins = len(baseline.columns[place].counts)
-            merged = np.bincount(table, weights=per_label, minlength=bins)
-            flat[start : start + bins] += merged.astype(np.int64)
+    labelled = [name for name, kind in zip(present, _kinds(baseline, present), strict=True) if kind]
+    if labelled:
+        flat += _count_labels(baseline, columns, labelled, rows)
     return flat
 
 
@@ -132,9 +126,8 @@ def _coded(columns: Mapping[str, Values]) -> set[str]:
 
 
 def _count_numeric(plan: _Plan, columns: Mapping[str, Values], rows: int, total: int) -> NDArray[np.int64]:
-    matrix = np.empty((len(plan.names), rows), dtype=plan.dtype)
-    for i, name in enumerate(plan.names):
-        matrix[i] = _as_type(columns[name], plan.dtype)
+    values = [_as_type(columns[name], plan.dtype) for name in plan.names]
+    matrix = np.concatenate(values, dtype=plan.dtype).reshape(len(values), rows)
     matrix.sort(axis=1)
     running = np.zeros(plan.length, dtype=np.int64)
     for ordered, column, start in zip(matrix, plan.columns, plan.starts, strict=True):
@@ -160,7 +153,33 @@ def _as_type(values: Any, dtype: type[np.float32] | type[np.float64]) -> NDArray
     return narrow
 
 
-def _label_bins(column: Any, values: Codes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _count_labels(
+    baseline: Baseline, columns: Mapping[str, Values], names: Sequence[str], rows: int
+) -> NDArray[np.int64]:
+    """Count all categorical columns at once: their codes side by side, each column's behind those of the one before."""
+    spread = np.empty((len(names), rows), dtype=np.int64)
+    table: list[int] = []
+    firsts, starts = [], []
+    for row, name in zip(spread, names, strict=True):
+        values, place = columns[name], baseline.index[name]
+        column = baseline.columns[place]
+        if not isinstance(values, Codes) or not isinstance(column, CategoricalColumn):
+            raise ColumnError(f"column {name!r} is numeric here only")
+        np.add(values.codes, len(table) + 2, out=row)
+        firsts.append(len(table))
+        starts.append(int(baseline.starts[place]))
+        bins = len(column.counts)
+        table += [bins - 1, bins - 2, *column.bins_of(values.labels)]
+    per_label = np.bincount(spread.reshape(-1), minlength=len(table)) if spread.min() >= 0 else np.zeros(0)
+    sums = np.add.reduceat(per_label, firsts) if len(per_label) == len(table) else np.zeros(0)
+    if not np.array_equal(sums, np.full(len(names), rows)):  # a code lies outside its column
+        for name in names:
+            _label_bins(baseline.columns[baseline.index[name]], columns[name])
+    targets = np.array(table) + np.repeat(starts, np.diff([*firsts, len(table)]))
+    return np.bincount(targets, weights=per_label, minlength=baseline.total).astype(np.int64)
+
+
+def _label_bins(column: Any, values: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Count by label, and tell the bin of each label: invalid, missing, then the labels."""
     bins = len(column.counts)
     try:
