@@ -39,8 +39,11 @@ def render_json(result: ReplayResult) -> str:
 def render_text(result: ReplayResult) -> str:
     """Write what a person reads on a terminal."""
     number = len(result.alarms)
+    watched = [name for name in result.columns if not name.startswith("score.")]
+    scores = len(result.columns) - len(watched)
+    together = f"; and {scores} scores of all of them together" if scores else ""
     lines = [
-        f"{result.rows:,} rows in {result.ticks:,} ticks; watched: {', '.join(result.columns)}",
+        f"{result.rows:,} rows in {result.ticks:,} ticks; watched: {', '.join(watched)}{together}",
         f"budget: one false alarm in {result.budget:,.0f} ticks; {number or 'no'} alarm{'' if number == 1 else 's'}",
     ]
     for alarm in result.alarms[:SHOWN_MAX]:
