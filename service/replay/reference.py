@@ -60,7 +60,7 @@ def choose(reference: Source, source: Source, choice: Choice) -> Watched:
         names, warnings = _names(reference, list(saved.names), source, list(head), choice)
         return Watched(saved.only(names), tuple(warnings))
     names, warnings = _names(reference, list(_head(reference)), source, list(head), choice)
-    arrays = _load(reference, names)
+    arrays = load(reference, names)
     return _compile(reference, arrays, head, choice, warnings)
 
 
@@ -120,15 +120,15 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:LISTED_MAX]) + more
 
 
-def _load(reference: Source, names: Sequence[str]) -> dict[str, Any]:
-    """Read the reference's columns into memory; a column whose type changes from batch to batch becomes text."""
+def load(reference: Source, names: Sequence[str], what: str = "rows of reference data") -> dict[str, Any]:
+    """Read columns into memory; a column whose type changes from batch to batch becomes text."""
     parts: dict[str, list[Any]] = {name: [] for name in names}
     rows = 0
     for batch in read_batches(reference, names):
         length = max((len(array) for array in batch.values()), default=0)
         rows += length
         if rows > ROWS_MAX:
-            raise ReplayError(f"{reference.path}: more than {ROWS_MAX} rows of reference data")
+            raise ReplayError(f"{reference.path}: more than {ROWS_MAX} {what}")
         for name in names:
             if length:
                 parts[name].append(batch.get(name, pa.nulls(length, pa.string())))

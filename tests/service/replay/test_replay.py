@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from detectors.baseline import compile_baseline
 from detectors.columns import Codes, ColumnKind, ColumnSpec
-from service.replay import engine
+from service.replay import ticks
 from service.replay.command import replay_command
 from service.replay.engine import ReplayOptions, replay_file
 from service.replay.render import render_json, render_text
@@ -73,7 +73,7 @@ def test_ticks_have_the_asked_number_of_rows_and_the_last_one_the_rest(
     reference: Path, changed: Path, monkeypatch: pytest.MonkeyPatch, tick_rows: int
 ) -> None:
     whole = replay_file(changed, reference, ReplayOptions(tick_rows=tick_rows))
-    monkeypatch.setattr(engine, "CHUNK_TICKS", 3)
+    monkeypatch.setattr(ticks, "CHUNK_TICKS", 3)
     chunked = replay_file(changed, reference, ReplayOptions(tick_rows=tick_rows))
     assert render_json(whole) == render_json(chunked)
     assert whole.ticks == -(-1000 // tick_rows)
