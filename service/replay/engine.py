@@ -1,9 +1,10 @@
 """Run a file through the detectors, tick by tick."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,19 @@ from detectors.binning import count
 from detectors.effects import effect_sizes
 from detectors.evidence import Blame, EvidenceEngine, EvidenceOptions, EvidenceState
 from service.replay.counting import cut
-from service.replay.reference import Choice, choose
+from service.replay.policies import Given
+from service.replay.reference import Choice, Watched, choose
 from service.replay.sources import Format, ReplayError, Source, open_source
-from service.replay.ticks import Cutting, Span, cut_ticks, read_spans
+from service.replay.ticks import Cutting, OutOfOrder, Span, cut_ticks, read_spans
+from service.replay.times import SECOND_US
+from service.replay.what_if import Lane, WhatIf, compare
 
 EFFECT_NAMES = ("psi", "js", "ks", "wasserstein")
 TICK_ROWS_MAX = 10_000_000
 BUDGET_MAX = 1e15
+
+Report = Callable[[str, int], None]
+"""Called with a part of the work and how many more rows it has read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +46,14 @@ class ReplayOptions:
         Columns not to watch.
     calibrate : bool
         Whether evidence heeds how much the reference's rows move together; False is for comparison.
+    time : str or None
+        A column of times: ticks are stretches of time, instead of rows.
+    tick_us : int
+        Microseconds in such a tick.
+    minimum_effect : float
+        The smallest change worth an alarm, in standard deviations.
+    policies : pair of Given or None
+        Two policies to compare, the current one first.
     """
 
     tick_rows: int = 1
@@ -46,6 +61,10 @@ class ReplayOptions:
     columns: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
     calibrate: bool = True
+    time: str | None = None
+    tick_us: int = SECOND_US
+    minimum_effect: float = EvidenceOptions().minimum_effect
+    policies: tuple[Given, Given] | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.tick_rows <= TICK_ROWS_MAX:
@@ -56,12 +75,21 @@ class ReplayOptions:
     @property
     def cutting(self) -> Cutting:
         """How rows are cut into ticks."""
-        return Cutting(rows=self.tick_rows)
+        return Cutting(rows=self.tick_rows, time=self.time, us=self.tick_us)
 
     @property
     def evidence(self) -> EvidenceOptions:
         """What the engine is told."""
-        return EvidenceOptions(tick_events=float(self.tick_rows), calibrate=self.calibrate)
+        events = 1.0 if self.time is not None else float(self.tick_rows)
+        return EvidenceOptions(minimum_effect=self.minimum_effect, tick_events=events, calibrate=self.calibrate)
+
+    def lane_of(self, given: Given) -> Lane:
+        """Return what a policy asks of cutting and of the engine."""
+        us = round(given.policy.tick_seconds * SECOND_US)
+        return Lane(
+            cutting=replace(self.cutting, us=us),
+            evidence=replace(self.evidence, minimum_effect=given.policy.minimum_effect),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +105,9 @@ class ReplayAlarm:
     evidence_log10: float
     effects: dict[str, dict[str, float | None]]
     """By blamed column, over the rows from ``since_row`` to ``row``; None where undefined."""
+    at_us: int | None = None
+    """When the tick that alarmed began; None without times."""
+    since_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,9 +121,10 @@ class ReplayResult:
     """What was watched."""
     alarms: tuple[ReplayAlarm, ...]
     warnings: tuple[str, ...]
+    what_if: WhatIf | None = None
 
 
-def replay_file(path: Path, baseline_path: Path, options: ReplayOptions) -> ReplayResult:
+def replay_file(path: Path, baseline_path: Path, options: ReplayOptions, report: Report | None = None) -> ReplayResult:
     """Run a file through the detectors. After an alarm the engine starts anew.
 
     Parameters
@@ -103,6 +135,8 @@ def replay_file(path: Path, baseline_path: Path, options: ReplayOptions) -> Repl
         Reference data in any of these formats, at most 5,000,000 rows; or a saved baseline.
     options : ReplayOptions
         Ticks, budget and columns.
+    report : callable, optional
+        Called with each part of the work and the number of rows it has read.
 
     Returns
     -------
@@ -117,17 +151,48 @@ def replay_file(path: Path, baseline_path: Path, options: ReplayOptions) -> Repl
     source, reference = open_source(path), open_source(baseline_path)
     if source.format is Format.BASELINE:
         raise ReplayError(f"{path}: a saved baseline has no rows to replay; it belongs to --baseline")
-    watched = choose(reference, source, Choice(columns=options.columns, ignore=options.ignore))
-    spans = read_spans(source, watched.baseline, options.cutting)
-    with closing(spans):
-        found = _detect(spans, EvidenceEngine(watched.baseline, options.evidence), options.budget)
+    choice = Choice(columns=options.columns, ignore=options.ignore, time=options.time)
+    watched = choose(reference, source, choice)
+    try:
+        return _replay(_Reader(source, watched.baseline, report), watched, options, options.cutting)
+    except OutOfOrder:
+        warning = f"{path.name}: rows are not in the order of {options.time!r}; they were sorted in memory"
+        sorted_ = replace(watched, warnings=(*watched.warnings, warning))
+        cutting = replace(options.cutting, sort=True)
+        return _replay(_Reader(source, watched.baseline, report), sorted_, options, cutting)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads the watched columns, as often as needed."""
+
+    source: Source
+    baseline: Baseline
+    report: Report | None
+
+    def spans(self, cutting: Cutting, what: str) -> Generator[Span]:
+        return read_spans(self.source, self.baseline, cutting, self.report and partial(self.report, what))
+
+
+def _replay(reader: _Reader, watched: Watched, options: ReplayOptions, cutting: Cutting) -> ReplayResult:
+    with closing(reader.spans(cutting, "evidence")) as spans:
+        found = _detect(spans, EvidenceEngine(watched.baseline, options.evidence), options.budget, cutting)
+    what_if = None
+    if options.policies is not None:
+        what_if = compare(
+            watched.baseline,
+            options.policies,
+            options.lane_of,
+            lambda own: reader.spans(replace(own, sort=cutting.sort), "what if"),
+        )
     return ReplayResult(
         rows=found.rows,
         ticks=found.ticks,
         budget=options.budget,
         columns=watched.baseline.names,
-        alarms=tuple(_with_effects(source, watched.baseline, options.cutting, found.alarms)),
+        alarms=tuple(_with_effects(reader, cutting, found.alarms)),
         warnings=watched.warnings,
+        what_if=what_if,
     )
 
 
@@ -155,7 +220,7 @@ class _Since:
         return int(np.concatenate(self._starts)[np.searchsorted(np.concatenate(self._numbers), tick)])
 
 
-def _detect(spans: Iterator[Span], engine: EvidenceEngine, budget: float) -> _Detected:
+def _detect(spans: Iterator[Span], engine: EvidenceEngine, budget: float, cutting: Cutting) -> _Detected:
     state, since, threshold = engine.start(), _Since(), math.log(budget)
     found = _Detected(alarms=[])
     for ticks in cut_ticks(spans, engine.baseline):
@@ -167,7 +232,9 @@ def _detect(spans: Iterator[Span], engine: EvidenceEngine, budget: float) -> _De
             at += len(run.log_model)
             since.add(ticks.numbers[first:at], starts[first:at])
             if run.alarm is not None:
-                found.alarms.append(_alarm(engine, state, since, int(ticks.ends[at - 1]) - 1, threshold))
+                row = int(ticks.ends[at - 1]) - 1
+                alarm = _alarm(engine, state, since, row, threshold)
+                found.alarms.append(alarm if cutting.time is None else _timed(alarm, state.last_tick, cutting))
                 state, since = engine.start(), _Since()
         found.rows = int(ticks.ends[-1])
         found.ticks += len(ticks.numbers)
@@ -185,15 +252,19 @@ def _alarm(engine: EvidenceEngine, state: EvidenceState, since: _Since, row: int
     )
 
 
-def _with_effects(
-    source: Source, baseline: Baseline, cutting: Cutting, alarms: list[ReplayAlarm]
-) -> Iterator[ReplayAlarm]:
+def _timed(alarm: ReplayAlarm, tick: int, cutting: Cutting) -> ReplayAlarm:
+    since = alarm.blames[0].since_tick
+    return replace(alarm, at_us=cutting.start_us(tick), since_us=cutting.start_us(since))
+
+
+def _with_effects(reader: _Reader, cutting: Cutting, alarms: list[ReplayAlarm]) -> Iterator[ReplayAlarm]:
     """Read the file once more and count the rows of each alarm. Their spans do not overlap and come in order."""
     if not alarms:
         return
+    baseline = reader.baseline
     merged = np.zeros((len(alarms), baseline.total), dtype=np.int64)
     current = 0
-    with closing(read_spans(source, baseline, cutting)) as spans:
+    with closing(reader.spans(cutting, "effects")) as spans:
         for span in spans:
             at, end = span.first_row, span.first_row + span.rows
             while current < len(alarms) and alarms[current].since_row < end:

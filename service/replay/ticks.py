@@ -16,7 +16,7 @@ from service.replay.cells import codes, numbers
 from service.replay.counting import count_ticks, cut
 from service.replay.reference import BOOLEANS, load
 from service.replay.sources import BATCH_ROWS, Batch, Source, read_batches
-from service.replay.times import times_of
+from service.replay.times import SPAN_US_MAX, times_of
 
 CHUNK_TICKS = 1_024
 CHUNK_CELLS = 4_000_000
@@ -39,13 +39,22 @@ class Cutting:
     sort: bool = False
     """Whether rows must be put into the order of their times first."""
 
+    @property
+    def origin(self) -> int:
+        """The number of the tick that 1970 begins with: no tick has a number below 0."""
+        return SPAN_US_MAX // self.us + 1
+
+    def start_us(self, number: int) -> int:
+        """Return when a tick begins."""
+        return (number - self.origin) * self.us
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Ticks:
     """Some ticks, one after the other."""
 
     numbers: NDArray[np.int64]
-    """In time: of the stretches since 1970. Increasing."""
+    """Increasing, from 0."""
     counts: NDArray[np.int64]
     ends: NDArray[np.int64]
     """The row after the last one of each."""
@@ -94,7 +103,7 @@ def read_spans(
                 if (latest is not None and times[0] < latest) or (times[1:] < times[:-1]).any():
                     raise OutOfOrder
                 latest = times[-1]
-                ticks = times // cutting.us
+                ticks = times // cutting.us + cutting.origin
                 bounds = np.concatenate([[0], np.flatnonzero(ticks[1:] != ticks[:-1]) + 1, [rows]])
                 found = ticks[bounds[:-1]]
             values = _values(baseline, batch, rows)

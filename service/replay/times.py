@@ -118,8 +118,6 @@ def _unreadable(value: str | None) -> bool:
 
 
 def spell(us: int) -> str:
-    """Write a time as people read it: ISO in UTC, without what is zero at its end."""
+    """Write a time in ISO 8601, in UTC."""
     moment = EPOCH + timedelta(microseconds=us)
-    if us % UNITS["d"] == 0:
-        return f"{moment:%Y-%m-%d}"
-    return moment.isoformat(sep=" ", timespec="auto" if us % SECOND_US else "seconds").removesuffix("+00:00") + "Z"
+    return moment.isoformat(timespec="milliseconds" if us % SECOND_US else "seconds").removesuffix("+00:00") + "Z"
