@@ -20,6 +20,8 @@ BLOCK_BYTES = 8 * 1024 * 1024
 """A CSV or NDJSON line may be this long."""
 CSV_BLOCK_BYTES = 1024 * 1024
 """CSV is read in blocks of this size, which stay in the processor's cache, unless a line is longer."""
+CSV_BLOCKS_MAX = 16
+"""So many blocks are put together for what comes after, whose calls cost more than their rows."""
 MEMORY_BYTES_MAX = 1024**3
 """A gzipped Parquet or Arrow file is unpacked in memory, up to here."""
 COLUMNS_MAX = 10_000
@@ -170,15 +172,36 @@ def _csv(source: Source, columns: Sequence[str] | None) -> Generator[Batch]:
     yield {name: pa.array([], type=pa.string()) for name in wanted}
     rows = 0
     try:
-        for batch in _csv_batches(source, names, delimiter, (wanted, CSV_BLOCK_BYTES, 0)):
-            yield dict(zip(wanted, batch.columns, strict=True))
-            rows += batch.num_rows
+        for batches in _together(_csv_batches(source, names, delimiter, (wanted, CSV_BLOCK_BYTES, 0))):
+            yield _joined(wanted, batches)
+            rows += sum(batch.num_rows for batch in batches)
     except pa.ArrowInvalid as error:
         if "block size" not in str(error):
             raise
         # A line longer than a block: go on from where it stands, with the longest blocks there are.
         for batch in _csv_batches(source, names, delimiter, (wanted, BLOCK_BYTES, rows)):
-            yield dict(zip(wanted, batch.columns, strict=True))
+            yield _joined(wanted, [batch])
+
+
+def _together(batches: Iterator[Any]) -> Iterator[list[Any]]:
+    """Put some batches together; those before an error come before it."""
+    held: list[Any] = []
+    try:
+        for batch in batches:
+            held.append(batch)
+            if len(held) == CSV_BLOCKS_MAX:
+                yield held
+                held = []
+    except pa.ArrowInvalid:
+        if held:
+            yield held
+        raise
+    if held:
+        yield held
+
+
+def _joined(names: list[str], batches: list[Any]) -> Batch:
+    return {name: pa.concat_arrays([batch.column(i) for batch in batches]) for i, name in enumerate(names)}
 
 
 def _csv_batches(source: Source, names: list[str], delimiter: str, how: tuple[list[str], int, int]) -> Iterator[Any]:
