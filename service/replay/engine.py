@@ -1,33 +1,33 @@
 """Run a file through the detectors, tick by tick."""
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from detectors.baseline import Baseline, CategoricalColumn
-from detectors.binning import bin_rows, count
-from detectors.columns import Codes, Values
+from detectors.baseline import Baseline
+from detectors.binning import count
 from detectors.effects import effect_sizes
 from detectors.evidence import Blame, EvidenceEngine, EvidenceOptions, EvidenceState
-from service.replay.cells import codes, numbers
-from service.replay.reference import BOOLEANS, Choice, choose
-from service.replay.sources import Batch, Format, ReplayError, Source, open_source, read_batches
+from service.replay.counting import cut
+from service.replay.policies import Given
+from service.replay.reference import Choice, Watched, choose
+from service.replay.sources import Format, ReplayError, Source, open_source
+from service.replay.ticks import Cutting, OutOfOrder, Span, cut_ticks, read_spans
+from service.replay.times import SECOND_US
+from service.replay.what_if import Lane, WhatIf, compare
 
 EFFECT_NAMES = ("psi", "js", "ks", "wasserstein")
-CHUNK_TICKS = 1_024
-CHUNK_CELLS = 4_000_000
-"""Counts are held for so many ticks, or so many ticks times bins, at once."""
-SINGLE_ROWS_MAX = 16
-"""Up to so many rows a tick, binning single rows is faster than counting tick by tick."""
 TICK_ROWS_MAX = 10_000_000
 BUDGET_MAX = 1e15
+
+Report = Callable[[str, int], None]
+"""Called with a part of the work and how many more rows it has read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,16 @@ class ReplayOptions:
         Columns not to watch.
     together : bool
         Look at all shared columns together as well: for changes that no column shows by itself.
+    calibrate : bool
+        Whether evidence heeds how much the reference's rows move together; False is for comparison.
+    time : str or None
+        A column of times: ticks are stretches of time, instead of rows.
+    tick_us : int
+        Microseconds in such a tick.
+    minimum_effect : float
+        The smallest change worth an alarm, in standard deviations.
+    policies : pair of Given or None
+        Two policies to compare, the current one first.
     """
 
     tick_rows: int = 1
@@ -53,12 +63,36 @@ class ReplayOptions:
     columns: tuple[str, ...] | None = None
     ignore: tuple[str, ...] = ()
     together: bool = True
+    calibrate: bool = True
+    time: str | None = None
+    tick_us: int = SECOND_US
+    minimum_effect: float = EvidenceOptions().minimum_effect
+    policies: tuple[Given, Given] | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.tick_rows <= TICK_ROWS_MAX:
             raise ReplayError(f"--tick-rows is {self.tick_rows}; it must be from 1 to {TICK_ROWS_MAX}")
         if not 1.0 < self.budget <= BUDGET_MAX:
             raise ReplayError(f"--budget is {self.budget:g}; it must be above 1 and at most {BUDGET_MAX:g}")
+
+    @property
+    def cutting(self) -> Cutting:
+        """How rows are cut into ticks."""
+        return Cutting(rows=self.tick_rows, time=self.time, us=self.tick_us)
+
+    @property
+    def evidence(self) -> EvidenceOptions:
+        """What the engine is told."""
+        events = 1.0 if self.time is not None else float(self.tick_rows)
+        return EvidenceOptions(minimum_effect=self.minimum_effect, tick_events=events, calibrate=self.calibrate)
+
+    def lane_of(self, given: Given) -> Lane:
+        """Return what a policy asks of cutting and of the engine."""
+        us = round(given.policy.tick_seconds * SECOND_US)
+        return Lane(
+            cutting=replace(self.cutting, us=us),
+            evidence=replace(self.evidence, minimum_effect=given.policy.minimum_effect),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +108,9 @@ class ReplayAlarm:
     evidence_log10: float
     effects: dict[str, dict[str, float | None]]
     """By blamed column, over the rows from ``since_row`` to ``row``; None where undefined."""
+    at_us: int | None = None
+    """When the tick that alarmed began; None without times."""
+    since_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,9 +124,10 @@ class ReplayResult:
     """What was watched."""
     alarms: tuple[ReplayAlarm, ...]
     warnings: tuple[str, ...]
+    what_if: WhatIf | None = None
 
 
-def replay_file(path: Path, baseline_path: Path, options: ReplayOptions) -> ReplayResult:
+def replay_file(path: Path, baseline_path: Path, options: ReplayOptions, report: Report | None = None) -> ReplayResult:
     """Run a file through the detectors. After an alarm the engine starts anew.
 
     Parameters
@@ -100,6 +138,8 @@ def replay_file(path: Path, baseline_path: Path, options: ReplayOptions) -> Repl
         Reference data in any of these formats, at most 5,000,000 rows; or a saved baseline.
     options : ReplayOptions
         Ticks, budget and columns.
+    report : callable, optional
+        Called with each part of the work and the number of rows it has read.
 
     Returns
     -------
@@ -115,151 +155,128 @@ def replay_file(path: Path, baseline_path: Path, options: ReplayOptions) -> Repl
     together = options.together and options.columns is None
     if source.format is Format.BASELINE:
         raise ReplayError(f"{path}: a saved baseline has no rows to replay; it belongs to --baseline")
-    watched = choose(reference, source, Choice(columns=options.columns, ignore=options.ignore, together=together))
-    rows, alarms = _detect(source, watched.baseline, options)
+    choice = Choice(columns=options.columns, ignore=options.ignore, together=together, time=options.time)
+    watched = choose(reference, source, choice)
+    try:
+        return _replay(_Reader(source, watched.baseline, report), watched, options, options.cutting)
+    except OutOfOrder:
+        warning = f"{path.name}: rows are not in the order of {options.time!r}; they were sorted in memory"
+        sorted_ = replace(watched, warnings=(*watched.warnings, warning))
+        cutting = replace(options.cutting, sort=True)
+        return _replay(_Reader(source, watched.baseline, report), sorted_, options, cutting)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads the watched columns, as often as needed."""
+
+    source: Source
+    baseline: Baseline
+    report: Report | None
+
+    def spans(self, cutting: Cutting, what: str) -> Generator[Span]:
+        return read_spans(self.source, self.baseline, cutting, self.report and partial(self.report, what))
+
+
+def _replay(reader: _Reader, watched: Watched, options: ReplayOptions, cutting: Cutting) -> ReplayResult:
+    with closing(reader.spans(cutting, "evidence")) as spans:
+        found = _detect(spans, EvidenceEngine(watched.baseline, options.evidence), options.budget, cutting)
+    what_if = None
+    if options.policies is not None:
+        what_if = compare(
+            watched.baseline,
+            options.policies,
+            options.lane_of,
+            lambda own: reader.spans(replace(own, sort=cutting.sort), "what if"),
+        )
     return ReplayResult(
-        rows=rows,
-        ticks=-(-rows // options.tick_rows),
+        rows=found.rows,
+        ticks=found.ticks,
         budget=options.budget,
         columns=watched.baseline.names,
-        alarms=tuple(_with_effects(source, watched.baseline, alarms)),
+        alarms=tuple(_with_effects(reader, cutting, found.alarms)),
         warnings=watched.warnings,
+        what_if=what_if,
     )
 
 
-def _detect(source: Source, baseline: Baseline, options: ReplayOptions) -> tuple[int, list[ReplayAlarm]]:
-    engine = EvidenceEngine(baseline, EvidenceOptions(tick_events=float(options.tick_rows)))
-    state = engine.start()
-    alarms: list[ReplayAlarm] = []
-    rows = tick = 0
-    with closing(_read(source, baseline)) as batches:
-        for counts, taken in _ticks(batches, baseline, options.tick_rows):
-            rows += taken
-            left = counts
-            while len(left):
-                numbered = np.arange(tick, tick + len(left))
-                state, seen, alarm = _until_alarm(engine, state, (numbered, left), options)
-                tick += seen
-                left = left[seen:]
-                if alarm is not None:
-                    alarms.append(replace(alarm, row=min(tick * options.tick_rows, rows) - 1))
-    return rows, alarms
+@dataclass(slots=True, kw_only=True)
+class _Detected:
+    """What one pass over the file saw; alarms without effects."""
+
+    alarms: list[ReplayAlarm]
+    rows: int = 0
+    ticks: int = 0
 
 
-def _until_alarm(
-    engine: EvidenceEngine,
-    state: EvidenceState,
-    ticks: tuple[NDArray[np.int64], NDArray[np.int64]],
-    options: ReplayOptions,
-) -> tuple[EvidenceState, int, ReplayAlarm | None]:
-    """Take ticks up to the first alarm; return the state to go on with, how many were taken, and the alarm."""
-    threshold = math.log(options.budget)
-    run = engine.run(state, *ticks, threshold)
-    if run.alarm is None:
-        return run.state, len(run.log_model), None
-    blames = engine.blame(run.state, threshold)
-    alarm = ReplayAlarm(
-        row=-1,
-        since_row=blames[0].since_tick * options.tick_rows,
-        blames=blames,
-        evidence_log10=float(run.log_model[-1]) / math.log(10.0),
-        effects={},
-    )
-    return engine.start(), len(run.log_model), alarm
+class _Since:
+    """The first row of each tick since the evidence last started anew."""
+
+    def __init__(self) -> None:
+        self._numbers: list[NDArray[np.int64]] = []
+        self._starts: list[NDArray[np.int64]] = []
+
+    def add(self, numbers: NDArray[np.int64], starts: NDArray[np.int64]) -> None:
+        self._numbers.append(numbers)
+        self._starts.append(starts)
+
+    def first_row(self, tick: int) -> int:
+        return int(np.concatenate(self._starts)[np.searchsorted(np.concatenate(self._numbers), tick)])
 
 
-def _read(source: Source, baseline: Baseline) -> Generator[tuple[int, dict[str, Values]]]:
-    """Read batches as the values of the watched columns."""
-    with closing(read_batches(source, baseline.names)) as batches:
-        for batch in batches:
-            rows = max((len(array) for array in batch.values()), default=0)
-            if rows:
-                yield rows, _values(baseline, batch, rows)
-
-
-def _values(baseline: Baseline, batch: Batch, rows: int) -> dict[str, Values]:
-    values: dict[str, Values] = {}
-    made = {name for space in baseline.spaces for name in space.columns}
-    for column in baseline.columns:
-        if column.spec.name in made:
-            continue
-        array = batch.get(column.spec.name)
-        if array is None:
-            # NDJSON leaves a field out instead of writing null: here in every row of this batch.
-            array = pa.nulls(rows, pa.string())
-        values[column.spec.name] = _labels(column, array) if isinstance(column, CategoricalColumn) else numbers(array)
-    for space in baseline.spaces:
-        values |= space.scores(values, baseline.index)
-    return values
-
-
-def _labels(column: CategoricalColumn, array: Any) -> Codes:
-    found = codes(array)
-    if set(column.labels) <= BOOLEANS:
-        spelled = tuple(label.lower() if label.lower() in BOOLEANS else label for label in found.labels)
-        return Codes(spelled, found.codes)
+def _detect(spans: Iterator[Span], engine: EvidenceEngine, budget: float, cutting: Cutting) -> _Detected:
+    state, since, threshold = engine.start(), _Since(), math.log(budget)
+    found = _Detected(alarms=[])
+    for ticks in cut_ticks(spans, engine.baseline):
+        starts = np.concatenate([[found.rows], ticks.ends[:-1]])
+        at = 0
+        while at < len(ticks.numbers):
+            run = engine.run(state, ticks.numbers[at:], ticks.counts[at:], threshold)
+            state, first = run.state, at
+            at += len(run.log_model)
+            since.add(ticks.numbers[first:at], starts[first:at])
+            if run.alarm is not None:
+                row = int(ticks.ends[at - 1]) - 1
+                alarm = _alarm(engine, state, since, row, threshold)
+                found.alarms.append(alarm if cutting.time is None else _timed(alarm, state.last_tick, cutting))
+                state, since = engine.start(), _Since()
+        found.rows = int(ticks.ends[-1])
+        found.ticks += len(ticks.numbers)
     return found
 
 
-def _ticks(
-    batches: Iterator[tuple[int, dict[str, Values]]], baseline: Baseline, tick_rows: int
-) -> Iterator[tuple[NDArray[np.int64], int]]:
-    """Cut rows into ticks: yield the counts of some whole ticks, and how many rows they hold; the rest comes last."""
-    rest, held = np.zeros(baseline.total, dtype=np.int64), 0
-    size = max(1, min(CHUNK_TICKS, CHUNK_CELLS // baseline.total))
-    for rows, values in batches:
-        start = 0
-        if held:
-            start = min(tick_rows - held, rows)
-            rest = rest + count(baseline, _slice(values, 0, start))
-            held += start
-            if held == tick_rows:
-                yield rest[None], held
-                rest, held = np.zeros_like(rest), 0
-        while rows - start >= tick_rows:
-            ticks = min(size, (rows - start) // tick_rows)
-            part = _slice(values, start, start + ticks * tick_rows)
-            yield _count_ticks(baseline, part, ticks, tick_rows), ticks * tick_rows
-            start += ticks * tick_rows
-        if start < rows:
-            rest = rest + count(baseline, _slice(values, start, rows))
-            held += rows - start
-    if held:
-        yield rest[None], held
+def _alarm(engine: EvidenceEngine, state: EvidenceState, since: _Since, row: int, threshold: float) -> ReplayAlarm:
+    blames = engine.blame(state, threshold)
+    return ReplayAlarm(
+        row=row,
+        since_row=since.first_row(blames[0].since_tick),
+        blames=blames,
+        evidence_log10=engine.read(state).log_model / math.log(10.0),
+        effects={},
+    )
 
 
-def _count_ticks(baseline: Baseline, values: dict[str, Values], ticks: int, tick_rows: int) -> NDArray[np.int64]:
-    if tick_rows > SINGLE_ROWS_MAX:
-        parts = (_slice(values, i * tick_rows, (i + 1) * tick_rows) for i in range(ticks))
-        return np.array([count(baseline, part) for part in parts])
-    bins = bin_rows(baseline, values).astype(np.int64)
-    tick_of_row = np.repeat(np.arange(ticks), tick_rows)
-    cells = (tick_of_row[:, None] * baseline.total + bins).ravel()
-    return np.bincount(cells, minlength=ticks * baseline.total).reshape(ticks, baseline.total)
+def _timed(alarm: ReplayAlarm, tick: int, cutting: Cutting) -> ReplayAlarm:
+    since = alarm.blames[0].since_tick
+    return replace(alarm, at_us=cutting.start_us(tick), since_us=cutting.start_us(since))
 
 
-def _slice(values: dict[str, Values], start: int, stop: int) -> dict[str, Values]:
-    return {
-        name: Codes(v.labels, v.codes[start:stop]) if isinstance(v, Codes) else v[start:stop]
-        for name, v in values.items()
-    }
-
-
-def _with_effects(source: Source, baseline: Baseline, alarms: list[ReplayAlarm]) -> Iterator[ReplayAlarm]:
+def _with_effects(reader: _Reader, cutting: Cutting, alarms: list[ReplayAlarm]) -> Iterator[ReplayAlarm]:
     """Read the file once more and count the rows of each alarm. Their spans do not overlap and come in order."""
     if not alarms:
         return
+    baseline = reader.baseline
     merged = np.zeros((len(alarms), baseline.total), dtype=np.int64)
-    at = current = 0
-    with closing(_read(source, baseline)) as batches:
-        for rows, values in batches:
-            while current < len(alarms) and alarms[current].since_row < at + rows:
-                first, last = max(alarms[current].since_row, at), min(alarms[current].row + 1, at + rows)
-                merged[current] += count(baseline, _slice(values, first - at, last - at))
-                if alarms[current].row >= at + rows:
+    current = 0
+    with closing(reader.spans(cutting, "effects")) as spans:
+        for span in spans:
+            at, end = span.first_row, span.first_row + span.rows
+            while current < len(alarms) and alarms[current].since_row < end:
+                first, last = max(alarms[current].since_row, at), min(alarms[current].row + 1, end)
+                merged[current] += count(baseline, cut(span.values, first - at, last - at))
+                if alarms[current].row >= end:
                     break
                 current += 1
-            at += rows
     for alarm, counts in zip(alarms, merged, strict=True):
         effects = effect_sizes(baseline, counts)
         named: dict[str, dict[str, float | None]] = {}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyarrow import compute as pc
 
 from detectors.baseline import Baseline, CompiledBaseline, add_spaces, compile_baseline
@@ -15,6 +16,7 @@ from detectors.columns import Codes, ColumnKind, ColumnSpec, Values
 from detectors.errors import BaselineError
 from service.replay.cells import codes, is_number, is_text, numbers
 from service.replay.sources import Batch, Format, ReplayError, Source, read_batches, read_bytes
+from service.replay.times import times_of
 
 ROWS_MAX = 5_000_000
 NUMERIC_SHARE = 0.95
@@ -35,6 +37,8 @@ class Choice:
     ignore: tuple[str, ...] = ()
     together: bool = True
     """Whether the columns are looked at together as well."""
+    time: str | None = None
+    """Holds times: rows of the reference are put into their order. Not watched unless named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ def choose(reference: Source, source: Source, choice: Choice) -> Watched:
         When files share no column, or a named one is missing.
     """
     head = _head(source)
+    if choice.time is not None and choice.time not in head:
+        raise ReplayError(f"--time: {source.path}: no column {choice.time!r}{_near(choice.time, list(head))}")
     if reference.format is Format.BASELINE:
         try:
             saved = Baseline.from_bytes(read_bytes(reference))
@@ -63,9 +69,16 @@ def choose(reference: Source, source: Source, choice: Choice) -> Watched:
         names, warnings = _names(reference, [n for n in saved.names if n not in made], source, list(head), choice)
         scores = [column for column, inputs in made.items() if inputs and choice.together and set(inputs) <= set(names)]
         return Watched(saved.only([*names, *scores]), tuple(warnings))
-    names, warnings = _names(reference, list(_head(reference)), source, list(head), choice)
-    arrays = _load(reference, names)
-    return _compile(reference, arrays, head, choice, warnings)
+    have = list(_head(reference))
+    names, warnings = _names(reference, have, source, list(head), choice)
+    arrays = load(reference, [*names, choice.time] if choice.time in have and choice.time not in names else names)
+    times = None
+    if choice.time in have:
+        array = arrays[choice.time] if choice.time in names else arrays.pop(choice.time)
+        times = times_of(f"{reference.path}: column {choice.time!r}", array, 0)
+    elif choice.time is not None:
+        warnings.append(f"{reference.path.name} has no column {choice.time!r}: its rows are taken to be in time order")
+    return _compile(reference, arrays, (head, times), choice, warnings)
 
 
 def _head(source: Source) -> Batch:
@@ -82,9 +95,11 @@ def _head(source: Source) -> Batch:
 def _names(
     reference: Source, have: list[str], source: Source, found: list[str], choice: Choice
 ) -> tuple[list[str], list[str]]:
+    if choice.time is not None and choice.time not in (choice.columns or ()):
+        have, found = ([name for name in names if name != choice.time] for names in (have, found))
     known = list(dict.fromkeys([*have, *found]))
     for name in choice.ignore:
-        if name not in known:
+        if name not in known and name != choice.time:
             raise ReplayError(f"--ignore: neither file has a column {name!r}{_near(name, known)}")
     if choice.columns is not None:
         return _named(reference, have, source, found, choice.columns, choice.ignore), []
@@ -124,15 +139,15 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names[:LISTED_MAX]) + more
 
 
-def _load(reference: Source, names: Sequence[str]) -> dict[str, Any]:
-    """Read the reference's columns into memory; a column whose type changes from batch to batch becomes text."""
+def load(reference: Source, names: Sequence[str], what: str = "rows of reference data") -> dict[str, Any]:
+    """Read columns into memory; a column whose type changes from batch to batch becomes text."""
     parts: dict[str, list[Any]] = {name: [] for name in names}
     rows = 0
     for batch in read_batches(reference, names):
         length = max((len(array) for array in batch.values()), default=0)
         rows += length
         if rows > ROWS_MAX:
-            raise ReplayError(f"{reference.path}: more than {ROWS_MAX} rows of reference data")
+            raise ReplayError(f"{reference.path}: more than {ROWS_MAX} {what}")
         for name in names:
             if length:
                 parts[name].append(batch.get(name, pa.nulls(length, pa.string())))
@@ -148,7 +163,15 @@ def _joined(arrays: list[Any]) -> Any:
     return pa.concat_arrays(arrays)
 
 
-def _compile(reference: Source, arrays: Mapping[str, Any], head: Batch, choice: Choice, warnings: list[str]) -> Watched:
+def _compile(
+    reference: Source,
+    arrays: Mapping[str, Any],
+    order: tuple[Batch, NDArray[np.int64] | None],
+    choice: Choice,
+    warnings: list[str],
+) -> Watched:
+    """Compile the baseline; ``order`` is a part of the file to replay, and when the reference's rows were."""
+    head, times = order
     named = choice.columns is not None
     columns: list[tuple[ColumnSpec, Values]] = []
     for name, array in arrays.items():
@@ -162,7 +185,7 @@ def _compile(reference: Source, arrays: Mapping[str, Any], head: Batch, choice: 
     if not columns:
         raise ReplayError(f"{reference.path}: no column is left to watch: {'; '.join(warnings)[:300]}")
     try:
-        compiled = compile_baseline(columns)
+        compiled = compile_baseline(columns, times=times)
     except BaselineError as error:
         raise ReplayError(f"{reference.path}: {error}") from error
     dropped = set()
@@ -177,7 +200,7 @@ def _compile(reference: Source, arrays: Mapping[str, Any], head: Batch, choice: 
     baseline = compiled.baseline.only(kept)
     if choice.together:
         left = [(spec, values) for spec, values in columns if spec.name in kept]
-        baseline = add_spaces(CompiledBaseline(baseline, compiled.warnings), left, {}).baseline
+        baseline = add_spaces(CompiledBaseline(baseline, compiled.warnings), left, {}, times).baseline
     return Watched(baseline, tuple(warnings))
 
 

@@ -2,38 +2,45 @@
 
 import json
 
+from service.replay.comparison import what_if_lines, what_if_object, whole
 from service.replay.engine import ReplayAlarm, ReplayResult
+from service.replay.times import spell
 
 SHOWN_MAX = 20
 """So many alarms are written out in the text; the JSON has them all."""
+SHOWN_BESIDE_MAX = 3
+"""So many when two policies are compared: the comparison is what was asked for."""
 NAMED_MAX = 3
 
 
 def render_json(result: ReplayResult) -> str:
     """Write one JSON object, in the shape of the contract."""
-    return json.dumps(
-        {
-            "rows": result.rows,
-            "ticks": result.ticks,
-            "budget": int(result.budget) if result.budget == int(result.budget) else result.budget,
-            "alarms": [
-                {
-                    "row": alarm.row,
-                    "since_row": alarm.since_row,
-                    "columns": [blame.name for blame in alarm.blames],
-                    "evidence_log10": round(alarm.evidence_log10, 4),
-                    "effects": {
-                        name: {effect: None if value is None else round(value, 6) for effect, value in found.items()}
-                        for name, found in alarm.effects.items()
-                    },
-                }
-                for alarm in result.alarms
-            ],
-            "warnings": list(result.warnings),
+    content: dict[str, object] = {
+        "rows": result.rows,
+        "ticks": result.ticks,
+        "budget": whole(result.budget),
+        "alarms": [_alarm(alarm) for alarm in result.alarms],
+        "warnings": list(result.warnings),
+    }
+    if result.what_if is not None:
+        content["what_if"] = what_if_object(result.what_if)
+    return json.dumps(content, ensure_ascii=False, allow_nan=False)
+
+
+def _alarm(alarm: ReplayAlarm) -> dict[str, object]:
+    content: dict[str, object] = {
+        "row": alarm.row,
+        "since_row": alarm.since_row,
+        "columns": [blame.name for blame in alarm.blames],
+        "evidence_log10": round(alarm.evidence_log10, 4),
+        "effects": {
+            name: {effect: None if value is None else round(value, 6) for effect, value in found.items()}
+            for name, found in alarm.effects.items()
         },
-        ensure_ascii=False,
-        allow_nan=False,
-    )
+    }
+    if alarm.at_us is not None and alarm.since_us is not None:
+        content |= {"time": spell(alarm.at_us), "since_time": spell(alarm.since_us)}
+    return content
 
 
 def render_text(result: ReplayResult) -> str:
@@ -46,18 +53,22 @@ def render_text(result: ReplayResult) -> str:
         f"{result.rows:,} rows in {result.ticks:,} ticks; watched: {', '.join(watched)}{together}",
         f"budget: one false alarm in {result.budget:,.0f} ticks; {number or 'no'} alarm{'' if number == 1 else 's'}",
     ]
-    for alarm in result.alarms[:SHOWN_MAX]:
+    shown = SHOWN_MAX if result.what_if is None else SHOWN_BESIDE_MAX
+    for alarm in result.alarms[:shown]:
         lines += _alarm_lines(alarm)
-    if number > SHOWN_MAX:
-        lines.append(f"... and {number - SHOWN_MAX} more alarms; the engine starts anew after each, --json lists all")
+    if number > shown:
+        lines.append(f"... and {number - shown} more alarms; the engine starts anew after each, --json lists all")
+    if result.what_if is not None:
+        lines += ["", *what_if_lines(result.what_if), ""]
     lines += [f"note: {warning}" for warning in result.warnings]
     return "\n".join(lines)
 
 
 def _alarm_lines(alarm: ReplayAlarm) -> list[str]:
-    lines = [
-        f"row {alarm.row}: alarm, evidence 10^{alarm.evidence_log10:.1f}, changed since about row {alarm.since_row}"
-    ]
+    at = "" if alarm.at_us is None else f" ({spell(alarm.at_us)})"
+    since = "" if alarm.since_us is None else f" ({spell(alarm.since_us)})"
+    evidence = f"evidence 10^{alarm.evidence_log10:.1f}"
+    lines = [f"row {alarm.row}{at}: alarm, {evidence}, changed since about row {alarm.since_row}{since}"]
     for blame in alarm.blames[:NAMED_MAX]:
         effects = "  ".join(
             f"{name} {'-' if value is None else format(value, '.3f')}"

@@ -18,6 +18,10 @@ import pyarrow as pa
 BATCH_ROWS = 65_536
 BLOCK_BYTES = 8 * 1024 * 1024
 """A CSV or NDJSON line may be this long."""
+CSV_BLOCK_BYTES = 1024 * 1024
+"""CSV is read in blocks of this size, which stay in the processor's cache, unless a line is longer."""
+CSV_BLOCKS_MAX = 16
+"""So many blocks are put together for what comes after, whose calls cost more than their rows."""
 MEMORY_BYTES_MAX = 1024**3
 """A gzipped Parquet or Arrow file is unpacked in memory, up to here."""
 COLUMNS_MAX = 10_000
@@ -163,22 +167,59 @@ def _stream(source: Source) -> Any:
 
 
 def _csv(source: Source, columns: Sequence[str] | None) -> Generator[Batch]:
-    from pyarrow import csv as arrow_csv
-
     names, delimiter = _csv_header(source)
     wanted = [name for name in names if columns is None or name in columns]
     yield {name: pa.array([], type=pa.string()) for name in wanted}
+    rows = 0
+    try:
+        for batches in _together(_csv_batches(source, names, delimiter, (wanted, CSV_BLOCK_BYTES, 0))):
+            yield _joined(wanted, batches)
+            rows += sum(batch.num_rows for batch in batches)
+    except pa.ArrowInvalid as error:
+        if "block size" not in str(error):
+            raise
+        # A line longer than a block: go on from where it stands, with the longest blocks there are.
+        for batch in _csv_batches(source, names, delimiter, (wanted, BLOCK_BYTES, rows)):
+            yield _joined(wanted, [batch])
+
+
+def _together(batches: Iterator[Any]) -> Iterator[list[Any]]:
+    """Put some batches together; those before an error come before it."""
+    held: list[Any] = []
+    try:
+        for batch in batches:
+            held.append(batch)
+            if len(held) == CSV_BLOCKS_MAX:
+                yield held
+                held = []
+    except pa.ArrowInvalid:
+        if held:
+            yield held
+        raise
+    if held:
+        yield held
+
+
+def _joined(names: list[str], batches: list[Any]) -> Batch:
+    return {name: pa.concat_arrays([batch.column(i) for batch in batches]) for i, name in enumerate(names)}
+
+
+def _csv_batches(source: Source, names: list[str], delimiter: str, how: tuple[list[str], int, int]) -> Iterator[Any]:
+    """Read columns ``how[0]`` in blocks of ``how[1]`` bytes after ``how[2]`` rows."""
+    from pyarrow import csv as arrow_csv
+
+    wanted, block_bytes, skip = how
     with _stream(source) as stream:
-        reader = arrow_csv.open_csv(
+        yield from arrow_csv.open_csv(
             stream,
-            read_options=arrow_csv.ReadOptions(block_size=BLOCK_BYTES, column_names=names, skip_rows=1),
+            read_options=arrow_csv.ReadOptions(
+                block_size=block_bytes, column_names=names, skip_rows=1, skip_rows_after_names=skip
+            ),
             parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()), include_columns=wanted, strings_can_be_null=True
             ),
         )
-        for batch in reader:
-            yield dict(zip(wanted, batch.columns, strict=True))
 
 
 def _csv_header(source: Source) -> tuple[list[str], str]:

@@ -15,8 +15,8 @@ from pyarrow import parquet
 
 from detectors.baseline import add_spaces, compile_baseline
 from detectors.columns import Codes, ColumnKind, ColumnSpec
-from service.replay import engine
-from service.replay.command import replay_command
+from service.replay import ticks
+from service.replay.command import Asked, replay_command
 from service.replay.engine import ReplayOptions, replay_file
 from service.replay.render import render_json, render_text
 from service.replay.sources import ReplayError
@@ -106,7 +106,7 @@ def test_ticks_have_the_asked_number_of_rows_and_the_last_one_the_rest(
     reference: Path, changed: Path, monkeypatch: pytest.MonkeyPatch, tick_rows: int
 ) -> None:
     whole = replay_file(changed, reference, ReplayOptions(tick_rows=tick_rows))
-    monkeypatch.setattr(engine, "CHUNK_TICKS", 3)
+    monkeypatch.setattr(ticks, "CHUNK_TICKS", 3)
     chunked = replay_file(changed, reference, ReplayOptions(tick_rows=tick_rows))
     assert render_json(whole) == render_json(chunked)
     assert whole.ticks == -(-1000 // tick_rows)
@@ -271,9 +271,8 @@ def test_a_file_without_rows_is_replayed_to_nothing(reference: Path, tmp_path: P
 
 def run(*files: Path, columns: str | None = None, as_json: bool = False) -> tuple[int, str, str]:
     out, err = io.StringIO(), io.StringIO()
-    code = replay_command(
-        *files, tick_rows=1, budget=100_000, columns=columns, ignore=None, as_json=as_json, out=out, err=err
-    )
+    asked = Asked(file=files[0], baseline=files[1], columns=columns)
+    code = replay_command(asked, as_json=as_json, out=out, err=err)
     return code, out.getvalue(), err.getvalue()
 
 
@@ -302,3 +301,26 @@ def test_the_command_exits_2_and_says_why_in_one_line(reference: Path, tmp_path:
         assert (code, out) == (2, "")
         assert err.startswith("lazaretto replay: ")
         assert err.count("\n") == 1
+
+
+def test_without_calibration_rows_that_come_in_clusters_alarm(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    for name, groups in (("then", 400), ("now", 150)):
+        clustered = np.repeat(rng.normal(size=groups), 20) + 0.1 * rng.normal(size=20 * groups)
+        parquet.write_table(pa.table({"x": clustered}), tmp_path / f"{name}.parquet")
+    files = tmp_path / "now.parquet", tmp_path / "then.parquet"
+    assert replay_file(*files, ReplayOptions()).alarms == ()
+    assert replay_file(*files, ReplayOptions(calibrate=False)).alarms != ()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_shown_on_a_terminal_and_never_beside_json(reference: Path, changed: Path) -> None:
+    for as_json in (False, True):
+        out, err = io.StringIO(), Terminal()
+        assert replay_command(Asked(file=changed, baseline=reference), as_json=as_json, out=out, err=err) == 0
+        assert ("1,000 rows" in err.getvalue()) is not as_json
+        assert "evidence" not in out.getvalue().splitlines()[0] or as_json

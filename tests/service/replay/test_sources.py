@@ -143,3 +143,16 @@ def test_a_line_without_end_is_refused_before_it_fills_the_memory(
     path.write_bytes(b'{"a": "' + b"x" * 1000)
     with pytest.raises(ReplayError, match="line 1 is longer than 100 bytes"):
         read_all(path)
+
+
+@pytest.mark.parametrize("at", [0, 1, 700, 1999])
+def test_a_csv_line_that_is_longer_than_a_block_is_read_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    monkeypatch.setattr(sources, "CSV_BLOCK_BYTES", 4096)
+    words = [f"word {i}" if i != at else 'lo\nng "" ' * 2000 for i in range(2000)]
+    path = tmp_path / "long.csv"
+    path.write_text("n,word\n" + "".join(f'{i},"{word}"\n' for i, word in enumerate(words)), encoding="utf-8")
+    found = read_all(path)
+    assert found["n"] == [str(i) for i in range(2000)]
+    assert found["word"] == [word.replace('""', '"') for word in words]

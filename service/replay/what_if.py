@@ -1,0 +1,122 @@
+"""The same rows under two policies: what each would have done, and whom it would have told."""
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.baseline import Baseline
+from detectors.evidence import EvidenceEngine, EvidenceOptions, EvidenceState
+from service.detect.baselines import supports_promise
+from service.domain.ids import Micros
+from service.domain.records import ColumnFinding
+from service.replay.desk import Deed, Desk
+from service.replay.policies import Given
+from service.replay.ticks import Cutting, Span, Ticks, cut_ticks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One policy and what it would have done."""
+
+    given: Given
+    deeds: tuple[Deed, ...]
+
+    @property
+    def pages(self) -> int:
+        """How many messages people would have got."""
+        return sum(deed.pages for deed in self.deeds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhatIf:
+    """Two policies side by side."""
+
+    current: Side
+    new: Side
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """What a policy asks of cutting and of the engine; policies with the same lane share the evidence."""
+
+    cutting: Cutting
+    evidence: EvidenceOptions
+
+
+Read = Callable[[Cutting], Generator[Span]]
+
+
+def compare(baseline: Baseline, pair: tuple[Given, Given], lane_of: Callable[[Given], Lane], read: Read) -> WhatIf:
+    """Replay the rows under both policies: once, or twice when they ask for different evidence."""
+    desks = [Desk(given.policy) for given in pair]
+    lanes = [lane_of(given) for given in pair]
+    # A baseline of a few rows accuses nobody, under no policy.
+    for lane in dict.fromkeys(lanes) if supports_promise(baseline) else ():
+        own = [desk for desk, other in zip(desks, lanes, strict=True) if other == lane]
+        with closing(read(lane.cutting)) as spans:
+            follow(EvidenceEngine(baseline, lane.evidence), cut_ticks(spans, baseline), own, lane.cutting)
+    current, new = (Side(given=given, deeds=tuple(desk.deeds)) for given, desk in zip(pair, desks, strict=True))
+    return WhatIf(current=current, new=new)
+
+
+def follow(engine: EvidenceEngine, ticks: Iterator[Ticks], desks: list[Desk], cutting: Cutting) -> None:
+    """Let evidence grow and fall as in the product, without a new start, and show each desk what it must see."""
+    follower = _Follower(engine, desks, cutting)
+    for some in ticks:
+        at = 0
+        while at < len(some.numbers):
+            at += follower.take(some.numbers[at:], some.counts[at:], some.ends[at:])
+
+
+class _Follower:
+    """The evidence, and the desks that look at it."""
+
+    def __init__(self, engine: EvidenceEngine, desks: list[Desk], cutting: Cutting) -> None:
+        self._engine = engine
+        self._desks = desks
+        self._cutting = cutting
+        self._state: EvidenceState = engine.start()
+        self._position = 0
+
+    def take(self, numbers: NDArray[np.int64], counts: NDArray[np.int64], ends: NDArray[np.int64]) -> int:
+        """Take ticks up to the first one that a desk must see; return how many that were."""
+        awake = [desk for desk in self._desks if not desk.resting]
+        if any(desk.busy for desk in awake):
+            numbers, counts = numbers[:1], counts[:1]
+        floor = min((desk.threshold_log for desk in awake), default=None)
+        run = self._engine.run(self._state, numbers, counts, floor)
+        seen = len(run.log_model)
+        low = max((desk.settles_log for desk in self._desks if desk.resting), default=-np.inf)
+        fallen = np.flatnonzero(run.log_model < low)
+        if len(fallen) and fallen[0] + 1 < seen:
+            # A desk wakes up within the stretch, and could have seen the rest of it.
+            seen = int(fallen[0]) + 1
+            run = self._engine.run(self._state, numbers[:seen], counts[:seen], None)
+        self._state = run.state
+        self._position += seen
+        self._show(float(run.log_model[-1]), int(numbers[seen - 1]), int(ends[seen - 1]) - 1)
+        return seen
+
+    def _show(self, log: float, number: int, row: int) -> None:
+        at = row, self._cutting.start_us(number) if self._cutting.time is not None else None
+        for desk in self._desks:
+            if desk.resting and log >= desk.settles_log:
+                continue
+            findings = self._findings(desk.threshold_log) if log >= desk.threshold_log else ()
+            desk.take(self._position, at, log, findings)
+
+    def _findings(self, threshold_log: float) -> tuple[ColumnFinding, ...]:
+        return tuple(
+            ColumnFinding(
+                name=blame.name,
+                group=str(blame.group),
+                direction=blame.direction,
+                evidence_log=blame.log_evidence,
+                since_us=Micros(blame.since_tick * self._cutting.us),
+                effects={},
+            )
+            for blame in self._engine.blame(self._state, threshold_log)
+        )
