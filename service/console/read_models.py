@@ -10,7 +10,7 @@ from service.console.facts import MINUTE_US, SPAN, Current, Effects, Facts, Inte
 from service.console.histograms import Bar, bars
 from service.console.next_steps import Steps, steps_of
 from service.console.overview import TONES, share_of
-from service.detect.baselines import compared
+from service.detect.baselines import compared, inflation_of
 from service.domain.ids import Micros
 from service.domain.keys import Identity
 from service.domain.records import IncidentStatus, Model, Scope, Version
@@ -279,7 +279,8 @@ def _compared(facts: Facts, column: Column, current: Current | None) -> Column:
     if facts.baseline is None or view is None or current is None:
         return column
     effects, intervals = compared(facts.baseline, current.counts, column.name) or ({}, {})
-    return replace(column, bars=bars(view, current.counts[view.place]), effects=_effects(effects, intervals))
+    shown = bars(view, current.counts[view.place], inflation_of(facts.baseline, column.name))
+    return replace(column, bars=shown, effects=_effects(effects, intervals))
 
 
 def _charts(facts: Facts) -> tuple[EvidenceChart, ...]:

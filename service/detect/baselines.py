@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from detectors.baseline import Baseline
 from detectors.effects import Effects, effect_sizes
 from detectors.errors import BaselineError
-from detectors.intervals import effect_intervals
+from detectors.intervals import effect_intervals, inflations_of, share_intervals
 from service.domain.records import BaselineRecord
 
 CONTEXT = b"lazaretto baseline 1\0"
@@ -130,6 +131,17 @@ def compared(view: BaselineView, counts: NDArray[np.int64], name: str) -> tuple[
     alone = view.alone(name)
     sizes, limits = sized(alone, counts[column.place])
     return sizes[0], limits[0]
+
+
+def inflation_of(view: BaselineView, name: str) -> float:
+    """Return how many events of a column are worth one independent event."""
+    return float(inflations_of(view.alone(name))[1][0])
+
+
+def share_limits(hits: Sequence[int], events: int, inflation: float) -> list[tuple[float, float]]:
+    """Return between which limits true shares lie, 95 %."""
+    limits = share_intervals(np.array(hits, np.int64), events, inflation)
+    return [(low, high) for low, high in limits.tolist()]
 
 
 def sized(baseline: Baseline, counts: NDArray[np.int64]) -> tuple[list[Sizes], list[Limits]]:
