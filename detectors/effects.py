@@ -50,22 +50,44 @@ class Effects:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Tables:
-    """What is the same for every call with one baseline."""
+class Tables:
+    """What is the same for every call with one baseline.
+
+    Parameters
+    ----------
+    column : ndarray of int64, shape (total,)
+        The column of each flat bin.
+    numeric : ndarray of bool, shape (n_columns,)
+        Of each column.
+    ordered : ndarray of float64, shape (total,)
+        1 where the bin has a rank in its numeric column, else 0.
+    gaps : ndarray of float64, shape (total,)
+        Distance from a bin's position to the next one's; 0 at the end of a column.
+    stds : ndarray of float64, shape (n_columns,)
+        Standard deviation of the baseline; NaN where there is none.
+    """
 
     column: NDArray[np.int64]
-    """The column of each flat bin."""
     numeric: NDArray[np.bool_]
-    """Of each column."""
     ordered: NDArray[np.float64]
-    """1 where the bin has a rank in its numeric column, else 0."""
     gaps: NDArray[np.float64]
-    """Distance from a bin's position to the next one's; 0 at the end of a column."""
     stds: NDArray[np.float64]
 
 
 @lru_cache(maxsize=128)
-def _tables(baseline: Baseline) -> _Tables:
+def tables_of(baseline: Baseline) -> Tables:
+    """Return what effect sizes need of a baseline, made once for each.
+
+    Parameters
+    ----------
+    baseline : Baseline
+        What was normal.
+
+    Returns
+    -------
+    Tables
+        Shared: not to be changed.
+    """
     sizes = [len(column.counts) for column in baseline.columns]
     ordered, gaps = np.zeros(baseline.total), np.zeros(baseline.total)
     stds = np.full(len(sizes), np.nan)
@@ -78,7 +100,7 @@ def _tables(baseline: Baseline) -> _Tables:
             gaps[start : start + column.ordered - 1] = np.minimum(steps, np.finfo(np.float64).max)
             stds[i] = column.std if column.std > 0.0 else np.nan
     numeric = np.array([isinstance(column, NumericColumn) for column in baseline.columns])
-    return _Tables(np.repeat(np.arange(len(sizes)), sizes), numeric, ordered, gaps, stds)
+    return Tables(np.repeat(np.arange(len(sizes)), sizes), numeric, ordered, gaps, stds)
 
 
 def _positions(column: NumericColumn) -> NDArray[np.float64]:
@@ -151,7 +173,7 @@ def effect_sizes(baseline: Baseline, counts: NDArray[np.int64]) -> Effects:
     """
     if counts.shape != (baseline.total,):
         raise DetectorError(f"counts have shape {counts.shape}; {(baseline.total,)} is needed")
-    tables = _tables(baseline)
+    tables = tables_of(baseline)
     starts = baseline.starts
     reference, events = baseline.counts.astype(np.float64), counts.astype(np.float64)
     totals = np.add.reduceat(events, starts)
@@ -176,7 +198,7 @@ def effect_sizes(baseline: Baseline, counts: NDArray[np.int64]) -> Effects:
 
 
 def _psi(
-    tables: _Tables, starts: NDArray[np.int64], reference: NDArray[np.float64], events: NDArray[np.float64]
+    tables: Tables, starts: NDArray[np.int64], reference: NDArray[np.float64], events: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     used = (reference > 0.0) | (events > 0.0)
     filled = [np.where(used, np.maximum(side, EMPTY), 0.0) for side in (reference, events)]
@@ -192,7 +214,7 @@ def _js(starts: NDArray[np.int64], p: NDArray[np.float64], q: NDArray[np.float64
 
 
 def _ordered(
-    tables: _Tables, starts: NDArray[np.int64], reference: NDArray[np.float64], events: NDArray[np.float64]
+    tables: Tables, starts: NDArray[np.int64], reference: NDArray[np.float64], events: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     shares = []
     for side in (reference, events):
@@ -209,7 +231,7 @@ def _ordered(
 
 
 def _chi2(
-    tables: _Tables, starts: NDArray[np.int64], reference: NDArray[np.float64], events: NDArray[np.float64]
+    tables: Tables, starts: NDArray[np.int64], reference: NDArray[np.float64], events: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     ratio = np.sqrt(np.add.reduceat(events, starts) / np.add.reduceat(reference, starts))[tables.column]
     both = reference + events

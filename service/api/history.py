@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from service.api.views import EPOCH, View, iso
-from service.api.watch import NO_EFFECTS, Effects, e_value, log10
-from service.detect.baselines import BaselineView, effects_of
+from service.api.watch import NO_EFFECTS, NO_INTERVALS, Effects, Intervals, e_value, log10
+from service.detect.baselines import BaselineView, compared, effects_of
 from service.domain.errors import Place, Unprocessable
 from service.domain.ids import Micros
 from service.domain.records import Window
@@ -37,6 +37,8 @@ class Point(View, frozen=True, kw_only=True):
     evidence_log10_max: float | None
     """The highest of the model within the window; of a column only its end is kept."""
     effects: Effects
+    intervals: Intervals
+    """Of a column, 95 %; of the model, whose effects are the largest of all columns, there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +98,15 @@ def points_of(
         column_log = _column_log(last, number) if last.baseline_id == baseline_id else None
         log = last.evidence_log if column is None else column_log
         highest = max(row.evidence_log_max for row in members)
+        effects, intervals = _effects(view, same, column)
         yield Point(
             start=iso(Micros(start)),
             events=sum(row.events for row in members),
             evidence=e_value(log),
             evidence_log10=log10(log),
             evidence_log10_max=log10(highest) if column is None else None,
-            effects=_effects(view, same, column),
+            effects=effects,
+            intervals=intervals,
         )
 
 
@@ -117,14 +121,16 @@ def _column_log(row: Window, number: int | None) -> float | None:
     return float(values[number]) if number is not None and number < len(values) else None
 
 
-def _effects(view: BaselineView | None, rows: Sequence[Window], column: str | None) -> Effects:
+def _effects(view: BaselineView | None, rows: Sequence[Window], column: str | None) -> tuple[Effects, Intervals]:
     counts = [np.frombuffer(row.counts, np.int64) for row in rows]
     if view is None or not counts or any(len(one) != view.total for one in counts):
-        return NO_EFFECTS
-    by_column = effects_of(view, np.sum(counts, axis=0))
+        return NO_EFFECTS, NO_INTERVALS
+    merged = np.sum(counts, axis=0)
     if column is not None:
-        return by_column.get(column, NO_EFFECTS)
-    return {name: _largest(effects.get(name) for effects in by_column.values()) for name in NO_EFFECTS}
+        return compared(view, merged, column) or (NO_EFFECTS, NO_INTERVALS)
+    by_column = effects_of(view, merged)
+    largest = {name: _largest(effects.get(name) for effects in by_column.values()) for name in NO_EFFECTS}
+    return largest, NO_INTERVALS
 
 
 def _largest(values: Iterator[float | None]) -> float | None:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from service.api.views import View, iso, iso_or_none
 from service.api.watch import (
     NO_EFFECTS,
+    NO_INTERVALS,
     STATUS_WINDOW,
     ColumnWatch,
     Effects,
+    Intervals,
     e_value,
     log10,
     monitoring,
@@ -30,7 +32,7 @@ class BudgetView(View, frozen=True, kw_only=True):
 
 
 class ColumnStatus(View, frozen=True, kw_only=True):
-    """One column; effects are of the last hour."""
+    """One column; effects and their intervals (95 %) are of the last hour."""
 
     name: str
     kind: str
@@ -40,6 +42,7 @@ class ColumnStatus(View, frozen=True, kw_only=True):
     direction: str | None
     since: str | None
     effects: Effects
+    intervals: Intervals
 
 
 class Status(View, frozen=True, kw_only=True):
@@ -135,4 +138,5 @@ def _column(column: ColumnWatch) -> ColumnStatus:
         direction=column.direction,
         since=None if column.since_us is None else iso(Micros(column.since_us)),
         effects=column.effects.get(STATUS_WINDOW, NO_EFFECTS),
+        intervals=column.intervals.get(STATUS_WINDOW, NO_INTERVALS),
     )

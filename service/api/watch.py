@@ -9,12 +9,16 @@ from service.domain.ids import Micros
 from service.domain.records import Snapshot
 
 EFFECTS = ("psi", "js", "ks", "wasserstein", "hellinger", "chi2")
+INTERVALS = ("psi", "js", "ks", "wasserstein", "hellinger")
 EVIDENCE_MAX = 1e300
 LOG_10 = math.log(10.0)
 STATUS_WINDOW = "1h"
 
 Effects = dict[str, float | None]
 NO_EFFECTS: Effects = dict.fromkeys(EFFECTS)
+Intervals = dict[str, tuple[float, float] | None]
+"""Lower and upper end by effect, 95 %."""
+NO_INTERVALS: Intervals = dict.fromkeys(INTERVALS)
 
 
 class ColumnWatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +31,7 @@ class ColumnWatch(msgspec.Struct, frozen=True, kw_only=True):
     since_us: int | None = None
     direction: str | None = None
     effects: dict[str, Effects] = {}
+    intervals: dict[str, Intervals] = {}
 
 
 class Watch(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,6 +40,7 @@ SPAN, EARLIER_MINUTES = "1h", 60
 """What is shown while nothing has changed: the API's rolling window, the newest minute and so many before."""
 
 Effects = dict[str, float | None]
+Intervals = dict[str, tuple[float, float] | None]
 
 
 class StatusColumn(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +53,7 @@ class StatusColumn(msgspec.Struct, frozen=True, kw_only=True):
     since_us: int | None = None
     direction: str | None = None
     effects: dict[str, Effects] = {}
+    intervals: dict[str, Intervals] = {}
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.console import words
-from service.detect.baselines import ColumnView
+from service.detect.baselines import ColumnView, share_limits
 
 ROWS_MAX = 12
 """Bins per column that are shown; neighbours are merged, rare categories are summed up."""
@@ -31,6 +31,8 @@ class Bar:
     special: bool
     scale: float
     """The largest share of the histogram, so that both sides are drawn alike."""
+    limits: tuple[float, float] | None = None
+    """Between which the true current share lies, 95 of 100 times."""
 
     @property
     def baseline_width(self) -> float:
@@ -51,8 +53,11 @@ class _Row:
     special: bool
 
 
-def bars(column: ColumnView, current: NDArray[np.int64]) -> tuple[Bar, ...]:
-    """Lay both histograms side by side; special bins appear only when something is in them."""
+def bars(column: ColumnView, current: NDArray[np.int64], inflation: float = 1.0) -> tuple[Bar, ...]:
+    """Lay both histograms side by side; special bins appear only when something is in them.
+
+    ``inflation`` says how many events are worth one independent event.
+    """
     rows = [
         _Row(label, sum(column.counts[p] for p in places), int(current[places].sum()), special=False)
         for label, places in _ordinary(column, current)
@@ -67,7 +72,11 @@ def bars(column: ColumnView, current: NDArray[np.int64]) -> tuple[Bar, ...]:
     before, now = sum(row.baseline for row in rows), sum(row.current for row in rows)
     shares = [(row.baseline / max(before, 1), row.current / now if now else None) for row in rows]
     scale = max([1e-9, *(max(old, new or 0.0) for old, new in shares)])
-    return tuple(Bar(row.label, old, new, row.special, scale) for row, (old, new) in zip(rows, shares, strict=True))
+    limits = share_limits([row.current for row in rows], now, inflation) if now else [None] * len(rows)
+    return tuple(
+        Bar(row.label, old, new, row.special, scale, ends)
+        for row, (old, new), ends in zip(rows, shares, limits, strict=True)
+    )
 
 
 def _special(column: ColumnView) -> list[int]:

@@ -1,16 +1,16 @@
 """What the page of a version shows, decided purely from ``Facts``."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from service.console import words
 from service.console.charts import NARROW, WIDE, EvidenceChart, Mark, Point, evidence_chart
-from service.console.facts import MINUTE_US, SPAN, Current, Facts, Status, StatusColumn
+from service.console.facts import MINUTE_US, SPAN, Current, Effects, Facts, Intervals, Status, StatusColumn
 from service.console.histograms import Bar, bars
 from service.console.next_steps import Steps, steps_of
 from service.console.overview import TONES, share_of
-from service.detect.baselines import effects_of
+from service.detect.baselines import compared, inflation_of
 from service.domain.ids import Micros
 from service.domain.keys import Identity
 from service.domain.records import IncidentStatus, Model, Scope, Version
@@ -261,12 +261,16 @@ def _column(facts: Facts, column: StatusColumn, *, blamed: bool, threshold: floa
         evidence=words.exponent(column.log_evidence),
         over=column.log_evidence is not None and column.log_evidence >= threshold,
         since=_when(finding.since_us if finding else column.since_us, facts.now_us),
-        effects=_effects(column.effects.get(SPAN, {})),
+        effects=_effects(column.effects.get(SPAN, {}), column.intervals.get(SPAN, {})),
     )
 
 
-def _effects(values: Mapping[str, float | None]) -> tuple[tuple[str, str], ...]:
-    return tuple((label, words.number(value)) for key, label in EFFECTS if (value := values.get(key)) is not None)
+def _effects(values: Effects, intervals: Intervals) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (label, words.with_interval(value, intervals.get(key)))
+        for key, label in EFFECTS
+        if (value := values.get(key)) is not None
+    )
 
 
 def _compared(facts: Facts, column: Column, current: Current | None) -> Column:
@@ -274,8 +278,9 @@ def _compared(facts: Facts, column: Column, current: Current | None) -> Column:
     view = next((c for c in facts.baseline.columns if c.name == column.name), None) if facts.baseline else None
     if facts.baseline is None or view is None or current is None:
         return column
-    effects = effects_of(facts.baseline, current.counts)[column.name]
-    return replace(column, bars=bars(view, current.counts[view.place]), effects=_effects(effects))
+    effects, intervals = compared(facts.baseline, current.counts, column.name) or ({}, {})
+    shown = bars(view, current.counts[view.place], inflation_of(facts.baseline, column.name))
+    return replace(column, bars=shown, effects=_effects(effects, intervals))
 
 
 def _charts(facts: Facts) -> tuple[EvidenceChart, ...]:

@@ -65,6 +65,13 @@ def number(value: float, digits: int = 3) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def with_interval(value: float, limits: tuple[float, float] | None) -> str:
+    """Write a number with the limits between which it truly lies, to two significant digits as far as these go."""
+    if limits is None:
+        return number(value)
+    return f"{number(value, 2)} ({number(limits[0], 2)} to {number(limits[1], 2)})"
+
+
 def interval(low: float, high: float, width: float) -> str:
     """Write an interval with just the digits that matter for intervals of a usual width."""
     if low == high:

@@ -3,14 +3,16 @@
 import hashlib
 import hmac
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.baseline import Baseline
-from detectors.effects import effect_sizes
+from detectors.effects import Effects, effect_sizes
 from detectors.errors import BaselineError
+from detectors.intervals import effect_intervals, inflations_of, share_intervals
 from service.domain.records import BaselineRecord
 
 CONTEXT = b"lazaretto baseline 1\0"
@@ -18,6 +20,11 @@ CONTEXT = b"lazaretto baseline 1\0"
 ROWS_MIN = 100
 """Fewer reference rows cannot support a promise about false alarms."""
 EFFECTS = ("psi", "js", "ks", "wasserstein", "hellinger", "chi2")
+INTERVALS = ("psi", "js", "ks", "wasserstein", "hellinger")
+"""Effect sizes with an interval."""
+
+Sizes = dict[str, float | None]
+Limits = dict[str, tuple[float, float] | None]
 
 
 class RefusedBaseline(Exception):
@@ -77,6 +84,13 @@ class BaselineView:
     total: int
     columns: tuple[ColumnView, ...]
     baseline: Baseline
+    _alone: dict[str, Baseline] = field(default_factory=dict, repr=False, compare=False)
+
+    def alone(self, name: str) -> Baseline:
+        """Return the baseline of one column, the same each time: what is derived from it is kept with it."""
+        if name not in self._alone:
+            self._alone[name] = self.baseline.only([name])
+        return self._alone[name]
 
 
 def describe(artefact: bytes) -> BaselineView:
@@ -109,9 +123,45 @@ def effects_of(view: BaselineView, counts: NDArray[np.int64]) -> dict[str, dict[
     return dict(zip((c.name for c in view.columns), effect_rows(view.baseline, counts), strict=True))
 
 
-def effect_rows(baseline: Baseline, counts: NDArray[np.int64]) -> list[dict[str, float | None]]:
-    """Return the effect sizes of merged counts, in the order of the baseline's columns."""
+def compared(view: BaselineView, counts: NDArray[np.int64], name: str) -> tuple[Sizes, Limits] | None:
+    """Return the effect sizes of one column and their intervals; ``None`` for a column that the baseline lacks."""
+    column = next((column for column in view.columns if column.name == name), None)
+    if column is None:
+        return None
+    alone = view.alone(name)
+    sizes, limits = sized(alone, counts[column.place])
+    return sizes[0], limits[0]
+
+
+def inflation_of(view: BaselineView, name: str) -> float:
+    """Return how many events of a column are worth one independent event."""
+    return float(inflations_of(view.alone(name))[1][0])
+
+
+def share_limits(hits: Sequence[int], events: int, inflation: float) -> list[tuple[float, float]]:
+    """Return between which limits true shares lie, 95 %."""
+    limits = share_intervals(np.array(hits, np.int64), events, inflation)
+    return [(low, high) for low, high in limits.tolist()]
+
+
+def sized(baseline: Baseline, counts: NDArray[np.int64]) -> tuple[list[Sizes], list[Limits]]:
+    """Return the effect sizes of merged counts and their intervals, in the order of the baseline's columns."""
     effects = effect_sizes(baseline, counts)
+    found = effect_intervals(baseline, counts, effects)
+    table = np.round(np.stack([getattr(found, name) for name in INTERVALS], axis=1), 6)
+    limits: list[Limits] = [
+        {name: None if math.isnan(low) else (low, high) for name, (low, high) in zip(INTERVALS, row, strict=True)}
+        for row in table.tolist()
+    ]
+    return _rows(effects), limits
+
+
+def effect_rows(baseline: Baseline, counts: NDArray[np.int64]) -> list[Sizes]:
+    """Return the effect sizes of merged counts, in the order of the baseline's columns."""
+    return _rows(effect_sizes(baseline, counts))
+
+
+def _rows(effects: Effects) -> list[Sizes]:
     table = np.round(np.stack([getattr(effects, name) for name in EFFECTS], axis=1), 6)
     return [
         {name: None if math.isnan(value) else value for name, value in zip(EFFECTS, row, strict=True)}

@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.evidence import Blame, Evidence, EvidenceState
-from service.detect.baselines import effect_rows
+from service.detect.baselines import effect_rows, sized
 from service.detect.engines import Engine
 from service.detect.windows import ROLLING, Windows
 from service.domain.ids import Micros
 from service.domain.records import ColumnFinding
 
+INTERVALS_OF = "1h"
+"""The rolling window whose effect sizes people see as the status: only it is worth the cost of intervals."""
 LEARNED = "distribution"
 """The direction of the learned bet."""
 ODD_BINS = frozenset({"missing", "invalid", "unseen"})
@@ -40,7 +42,10 @@ def findings_of(
 def columns_status(engine: Engine, read: Evidence, windows: Windows, findings: Sequence[ColumnFinding]) -> bytes:
     """Return every column with its evidence and its effects over the rolling windows, as JSON."""
     blamed = {finding.name: finding for finding in findings}
-    effects = {name: effect_rows(engine.baseline, windows.merged(name)) for name in ROLLING}
+    shown, limits = sized(engine.baseline, windows.merged(INTERVALS_OF))
+    effects = {
+        name: shown if name == INTERVALS_OF else effect_rows(engine.baseline, windows.merged(name)) for name in ROLLING
+    }
     rows: list[dict[str, object]] = []
     for j, column in enumerate(engine.baseline.columns):
         finding = blamed.get(column.spec.name)
@@ -53,6 +58,7 @@ def columns_status(engine: Engine, read: Evidence, windows: Windows, findings: S
                 "since_us": None if finding is None else finding.since_us,
                 "direction": None if finding is None else finding.direction,
                 "effects": {window: by_column[j] for window, by_column in effects.items()},
+                "intervals": {INTERVALS_OF: limits[j]},
             }
         )
     return msgspec.json.encode(rows)

@@ -19,6 +19,7 @@ def a_column(name: str, log_evidence: float | None = 0.0, *, psi: float | None =
         "since_us": None,
         "direction": None,
         "effects": dict.fromkeys(("1m", "5m", "1h", "1d"), effects),
+        "intervals": {"1h": {"psi": None if psi is None else (psi / 2, psi * 2), "ks": None}},
     }
 
 

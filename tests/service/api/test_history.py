@@ -72,6 +72,15 @@ def test_the_model_shows_its_largest_effect_and_a_column_its_own(view: BaselineV
     assert (calm.evidence, calm.evidence_log10) == (0.0, None)
 
 
+def test_a_columns_effects_have_intervals_and_the_models_have_none(view: BaselineView) -> None:
+    rows = [a_window(view, 1, shift=True)]
+    model, shifted, calm = (points(view, rows, "1m", column)[0] for column in (None, "a", "b"))
+    assert set(model.intervals.values()) == {None}
+    low, high = shifted.intervals["js"] or (0, 0)
+    assert 0.8 < low < high == 1
+    assert (calm.intervals["psi"] or (1, 1))[0] == 0
+
+
 def test_rows_of_another_baseline_keep_their_evidence_and_lose_their_effects(view: BaselineView) -> None:
     (point,) = points(view, [a_window(view, 1, baseline_id="before")], "1m")
     assert point.evidence == pytest.approx(math.e)

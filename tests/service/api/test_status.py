@@ -69,6 +69,15 @@ def test_undefined_effects_are_null_and_effects_are_of_the_hour() -> None:
     assert effects["psi"] == 0.4
 
 
+def test_effects_come_with_their_intervals_and_an_older_snapshot_has_none() -> None:
+    column = a_column("age", psi=0.4)
+    intervals = status(a_snapshot(1, column)).columns[0].intervals
+    assert (intervals["psi"], intervals["ks"]) == ((0.2, 0.8), None)
+    del column["intervals"]
+    older = status(a_snapshot(1, column)).columns[0].intervals
+    assert older == dict.fromkeys(("psi", "js", "ks", "wasserstein", "hellinger"))
+
+
 def test_before_any_event_the_schema_tells_the_columns() -> None:
     answer = status(None)
     assert [(column.name, column.kind) for column in answer.columns] == [

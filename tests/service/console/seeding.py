@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from detectors.baseline import Baseline, compile_baseline
 from detectors.binning import count
 from detectors.columns import Codes, ColumnGroup, ColumnKind, ColumnSpec, Values
-from service.detect.baselines import describe, effects_of
+from service.detect.baselines import describe, effects_of, sized
 from service.detect.changes import Changes
 from service.detect.fold import FORMAT, Stored
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
@@ -176,6 +176,7 @@ class Fleet:
         view = describe(made.to_bytes())
         spans = {"1m": kept[-1:], "5m": kept[-5:], "1h": kept[-60:], "1d": kept}
         effects = {span: effects_of(view, np.sum(rows, axis=0)) for span, rows in spans.items()}
+        _, limits = sized(made, np.sum(spans["1h"], axis=0))
         columns = [
             {
                 "name": column.name,
@@ -185,6 +186,7 @@ class Fleet:
                 "since_us": None,
                 "direction": "mean up" if place < 3 else None,
                 "effects": {span: dict(effects[span][column.name]) for span in effects},
+                "intervals": {"1h": limits[place]},
             }
             for place, column in enumerate(view.columns)
         ]

@@ -29,6 +29,17 @@ def test_quantile_bins_are_merged_evenly_so_that_the_baseline_looks_flat() -> No
     assert all(row.current is None for row in rows), "no events are not zero percent"
 
 
+def test_current_shares_have_limits_that_are_wider_where_rows_move_together() -> None:
+    view = column("categorical", ("a", "b", "other", "unseen", "missing", "invalid"), (50, 50, 0, 0, 0, 0))
+    current = np.array([30, 70, 0, 0, 0, 0])
+    (alone, _), (together, _) = bars(view, current), bars(view, current, inflation=5.0)
+    assert alone.limits == pytest.approx((0.212, 0.400), abs=0.001)
+    assert alone.limits is not None
+    assert together.limits is not None
+    assert together.limits[0] < alone.limits[0] < alone.limits[1] < together.limits[1]
+    assert [row.limits for row in bars(view, np.zeros(6, np.int64))] == [None, None]
+
+
 def test_special_bins_appear_only_when_something_is_in_them() -> None:
     view = of_numbers([float(v) for v in range(1_000)])
     current = np.zeros(36, np.int64)

@@ -47,6 +47,7 @@ def test_both_histograms_stand_side_by_side_with_their_effect_sizes(console: Con
     text = text_of(console.signed_in("ada").get(PAGE).text)
     assert "Value Baseline Current" in text
     assert re.search(r"sharpness mean up feature · evidence 10\^\d+\.\d · since 3 minutes ago PSI 0\.\d+", text)
+    assert re.search(r"PSI \d\.\d+ \(\d\.\d+ to \d\.\d+\)", text)
     assert "the 600 events since the change began, 09:58:30 to 10:00:45 UTC" in text
 
 

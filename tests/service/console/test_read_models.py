@@ -13,7 +13,7 @@ from service.api.status import Moment, status_of
 from service.console.facts import Facts, Status, gather
 from service.console.overview import overview, share_of
 from service.console.read_models import evidence_points, version_page
-from service.console.words import number
+from service.console.words import with_interval
 from service.domain.ids import Actor
 from service.domain.keys import Identity
 from service.domain.policy import Cause, Policy
@@ -47,9 +47,10 @@ def test_the_figures_are_those_of_the_api(model: str, version: str) -> None:
         shown = by_name[column.name]
         assert column.evidence_log10 is not None
         assert shown.evidence == f"{column.evidence_log10:.1f}"
-        psi = column.effects["psi"]
+        psi, limits = column.effects["psi"], column.intervals["psi"]
         assert psi is not None
-        assert dict(shown.effects)["PSI"] == number(psi)
+        assert limits is not None
+        assert dict(shown.effects)["PSI"] == with_interval(psi, limits)
 
 
 def test_a_dry_run_is_no_reason_to_do_nothing() -> None:

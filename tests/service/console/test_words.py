@@ -28,6 +28,12 @@ def test_numbers_have_three_digits(value: float, text: str) -> None:
     assert words.number(value) == text
 
 
+def test_an_effect_is_written_with_the_limits_of_its_interval() -> None:
+    assert words.with_interval(0.3123, (0.2678, 0.3604)) == "0.31 (0.27 to 0.36)"
+    assert words.with_interval(0.4, (0.0, 0.1512)) == "0.4 (0 to 0.15)"
+    assert words.with_interval(0.3123, None) == "0.312"
+
+
 @given(st.floats(allow_nan=False))
 def test_every_number_can_be_written(value: float) -> None:
     assert 0 < len(words.number(value)) < 14

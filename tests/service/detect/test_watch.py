@@ -255,6 +255,10 @@ def test_the_status_shows_every_column_with_its_effects() -> None:
     assert set(shown[0]["effects"]) == {"1m", "5m", "1h", "1d"}
     assert set(shown[0]["effects"]["1m"]) == {"psi", "js", "ks", "wasserstein", "hellinger", "chi2"}
     assert shown[2]["effects"]["1m"]["ks"] is None
+    limits = shown[0]["intervals"]["1h"]
+    assert set(limits) == {"psi", "js", "ks", "wasserstein", "hellinger"}
+    assert all(low <= high for low, high in limits.values())
+    assert shown[2]["intervals"]["1h"]["ks"] is None
 
 
 def test_a_frame_that_was_damaged_on_disk_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
