@@ -12,6 +12,7 @@ import msgspec
 
 from service.alert.triage import Act, IncidentAction, act_on
 from service.detect.baselines import sign
+from service.detect.choices import bad_choices, bad_for
 from service.detect.reference import CompiledReference
 from service.domain.errors import Conflict, NotFound, Place, Unprocessable
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
@@ -76,7 +77,9 @@ def register_model(
     Conflict
         When the model exists.
     """
+    policy = policy or Policy()
     places = [*bad_name("name", name), *bad_text("owner", owner, least=1), *bad_text("description", description)]
+    places += bad_choices(policy, "policy.")
     if places:
         raise Unprocessable("the model cannot be registered", places=places)
     with office.control.write() as tx:
@@ -89,7 +92,7 @@ def register_model(
                 name=name,
                 owner=owner,
                 description=description,
-                policy=policy or Policy(),
+                policy=policy,
                 created_us=now_us,
                 created_by=actor,
             )
@@ -231,11 +234,23 @@ def act_on_incident(office: OfficeStages, actor: Actor, incident_id: str, act: A
 
 
 def set_policy(office: OfficeStages, actor: Actor, model: str, policy: Policy) -> Model:
-    """Replace a model's policy; raise NotFound when there is no such model."""
+    """Replace a model's policy.
+
+    Raises
+    ------
+    NotFound
+        When there is no such model.
+    Unprocessable
+        When the policy contradicts itself, or speaks of columns that no version of the model has.
+    """
     with office.control.write() as tx:
         known = tx.model(model)
         if known is None:
             raise NotFound(f"no model '{model}'")
+        versions = [version for version in tx.fleet() if version.model_id == known.id]
+        places = [*bad_choices(policy), *bad_for(versions, policy)]
+        if places:
+            raise Unprocessable("the policy cannot be set", places=places)
         tx.set_policy(known.id, policy)
         tx.audit(actor, "policy.set", model, msgspec.json.encode(policy).decode(), office.clock.now_us())
         return replace(known, policy=policy)

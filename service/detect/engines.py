@@ -1,12 +1,15 @@
-"""Evidence engines, made once for each baseline and tolerance in use."""
+"""Evidence engines, made once for each baseline and tuning in use."""
 
 import logging
 from dataclasses import dataclass
 
 from detectors.baseline import Baseline
-from detectors.evidence import EvidenceEngine, EvidenceOptions
-from service.detect.baselines import RefusedBaseline, load, supports_promise
+from detectors.evidence import EvidenceEngine
+from service.detect.baselines import RefusedBaseline, load
 from service.detect.plan import Era
+from service.detect.tuning import fit
+from service.domain.errors import Place
+from service.domain.policy import Tuning
 from service.domain.records import BaselineRecord
 from service.ports import Control
 
@@ -19,17 +22,32 @@ class Engine:
 
     baseline: Baseline
     bets: EvidenceEngine
-    sufficient: bool
     names: tuple[str, ...]
+    insufficient: str | None
+    """What is missing for a promise, in a sentence; ``None`` when nothing is."""
+    notes: tuple[Place, ...]
+    """What the policy says without effect."""
+
+    @classmethod
+    def of(cls, baseline: Baseline, tuning: Tuning) -> "Engine":
+        """Make the bets against a baseline."""
+        fitted = fit(tuning, baseline)
+        bets = EvidenceEngine(baseline, fitted.options)
+        return cls(baseline, bets, baseline.names, fitted.insufficient or bets.insufficient, fitted.notes)
+
+    @property
+    def sufficient(self) -> bool:
+        """Whether its evidence may accuse anyone."""
+        return self.insufficient is None
 
 
 class Engines:
-    """Engines by baseline and minimum effect; those that no version uses any more are dropped."""
+    """Engines by baseline and tuning; those that no version uses any more are dropped."""
 
     def __init__(self, signing_key: bytes) -> None:
         self._signing_key = signing_key
         self._records: dict[str, BaselineRecord] = {}
-        self._engines: dict[tuple[str, float], Engine | None] = {}
+        self._engines: dict[tuple[str, Tuning], Engine | None] = {}
 
     def heed(self, control: Control) -> None:
         """Learn which baselines there are, and forget the engines of those that others have replaced."""
@@ -41,12 +59,12 @@ class Engines:
         """Return the engine of an era; ``None`` without a baseline, or with one that must not be trusted."""
         if era.baseline_id is None:
             return None
-        key = era.baseline_id, era.minimum_effect
+        key = era.baseline_id, era.tuning
         if key not in self._engines:
-            self._engines[key] = self._make(era.baseline_id, era.minimum_effect)
+            self._engines[key] = self._make(*key)
         return self._engines[key]
 
-    def _make(self, baseline_id: str, minimum_effect: float) -> Engine | None:
+    def _make(self, baseline_id: str, tuning: Tuning) -> Engine | None:
         record = self._records.get(baseline_id)
         if record is None:
             _logger.error("baseline is gone", extra={"baseline_id": baseline_id})
@@ -56,5 +74,4 @@ class Engines:
         except RefusedBaseline as refused:
             _logger.error("baseline refused", extra={"baseline_id": baseline_id, "reason": str(refused)})  # noqa: TRY400 - the message says it all
             return None
-        options = EvidenceOptions(minimum_effect=minimum_effect)
-        return Engine(baseline, EvidenceEngine(baseline, options), supports_promise(baseline), baseline.names)
+        return Engine.of(baseline, tuning)

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -61,6 +62,53 @@ def test_a_policy_is_replaced_whole(world: World) -> None:
     policy = world.client.get("/v1/models/ends-policy/policy", headers=headers).json()
     assert (policy["dry_run"], policy["reviewers"], policy["fail"]) == (False, 2, "closed")
     assert world.client.get("/v1/gate/ends-policy/9").status_code == 403
+
+
+def test_a_policy_speaks_about_columns_and_groups(world: World) -> None:
+    world.model("ends-columns")
+    policy = {"columns": {"age": {"direction": "up", "weight": 2}}, "shares": {"prediction": 3, "quality": 0.5}}
+    put = world.client.put("/v1/models/ends-columns/policy", json=policy, headers=world.everything)
+    assert put.status_code == 200
+    shown = world.client.get("/v1/models/ends-columns/policy", headers=world.everything).json()
+    assert shown["columns"] == {"age": {"direction": "up", "minimum_effect": None, "weight": 2.0, "ignore": False}}
+    assert shown["shares"] == policy["shares"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "places"),
+    [
+        (
+            {"columns": {"age": {"ignore": True, "weight": 2, "direction": "up"}}},
+            ["age.direction", "age.ignore", "age.weight", "age.ignore"],
+        ),
+        ({"columns": {"age": {"weight": 0}, "country": {"colour": "red"}}}, ["age.weight", "country.colour"]),
+        ({"columns": {"age": {"direction": "sideways"}}}, ["age.direction"]),
+    ],
+)
+def test_contradictions_of_a_policy_are_422_with_both_places(
+    world: World, policy: dict[str, Any], places: list[str]
+) -> None:
+    name = f"ends-bad-{len(places)}-{places[-1].replace('.', '-')}"
+    refused = world.client.post(
+        "/v1/models", json={"name": name, "owner": "risk", "policy": policy}, headers=world.everything
+    )
+    assert refused.status_code == 422
+    assert [error["at"] for error in refused.json()["errors"]] == [f"policy.columns.{place}" for place in places]
+    world.model(name)
+    refused = world.client.put(f"/v1/models/{name}/policy", json=policy, headers=world.everything)
+    assert [error["at"] for error in refused.json()["errors"]] == [f"columns.{place}" for place in places]
+
+
+def test_a_policy_is_held_against_the_schemas_that_are_known(world: World) -> None:
+    columns = {"agee": {"weight": 2}, "country": {"direction": "up"}, "score.later": {"weight": 2}}
+    body = {"name": "ends-known", "owner": "risk", "policy": {"columns": columns, "shares": {"weather": 1}}}
+    refused = world.client.post("/v1/models", json=body, headers=world.everything)
+    assert [error["at"] for error in refused.json()["errors"]] == ["policy.shares.weather"]
+    world.model("ends-known")
+    refused = world.client.put("/v1/models/ends-known/policy", json={"columns": columns}, headers=world.everything)
+    errors = {error["at"]: error["reason"] for error in refused.json()["errors"]}
+    assert set(errors) == {"columns.agee", "columns.country.direction", "versions.1.schema.features.country.kind"}
+    assert "the nearest is 'age'" in errors["columns.agee"]
 
 
 def test_a_baseline_is_compiled_signed_and_shown_with_its_bins(world: World) -> None:

@@ -16,7 +16,7 @@ from service.detect.changes import Changes
 from service.detect.fold import FORMAT, Stored
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.keys import KeyParts, hash_secret, new_key
-from service.domain.policy import Cause, Policy
+from service.domain.policy import Cause, Policy, Tuning
 from service.domain.records import (
     Alert,
     ApiKey,
@@ -222,7 +222,7 @@ class Fleet:
             last_arrival_us=self.clock.now_us(),
             restart_position=0,
             tick_us=1_000_000,
-            minimum_effect=0.05,
+            tuning=Tuning(),
             entered=True,
             changes=changes.to_bytes(),
         )
