@@ -14,6 +14,7 @@ from service.alert.triage import Act, IncidentAction, act_on
 from service.detect.baselines import sign
 from service.detect.choices import bad_choices, bad_for
 from service.detect.reference import CompiledReference
+from service.domain.calibration import Calibration
 from service.domain.errors import Conflict, NotFound, Place, Unprocessable
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.keys import KeyParts, hash_secret, new_key
@@ -166,9 +167,17 @@ def put_baseline(office: OfficeStages, actor: Actor, version: Version, compiled:
             created_by=actor,
         )
         tx.add_baseline(record)
+        if compiled.calibration is not None:
+            tx.save_calibration(record.id, compiled.calibration)
         detail = f"{record.id} of {record.rows} rows, digest {record.digest}"
         tx.audit(actor, "baseline.put", f"{version.model}/{version.version}", detail, now_us)
         return record
+
+
+def save_calibration(office: OfficeStages, baseline_id: str, calibration: Calibration) -> None:
+    """Store what a baseline tolerates, worked out anew; raise NotFound when there is no such baseline."""
+    with office.control.write() as tx:
+        tx.save_calibration(baseline_id, calibration)
 
 
 def request_transition(  # noqa: PLR0913, PLR0917 - what the request says, word for word

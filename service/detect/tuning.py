@@ -56,12 +56,13 @@ def _choice(name: str, choice: ColumnChoice, baseline: Baseline) -> tuple[Column
     if direction is not Direction.BOTH and kind is ColumnKind.CATEGORICAL:
         reason = f"is '{direction}', but the baseline's column is categorical: labels have no order; this has no effect"
         direction, note = Direction.BOTH, Place(f"{at}.direction", reason)
+    if choice.ignore:
+        return ColumnOptions(name=name, ignore=True), note
     options = ColumnOptions(
         name=name,
         direction=str(direction),
         minimum_effect=choice.minimum_effect,
         weight=choice.weight,
-        ignore=choice.ignore,
     )
     return options, note
 

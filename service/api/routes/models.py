@@ -4,8 +4,10 @@ from functools import partial
 
 import msgspec
 from fastapi import APIRouter, Response
+from starlette.background import BackgroundTask
 
 from service.api.bodies import Check, NewModel, NewVersion, Transition, decode_body
+from service.api.calibrations import explain_anew
 from service.api.deps import (
     Admin,
     ApiDep,
@@ -89,7 +91,9 @@ def put_policy(api: ApiDep, who: Admin, model: str, content: SmallBody) -> Respo
     api.model(model)
     found = set_policy(api.office, who.actor, model, decode_body(content, Policy))
     api.changed()
-    return answer(of_model(found, list(api.read.versions(model))))
+    answered = answer(of_model(found, list(api.read.versions(model))))
+    answered.background = BackgroundTask(explain_anew, api, model)
+    return answered
 
 
 @router.get("/{model}/policy", responses=documented_answer(Policy, "The policy."))

@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
+from service.api.compile import Compiler
 from service.api.deps import Api
 from service.domain.errors import Unavailable
+from service.domain.ids import Actor
 from service.domain.records import Scope
 from service.gate.fleet import EMPTY
+from service.office import put_baseline
 from service.pipeline import AcceptStages
 from service.ports import Appended, NewEntry
 from tests.service.api.conftest import EVENTS, SCHEMA, World
+from tests.service.worker.world import compiled
 
 CSV = "age,country,prediction\n" + "".join(
     f"{n % 70},{'DE' if n % 3 else 'FR'},{'ok' if n % 9 else 'fraud'}\n" for n in range(600)
@@ -124,6 +128,67 @@ def test_a_baseline_is_compiled_signed_and_shown_with_its_bins(world: World) -> 
     assert sum(item["rows"] for item in shown["details"][0]["bins"]) == 600
     status = world.client.get(path.replace("baseline", "status"), headers=headers).json()
     assert status["baseline_id"] == put["baseline_id"]
+
+
+def test_a_baseline_says_what_it_tolerates_and_what_its_self_test_saw(world: World) -> None:
+    path = f"{world.model('ends-words')}/baseline"
+    headers = world.everything
+    put = world.client.put(path, content=CSV, headers={**headers, "content-type": "text/csv"}).json()
+    assert (put["supports_promise"], put["insufficient"]) == (True, None)
+    shown = world.client.get(path, headers=headers).json()
+    assert (shown["outdated"], shown["self_test"]) == (False, put["self_test"])
+    assert "would have raised" in shown["self_test"]["text"]
+    age = shown["details"][0]
+    assert age["share"] == pytest.approx(1 / 3)
+    assert age["why"].startswith("exponent")
+    assert any(": may move by" in tolerance["text"] for tolerance in age["tolerances"])
+
+
+def test_a_baseline_that_supports_no_promise_is_accepted_and_says_what_is_missing(world: World) -> None:
+    path = f"{world.model('ends-few')}/baseline"
+    few = "\n".join(CSV.splitlines()[:12])
+    put = world.client.put(path, content=few, headers={**world.everything, "content-type": "text/csv"})
+    assert put.status_code == 200
+    for answer in (put.json(), world.client.get(path, headers=world.everything).json()):
+        assert answer["supports_promise"] is False
+        assert answer["insufficient"].startswith("the reference has 11 rows; a promise about false alarms needs")
+
+
+def test_another_policy_explains_baselines_anew(world: World) -> None:
+    path = f"{world.model('ends-anew')}/baseline"
+    headers = world.everything
+    world.client.put(path, content=CSV, headers={**headers, "content-type": "text/csv"})
+    policy = {"columns": {"age": {"minimum_effect": 0.5, "weight": 4}, "probabilities.x": {"ignore": True}}}
+    world.client.put("/v1/models/ends-anew/policy", json=policy, headers=headers)
+    record = world.runtime.api.read.baseline(world.runtime.api.version("ends-anew", "1").id)
+    assert record is not None
+    stored = world.runtime.api.read.calibration(record.id)
+    assert stored is not None
+    assert stored.columns[0].share == pytest.approx(4 / 6)
+    shown = world.client.get(path, headers=headers).json()
+    assert shown["outdated"] is False
+    assert shown["details"][0]["tolerances"][0]["by"] >= 0.5
+    assert [w["text"].partition(":")[0] for w in shown["warnings"] if w["code"] == "policy"] == [
+        "policy.columns.probabilities.x"
+    ]
+
+
+def test_a_baseline_of_an_earlier_release_is_explained_when_it_is_asked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"{world.model('ends-earlier')}/baseline"
+    api = world.runtime.api
+    put_baseline(api.office, Actor("ada"), api.version("ends-earlier", "1"), compiled(400))
+
+    async def busy(*_: object) -> None:
+        raise Unavailable("other baselines are being compiled")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Compiler, "explain", busy)
+        shown = world.client.get(path, headers=world.everything).json()
+        assert (shown["supports_promise"], shown["outdated"], shown["self_test"]) == (None, None, None)
+        assert shown["details"][0]["tolerances"] == []
+    assert world.client.get(path, headers=world.everything).json()["supports_promise"] is True
 
 
 def test_labels_are_accepted_durably(world: World) -> None:
