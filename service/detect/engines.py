@@ -50,10 +50,11 @@ class Engines:
         self._engines: dict[tuple[str, Tuning], Engine | None] = {}
 
     def heed(self, control: Control) -> None:
-        """Learn which baselines there are, and forget the engines of those that others have replaced."""
+        """Learn which baselines there are, and forget engines whose baseline or tuning others have replaced."""
         self._records = {record.id: record for records in control.baselines.values() for record in records}
         newest = {records[-1].id for records in control.baselines.values() if records}
-        self._engines = {key: engine for key, engine in self._engines.items() if key[0] in newest}
+        tunings = {model.policy.tuning for model in control.models.values()}
+        self._engines = {key: engine for key, engine in self._engines.items() if key[0] in newest and key[1] in tunings}
 
     def of(self, era: Era) -> Engine | None:
         """Return the engine of an era; ``None`` without a baseline, or with one that must not be trusted."""

@@ -5,11 +5,15 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
+from service.detect.engines import Engines
+from service.detect.plan import Era
 from service.detect.reference import compile_reference
+from service.domain.ids import Position
 from service.domain.policy import ColumnChoice, Direction
 from service.frames import Coded, Frame
 from tests.service.detect.test_watch import folded, reference, status, steady, watched_control
 from tests.service.worker.world import (
+    KEY,
     SCHEMA,
     SMALL_BUDGET,
     baseline_record,
@@ -67,3 +71,18 @@ def test_an_ignored_column_raises_nothing_and_the_others_go_on() -> None:
     assert not [f for e in disk.evaluations for f in e.findings if f.name == "age"]
     again = folded(watched_control(), changed)
     assert [f for e in again.evaluations for f in e.findings if f.name == "age"]
+
+
+def test_engines_of_tunings_that_nobody_has_any_more_are_dropped() -> None:
+    """Each edit of a policy makes a new engine; without this they would pile up for as long as the baseline stands."""
+    record = baseline_record(1, reference())
+    engines = Engines(KEY)
+    era = Era(baseline_id=record.id, restart_position=Position(0), tick_us=1, tuning=SMALL_BUDGET.tuning)
+    for weight in (2.0, 3.0):
+        policy = msgspec.structs.replace(SMALL_BUDGET, columns={"age": ColumnChoice(weight=weight)})
+        engines.heed(make_control([make_version(1)], {1: [record]}, policy))
+        first = engines.of(replace(era, tuning=policy.tuning))
+        assert first is not None
+        engines.heed(make_control([make_version(1)], {1: [record]}, policy))
+        assert engines.of(replace(era, tuning=policy.tuning)) is first
+        assert len(engines._engines) == 1
