@@ -12,7 +12,9 @@ import msgspec
 
 from service.alert.triage import Act, IncidentAction, act_on
 from service.detect.baselines import sign
+from service.detect.choices import bad_choices, bad_for
 from service.detect.reference import CompiledReference
+from service.domain.calibration import Calibration
 from service.domain.errors import Conflict, NotFound, Place, Unprocessable
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.keys import KeyParts, hash_secret, new_key
@@ -76,7 +78,9 @@ def register_model(
     Conflict
         When the model exists.
     """
+    policy = policy or Policy()
     places = [*bad_name("name", name), *bad_text("owner", owner, least=1), *bad_text("description", description)]
+    places += bad_choices(policy, "policy.")
     if places:
         raise Unprocessable("the model cannot be registered", places=places)
     with office.control.write() as tx:
@@ -89,7 +93,7 @@ def register_model(
                 name=name,
                 owner=owner,
                 description=description,
-                policy=policy or Policy(),
+                policy=policy,
                 created_us=now_us,
                 created_by=actor,
             )
@@ -163,9 +167,17 @@ def put_baseline(office: OfficeStages, actor: Actor, version: Version, compiled:
             created_by=actor,
         )
         tx.add_baseline(record)
+        if compiled.calibration is not None:
+            tx.save_calibration(record.id, compiled.calibration)
         detail = f"{record.id} of {record.rows} rows, digest {record.digest}"
         tx.audit(actor, "baseline.put", f"{version.model}/{version.version}", detail, now_us)
         return record
+
+
+def save_calibration(office: OfficeStages, baseline_id: str, calibration: Calibration) -> None:
+    """Store what a baseline tolerates, worked out anew; raise NotFound when there is no such baseline."""
+    with office.control.write() as tx:
+        tx.save_calibration(baseline_id, calibration)
 
 
 def request_transition(  # noqa: PLR0913, PLR0917 - what the request says, word for word
@@ -231,11 +243,23 @@ def act_on_incident(office: OfficeStages, actor: Actor, incident_id: str, act: A
 
 
 def set_policy(office: OfficeStages, actor: Actor, model: str, policy: Policy) -> Model:
-    """Replace a model's policy; raise NotFound when there is no such model."""
+    """Replace a model's policy.
+
+    Raises
+    ------
+    NotFound
+        When there is no such model.
+    Unprocessable
+        When the policy contradicts itself, or speaks of columns that no version of the model has.
+    """
     with office.control.write() as tx:
         known = tx.model(model)
         if known is None:
             raise NotFound(f"no model '{model}'")
+        versions = [version for version in tx.fleet() if version.model_id == known.id]
+        places = [*bad_choices(policy), *bad_for(versions, policy)]
+        if places:
+            raise Unprocessable("the policy cannot be set", places=places)
         tx.set_policy(known.id, policy)
         tx.audit(actor, "policy.set", model, msgspec.json.encode(policy).decode(), office.clock.now_us())
         return replace(known, policy=policy)

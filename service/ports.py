@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from service.domain.calibration import Calibration
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.policy import Policy
 from service.domain.records import (
@@ -213,6 +214,9 @@ class ReadStore(Protocol):
     def baseline(self, version_id: VersionId) -> BaselineRecord | None:
         """Return the baseline in force, with its artefact."""
 
+    def calibration(self, baseline_id: str) -> Calibration | None:
+        """Return what a baseline tolerates, in words; ``None`` when it was not worked out, or by another release."""
+
     def snapshot(self, version_id: VersionId) -> Snapshot | None:
         """Return the evidence state after the worker's last commit."""
 
@@ -277,6 +281,9 @@ class ControlTx(Protocol):
 
     def add_baseline(self, baseline: BaselineRecord) -> None:
         """Insert a baseline and make it the one in force."""
+
+    def save_calibration(self, baseline_id: str, calibration: Calibration) -> None:
+        """Store what a baseline tolerates instead of what was stored. Nothing decides by it: no new revision."""
 
     def transition(self, record: TransitionRecord, *, lock: int, restart: Position | None) -> None:
         """Write a state change and its audit record; forget pending approvals; raise Conflict if ``lock`` is stale.

@@ -3,11 +3,12 @@
 from detectors.evidence.edetector import EvidenceEngine, Run
 from detectors.evidence.explain import Explanation, Tolerated, insufficiency
 from detectors.evidence.fusion import Blame, Evidence
-from detectors.evidence.options import ColumnOptions, EvidenceOptions
+from detectors.evidence.options import GROUPS, ColumnOptions, EvidenceOptions
 from detectors.evidence.selfreplay import SelfTest, SelfTestAlarm
 from detectors.evidence.state import EvidenceState
 
 __all__ = [
+    "GROUPS",
     "Blame",
     "ColumnOptions",
     "Evidence",

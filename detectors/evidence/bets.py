@@ -62,6 +62,8 @@ class Bets:
         How far the mean of each may move.
     logs : ndarray of float64, shape (n_bins, n_bets)
         Natural logarithms of the bets, multiples of ``QUANTUM``.
+    special : ndarray of bool, shape (n_bets,)
+        Whether it is about a special bin, such as ``missing``.
     places : ndarray of int64, shape (n_bets,)
         Which of the column's directions each is about.
     etas : ndarray of float64, shape (n_bets,)
@@ -95,6 +97,7 @@ class Bets:
     directions: NDArray[np.float64]
     tolerances: NDArray[np.float64]
     logs: NDArray[np.float64]
+    special: NDArray[np.bool_]
     places: NDArray[np.int64]
     etas: NDArray[np.float64]
     weights: NDArray[np.float64]
@@ -147,6 +150,7 @@ def bets_of(null: Null, direction: str = "both") -> Bets:
         directions=np.repeat(values, repeats, axis=0),
         tolerances=np.repeat(tolerances, repeats),
         logs=logs.T.copy(),
+        special=np.repeat([side.family == "special" for side in found], repeats),
         places=places,
         etas=exponents(np.exp(logs), null.dependence.bets[places]),
         weights=weights,

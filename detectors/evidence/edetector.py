@@ -122,6 +122,11 @@ class EvidenceEngine:
         return self._strengths.copy()
 
     @property
+    def shares(self) -> NDArray[np.float64]:
+        """Each column's share of the budget, shape (n_columns,), adding up to 1; 0 for those that are ignored."""
+        return np.exp(self._layout.log_shares)
+
+    @property
     def digest(self) -> bytes:
         """SHA-256 over the baseline, the options and the version of the bets, 32 bytes."""
         return self._digest

@@ -14,6 +14,7 @@ from detectors.baseline import Baseline
 from detectors.evidence.bets import Bets, bets_of
 from detectors.evidence.calibrate import Null, StackedNulls, null_of, stack
 from detectors.evidence.options import EvidenceOptions
+from detectors.evidence.shares import shares_of
 
 LEARNED_NAME = "distribution"
 FIXED_FACTOR = 2
@@ -128,15 +129,15 @@ def lay_out(baseline: Baseline, options: EvidenceOptions, strengths: NDArray[np.
     """
     own = options.of(baseline)
     nulls = [null_of(column, options, o.minimum_effect) for column, o in zip(baseline.columns, own, strict=True)]
-    bets = [bets_of(null, o.direction) for null, o in zip(nulls, own, strict=True)]
+    shares = shares_of(baseline, own, options.shares)
+    bets = shares.weigh([bets_of(null, o.direction) for null, o in zip(nulls, own, strict=True)])
     builder = _Builder(baseline)
     fixed = tuple(builder.fixed(group, bets) for group in _groups(baseline, FIXED_FACTOR))
     learned = tuple(builder.learned(group, bets, nulls) for group in _groups(baseline, LEARNED_FACTOR))
     columns = np.concatenate(builder.columns)
     etas = np.concatenate(builder.etas) * np.where(columns >= 0, strengths[columns], 1.0)
-    shares = np.array([0.0 if o.ignore else o.weight for o in own])
     with np.errstate(divide="ignore"):
-        log_shares = np.log(shares / shares.sum())
+        log_shares = np.log(shares.columns)
     weighted = np.flatnonzero(columns >= 0)
     by_column = weighted[np.argsort(columns[weighted], kind="stable")]
     return Layout(

@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from detectors.baseline import Baseline, CategoricalColumn
+from detectors.columns import ColumnGroup
 from detectors.errors import DetectorError
 
 EFFECT_MAX = 10.0
 DIRECTIONS = ("both", "up", "down")
 WEIGHT_MAX = 1000.0
+QUALITY = "quality"
+"""The group of the bets on missing, invalid, unknown and out-of-range values, of whatever column."""
+GROUPS = (*(group.value for group in ColumnGroup), QUALITY)
+"""What shares of the budget may be given to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +31,8 @@ class ColumnOptions:
     minimum_effect : float or None, optional
         Instead of the engine's; from 0 to 10.
     weight : float, optional
-        Share of the false-alarm budget, relative to the other columns'; above 0, at most 1000.
+        Share of the false-alarm budget, relative to the other columns' (of its group, when groups have shares); above
+        0, at most 1000.
     ignore : bool, optional
         Whether the column raises no evidence at all.
 
@@ -86,17 +92,20 @@ class EvidenceOptions:
         seasons it breaks the promise.
     columns : tuple of ColumnOptions, optional
         Options of single columns, in any order.
+    shares : tuple of (str, float), optional
+        Shares of the false-alarm budget by group of columns, in any order, relative to one another; above 0, at most
+        1000. See ``detectors.evidence.shares``. Without any, every column has the same share, times its weight.
 
     Raises
     ------
     DetectorError
-        When a value is out of range, or two entries speak about the same column.
+        When a value is out of range, a group is not known, or two entries speak about the same column or group.
 
     Examples
     --------
     >>> EvidenceOptions(minimum_effect=0.1)  # doctest: +NORMALIZE_WHITESPACE
     EvidenceOptions(minimum_effect=0.1, standard_errors=3.0, learned_events=1000.0, tick_events=1.0, calibrate=True,
-     columns=())
+     columns=(), shares=())
     """
 
     minimum_effect: float = 0.02
@@ -105,6 +114,7 @@ class EvidenceOptions:
     tick_events: float = 1.0
     calibrate: bool = True
     columns: tuple[ColumnOptions, ...] = ()
+    shares: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         ranges = (
@@ -123,6 +133,7 @@ class EvidenceOptions:
                 places = [i for i, column in enumerate(self.columns) if column.name == first.name]
                 raise DetectorError(f"columns[{places[0]}] and columns[{places[1]}] both speak about {first.name!r}")
         object.__setattr__(self, "columns", ordered)
+        object.__setattr__(self, "shares", _checked(self.shares))
 
     def of(self, baseline: Baseline) -> tuple[ColumnOptions, ...]:
         """Return the options of each column of a baseline.
@@ -146,6 +157,19 @@ class EvidenceOptions:
         found = [told.get(name, ColumnOptions(name=name)) for name in baseline.names]
         _check_fit(baseline, told, found)
         return tuple(found)
+
+
+def _checked(shares: Sequence[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
+    ordered = tuple(sorted(shares))
+    for group, share in ordered:
+        if group not in GROUPS:
+            raise DetectorError(f"shares[{group!r}]: no such group; there are {', '.join(GROUPS)}")
+        if not 0.0 < share <= WEIGHT_MAX:
+            raise DetectorError(f"shares[{group!r}] is {share}; it must be above 0 and at most {WEIGHT_MAX:.0f}")
+    for (first, _), (second, _) in pairwise(ordered):
+        if first == second:
+            raise DetectorError(f"shares speaks twice about {first!r}")
+    return ordered
 
 
 def _check_fit(baseline: Baseline, told: dict[str, ColumnOptions], found: Sequence[ColumnOptions]) -> None:

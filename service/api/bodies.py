@@ -4,7 +4,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -148,7 +148,10 @@ def _first_bad_byte(content: bytes) -> int:
 
 def _bad_places(value: Any, kind: Any, at: str) -> typing.Iterator[Place]:
     """Yield each place where a value does not fit, going down into structs so that one error does not hide another."""
-    struct, inner = _struct_in(kind), _inner_of(kind)
+    struct, inner, named = _struct_in(kind), _inner_of(kind), _named_in(kind)
+    if isinstance(value, dict) and named is not None:
+        yield from _bad_entries(value, named, at)
+        return
     if isinstance(value, list) and inner is not None:
         for number, item in enumerate(value):
             yield from _bad_places(item, inner, f"{at}[{number}]")
@@ -168,6 +171,14 @@ def _bad_places(value: Any, kind: Any, at: str) -> typing.Iterator[Place]:
             yield Place(_join(at, name), "is required")
 
 
+def _bad_entries(value: dict[Any, Any], kinds: tuple[Any, Any], at: str) -> typing.Iterator[Place]:
+    """Yield each bad name and each bad place below a name."""
+    for name, item in value.items():
+        here = _join(at, str(name))
+        misfit = _misfit(name, kinds[0], here)
+        yield from _bad_places(item, kinds[1], here) if misfit is None else [misfit]
+
+
 def _struct_in(kind: Any) -> type[msgspec.Struct] | None:
     """Return the struct that a type is, or that it is when not null."""
     structs = [option for option in _options(kind) if isinstance(option, type) and issubclass(option, msgspec.Struct)]
@@ -180,7 +191,15 @@ def _inner_of(kind: Any) -> Any:
     return inner[0] if inner else None
 
 
+def _named_in(kind: Any) -> tuple[Any, Any] | None:
+    """Return the names and the values of what a type maps, unless anything may stand there."""
+    found = [get_args(option) for option in _options(kind) if get_origin(option) is dict]
+    return found[0] if found and found[0][1] is not Any else None
+
+
 def _options(kind: Any) -> tuple[Any, ...]:
+    if get_origin(kind) is Annotated:
+        return _options(get_args(kind)[0])
     return get_args(kind) if get_origin(kind) in {types.UnionType, typing.Union} else (kind,)
 
 

@@ -5,18 +5,23 @@ Nothing here imports FastAPI: the worker process loads this module.
 
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import anyio
 import anyio.to_process
 import anyio.to_thread
 
 from service.api.asgi import ClientGone, Receive, Scope, check_length, too_large
+from service.detect.calibration import calibrate
 from service.detect.reference import CompiledReference, compile_reference
+from service.domain.calibration import Calibration
 from service.domain.errors import Unavailable, Unprocessable, UnsupportedMedia
+from service.domain.policy import Tuning
 from service.domain.schema import Schema
 from service.ingest.deidentify import Deidentifier
 from service.ingest.inflate import SUPPORTED
@@ -25,6 +30,7 @@ from service.ingest.reference import read_reference
 
 WAITING_MAX = 3
 RETRY_SECONDS = 15
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +42,8 @@ class Upload:
     schema: Schema
     limits: Limits
     pseudonym_key: bytes
+    tuning: Tuning
+    budget_ticks: float
 
 
 def compile_upload(upload: Upload) -> CompiledReference:
@@ -44,7 +52,8 @@ def compile_upload(upload: Upload) -> CompiledReference:
     frame = Deidentifier(upload.pseudonym_key).apply(upload.schema, reference.frame)
     compiled = compile_reference(upload.schema, frame)
     read_warnings = tuple({"column": column, "code": "reference", "text": text} for column, text in reference.warnings)
-    return replace(compiled, warnings=(*read_warnings, *compiled.warnings))
+    calibration = calibrate(compiled.artefact, upload.tuning, upload.budget_ticks)
+    return replace(compiled, warnings=(*read_warnings, *compiled.warnings), calibration=calibration)
 
 
 def check_encoding(encoding: str | None) -> None:
@@ -78,12 +87,19 @@ class Compiler:
         Unprocessable
             When the reference cannot be compiled, or not in time.
         """
+        return await self._run(partial(compile_upload, upload))
+
+    async def explain(self, artefact: bytes, tuning: Tuning, budget_ticks: float) -> Calibration:
+        """Explain a compiled baseline in a worker process; raises as ``compile``."""
+        return await self._run(partial(calibrate, artefact, tuning, budget_ticks))
+
+    async def _run(self, work: Callable[[], T]) -> T:
         if self._inside > WAITING_MAX:
             raise Unavailable("other baselines are being compiled", retry_after_seconds=RETRY_SECONDS)
         self._inside += 1
         try:
             with anyio.fail_after(self._seconds_max):
-                return await anyio.to_process.run_sync(compile_upload, upload, cancellable=True, limiter=self._limiter)
+                return await anyio.to_process.run_sync(work, cancellable=True, limiter=self._limiter)
         except TimeoutError:
             raise Unprocessable(
                 f"the baseline did not compile within {self._seconds_max:g} seconds; send fewer rows"

@@ -20,6 +20,8 @@ HOUR_US = 60 * MINUTE_US
 WIDTHS = {"1m": ("1m", MINUTE_US), "5m": ("1m", 5 * MINUTE_US), "1h": ("1h", HOUR_US), "1d": ("1h", 24 * HOUR_US)}
 """Of each window: the level of rows that it is merged from, and its width."""
 LEVELS = {"1m": MINUTE_US, "1h": HOUR_US}
+INTERVAL_ROWS_MAX = 1_500
+"""Of a span of more rows the intervals of effects are left out."""
 ROWS_MAX = 10_000
 CELLS_MAX = 8_000_000
 """Counts that one answer may read: a version with thousands of columns gets fewer points, not a slow service."""
@@ -91,6 +93,8 @@ def points_of(
     other bins: they keep their evidence and lose their effects.
     """
     number = _number(view, column)
+    # Half a millisecond each: of a very long span the intervals are left out, as many would keep others waiting.
+    with_intervals = len(rows) <= INTERVAL_ROWS_MAX
     for start, group in itertools.groupby(rows, lambda row: row.start_us // span.width_us * span.width_us):
         members = list(group)
         last = members[-1]
@@ -98,7 +102,7 @@ def points_of(
         column_log = _column_log(last, number) if last.baseline_id == baseline_id else None
         log = last.evidence_log if column is None else column_log
         highest = max(row.evidence_log_max for row in members)
-        effects, intervals = _effects(view, same, column)
+        effects, intervals = _effects(view, same, column, exactly=with_intervals)
         yield Point(
             start=iso(Micros(start)),
             events=sum(row.events for row in members),
@@ -121,14 +125,18 @@ def _column_log(row: Window, number: int | None) -> float | None:
     return float(values[number]) if number is not None and number < len(values) else None
 
 
-def _effects(view: BaselineView | None, rows: Sequence[Window], column: str | None) -> tuple[Effects, Intervals]:
+def _effects(
+    view: BaselineView | None, rows: Sequence[Window], column: str | None, *, exactly: bool
+) -> tuple[Effects, Intervals]:
     counts = [np.frombuffer(row.counts, np.int64) for row in rows]
     if view is None or not counts or any(len(one) != view.total for one in counts):
         return NO_EFFECTS, NO_INTERVALS
     merged = np.sum(counts, axis=0)
-    if column is not None:
+    if column is not None and exactly:
         return compared(view, merged, column) or (NO_EFFECTS, NO_INTERVALS)
     by_column = effects_of(view, merged)
+    if column is not None:
+        return by_column.get(column, NO_EFFECTS), NO_INTERVALS
     largest = {name: _largest(effects.get(name) for effects in by_column.values()) for name in NO_EFFECTS}
     return largest, NO_INTERVALS
 

@@ -56,6 +56,10 @@ class Status(View, frozen=True, kw_only=True):
     held_back: str | None
     """Why the policy does less than open alerts call for: a dry run, or the blast-radius cap."""
     monitoring: str
+    insufficient: str | None
+    """What the baseline lacks for a promise about false alarms; until there is more, nothing alarms."""
+    warnings: list[dict[str, str]]
+    """What the policy says about columns and groups without effect: ``at`` and ``reason``."""
     evidence: float
     evidence_log10: float | None
     threshold: float
@@ -96,6 +100,8 @@ def status_of(
         reason=version.reason,
         held_back=held_back,
         monitoring=monitoring(watch, moment.now_us, moment.stale_seconds),
+        insufficient=watch.insufficient,
+        warnings=[{"at": note.at, "reason": note.reason} for note in watch.notes],
         evidence=e_value(watch.log_evidence),
         evidence_log10=log10(watch.log_evidence),
         threshold=e_value(threshold_log),

@@ -10,7 +10,6 @@ from service.domain.policy import Policy
 from service.domain.records import (
     Alert,
     ApiKey,
-    BaselineRecord,
     Incident,
     Model,
     TimelineItem,
@@ -109,21 +108,6 @@ class IncidentView(View, frozen=True, kw_only=True):
     resolved: str | None
     timeline: list[dict[str, str]] | msgspec.UnsetType = msgspec.UNSET
     alerts: list[AlertView] | msgspec.UnsetType = msgspec.UNSET
-
-
-class BaselineView(View, frozen=True, kw_only=True):
-    """A baseline in force, and what the compiler warned of."""
-
-    baseline_id: str
-    digest: str
-    signature: str
-    rows: int
-    columns: list[str]
-    warnings: list[dict[str, str]]
-    created: str
-    created_by: str
-    details: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
-    """Per column: kind, group, bins with their labels and reference counts."""
 
 
 class KeyView(View, frozen=True, kw_only=True):
@@ -253,20 +237,6 @@ def of_incident(incident: Incident) -> IncidentView:
 def of_timeline(items: list[TimelineItem]) -> list[dict[str, str]]:
     """Return the view of a timeline."""
     return [{"at": iso(item.at_us), "actor": item.actor, "kind": item.kind, "body": item.body} for item in items]
-
-
-def of_baseline(record: BaselineRecord) -> BaselineView:
-    """Return the view of a baseline."""
-    return BaselineView(
-        baseline_id=record.id,
-        digest=record.digest,
-        signature=record.signature,
-        rows=record.rows,
-        columns=list(record.columns),
-        warnings=list(record.warnings),
-        created=iso(record.created_us),
-        created_by=record.created_by,
-    )
 
 
 def of_key(key: ApiKey) -> KeyView:

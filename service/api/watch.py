@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import msgspec
 
+from service.domain.errors import Place
 from service.domain.ids import Micros
 from service.domain.records import Snapshot
 
@@ -38,6 +39,10 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     """The snapshot's status."""
 
     monitoring: str = "warming"
+    insufficient: str | None = None
+    """What the baseline lacks for a promise about false alarms."""
+    notes: tuple[Place, ...] = ()
+    """What the policy says about evidence without effect."""
     events_total: int = 0
     last_arrival_us: int = 0
     log_evidence: float | None = None

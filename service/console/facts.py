@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from service.detect.baselines import BaselineView, describe
 from service.detect.reading import changed_since
+from service.domain.calibration import Calibration
 from service.domain.ids import Actor, Micros
 from service.domain.policy import Cause
 from service.domain.records import (
@@ -60,6 +61,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """``Snapshot.status``, as the worker wrote it."""
 
     monitoring: str = "warming"
+    insufficient: str | None = None
     events_total: int = 0
     last_arrival_us: int = 0
     log_evidence: float | None = None
@@ -94,6 +96,7 @@ class Facts:
     snapshot: Snapshot | None = None
     status: Status = field(default_factory=Status)
     baseline: BaselineView | None = None
+    calibration: Calibration | None = None
     change: Current | None = None
     """Since the change began as the strongest alert dates it: from a tick on, not from a minute on."""
     minutes: Sequence[Window] = ()
@@ -170,6 +173,7 @@ def gather(read: ReadStore, model: Model, version: Version, now_us: Micros, stal
         snapshot=snapshot,
         status=status,
         baseline=view,
+        calibration=read.calibration(baseline.id) if baseline else None,
         change=_change(snapshot, view, alerts),
         minutes=_minutes(read, version, status, view),
         alerts=alerts,

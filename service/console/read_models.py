@@ -10,6 +10,7 @@ from service.console.facts import MINUTE_US, SPAN, Current, Effects, Facts, Inte
 from service.console.histograms import Bar, bars
 from service.console.next_steps import Steps, steps_of
 from service.console.overview import TONES, share_of
+from service.console.promises import Promise, promise_of
 from service.detect.baselines import compared, inflation_of
 from service.domain.ids import Micros
 from service.domain.keys import Identity
@@ -127,6 +128,8 @@ class VersionPage:
     events: str
     last_event: When | None
     baseline: str
+    has_baseline: bool
+    promise: Promise | None
     dry_run: bool
 
 
@@ -164,6 +167,8 @@ def version_page(facts: Facts, viewer: Identity) -> VersionPage:
         events=f"{facts.status.events_total:,}",
         last_event=_when(facts.status.last_us, facts.now_us),
         baseline=_baseline(facts),
+        has_baseline=facts.baseline is not None,
+        promise=promise_of(facts.calibration, model.policy),
         dry_run=model.policy.dry_run,
     )
 
@@ -185,10 +190,8 @@ def _watching(status: Status, quiet_seconds: float, stale_seconds: float, last: 
     if quiet_seconds > stale_seconds:
         return f"Stale: no event for {words.duration(quiet_seconds)}. Silence is not health.", "warn"
     if status.monitoring == "insufficient":
-        return (
-            f"Insufficient: the baseline is too small or not signed here, so nothing raises an alert; {last}.",
-            "warn",
-        )
+        missing = status.insufficient or "the baseline is too small or not signed here"
+        return f"Insufficient, so nothing raises an alert: {missing}; {last}.", "warn"
     return f"Watching {len(status.columns):,} columns; {last}.", "plain"
 
 

@@ -17,8 +17,6 @@ from service.domain.records import BaselineRecord
 
 CONTEXT = b"lazaretto baseline 1\0"
 """Signed with the artefact, so that no other signature made with the same key fits."""
-ROWS_MIN = 100
-"""Fewer reference rows cannot support a promise about false alarms."""
 EFFECTS = ("psi", "js", "ks", "wasserstein", "hellinger", "chi2")
 INTERVALS = ("psi", "js", "ks", "wasserstein", "hellinger")
 """Effect sizes with an interval."""
@@ -55,11 +53,6 @@ def load(key: bytes, record: BaselineRecord) -> Baseline:
         return Baseline.from_bytes(record.artefact)
     except BaselineError as error:
         raise RefusedBaseline(f"baseline '{record.id}' cannot be read: {error}") from error
-
-
-def supports_promise(baseline: Baseline) -> bool:
-    """Tell whether a baseline has the rows that evidence needs; of columns that never varied, any change is news."""
-    return baseline.rows >= ROWS_MIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

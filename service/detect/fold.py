@@ -17,10 +17,12 @@ from service.detect.watched import Watched
 from service.detect.windows import ReadWindow, Windows
 from service.domain.evaluation import Evaluation
 from service.domain.ids import Micros, Position, VersionId
+from service.domain.policy import Tuning
 from service.domain.records import Snapshot, Window
 from service.ports import LogEntry
 
-FORMAT = 2
+FORMAT = 3
+UNUSABLE = "the stored baseline cannot be used: its signature or its content is not what was signed; put it again"
 _logger = logging.getLogger("lazaretto.detect")
 
 
@@ -31,7 +33,7 @@ class Stored(msgspec.Struct, array_like=True):
     last_arrival_us: int
     restart_position: int
     tick_us: int
-    minimum_effect: float
+    tuning: Tuning
     entered: bool
     """False while no entry has been folded under a plan."""
     last_tick_start_us: int = 0
@@ -184,7 +186,7 @@ class VersionFold:
             baseline_id=baseline_id,
             restart_position=Position(stored.restart_position),
             tick_us=stored.tick_us,
-            minimum_effect=stored.minimum_effect,
+            tuning=stored.tuning,
         )
         engine = engines.of(self.era)
         if engine is None or not stored.evidence:
@@ -206,7 +208,7 @@ class VersionFold:
             last_arrival_us=self.last_arrival_us,
             restart_position=0 if era is None else era.restart_position,
             tick_us=0 if era is None else era.tick_us,
-            minimum_effect=0.0 if era is None else era.minimum_effect,
+            tuning=Tuning() if era is None else era.tuning,
             entered=era is not None,
         )
         if watched is not None:
@@ -223,6 +225,8 @@ class VersionFold:
         watched = self.watched
         status = {
             "monitoring": self._monitoring(),
+            "insufficient": self._insufficient(),
+            "notes": () if watched is None else watched.engine.notes,
             "events_total": self.events_total,
             "last_arrival_us": self.last_arrival_us,
             "log_evidence": finite(self._evidence_log()),
@@ -235,7 +239,13 @@ class VersionFold:
     def _monitoring(self) -> str:
         if self.era is None or self.era.baseline_id is None:
             return "warming"
-        return "watching" if self.watched is not None and self.watched.engine.sufficient else "insufficient"
+        return "watching" if self._insufficient() is None else "insufficient"
+
+    def _insufficient(self) -> str | None:
+        """Say what is missing for a promise about false alarms, once there is a baseline."""
+        if self.era is None or self.era.baseline_id is None:
+            return None
+        return UNUSABLE if self.watched is None else self.watched.engine.insufficient
 
     def _evidence_log(self) -> float:
         return -math.inf if self.watched is None else self.watched.read.log_model

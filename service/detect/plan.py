@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from service.domain.ids import Position
-from service.domain.policy import Policy
+from service.domain.policy import Policy, Tuning
 from service.domain.records import BaselineRecord, Version
 
 
@@ -17,7 +17,7 @@ class Era:
     baseline_id: str | None
     restart_position: Position
     tick_us: int
-    minimum_effect: float
+    tuning: Tuning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class Plan:
                 baseline_id=known[-1][1] if known else None,
                 restart_position=version.restart_position,
                 tick_us=round(policy.tick_seconds * 1e6),
-                minimum_effect=policy.minimum_effect,
+                tuning=policy.tuning,
             ),
         )
 

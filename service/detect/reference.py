@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from detectors.baseline import add_spaces, compile_baseline
 from detectors.errors import DetectorError
 from service.detect.columns import columns_of, names_of, specs_of
+from service.domain.calibration import Calibration
 from service.domain.errors import Unprocessable
 from service.domain.schema import FeatureKind, Schema
 from service.frames import Frame
@@ -22,6 +23,8 @@ class CompiledReference:
     rows: int
     columns: tuple[str, ...]
     warnings: tuple[dict[str, str], ...]
+    calibration: Calibration | None = None
+    """What it tolerates, in words; worked out under the policy of then."""
 
 
 def compile_reference(schema: Schema, frame: Frame) -> CompiledReference:

@@ -67,12 +67,51 @@ class Actions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return action
 
 
+class Direction(StrEnum):
+    """Which way a column's numbers have to move to be news."""
+
+    BOTH = "both"
+    UP = "up"
+    DOWN = "down"
+
+
+class ColumnChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an operator decided about one column; by default nothing."""
+
+    direction: Direction = Direction.BOTH
+    minimum_effect: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    """Instead of the policy's."""
+    weight: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 1.0
+    """Relative to the other columns of its group."""
+    ignore: bool = False
+
+
+class Tuning(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a policy says about evidence: whenever it changes, evidence starts from zero."""
+
+    minimum_effect: float = 0.05
+    columns: tuple[tuple[str, ColumnChoice], ...] = ()
+    """By name."""
+    shares: tuple[tuple[str, float], ...] = ()
+    """By name."""
+
+
+COLUMNS_MAX = 10_000
+"""Columns that a policy may speak about."""
+NAME_MAX = 300
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_MAX)]
+Share = Annotated[float, msgspec.Meta(gt=0, le=1000)]
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything an operator may decide about one model; the defaults are safe to run."""
 
     budget: Budget = Budget()
     tick_seconds: Annotated[float, msgspec.Meta(ge=0.05, le=3600)] = 1.0
     minimum_effect: Annotated[float, msgspec.Meta(ge=0, le=2)] = 0.05
+    columns: Annotated[dict[Name, ColumnChoice], msgspec.Meta(max_length=COLUMNS_MAX)] = {}
+    shares: Annotated[dict[Name, Share], msgspec.Meta(max_length=32)] = {}
+    """Of the false-alarm budget, by group of columns, relative to one another. Empty: every column has the same."""
     actions: Actions = Actions()
     confirmations: Annotated[int, msgspec.Meta(ge=1, le=100)] = 2
     dry_run: bool = False
@@ -86,3 +125,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """The promised mean number of ticks between false alarms: the alarm threshold A."""
         period = self.budget.per_days * SECONDS_PER_DAY / self.budget.false_alarms
         return max(1.0, period / self.tick_seconds)
+
+    @property
+    def tuning(self) -> Tuning:
+        """What it says about evidence, in one form for everything that means the same."""
+        told = {name: choice for name, choice in self.columns.items() if choice != ColumnChoice()}
+        return Tuning(
+            minimum_effect=self.minimum_effect,
+            columns=tuple(sorted(told.items(), key=lambda item: item[0])),
+            shares=tuple(sorted(self.shares.items())),
+        )

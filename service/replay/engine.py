@@ -14,6 +14,7 @@ from detectors.baseline import Baseline
 from detectors.binning import count
 from detectors.effects import effect_sizes
 from detectors.evidence import Blame, EvidenceEngine, EvidenceOptions, EvidenceState
+from service.detect.tuning import fit
 from service.replay.counting import cut
 from service.replay.policies import Given
 from service.replay.reference import Choice, Watched, choose
@@ -86,12 +87,13 @@ class ReplayOptions:
         events = 1.0 if self.time is not None else float(self.tick_rows)
         return EvidenceOptions(minimum_effect=self.minimum_effect, tick_events=events, calibrate=self.calibrate)
 
-    def lane_of(self, given: Given) -> Lane:
+    def lane_of(self, given: Given, baseline: Baseline) -> Lane:
         """Return what a policy asks of cutting and of the engine."""
         us = round(given.policy.tick_seconds * SECOND_US)
+        told = fit(given.policy.tuning, baseline).options
         return Lane(
             cutting=replace(self.cutting, us=us),
-            evidence=replace(self.evidence, minimum_effect=given.policy.minimum_effect),
+            evidence=replace(told, tick_events=self.evidence.tick_events, calibrate=self.calibrate),
         )
 
 

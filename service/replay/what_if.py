@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from detectors.baseline import Baseline
 from detectors.evidence import EvidenceEngine, EvidenceOptions, EvidenceState
-from service.detect.baselines import supports_promise
 from service.domain.ids import Micros
 from service.domain.records import ColumnFinding
 from service.replay.desk import Deed, Desk
@@ -49,15 +48,19 @@ class Lane:
 Read = Callable[[Cutting], Generator[Span]]
 
 
-def compare(baseline: Baseline, pair: tuple[Given, Given], lane_of: Callable[[Given], Lane], read: Read) -> WhatIf:
+def compare(
+    baseline: Baseline, pair: tuple[Given, Given], lane_of: Callable[[Given, Baseline], Lane], read: Read
+) -> WhatIf:
     """Replay the rows under both policies: once, or twice when they ask for different evidence."""
     desks = [Desk(given.policy) for given in pair]
-    lanes = [lane_of(given) for given in pair]
-    # A baseline of a few rows accuses nobody, under no policy.
-    for lane in dict.fromkeys(lanes) if supports_promise(baseline) else ():
+    lanes = [lane_of(given, baseline) for given in pair]
+    for lane in dict.fromkeys(lanes):
+        engine = EvidenceEngine(baseline, lane.evidence)
+        if engine.insufficient is not None:  # it accuses nobody
+            continue
         own = [desk for desk, other in zip(desks, lanes, strict=True) if other == lane]
         with closing(read(lane.cutting)) as spans:
-            follow(EvidenceEngine(baseline, lane.evidence), cut_ticks(spans, baseline), own, lane.cutting)
+            follow(engine, cut_ticks(spans, baseline), own, lane.cutting)
     current, new = (Side(given=given, deeds=tuple(desk.deeds)) for given, desk in zip(pair, desks, strict=True))
     return WhatIf(current=current, new=new)
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
-from sqlalchemy import Connection, Table, insert, select, update
+from sqlalchemy import Connection, Table, delete, insert, select, update
 
+from service.domain.calibration import Calibration
 from service.domain.errors import Conflict, NotFound
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.policy import Policy
@@ -34,6 +35,7 @@ from service.store.engine import Database
 from service.store.queries import find_approvals, find_incident, find_model, find_version, select_versions
 from service.store.rows import (
     baseline_values,
+    calibration_values,
     incident_values,
     key_values,
     model_of,
@@ -111,6 +113,14 @@ class SqlControlTx:
         self._refuse_existing(tables.baselines, baseline.id, "baseline")
         self._connection.execute(insert(tables.baselines).values(baseline_values(baseline)))
         self._changed()
+
+    def save_calibration(self, baseline_id: str, calibration: Calibration) -> None:
+        """Store what a baseline tolerates in place of what was stored before."""
+        b, t = tables.baselines, tables.calibrations
+        if self._connection.execute(select(b.c.id).where(b.c.id == baseline_id)).first() is None:
+            raise NotFound(f"no baseline '{baseline_id}'")
+        self._connection.execute(delete(t).where(t.c.baseline_id == baseline_id))
+        self._connection.execute(insert(t).values(calibration_values(baseline_id, calibration)))
 
     def transition(self, record: TransitionRecord, *, lock: int, restart: Position | None) -> None:
         """Write a state change; with ``restart`` also let evidence start anew and close the version's open alerts."""

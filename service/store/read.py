@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import literal, select
 
+from service.domain.calibration import Calibration
 from service.domain.ids import Actor, Micros, VersionId
 from service.domain.records import (
     Alert,
@@ -35,6 +36,7 @@ from service.store.rows import (
     alert_of,
     audit_of,
     baseline_of,
+    calibration_of,
     incident_of,
     key_of,
     model_of,
@@ -91,6 +93,13 @@ class SqlReadStore:
         with self._database.read() as connection:
             row = connection.execute(wanted).mappings().one_or_none()
             return None if row is None else baseline_of(row, row["artefact"])
+
+    def calibration(self, baseline_id: str) -> Calibration | None:
+        """Return what a baseline tolerates, in words."""
+        t = tables.calibrations
+        with self._database.read() as connection:
+            body = connection.execute(select(t.c.body).where(t.c.baseline_id == baseline_id)).scalar_one_or_none()
+        return None if body is None else calibration_of(body)
 
     def snapshot(self, version_id: VersionId) -> Snapshot | None:
         """Return the evidence state after the worker's last commit."""

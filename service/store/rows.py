@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import RowMapping
 
+from service.domain.calibration import Calibration
 from service.domain.ids import Micros
 from service.domain.policy import Cause, Policy
 from service.domain.records import (
@@ -117,6 +118,19 @@ def baseline_of(row: RowMapping, artefact: bytes) -> BaselineRecord:
 def baseline_values(baseline: BaselineRecord) -> dict[str, Any]:
     """Return a baseline's columns."""
     return values_of(baseline, columns=canonical(baseline.columns), warnings=canonical(baseline.warnings))
+
+
+def calibration_of(text: str) -> Calibration | None:
+    """Read a calibration; one of another release that says other things is as if there was none."""
+    try:
+        return msgspec.json.decode(text, type=Calibration)
+    except msgspec.ValidationError:
+        return None
+
+
+def calibration_values(baseline_id: str, calibration: Calibration) -> dict[str, Any]:
+    """Return a calibration's columns."""
+    return {"baseline_id": baseline_id, "body": canonical(calibration)}
 
 
 def key_of(row: RowMapping) -> ApiKey:

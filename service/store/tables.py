@@ -129,6 +129,13 @@ baselines = Table(
     *_not_negative("rows", "from_position"),
 )
 
+calibrations = Table(
+    "calibrations",
+    metadata,
+    Column("baseline_id", Text, ForeignKey("baselines.id"), primary_key=True),
+    _text("body"),
+)
+
 approvals = Table(
     "approvals",
     metadata,

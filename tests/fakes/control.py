@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from service.domain.calibration import Calibration
 from service.domain.errors import Conflict, NotFound
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.policy import Policy
@@ -66,6 +67,11 @@ class InMemoryTx:
         self._tables.baselines.append(baseline)
         self._tables.versions[version.id] = replace(version, baseline_id=baseline.id)
         self._changed()
+
+    def save_calibration(self, baseline_id: str, calibration: Calibration) -> None:
+        if all(b.id != baseline_id for b in self._tables.baselines):
+            raise NotFound(f"no baseline '{baseline_id}'")
+        self._tables.calibrations[baseline_id] = calibration
 
     def transition(self, record: TransitionRecord, *, lock: int, restart: Position | None) -> None:
         self._tables.apply(record, lock, restart)

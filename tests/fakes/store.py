@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 
+from service.domain.calibration import Calibration
 from service.domain.errors import Conflict, Unavailable
 from service.domain.ids import Actor, Micros, Position, VersionId
 from service.domain.records import (
@@ -221,6 +222,9 @@ class _Read:
         tables = self._store.seen()
         version = tables.versions.get(version_id)
         return next((b for b in tables.baselines if version is not None and b.id == version.baseline_id), None)
+
+    def calibration(self, baseline_id: str) -> Calibration | None:
+        return self._store.seen().calibrations.get(baseline_id)
 
     def snapshot(self, version_id: VersionId) -> Snapshot | None:
         return self._store.seen().snapshots.get(version_id)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass, field, replace
 
+from service.domain.calibration import Calibration
 from service.domain.errors import Conflict, NotFound
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.records import (
@@ -43,6 +44,7 @@ class Tables:
     models: dict[ModelId, Model] = field(default_factory=dict)
     versions: dict[VersionId, Version] = field(default_factory=dict)
     baselines: list[BaselineRecord] = field(default_factory=list)
+    calibrations: dict[str, Calibration] = field(default_factory=dict)
     approvals: dict[VersionId, tuple[Actor, ...]] = field(default_factory=dict)
     alerts: dict[str, Alert] = field(default_factory=dict)
     incidents: dict[str, Incident] = field(default_factory=dict)

@@ -7,13 +7,16 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from service.api.asgi import header
+from service.api.calibrations import calibration_of
 from service.api.compile import Upload, check_encoding, spool
 from service.api.deps import Admin, Api, ApiDep, Reader, answer, documented_answer
-from service.api.views import BaselineView, of_baseline
+from service.api.explained import BaselineView, of_baseline, of_column
 from service.detect.baselines import describe
 from service.detect.reference import CompiledReference
+from service.domain.calibration import Calibration
 from service.domain.errors import NotFound
 from service.domain.keys import Identity
+from service.domain.policy import Policy
 from service.domain.records import BaselineRecord, Version
 from service.ingest.media import REFERENCE, format_of
 from service.office import put_baseline
@@ -36,6 +39,7 @@ async def put(request: Request, api: ApiDep, who: Admin, model: str, version: st
     format_of(content_type, REFERENCE)
     check_encoding((header(request.scope, b"content-encoding") or b"").decode("latin-1"))
     folder = api.settings.uploads_dir
+    policy = (await anyio.to_thread.run_sync(api.model, model)).policy
     async with spool(request.scope, request.receive, folder, api.settings.baseline_bytes_max) as path:
         upload = Upload(
             path=path,
@@ -43,10 +47,12 @@ async def put(request: Request, api: ApiDep, who: Admin, model: str, version: st
             schema=found.schema,
             limits=api.accept.limits,
             pseudonym_key=api.secrets.pseudonyms,
+            tuning=policy.tuning,
+            budget_ticks=policy.ticks_per_false_alarm,
         )
         compiled = await api.compiler.compile(upload)
     record = await anyio.to_thread.run_sync(_put, api, who, found, compiled)
-    return answer(of_baseline(record))
+    return answer(of_baseline(record, compiled.calibration))
 
 
 def _put(api: Api, who: Identity, version: Version, compiled: CompiledReference) -> BaselineRecord:
@@ -55,20 +61,24 @@ def _put(api: Api, who: Identity, version: Version, compiled: CompiledReference)
     return record
 
 
-@router.get("", responses=documented_answer(BaselineView, "The baseline in force, with its bins."))
-def show(api: ApiDep, who: Reader, model: str, version: str) -> Response:  # noqa: ARG001 - asks for a key
-    """Show the baseline in force."""
+@router.get("", responses=documented_answer(BaselineView, "The baseline in force: bins, tolerances, self-test."))
+async def show(api: ApiDep, who: Reader, model: str, version: str) -> Response:  # noqa: ARG001 - asks for a key
+    """Show the baseline in force: its bins, what it tolerates and why, and what its self-test saw."""
+    policy, record = await anyio.to_thread.run_sync(_find, api, model, version)
+    calibration = await calibration_of(api, record, policy)
+    return answer(await anyio.to_thread.run_sync(_view, record, calibration, policy))
+
+
+def _find(api: Api, model: str, version: str) -> tuple[Policy, BaselineRecord]:
     found = api.version(model, version)
     record = api.read.baseline(found.id)
     if record is None:
         raise NotFound(f"version '{version}' of model '{model}' has no baseline yet")
-    details = [
-        {
-            "name": column.name,
-            "kind": column.kind,
-            "group": column.group,
-            "bins": [{"label": label, "rows": rows} for label, rows in zip(column.bins, column.counts, strict=True)],
-        }
-        for column in describe(record.artefact).columns
-    ]
-    return answer(msgspec.structs.replace(of_baseline(record), details=details))
+    return api.model(model).policy, record
+
+
+def _view(record: BaselineRecord, calibration: Calibration | None, policy: Policy) -> BaselineView:
+    explained = {column.name: column for column in calibration.columns} if calibration else {}
+    details = [of_column(column, explained.get(column.name)) for column in describe(record.artefact).columns]
+    outdated = None if calibration is None else not calibration.holds_under(policy)
+    return msgspec.structs.replace(of_baseline(record, calibration), details=details, outdated=outdated)

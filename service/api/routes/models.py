@@ -2,9 +2,12 @@
 
 from functools import partial
 
+import msgspec
 from fastapi import APIRouter, Response
+from starlette.background import BackgroundTask
 
 from service.api.bodies import Check, NewModel, NewVersion, Transition, decode_body
+from service.api.calibrations import explain_anew
 from service.api.deps import (
     Admin,
     ApiDep,
@@ -26,6 +29,7 @@ from service.api.views import (
     of_transition,
     of_version,
 )
+from service.detect.choices import bad_choices
 from service.domain.ids import Actor
 from service.domain.policy import Policy
 from service.domain.texts import NAME_LENGTH_MAX, bad_name, bad_text
@@ -34,7 +38,12 @@ from service.office import register_model, register_version, request_transition,
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 CREATED = 201
-MODEL_CHECKS: dict[str, Check] = {"name": bad_name, "owner": partial(bad_text, least=1), "description": bad_text}
+MODEL_CHECKS: dict[str, Check] = {
+    "name": bad_name,
+    "owner": partial(bad_text, least=1),
+    "description": bad_text,
+    "policy": lambda at, value: bad_choices(msgspec.convert(value, Policy), f"{at}."),
+}
 VERSION_CHECKS: dict[str, Check] = {"version": bad_name, "deployed_by": partial(bad_text, most=NAME_LENGTH_MAX)}
 TRANSITION_CHECKS: dict[str, Check] = {"reason": partial(bad_text, least=1)}
 """The office checks this too, for those who do not come this way; here, so that it is told together with the rest."""
@@ -82,7 +91,9 @@ def put_policy(api: ApiDep, who: Admin, model: str, content: SmallBody) -> Respo
     api.model(model)
     found = set_policy(api.office, who.actor, model, decode_body(content, Policy))
     api.changed()
-    return answer(of_model(found, list(api.read.versions(model))))
+    answered = answer(of_model(found, list(api.read.versions(model))))
+    answered.background = BackgroundTask(explain_anew, api, model)
+    return answered
 
 
 @router.get("/{model}/policy", responses=documented_answer(Policy, "The policy."))

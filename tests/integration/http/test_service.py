@@ -90,6 +90,37 @@ def test_from_telemetry_to_quarantine_to_release(served: Served, client: httpx.C
     assert resolved.json()["status"] == "resolved"
 
 
+def test_what_a_policy_says_of_columns_reaches_the_evidence_and_an_insufficient_baseline_accuses_nobody(
+    client: httpx.Client,
+) -> None:
+    generator = np.random.default_rng(8)
+    path = register(client, "words")
+    kind = {"content-type": "text/csv"}
+    few = csv_of(events(generator, 30, 40.0))  # type: ignore[arg-type]  # see there
+    put = client.put(f"{path}/baseline", content=few, headers=kind).json()
+    assert put["supports_promise"] is False
+
+    def drifted(count: int) -> dict[str, object]:
+        assert client.post(f"{path}/events", json=events(generator, 100, 90.0)).status_code == 202
+        answer: dict[str, object] = client.get(f"{path}/status").json()
+        return answer if answer["ticks"] >= count else {}  # type: ignore[operator]  # a number
+
+    status = eventually(lambda: drifted(3), "the drift is counted")
+    assert status["monitoring"] == "insufficient"
+    assert status["insufficient"] == put["insufficient"]
+    assert client.get("/v1/alerts?model=words").json()["alerts"] == []
+
+    policy = client.get("/v1/models/words/policy").json() | {"columns": {"age": {"ignore": True}}}
+    assert client.put("/v1/models/words/policy", json=policy).status_code == 200
+    enough = csv_of(events(generator, 4_000, 40.0))  # type: ignore[arg-type]  # see there
+    assert client.put(f"{path}/baseline", content=enough, headers=kind).json()["supports_promise"] is True
+    status = eventually(lambda: (s := drifted(3)) and s["monitoring"] == "watching" and s, "it is watched")
+    columns = {column["name"]: column for column in status["columns"]}
+    assert (columns["age"]["evidence"], columns["country"]["evidence"] > 0) == (0.0, True)
+    assert columns["age"]["effects"]["psi"] > 1
+    assert (status["state"], status["insufficient"]) == ("active", None)
+
+
 def test_a_key_made_on_the_command_line_works_at_once_and_a_revoked_one_stops(served: Served) -> None:
     words = ("keys", "create", "--name", "ada", "--scopes", "read,ingest", "--json")
     made = json.loads(run(*words, data_dir=served.data_dir))

@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+from service.domain.calibration import Calibration, ColumnCalibration, SelfTest, SelfTestAlarm, Tolerance
+from service.domain.errors import Place
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
-from service.domain.policy import Action, Actions, Cause, Policy
+from service.domain.policy import Action, Actions, Cause, ColumnChoice, Policy, Tuning
 from service.domain.records import (
     Alert,
     ApiKey,
@@ -90,6 +92,34 @@ def baseline(of: Version, name: str = "b1", position: int = 7) -> BaselineRecord
         warnings=({"column": "zeta", "code": "constant", "text": "only 3.0"},),
         created_us=at(1),
         created_by=ANNA,
+    )
+
+
+def calibration(budget: float) -> Calibration:
+    return Calibration(
+        tuning=Tuning(columns=(("\U0001f6a2 'x'", ColumnChoice(weight=2.5)),), shares=(("quality", 0.1),)),
+        budget_ticks=budget,
+        insufficient="too few\nrows",
+        self_test=SelfTest(
+            ticks=3,
+            tick_rows=1.5,
+            allowed=0.25,
+            alarms=(SelfTestAlarm(first_row=0, last_row=9, columns=("zeta",)),),
+            text="one 'alarm'",
+        ),
+        columns=(
+            ColumnCalibration(
+                name="zeta",
+                share=1.0,
+                exponent=0.125,
+                why="rows move together",
+                independent_rows=12.5,
+                insufficient=None,
+                tolerances=(Tolerance(direction="mean up", by=0.1, cause="standard_errors", exponent=0.5, text="far"),),
+                left_out=7,
+            ),
+        ),
+        notes=(Place("policy.columns.y", "no such column"),),
     )
 
 

@@ -18,8 +18,8 @@ NEXT = '''
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "9999"
+down_revision = "0002"
 
 def upgrade() -> None:
     with op.batch_alter_table("models") as models:
@@ -36,7 +36,7 @@ def future(tmp_path: Path) -> Path:
     """Return the migrations of a version that knows one more."""
     folder = tmp_path / "migrations"
     shutil.copytree(m.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "0002_colour.py").write_text(NEXT)
+    (folder / "versions" / "9999_colour.py").write_text(NEXT)
     return folder
 
 
@@ -92,7 +92,7 @@ def test_a_failed_migration_leaves_the_store_as_it_was(
     empty_url: str, future: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     m.upgrade(empty_url)
-    script = future / "versions" / "0002_colour.py"
+    script = future / "versions" / "9999_colour.py"
     script.write_text(NEXT.replace("def downgrade", "    raise ArithmeticError\n\ndef downgrade"))
     with monkeypatch.context() as patched:
         patched.setattr(m, "MIGRATIONS", future)

@@ -100,6 +100,21 @@ def test_the_newest_baseline_is_the_one_in_force(store: AnyStore) -> None:
         tx.add_baseline(s.baseline(version, "b1", 9))
 
 
+def test_what_a_baseline_tolerates_is_replaced_and_moves_no_revision(store: AnyStore) -> None:
+    version = _registered(store)
+    with store.control.write() as tx:
+        tx.add_baseline(s.baseline(version, "b1", 7))
+    assert store.read.calibration("b1") is None
+    revision = store.read.revision()
+    for budget in (10.0, 20.0):
+        with store.control.write() as tx:
+            tx.save_calibration("b1", s.calibration(budget))
+        assert store.read.calibration("b1") == s.calibration(budget)
+    assert store.read.revision() == revision
+    with pytest.raises(NotFound, match="nowhere"), store.control.write() as tx:
+        tx.save_calibration("nowhere", s.calibration(1.0))
+
+
 def test_a_transition_moves_the_version_and_is_on_record(store: AnyStore) -> None:
     version = _registered(store)
     record = s.transition(version, Event.QUARANTINE)

@@ -3,16 +3,21 @@
 import base64
 import json
 import re
+from typing import Any
 
 import pytest
 
+from service.api.compile import Compiler
 from service.api.deps import Api
 from service.domain.errors import Unavailable
+from service.domain.ids import Actor
 from service.domain.records import Scope
 from service.gate.fleet import EMPTY
+from service.office import put_baseline
 from service.pipeline import AcceptStages
 from service.ports import Appended, NewEntry
 from tests.service.api.conftest import EVENTS, SCHEMA, World
+from tests.service.worker.world import compiled
 
 CSV = "age,country,prediction\n" + "".join(
     f"{n % 70},{'DE' if n % 3 else 'FR'},{'ok' if n % 9 else 'fraud'}\n" for n in range(600)
@@ -63,6 +68,53 @@ def test_a_policy_is_replaced_whole(world: World) -> None:
     assert world.client.get("/v1/gate/ends-policy/9").status_code == 403
 
 
+def test_a_policy_speaks_about_columns_and_groups(world: World) -> None:
+    world.model("ends-columns")
+    policy = {"columns": {"age": {"direction": "up", "weight": 2}}, "shares": {"prediction": 3, "quality": 0.5}}
+    put = world.client.put("/v1/models/ends-columns/policy", json=policy, headers=world.everything)
+    assert put.status_code == 200
+    shown = world.client.get("/v1/models/ends-columns/policy", headers=world.everything).json()
+    assert shown["columns"] == {"age": {"direction": "up", "minimum_effect": None, "weight": 2.0, "ignore": False}}
+    assert shown["shares"] == policy["shares"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "places"),
+    [
+        (
+            {"columns": {"age": {"ignore": True, "weight": 2, "direction": "up"}}},
+            ["age.direction", "age.ignore", "age.weight", "age.ignore"],
+        ),
+        ({"columns": {"age": {"weight": 0}, "country": {"colour": "red"}}}, ["age.weight", "country.colour"]),
+        ({"columns": {"age": {"direction": "sideways"}}}, ["age.direction"]),
+    ],
+)
+def test_contradictions_of_a_policy_are_422_with_both_places(
+    world: World, policy: dict[str, Any], places: list[str]
+) -> None:
+    name = f"ends-bad-{len(places)}-{places[-1].replace('.', '-')}"
+    refused = world.client.post(
+        "/v1/models", json={"name": name, "owner": "risk", "policy": policy}, headers=world.everything
+    )
+    assert refused.status_code == 422
+    assert [error["at"] for error in refused.json()["errors"]] == [f"policy.columns.{place}" for place in places]
+    world.model(name)
+    refused = world.client.put(f"/v1/models/{name}/policy", json=policy, headers=world.everything)
+    assert [error["at"] for error in refused.json()["errors"]] == [f"columns.{place}" for place in places]
+
+
+def test_a_policy_is_held_against_the_schemas_that_are_known(world: World) -> None:
+    columns = {"agee": {"weight": 2}, "country": {"direction": "up"}, "score.later": {"weight": 2}}
+    body = {"name": "ends-known", "owner": "risk", "policy": {"columns": columns, "shares": {"weather": 1}}}
+    refused = world.client.post("/v1/models", json=body, headers=world.everything)
+    assert [error["at"] for error in refused.json()["errors"]] == ["policy.shares.weather"]
+    world.model("ends-known")
+    refused = world.client.put("/v1/models/ends-known/policy", json={"columns": columns}, headers=world.everything)
+    errors = {error["at"]: error["reason"] for error in refused.json()["errors"]}
+    assert set(errors) == {"columns.agee", "columns.country.direction", "versions.1.schema.features.country.kind"}
+    assert "the nearest is 'age'" in errors["columns.agee"]
+
+
 def test_a_baseline_is_compiled_signed_and_shown_with_its_bins(world: World) -> None:
     path = f"{world.model('ends-reference')}/baseline"
     headers = world.everything
@@ -81,6 +133,67 @@ def test_a_baseline_is_compiled_signed_and_shown_with_its_bins(world: World) -> 
     assert sum(item["rows"] for item in shown["details"][0]["bins"]) == 600
     status = world.client.get(path.replace("baseline", "status"), headers=headers).json()
     assert status["baseline_id"] == put["baseline_id"]
+
+
+def test_a_baseline_says_what_it_tolerates_and_what_its_self_test_saw(world: World) -> None:
+    path = f"{world.model('ends-words')}/baseline"
+    headers = world.everything
+    put = world.client.put(path, content=CSV, headers={**headers, "content-type": "text/csv"}).json()
+    assert (put["supports_promise"], put["insufficient"]) == (True, None)
+    shown = world.client.get(path, headers=headers).json()
+    assert (shown["outdated"], shown["self_test"]) == (False, put["self_test"])
+    assert "would have raised" in shown["self_test"]["text"]
+    age = shown["details"][0]
+    assert age["share"] == pytest.approx(1 / len(put["columns"]))
+    assert age["why"].startswith("exponent")
+    assert any(": may move by" in tolerance["text"] for tolerance in age["tolerances"])
+
+
+def test_a_baseline_that_supports_no_promise_is_accepted_and_says_what_is_missing(world: World) -> None:
+    path = f"{world.model('ends-few')}/baseline"
+    few = "\n".join(CSV.splitlines()[:12])
+    put = world.client.put(path, content=few, headers={**world.everything, "content-type": "text/csv"})
+    assert put.status_code == 200
+    for answer in (put.json(), world.client.get(path, headers=world.everything).json()):
+        assert answer["supports_promise"] is False
+        assert answer["insufficient"].startswith("the reference has 11 rows; a promise about false alarms needs")
+
+
+def test_another_policy_explains_baselines_anew(world: World) -> None:
+    path = f"{world.model('ends-anew')}/baseline"
+    headers = world.everything
+    world.client.put(path, content=CSV, headers={**headers, "content-type": "text/csv"})
+    policy = {"columns": {"age": {"minimum_effect": 0.5, "weight": 4}, "probabilities.x": {"ignore": True}}}
+    world.client.put("/v1/models/ends-anew/policy", json=policy, headers=headers)
+    record = world.runtime.api.read.baseline(world.runtime.api.version("ends-anew", "1").id)
+    assert record is not None
+    stored = world.runtime.api.read.calibration(record.id)
+    assert stored is not None
+    assert stored.columns[0].share == pytest.approx(4 / 6)
+    shown = world.client.get(path, headers=headers).json()
+    assert shown["outdated"] is False
+    assert shown["details"][0]["tolerances"][0]["by"] >= 0.5
+    assert [w["text"].partition(":")[0] for w in shown["warnings"] if w["code"] == "policy"] == [
+        "policy.columns.probabilities.x"
+    ]
+
+
+def test_a_baseline_of_an_earlier_release_is_explained_when_it_is_asked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"{world.model('ends-earlier')}/baseline"
+    api = world.runtime.api
+    put_baseline(api.office, Actor("ada"), api.version("ends-earlier", "1"), compiled(400))
+
+    async def busy(*_: object) -> None:
+        raise Unavailable("other baselines are being compiled")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Compiler, "explain", busy)
+        shown = world.client.get(path, headers=world.everything).json()
+        assert (shown["supports_promise"], shown["outdated"], shown["self_test"]) == (None, None, None)
+        assert shown["details"][0]["tolerances"] == []
+    assert world.client.get(path, headers=world.everything).json()["supports_promise"] is True
 
 
 def test_labels_are_accepted_durably(world: World) -> None:

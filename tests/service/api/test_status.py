@@ -1,6 +1,7 @@
 """The status answer."""
 
 import math
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -102,3 +103,14 @@ def test_evidence_is_capped_where_a_double_would_overflow() -> None:
 
 def test_the_last_event_is_dated() -> None:
     assert status(a_snapshot(last_arrival_us=Micros(1_000_000))).last_event == "1970-01-01T00:00:01.000000Z"
+
+
+def test_what_is_missing_for_a_promise_and_what_a_policy_says_in_vain_is_told() -> None:
+    text = (
+        '{"monitoring": "insufficient", "insufficient": "the reference has 40 rows",'
+        ' "notes": [{"at": "policy.columns.agee", "reason": "no such column"}]}'
+    )
+    answer = status(replace(a_snapshot(1), status=text))
+    assert (answer.monitoring, answer.insufficient) == ("insufficient", "the reference has 40 rows")
+    assert answer.warnings == [{"at": "policy.columns.agee", "reason": "no such column"}]
+    assert (status(None).insufficient, status(None).warnings) == (None, [])

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import dataclass, replace
+from functools import cache
 
 import msgspec
 import numpy as np
@@ -12,11 +13,12 @@ from detectors.baseline import Baseline, compile_baseline
 from detectors.binning import count
 from detectors.columns import Codes, ColumnGroup, ColumnKind, ColumnSpec, Values
 from service.detect.baselines import describe, effects_of, sized
+from service.detect.calibration import calibrate
 from service.detect.changes import Changes
 from service.detect.fold import FORMAT, Stored
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.keys import KeyParts, hash_secret, new_key
-from service.domain.policy import Cause, Policy
+from service.domain.policy import Cause, Policy, Tuning
 from service.domain.records import (
     Alert,
     ApiKey,
@@ -70,6 +72,10 @@ def baseline(rng: np.random.Generator, names: tuple[str, ...] = NUMERIC) -> Base
     specs = [(ColumnSpec(name=name, kind=ColumnKind.NUMERIC), reference[NUMERIC[i]]) for i, name in enumerate(names)]
     country = ColumnSpec(name="country", kind=ColumnKind.CATEGORICAL, group=ColumnGroup.FEATURE)
     return compile_baseline([*specs, (country, reference["country"])]).baseline
+
+
+calibrated = cache(calibrate)
+"""Fleets have seeds, so most tests seed the same baselines again."""
 
 
 @dataclass
@@ -142,6 +148,8 @@ class Fleet:
             created_by=Actor("mira"),
         )
         tables.baselines.append(record)
+        policy = tables.models[version.model_id].policy
+        tables.calibrations[baseline_id] = calibrated(record.artefact, policy.tuning, policy.ticks_per_false_alarm)
         tables.versions[version.id] = replace(tables.versions[version.id], baseline_id=baseline_id)
         first = now // MINUTE_US * MINUTE_US - (len(wears) - 1) * MINUTE_US
         evidence, counts, kept = 2.0, np.zeros(made.total, np.int64), []
@@ -224,7 +232,7 @@ class Fleet:
             last_arrival_us=self.clock.now_us(),
             restart_position=0,
             tick_us=1_000_000,
-            minimum_effect=0.05,
+            tuning=Tuning(),
             entered=True,
             changes=changes.to_bytes(),
         )

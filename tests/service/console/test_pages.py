@@ -71,6 +71,14 @@ def test_a_version_without_a_baseline_is_warming(console: Console) -> None:
     assert "Evidence none yet against" in text
 
 
+def test_what_the_baseline_can_promise_is_said_and_its_tolerances_are_folded(console: Console) -> None:
+    page = console.signed_in("ada").get("/models/digits/versions/1").text
+    assert "It supports the promise of one false alarm in" in page
+    assert "Replaying the reference against itself would have raised 0 false alarms" in page
+    assert '<details id="promise-1" class="tolerances">' in page
+    assert "may move by" in page
+
+
 def test_silence_is_not_shown_as_health(console: Console) -> None:
     browser = console.signed_in("ada")
     assert "Watching 6 columns" in browser.get("/models/fraud-scorer/versions/2026-11-02").text

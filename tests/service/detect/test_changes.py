@@ -11,6 +11,7 @@ from service.detect.changes import STRETCHES_MAX, Changes
 from service.detect.fold import FORMAT, Stored
 from service.detect.reading import changed_since
 from service.domain.ids import Micros, Position, VersionId
+from service.domain.policy import Tuning
 from service.domain.records import Snapshot
 
 
@@ -89,7 +90,7 @@ def stored(version: int, changes: bytes) -> bytes:
             last_arrival_us=0,
             restart_position=0,
             tick_us=1_000,
-            minimum_effect=0.05,
+            tuning=Tuning(),
             entered=True,
             changes=changes,
         )

@@ -2,17 +2,18 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
 
 from service.detect.plan import Era, Plan
 from service.domain.ids import Position
-from service.domain.policy import Budget, Policy
+from service.domain.policy import Budget, ColumnChoice, Direction, Policy, Tuning
 from tests.service.detect.test_watch import Disk, folded, reference, status, steady
 from tests.service.worker.world import SMALL_BUDGET, baseline_record, make_control, make_version
 
-BEFORE = Era(baseline_id="b1", restart_position=Position(3), tick_us=1_000_000, minimum_effect=0.05)
+BEFORE = Era(baseline_id="b1", restart_position=Position(3), tick_us=1_000_000, tuning=Tuning())
 
 
 def plan(restart: int = 0, *baselines: tuple[int, str]) -> Plan:
@@ -48,9 +49,16 @@ def test_the_threshold_is_the_promised_number_of_ticks() -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [{"tick_seconds": 2.0}, {"tick_seconds": 3600.0}, {"tick_seconds": 0.25}, {"minimum_effect": 0.2}],
+    [
+        {"tick_seconds": 2.0},
+        {"tick_seconds": 3600.0},
+        {"tick_seconds": 0.25},
+        {"minimum_effect": 0.2},
+        {"columns": {"age": ColumnChoice(direction=Direction.UP)}},
+        {"shares": {"prediction": 3.0}},
+    ],
 )
-def test_another_tick_or_tolerance_starts_evidence_from_zero_and_keeps_the_windows(changed: dict[str, float]) -> None:
+def test_another_tick_or_tuning_starts_evidence_from_zero_and_keeps_the_windows(changed: dict[str, Any]) -> None:
     versions, records = [make_version(1)], {1: [baseline_record(1, reference())]}
     disk = folded(make_control(versions, records), steady(10))
     policy = msgspec.structs.replace(SMALL_BUDGET, **changed)
@@ -75,3 +83,13 @@ def test_another_budget_alone_moves_the_threshold_and_keeps_the_evidence() -> No
     (after,) = watch.take_snapshots()
     assert after.threshold_log > before.threshold_log
     assert replace(after, threshold_log=before.threshold_log) == before
+
+
+def test_a_policy_that_says_the_same_in_other_words_keeps_the_evidence() -> None:
+    weighted = {"b": ColumnChoice(weight=2.0), "a": ColumnChoice(weight=3.0)}
+    one = Policy(columns=weighted, shares={"score": 1.0, "feature": 2.0})
+    other = Policy(
+        columns={**dict(reversed(weighted.items())), "c": ColumnChoice()}, shares={"feature": 2.0, "score": 1.0}
+    )
+    assert one.tuning == other.tuning
+    assert one.tuning != Policy().tuning

@@ -1,0 +1,90 @@
+"""What is wrong with what a policy says about columns and groups: contradictions, and names that nobody has.
+
+What only a baseline can tell is not refused, because a policy holds for versions and baselines to come: see
+``service.detect.tuning``.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+
+from detectors.evidence import GROUPS
+from service.domain.errors import Place
+from service.domain.policy import ColumnChoice, Direction, Policy
+from service.domain.records import Version
+from service.domain.schema import (
+    LATENCY,
+    PREDICTION,
+    RESERVED_PREFIXES,
+    FeatureKind,
+    PredictionKind,
+    Schema,
+    Treatment,
+)
+from service.domain.texts import bad_text
+
+PLACES_MAX = 100
+
+
+def bad_choices(policy: Policy, at: str = "") -> list[Place]:
+    """Return what a policy says against itself, and groups that do not exist; ``at`` is where the policy stands."""
+    found = [place for name, choice in policy.columns.items() for place in _contradictions(at, name, choice)]
+    found += [
+        Place(f"{at}shares.{group[:100]}", f"there is no such group; known: {', '.join(GROUPS)}")
+        for group in policy.shares
+        if group not in GROUPS
+    ]
+    return found[:PLACES_MAX]
+
+
+def bad_for(versions: Sequence[Version], policy: Policy, at: str = "") -> list[Place]:
+    """Return what a policy says that fits none of a model's versions; nothing while there are none."""
+    if not versions:
+        return []
+    kinds: dict[str, dict[FeatureKind, str]] = {}
+    for version in versions:
+        for name, kind, place in _columns_of(version.schema):
+            kinds.setdefault(name, {})[kind] = f"versions.{version.version}.schema.{place}.kind"
+    found: list[Place] = []
+    for name, choice in policy.columns.items():
+        if name in kinds:
+            found += _misfits(f"{at}columns.{name}", choice, kinds[name])
+        elif not name.startswith(RESERVED_PREFIXES):
+            found.append(Place(f"{at}columns.{name[:100]}", _unknown(name, kinds)))
+    return found[:PLACES_MAX]
+
+
+def _contradictions(at: str, name: str, choice: ColumnChoice) -> Iterator[Place]:
+    place = f"{at}columns.{name[:100]}"
+    yield from bad_text(place, name)
+    if not choice.ignore:
+        return
+    default = ColumnChoice()
+    for key in ("direction", "minimum_effect", "weight"):
+        said = getattr(choice, key)
+        if said != getattr(default, key):
+            yield Place(f"{place}.{key}", f"is {said}, but {place}.ignore is true: say one or the other")
+            yield Place(f"{place}.ignore", f"is true, but {place}.{key} is {said}: say one or the other")
+
+
+def _misfits(place: str, choice: ColumnChoice, kinds: dict[FeatureKind, str]) -> Iterator[Place]:
+    if choice.direction is Direction.BOTH or FeatureKind.NUMERIC in kinds:
+        return
+    other = kinds[FeatureKind.CATEGORICAL]
+    yield Place(f"{place}.direction", f"is '{choice.direction}', but {other} is categorical: labels have no order")
+    yield Place(other, f"is categorical, but {place}.direction is '{choice.direction}'")
+
+
+def _columns_of(schema: Schema) -> Iterator[tuple[str, FeatureKind, str]]:
+    """Yield the columns that a schema declares: name, kind, and where it says so."""
+    for feature in schema.features:
+        if feature.treatment is not Treatment.DROP and feature.kind is not FeatureKind.EMBEDDING:
+            yield feature.name, feature.kind, f"features.{feature.name}"
+    kind = FeatureKind.CATEGORICAL if schema.prediction.kind is PredictionKind.CLASS else FeatureKind.NUMERIC
+    yield PREDICTION, kind, "prediction"
+    yield LATENCY, FeatureKind.NUMERIC, LATENCY
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    nearest = get_close_matches(name, known, n=1)
+    hint = f"; the nearest is '{nearest[0]}'" if nearest else ""
+    return f"no version of the model has such a column{hint}"

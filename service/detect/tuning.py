@@ -1,0 +1,77 @@
+"""What a policy says about evidence, fitted to one baseline.
+
+A policy holds for all versions of a model, and their baselines differ: what it says about a column that a baseline
+does not have, or in a way that does not fit it, has no effect there. It is told as a note, never passed over in
+silence, and it never stops the evidence of the other columns.
+"""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from detectors.baseline import Baseline
+from detectors.columns import ColumnKind
+from detectors.evidence import GROUPS, ColumnOptions, EvidenceOptions
+from service.domain.errors import Place
+from service.domain.policy import ColumnChoice, Direction, Tuning
+
+NOTES_MAX = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """Options that an engine takes for sure."""
+
+    options: EvidenceOptions
+    notes: tuple[Place, ...]
+    """What of the policy has no effect, and why."""
+    insufficient: str | None = None
+    """Why the policy leaves nothing to watch, if it does; the options then ignore nothing."""
+
+
+def fit(tuning: Tuning, baseline: Baseline) -> Fitted:
+    """Return what a tuning means for a baseline."""
+    told = {name: _choice(name, choice, baseline) for name, choice in tuning.columns}
+    notes = [note for _, note in told.values() if note is not None]
+    notes += [_no_group(group) for group, _ in tuning.shares if group not in GROUPS]
+    columns = tuple(options for options, _ in told.values() if options is not None)
+    ignored = {options.name for options in columns if options.ignore}
+    insufficient = None
+    if ignored.issuperset(baseline.names):
+        insufficient = "the policy ignores every column of the baseline: at least one has to be watched"
+        columns = tuple(options for options in columns if not options.ignore)
+    options = EvidenceOptions(
+        minimum_effect=tuning.minimum_effect,
+        columns=columns,
+        shares=tuple((group, share) for group, share in tuning.shares if group in GROUPS),
+    )
+    return Fitted(options=options, notes=tuple(notes[:NOTES_MAX]), insufficient=insufficient)
+
+
+def _choice(name: str, choice: ColumnChoice, baseline: Baseline) -> tuple[ColumnOptions | None, Place | None]:
+    at = f"policy.columns.{name}"
+    if name not in baseline.index:
+        return None, Place(at, f"the baseline has no such column{_nearest(name, baseline.names)}; this has no effect")
+    direction, note = choice.direction, None
+    kind = baseline.columns[baseline.index[name]].spec.kind
+    if direction is not Direction.BOTH and kind is ColumnKind.CATEGORICAL:
+        reason = f"is '{direction}', but the baseline's column is categorical: labels have no order; this has no effect"
+        direction, note = Direction.BOTH, Place(f"{at}.direction", reason)
+    if choice.ignore:
+        return ColumnOptions(name=name, ignore=True), note
+    options = ColumnOptions(
+        name=name,
+        direction=str(direction),
+        minimum_effect=choice.minimum_effect,
+        weight=choice.weight,
+    )
+    return options, note
+
+
+def _no_group(group: str) -> Place:
+    known = f"known: {', '.join(GROUPS)}; this has no effect"
+    return Place(f"policy.shares.{group}", f"there is no such group; {known}")
+
+
+def _nearest(name: str, names: tuple[str, ...]) -> str:
+    found = get_close_matches(name, names, n=1)
+    return f" (the nearest is '{found[0]}')" if found else ""
