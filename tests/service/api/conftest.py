@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,7 @@ class World:
     runtime: Runtime
     app: Lazaretto
     client: Client
+    kept: dict[str, str] = field(default_factory=dict)
 
     def key(self, *scopes: Scope, models: frozenset[str] | None = None, name: str = "ada") -> dict[str, str]:
         """Return the headers of a new key."""
@@ -73,8 +74,10 @@ class World:
 
     @property
     def everything(self) -> dict[str, str]:
-        """Headers of a key that may do all."""
-        return self.key(*Scope)
+        """Headers of a key that may do all: always the same one, as look-ups of new keys are limited."""
+        if not self.kept:
+            self.kept.update(self.key(*Scope))
+        return dict(self.kept)
 
     def model(self, name: str, version: str = "1") -> str:
         """Register a model with one version and return the version's path."""

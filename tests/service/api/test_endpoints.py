@@ -169,7 +169,7 @@ def test_another_policy_explains_baselines_anew(world: World) -> None:
     assert record is not None
     stored = world.runtime.api.read.calibration(record.id)
     assert stored is not None
-    assert stored.columns[0].share == pytest.approx(4 / 6)
+    assert stored.columns[0].share == pytest.approx(4 / (3 + len(stored.columns)))
     shown = world.client.get(path, headers=headers).json()
     assert shown["outdated"] is False
     assert shown["details"][0]["tolerances"][0]["by"] >= 0.5
