@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from bench.detection import nulls as null
+from bench.detection import real
 from bench.detection import speed as fast
 from bench.detection.cases import cases
 from bench.detection.delay import PROMISES, Delays
@@ -65,6 +66,7 @@ def run(plan: Plan, parts: tuple[str, ...], data: Path, say: Callable[[str], Non
         start = time.perf_counter()
         works[part](plan, results, data, say)
         results.seconds[part] = time.perf_counter() - start
+        results.commits[part] = results.machine["commit"]
     return results
 
 
@@ -98,6 +100,8 @@ def measure_real(plan: Plan, results: Results, data: Path, say: Callable[[str], 
     if not data.is_dir():
         results.real_absent = "Skipped: the folder with the real data is not there (`--data DIRECTORY`)."
         say(results.real_absent)
+        return
+    results.real = real.measure(data, results.peers, say)
 
 
 def measure_speed(plan: Plan, results: Results, _: Path, say: Callable[[str], None]) -> None:
@@ -122,8 +126,8 @@ def merged(paths: list[Path]) -> Results:
     for part in parts[1:]:
         for name in part.__struct_fields__:
             value = getattr(part, name)
-            if name == "seconds":
-                whole.seconds |= value
+            if name in {"seconds", "commits"}:
+                setattr(whole, name, getattr(whole, name) | value)
             elif value:
                 setattr(whole, name, value)
     return whole

@@ -9,42 +9,53 @@ from numpy.typing import NDArray
 from bench.detection.streams import Table, specs
 from detectors.baseline import Baseline, compile_baseline
 from detectors.binning import bin_rows
-from detectors.evidence import EvidenceEngine
+from detectors.evidence import EvidenceEngine, EvidenceOptions
 
 CHUNK_CELLS = 2_000_000
-CHUNK_ROWS = 1_000
+CHUNK_TICKS = 1_000
 
 
-def engine_of(reference: Table) -> EvidenceEngine:
+def engine_of(reference: Table, tick_rows: int = 1) -> EvidenceEngine:
     """Compile a reference in time order."""
-    return EvidenceEngine(compile_baseline(specs(reference)).baseline)
+    options = EvidenceOptions(tick_events=float(tick_rows))
+    return EvidenceEngine(compile_baseline(specs(reference)).baseline, options)
 
 
-def one_row_ticks(baseline: Baseline, bins: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Return the counts of ticks with one row each."""
-    counts = np.zeros((len(bins), baseline.total), dtype=np.int64)
-    counts[np.arange(len(bins))[:, None], bins] = 1
-    return counts
+def ticks_of(baseline: Baseline, bins: NDArray[np.int32], tick_rows: int) -> NDArray[np.int64]:
+    """Return the counts of ticks."""
+    ticks = len(bins) // tick_rows
+    cells = np.repeat(np.arange(ticks), tick_rows)[:, None] * baseline.total + bins
+    return np.bincount(cells.ravel(), minlength=ticks * baseline.total).reshape(ticks, baseline.total)
 
 
-def _chunks(engine: EvidenceEngine, bins: NDArray[np.int32], start: int) -> Iterator[NDArray[np.int64]]:
-    size = max(1, min(CHUNK_ROWS, CHUNK_CELLS // engine.baseline.total))
-    for at in range(start, len(bins), size):
-        yield one_row_ticks(engine.baseline, bins[at : at + size])
+def _chunks(engine: EvidenceEngine, bins: NDArray[np.int32], tick_rows: int = 1) -> Iterator[NDArray[np.int64]]:
+    size = tick_rows * max(1, min(CHUNK_TICKS, CHUNK_CELLS // engine.baseline.total))
+    for at in range(0, len(bins), size):
+        yield ticks_of(engine.baseline, bins[at : at + size], tick_rows)
 
 
 def alarms(engine: EvidenceEngine, stream: Table, promise: float) -> list[int]:
     """Return the rows of all alarms."""
-    found: list[int] = []
-    state, at = engine.start(), 0
-    for chunk in _chunks(engine, bin_rows(engine.baseline, stream), 0):
+    return [row for row, _ in blamed_alarms(engine, stream, promise)]
+
+
+def blamed_alarms(
+    engine: EvidenceEngine, stream: Table, promise: float, tick_rows: int = 1
+) -> list[tuple[int, tuple[str, ...]]]:
+    """Return the last row of each tick that alarmed, and the columns blamed. Rows that fill no tick are left out."""
+    found: list[tuple[int, tuple[str, ...]]] = []
+    bins = bin_rows(engine.baseline, stream)
+    bins = bins[: len(bins) // tick_rows * tick_rows]
+    state, tick = engine.start(), 0
+    for chunk in _chunks(engine, bins, tick_rows):
         left = chunk
         while len(left):
-            run = engine.run(state, np.arange(at, at + len(left)), left, math.log(promise))
+            run = engine.run(state, np.arange(tick, tick + len(left)), left, math.log(promise))
             taken = len(run.log_model)
-            state, at, left = run.state, at + taken, left[taken:]
+            state, tick, left = run.state, tick + taken, left[taken:]
             if run.alarm is not None:
-                found.append(at - 1)
+                names = tuple(blame.name for blame in engine.blame(state, math.log(promise)))
+                found.append((tick * tick_rows - 1, names))
                 state = engine.start()
     return found
 
@@ -53,7 +64,7 @@ def first_alarms(engine: EvidenceEngine, stream: Table, promises: Sequence[float
     """Return the row of the first alarm for each promise; one pass serves all."""
     found: list[int | None] = [None] * len(promises)
     state, at = engine.start(), 0
-    for chunk in _chunks(engine, bin_rows(engine.baseline, stream), 0):
+    for chunk in _chunks(engine, bin_rows(engine.baseline, stream)):
         run = engine.run(state, np.arange(at, at + len(chunk)), chunk, math.log(max(promises)))
         for i, promise in enumerate(promises):
             reached = np.flatnonzero(run.log_model >= math.log(promise))

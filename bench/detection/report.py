@@ -223,12 +223,14 @@ def _tunings(results: Results) -> list[str]:
 
 def render(results: Results) -> str:
     """Return everything as Markdown."""
-    machine = ", ".join(f"{name} {value}" for name, value in results.machine.items())
+    machine = ", ".join(f"{name} {value}" for name, value in results.machine.items() if name != "commit")
+    commits = set(results.commits.values()) or {results.machine.get("commit", "unknown")}
+    commit = commits.pop() if len(commits) == 1 else ", ".join(f"{c} ({part})" for part, c in results.commits.items())
     there = ", ".join(f"{name} {version}" for name, version in results.peers.items()) or "none"
     absent = "\n".join(f"* {name}: {why}." for name, why in results.absent.items())
     times = ", ".join(f"{part} {seconds:,.0f} s" for part, seconds in results.seconds.items())
     parts = [
-        f"Machine: {machine}. Plan: {results.plan}. Time: {times}.",
+        f"Machine: {machine}. Commit: {commit}. Plan: {results.plan}. Time: {times}.",
         f"Peers: {there}.",
         *([f"Not measured:\n\n{absent}"] if absent else []),
         *(nulls_section(results) if results.nulls else []),

@@ -41,7 +41,12 @@ def real_section(results: Results) -> list[str]:
         "alarms after",
         "blamed first",
     ]
-    return ["### 3. Real streams", table(head, rows)]
+    text = (
+        "The engine with A = 10,000 ticks, peers as they come. Windows of 1,000 rows need references of at least two. "
+        "`missed`: no alarm from the change to the end. `2 of 4`: labelled anomalies that had an alarm. Where nobody "
+        "knows what happened, alarms are only counted; they may be right."
+    )
+    return ["### 3. Real streams", text, table(head, rows)]
 
 
 def _growth(cell: SpeedCell) -> tuple[bool, str]:

@@ -115,3 +115,5 @@ class Results(msgspec.Struct):
     real_absent: str = ""
     speed: list[SpeedCell] = []
     seconds: dict[str, float] = {}
+    commits: dict[str, str] = {}
+    """By part: a page may be drawn from several runs."""

@@ -20,6 +20,9 @@ from bench.detection.streams import Table, rows_of
 CLASSIFIER_REFERENCE = 5_000
 """NannyML fits one classifier per chunk and fold of the reference: with 20,000 rows that takes half a minute."""
 SHARE = 0.5
+WINDOWS_MIN = 2
+"""A reference must hold so many windows."""
+EVIDENTLY_CELLS = 400_000
 SLOW = Effort(null_rows=3_000, runs=7, wait=2_000, history=200)
 FAST = Effort()
 WINDOWED = Effort(history=0)
@@ -80,9 +83,9 @@ def constant(value: float) -> Threshold:
     return lambda _: value
 
 
-def scipy_peer(tuned: Threshold | None = None) -> WindowWise:
-    """Return scipy's tests at the 5 % level, with and without Bonferroni's correction for 20 columns."""
-    limits = {"p < 0.05": constant(-math.log(0.05)), "Bonferroni": constant(-math.log(0.05 / 20))}
+def scipy_peer(tuned: Threshold | None = None, columns: int = 20) -> WindowWise:
+    """Return scipy's tests at the 5 % level, with and without Bonferroni's correction for the number of columns."""
+    limits = {"p < 0.05": constant(-math.log(0.05)), "Bonferroni": constant(-math.log(0.05 / columns))}
     return WindowWise(
         name="scipy ks_2samp",
         statistic=scipy_surprise,
@@ -124,6 +127,18 @@ def river_peers(tuned: dict[str, float]) -> list[Peer]:
         if name in tuned:
             settings[TUNED] = lambda make=make, given={parameter: tuned[name]}: make(**given)  # type: ignore[misc]
         found.append(ValueWise(name=name, make=settings, effort=effort))
+    return found
+
+
+def for_real_data(versions: dict[str, str], columns: int, sizes: tuple[int, int]) -> list[Peer]:
+    """Return the peers that are fast enough, as they come; ``sizes`` are the rows of reference and stream."""
+    found = [peer for peer in natural(versions) if peer.name.startswith(("river ADWIN", "river PageHinkley"))]
+    if sizes[0] >= WINDOWS_MIN * WINDOW and sizes[1] >= WINDOW:
+        found.append(scipy_peer(columns=columns))
+        if "nannyml" in versions:
+            found.append(nannyml_peer())
+        if "evidently" in versions and columns * sizes[1] <= EVIDENTLY_CELLS:
+            found += [evidently_peer(), EvidentlyPreset()]
     return found
 
 

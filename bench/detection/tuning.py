@@ -31,7 +31,7 @@ KSWIN_SKIP = 70
 """Values until KSWIN's window is full again after an alarm."""
 KSWIN_LEVELS = np.array([3e-3, 1e-3, 3e-4])
 KSWIN_DEFAULT = 0.005
-ENGINE_LEVELS = (30.0, 300.0)
+ENGINE_LEVELS = (300.0, 1_500.0)
 
 
 class Tuner:
@@ -72,7 +72,7 @@ class Tuner:
         rates = np.maximum(numbers, 0.5) / rows
         slope, start = np.polyfit(np.log(ENGINE_LEVELS), np.log(rates), 1)
         level = math.exp((-math.log(self.promise) - start) / min(slope, -0.2))
-        level = min(max(level, ENGINE_LEVELS[0] / 10), self.promise)
+        level = min(max(level, ENGINE_LEVELS[0] / 100), self.promise)
         seen = " and ".join(f"{number} alarms at {at:g}" for number, at in zip(numbers, ENGINE_LEVELS, strict=True))
         how = f"line through the logarithms of {seen} in {rows:,} rows of 20 columns"
         self._note(ENGINE, "threshold", f"{self.promise:g}", f"{level:.3g}", how)

@@ -4,11 +4,13 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from bench.detection import __main__ as program
-from bench.detection import bounds, engine, nulls, report, speed, streams
+from bench.detection import bounds, engine, nulls, real, report, speed, streams
 from bench.detection.cases import COLUMNS, Case, cases
+from bench.detection.data import RealStream, table_of
 from bench.detection.peers import windows
 from bench.detection.results import DelayCell, NullCell, PeerDelay, Results, SpeedCell
 from bench.report import END, update_page
@@ -115,6 +117,40 @@ def test_windows_are_whole_and_share_nothing() -> None:
         list(range(10)),
         list(range(10, 20)),
     ]
+
+
+def test_alarms_on_a_real_stream_are_judged_by_what_is_known_of_it() -> None:
+    table: streams.Table = {"x": np.zeros(100)}
+    known = RealStream(name="s", table=table, reference=20, kind="change", change=50)
+    cell = real.score(known, "d", [5, 29, 30, 40])
+    assert (cell.false_alarms, cell.quiet_rows, cell.delay, cell.later) == (2, 30, 1, 2)
+    assert real.score(known, "d", [5]).delay is None
+    marked = RealStream(name="s", table=table, reference=20, kind="windows", windows=((30, 39), (60, 69)))
+    cell = real.score(marked, "d", [10, 12, 30])
+    assert (cell.hits, cell.targets, cell.false_alarms, cell.quiet_rows) == (1, 2, 1, 60)
+    calm = RealStream(name="s", table=table, reference=20, kind="none")
+    assert real.score(calm, "d", [3, 3]).false_alarms == 1
+    assert real.score(RealStream(name="s", table=table, reference=20, kind="unlabelled"), "d", [3]).later == 1
+
+
+def test_ticks_of_several_rows_alarm_at_their_last_row() -> None:
+    rng = np.random.default_rng(6)
+    detector = engine.engine_of({"x": rng.normal(size=2_000)}, 10)
+    stream: streams.Table = {"x": np.concatenate([rng.normal(size=200), rng.normal(size=205) + 2])}
+    (first, names), *_ = engine.blamed_alarms(detector, stream, 1e3, 10)
+    assert first % 10 == 9
+    assert 200 < first < 240
+    assert names == ("x",)
+
+
+def test_columns_of_a_table_become_numbers_or_labels() -> None:
+    table = pa.table({"n": [1, None, 3], "t": ["a", None, "b"], "b": [True, False, True]})
+    found = table_of(table, "n", "t", "b")
+    np.testing.assert_array_equal(np.asarray(found["n"]), [1.0, np.nan, 3.0])
+    for name, labels, codes in (("t", ("a", "b"), [0, -1, 1]), ("b", ("true", "false"), [0, 1, 0])):
+        values = found[name]
+        assert isinstance(values, Codes)
+        assert (values.labels, values.codes.tolist()) == (labels, codes)
 
 
 def _results() -> Results:
