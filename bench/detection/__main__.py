@@ -57,10 +57,11 @@ QUICK = Plan(
 )
 
 
-def run(plan: Plan, parts: tuple[str, ...], data: Path, say: Callable[[str], None]) -> Results:
+def run(
+    plan: Plan, parts: tuple[str, ...], data: Path, say: Callable[[str], None], results: Results | None = None
+) -> Results:
     """Measure some parts."""
-    versions, absent = found_peers()
-    results = Results({**describe_machine()}, plan.name, versions, absent)
+    results = results or fresh(plan)
     works = {"nulls": measure_nulls, "delay": measure_delays, "real": measure_real, "speed": measure_speed}
     for part in parts:
         start = time.perf_counter()
@@ -68,6 +69,12 @@ def run(plan: Plan, parts: tuple[str, ...], data: Path, say: Callable[[str], Non
         results.seconds[part] = time.perf_counter() - start
         results.commits[part] = results.machine["commit"]
     return results
+
+
+def fresh(plan: Plan) -> Results:
+    """Return results without any."""
+    versions, absent = found_peers()
+    return Results(describe_machine(), plan.name, versions, absent)
 
 
 def measure_nulls(plan: Plan, results: Results, _: Path, say: Callable[[str], None]) -> None:
@@ -147,14 +154,20 @@ def main(arguments: list[str]) -> int:
         print(f"[{time.perf_counter() - begin:5.0f} s] {text}", file=sys.stderr, flush=True)
 
     parts = tuple(given.only.split(","))
-    results = run(QUICK if given.quick else Plan(), parts, given.data, say)
-    text = render(results)
-    print(text)
+    plan = QUICK if given.quick else Plan()
+    results = fresh(plan)
     OUT.mkdir(parents=True, exist_ok=True)
     name = (
         "quick" if given.quick else time.strftime("%Y%m%d-%H%M%S") + ("" if parts == PARTS else "-" + "-".join(parts))
     )
-    (OUT / f"detection-{name}.json").write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1))
+    try:
+        run(plan, parts, given.data, say, results)
+    finally:
+        # What an interrupted run has measured is not lost.
+        target = OUT / f"detection-{name}.json"
+        target.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1))
+    text = render(results)
+    print(text)
     if not given.quick and parts == PARTS:
         update_page(PAGE, text, BEGIN)
     return 0

@@ -144,11 +144,17 @@ class DomainClassifier:
 
     def __init__(self, reference: Table) -> None:
         import nannyml
+        from nannyml.drift.multivariate.domain_classifier.calculator import DEFAULT_LGBM_HYPERPARAMS
 
+        # One thread, as for everybody else; otherwise the defaults.
+        single = DEFAULT_LGBM_HYPERPARAMS | {"n_jobs": 1}
         treat = [name for name, v in reference.items() if isinstance(v, Codes)]
         with quiet():
             self._calculator = nannyml.DomainClassifierCalculator(
-                feature_column_names=list(reference), treat_as_categorical=treat, chunk_size=WINDOW
+                feature_column_names=list(reference),
+                treat_as_categorical=treat,
+                chunk_size=WINDOW,
+                hyperparameters=single,
             ).fit(frame(reference))
 
     def scores(self, stream: Table) -> Floats:
