@@ -18,6 +18,7 @@ from bench.detection import real
 from bench.detection import speed as fast
 from bench.detection.cases import cases
 from bench.detection.delay import PROMISES, Delays
+from bench.detection.joint import joint_scores
 from bench.detection.peers import found_peers
 from bench.detection.report import render
 from bench.detection.results import Results
@@ -89,6 +90,7 @@ def measure_nulls(plan: Plan, results: Results, _: Path, say: Callable[[str], No
 
 def measure_delays(plan: Plan, results: Results, _: Path, say: Callable[[str], None]) -> None:
     """Part 2."""
+    results.joint = joint_scores()
     delays = Delays(plan.runs, say)
     chosen = [case for case in cases() if not plan.cases or case.name in plan.cases]
     results.delays = [delays.measure(case) for case in chosen]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.detection import bounds
+from bench.detection.joint import components_of, split
 from bench.detection.streams import LABELS, SHARES, Floats, Table, labels, plain_columns
 from detectors.columns import Codes, Values
 from detectors.scores.norm import norm
@@ -32,7 +33,8 @@ class Case:
     def table(self, rng: np.random.Generator, before: int, after: int) -> Table:
         """Return all 20 columns."""
         own = self.make(rng, before, after)
-        return own | plain_columns(len(own), COLUMNS, rng, before + after)
+        columns, _ = split(own)
+        return own | plain_columns(len(columns), COLUMNS, rng, before + after)
 
     @property
     def changed(self) -> str:
@@ -83,7 +85,7 @@ def _embedding(rng: np.random.Generator, before: int, after: int) -> Table:
     vectors = rng.normal(size=(before + after, EMBEDDING))
     direction = rng.normal(size=EMBEDDING)
     vectors[before:] += direction / np.linalg.norm(direction)
-    return {"score.norm.e": norm(vectors.astype(np.float32))}
+    return {"score.norm.e": norm(vectors.astype(np.float32))} | components_of(vectors)
 
 
 def _moments() -> list[Case]:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.detection.streams import Table, specs
-from detectors.baseline import Baseline, compile_baseline
+from bench.detection.joint import compile_table, with_scores
+from bench.detection.streams import Table
+from detectors.baseline import Baseline
 from detectors.binning import bin_rows
 from detectors.evidence import EvidenceEngine, EvidenceOptions
 
@@ -18,7 +19,7 @@ CHUNK_TICKS = 1_000
 def engine_of(reference: Table, tick_rows: int = 1) -> EvidenceEngine:
     """Compile a reference in time order."""
     options = EvidenceOptions(tick_events=float(tick_rows))
-    return EvidenceEngine(compile_baseline(specs(reference)).baseline, options)
+    return EvidenceEngine(compile_table(reference), options)
 
 
 def ticks_of(baseline: Baseline, bins: NDArray[np.int32], tick_rows: int) -> NDArray[np.int64]:
@@ -44,7 +45,7 @@ def blamed_alarms(
 ) -> list[tuple[int, tuple[str, ...]]]:
     """Return the last row of each tick that alarmed, and the columns blamed. Rows that fill no tick are left out."""
     found: list[tuple[int, tuple[str, ...]]] = []
-    bins = bin_rows(engine.baseline, stream)
+    bins = bin_rows(engine.baseline, with_scores(engine.baseline, stream))
     bins = bins[: len(bins) // tick_rows * tick_rows]
     state, tick = engine.start(), 0
     for chunk in _chunks(engine, bins, tick_rows):
@@ -64,7 +65,7 @@ def first_alarms(engine: EvidenceEngine, stream: Table, promises: Sequence[float
     """Return the row of the first alarm for each promise; one pass serves all."""
     found: list[int | None] = [None] * len(promises)
     state, at = engine.start(), 0
-    for chunk in _chunks(engine, bin_rows(engine.baseline, stream)):
+    for chunk in _chunks(engine, bin_rows(engine.baseline, with_scores(engine.baseline, stream))):
         run = engine.run(state, np.arange(at, at + len(chunk)), chunk, math.log(max(promises)))
         for i, promise in enumerate(promises):
             reached = np.flatnonzero(run.log_model >= math.log(promise))

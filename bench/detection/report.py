@@ -159,8 +159,19 @@ def delays_section(results: Results) -> list[str]:
         summary,
         table([*head, "runs", "goal"], [delay_row(cell) for cell in results.delays]),
         f"Delays count rows from the first changed one. Runs with an alarm before the change, left out: {early}. {kl}",
+        *_joint(results),
         *_against_peers(results),
     ]
+
+
+def _joint(results: Results) -> list[str]:
+    if results.joint:
+        return []
+    text = (
+        "This version looks at single columns (of an embedding: at its length). What leaves them as they were, such as "
+        "the correlation, it cannot see; an alarm there is a false one."
+    )
+    return [text]
 
 
 def _against_peers(results: Results) -> list[str]:

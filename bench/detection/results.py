@@ -109,6 +109,8 @@ class Results(msgspec.Struct):
     nulls: list[NullCell] = []
     peer_nulls: list[PeerNull] = []
     delays: list[DelayCell] = []
+    joint: bool = False
+    """Whether the engine looks at several columns together."""
     peer_delays: list[PeerDelay] = []
     tunings: list[Tuning] = []
     real: list[RealCell] = []

@@ -23,7 +23,7 @@ SHARE = 0.5
 WINDOWS_MIN = 2
 """A reference must hold so many windows."""
 EVIDENTLY_CELLS = 400_000
-SLOW = Effort(null_rows=3_000, runs=7, wait=2_000, history=200)
+SLOW = Effort(null_rows=3_000, runs=5, wait=1_500, history=200)
 FAST = Effort()
 WINDOWED = Effort(history=0)
 EVIDENTLY = Effort(null_rows=3_000, runs=5, wait=6_000, history=0)

@@ -11,6 +11,7 @@ from bench.detection import __main__ as program
 from bench.detection import bounds, engine, nulls, real, report, speed, streams
 from bench.detection.cases import COLUMNS, Case, cases
 from bench.detection.data import RealStream, table_of
+from bench.detection.joint import split
 from bench.detection.peers import windows
 from bench.detection.results import DelayCell, NullCell, PeerDelay, Results, SpeedCell
 from bench.report import END, update_page
@@ -64,7 +65,7 @@ def test_the_same_seed_gives_the_same_stream(kind: str) -> None:
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
 def test_a_case_has_twenty_columns_and_shows_the_change_in_the_first(case: Case) -> None:
     table = case.table(np.random.default_rng(1), 50, 70)
-    assert len(table) == COLUMNS
+    assert len(split(table)[0]) == COLUMNS
     assert case.changed == next(iter(table))
     assert {len(v.codes if isinstance(v, Codes) else v) for v in table.values()} == {120}
     assert case.kl > 0
