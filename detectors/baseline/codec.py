@@ -283,7 +283,8 @@ class _Reader:
         return counts, blocks
 
     def _inflation(self, column: Column, place: str) -> NDArray[np.float64]:
-        directions = len(directions_of(column)) + 1
+        numeric = isinstance(column, NumericColumn)
+        directions = (len(directions_of(column)) if numeric else len(column.counts)) + 1
         found = self._take(np.dtype(np.float64), directions * self._scales, place).reshape(directions, self._scales)
         if not np.isfinite(found).all() or (found < 0).any() or (found > self._rows).any():
             raise BaselineError(f"{place}: inflation must be numbers from 0 to {self._rows}")

@@ -158,7 +158,7 @@ def bets_of(null: Null, direction: str = "both") -> Bets:
 
 def _learned(null: Null) -> tuple[float, float]:
     """Return the cap on the learned bet's logarithm, and its exponent: nobody knows beforehand how large it will be."""
-    inflation = max(null.dependence.overall, float(null.dependence.bets.max()))
+    inflation = null.dependence.largest_bets
     if inflation <= 1.0:
         return np.inf, 1.0
     worst = np.array([[LEARNED_WORST, 1.0, LEARNED_CAP]])

@@ -227,7 +227,7 @@ def null_of(column: Column, options: EvidenceOptions, minimum_effect: float | No
     sampling = float((1.0 / sizes).mean())
     blocks = shares - shares.mean(axis=0)
     scheffe = dependence.overall * float(chdtri(len(smoothed) - 1, ndtr(-options.standard_errors)))
-    scheffe += (dependence.largest - dependence.overall) * options.standard_errors**2
+    scheffe += max(dependence.largest - dependence.overall, 0.0) * options.standard_errors**2
     return Null(
         probabilities=probabilities,
         variances=(smoothed + CAUTION) / rows,

@@ -22,8 +22,9 @@ from scipy.special import chdtrc, chdtri, gammainc
 from detectors.baseline import Column
 from detectors.baseline.directions import Direction
 
-LEVEL = 1e-4
-"""Stretches of one length that vary more than independent rows would in this share of cases show dependence."""
+LEVEL = 3e-4
+"""Stretches of one length that vary more than independent rows would in this share of cases, divided by the number of
+directions, show dependence."""
 UPPER = 0.9
 """The inflation used is the upper limit of a one-sided interval with this confidence, the largest over all lengths."""
 UNLIKELY = 0.999
@@ -56,17 +57,18 @@ class Dependence:
         The same for stretches much shorter than a block.
     overall : float
         Mean of ``error`` over all directions that the bins allow.
+    largest : float
+        Largest ``error`` of a direction that the reference supports.
+    largest_bets : float
+        The same of ``bets``.
     """
 
     error: NDArray[np.float64]
     bets: NDArray[np.float64]
     short: NDArray[np.float64]
     overall: float
-
-    @property
-    def largest(self) -> float:
-        """The largest inflation of any direction."""
-        return float(self.error.max(initial=self.overall))
+    largest: float
+    largest_bets: float
 
 
 def dependence_of(
@@ -93,22 +95,26 @@ def dependence_of(
 
     Notes
     -----
-    For independent rows a direction is taken for dependent in about ten lengths times one in ten thousand cases,
-    which costs that direction a part of its exponent and nothing else.
+    A column of independent rows is taken for dependent in fewer than one case in a hundred.
     """
     rows, scales = int(column.counts.sum()), column.inflation.shape[1]
     alone = np.ones(len(directions))
     if scales == 0 or not known:
-        return Dependence(error=alone, bets=alone, short=alone, overall=1.0)
+        return Dependence(error=alone, bets=alone, short=alone, overall=1.0, largest=1.0, largest_bets=1.0)
     lengths = 2.0 ** np.arange(1, scales + 1)
     chances = np.array([direction.probability for direction in directions])
     events = np.append(np.where(chances < 1.0, rows * np.minimum(chances, 1.0 - chances), rows), rows)
     limits = _limits(column.inflation, lengths, rows, events)
+    error, largest = _largest(limits, events)
+    bets, largest_bets = _largest(limits[:, lengths >= min(tick_events, lengths[-1])], events)
+    short, _ = _largest(limits[:, lengths <= rows / (blocks_used(column) * SHORT)], events)
     return Dependence(
-        error=_largest(limits, events)[:-1],
-        bets=_largest(limits[:, lengths >= min(tick_events, lengths[-1])], events)[:-1],
-        short=_largest(limits[:, lengths <= rows / (blocks_used(column) * SHORT)], events)[:-1],
-        overall=float(_largest(limits, events)[-1]),
+        error=error[:-1],
+        bets=bets[:-1],
+        short=short[:-1],
+        overall=float(error[-1]),
+        largest=largest,
+        largest_bets=largest_bets,
     )
 
 
@@ -139,7 +145,7 @@ def _limits(
     pairs = events[:, None] ** 2 * (lengths - 1.0) / (2.0 * rows)
     found = np.maximum((ratios - 1.0) * events[:, None] / 2.0 + pairs, 0.0)
     chance = np.maximum(chance, np.where(events[:, None] < rows, gammainc(np.maximum(found, 1e-9), pairs), 0.0))
-    dependent = bool((chance < LEVEL).any())
+    dependent = bool((chance < LEVEL / len(ratios)).any())
     held = np.maximum(1.5 * rows / (lengths + ratios), 2.0)
     upper = ratios * held / chdtri(held, UPPER)
     if not dependent:
@@ -157,16 +163,17 @@ def _counts(ratios: NDArray[np.float64], lower: NDArray[np.float64]) -> NDArray[
     return np.asarray(np.arange(ratios.shape[1]) <= first[:, None] + FURTHER)
 
 
-def _largest(limits: NDArray[np.float64], events: NDArray[np.float64]) -> NDArray[np.float64]:
+def _largest(limits: NDArray[np.float64], events: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     """Return the largest limit over all lengths, moved towards the column's where few events support it.
 
     Alike rows count as one: a direction has ``events / largest`` independent events. With at most ``SUPPORT`` of them
-    it has nothing to say, with more it borrows the less the more it has.
+    it has nothing to say, with more it borrows the less the more it has. It borrows from those that have half as many.
     """
     found = limits.max(axis=1, initial=1.0)
-    largest = found.max()
+    lends = events >= SUPPORT / 2.0 * found
+    largest = float(found[lends].max() if lends.any() else found.max())
     borrowed = np.minimum(1.0, SUPPORT * largest / np.maximum(events, 1.0))
-    return np.asarray(found + borrowed * (largest - found))
+    return found + borrowed * np.maximum(largest - found, 0.0), largest
 
 
 def exponents(bets: NDArray[np.float64], inflation: NDArray[np.float64]) -> NDArray[np.float64]:
