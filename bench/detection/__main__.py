@@ -45,6 +45,8 @@ class Plan:
     speed: fast.SpeedPlan = fast.FULL
     peers: tuple[str, ...] = ()
     """Peers that take part, by the beginning of their names; empty means all."""
+    real: tuple[str, ...] = ()
+    """Real streams, likewise."""
 
 
 QUICK = Plan(
@@ -55,6 +57,7 @@ QUICK = Plan(
     cases=("mean + 0.5 sd", "sd x 1.5", "missing 1 % to 3 %"),
     speed=fast.QUICK,
     peers=("river ADWIN", "river PageHinkley", "scipy"),
+    real=("car loan, exact", "NAB ec2", "TCPD"),
 )
 
 
@@ -105,12 +108,11 @@ def measure_delays(plan: Plan, results: Results, _: Path, say: Callable[[str], N
 
 def measure_real(plan: Plan, results: Results, data: Path, say: Callable[[str], None]) -> None:
     """Part 3."""
-    del plan
     if not data.is_dir():
         results.real_absent = "Skipped: the folder with the real data is not there (`--data DIRECTORY`)."
         say(results.real_absent)
         return
-    results.real = real.measure(data, results.peers, say)
+    results.real = real.measure(data, results.peers, real.Only(streams=plan.real, peers=plan.peers), say)
 
 
 def measure_speed(plan: Plan, results: Results, _: Path, say: Callable[[str], None]) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.detection import engine
@@ -56,10 +57,20 @@ def _first_blamed(stream: RealStream, found: Sequence[tuple[int, tuple[str, ...]
     return ", ".join(names) + (f" and {more} more" if more > 0 else "")
 
 
-def measure(folder: Path, versions: dict[str, str], say: Callable[[str], None]) -> list[RealCell]:
+@dataclass(frozen=True, kw_only=True)
+class Only:
+    """Which streams and peers take part, by the beginning of their names; empty means all."""
+
+    streams: tuple[str, ...] = ()
+    peers: tuple[str, ...] = ()
+
+
+def measure(folder: Path, versions: dict[str, str], only: Only, say: Callable[[str], None]) -> list[RealCell]:
     """Run everything on every stream."""
     found: list[RealCell] = []
     for stream in real_streams(folder):
+        if only.streams and not stream.name.startswith(only.streams):
+            continue
         start = time.perf_counter()
         reference, rest = stream.parts
         detector = engine.engine_of(reference, stream.tick_rows)
@@ -68,6 +79,8 @@ def measure(folder: Path, versions: dict[str, str], say: Callable[[str], None]) 
         found.append(score(stream, name, [row for row, _ in alarms], _first_blamed(stream, alarms)))
         say(f"{stream.name}: {found[-1]} ({time.perf_counter() - start:.0f} s)")
         for peer in for_real_data(versions, len(stream.table), (length(reference), length(rest))):
+            if only.peers and not peer.name.startswith(only.peers):
+                continue
             start = time.perf_counter()
             for setting, rows in peer.alarms(reference, rest).items():
                 found.append(score(stream, f"{peer.name}: {setting}", rows))
