@@ -22,7 +22,8 @@ CLASSIFIER_REFERENCE = 5_000
 SHARE = 0.5
 WINDOWS_MIN = 2
 """A reference must hold so many windows."""
-EVIDENTLY_CELLS = 400_000
+EVIDENTLY_CELLS, PRESET_CELLS = 400_000, 250_000
+"""More values than this take too long."""
 SLOW = Effort(null_rows=3_000, runs=5, wait=1_500, history=200)
 FAST = Effort()
 WINDOWED = Effort(history=0)
@@ -138,7 +139,8 @@ def for_real_data(versions: dict[str, str], columns: int, sizes: tuple[int, int]
         if "nannyml" in versions:
             found.append(nannyml_peer())
         if "evidently" in versions and columns * sizes[1] <= EVIDENTLY_CELLS:
-            found += [evidently_peer(), EvidentlyPreset()]
+            found.append(evidently_peer())
+            found += [EvidentlyPreset()] if columns * sizes[1] <= PRESET_CELLS else []
     return found
 
 
