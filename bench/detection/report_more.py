@@ -2,9 +2,14 @@
 
 import statistics
 
+from scipy.special import gammaincinv
+
 from bench.detection.results import RealCell, Results, SpeedCell
 from bench.report import table, verdict
 
+PROMISE = 1e4
+"""A, in ticks, where rows before a change are quiet."""
+TAIL = 0.025
 SPEED_GOAL, MEMORY_GOAL = 100.0, 0.05
 
 
@@ -22,6 +27,34 @@ def _false(cell: RealCell) -> str:
     if not cell.quiet_rows:
         return "-"
     return f"{1e4 * cell.false_alarms / cell.quiet_rows:.1f} ({cell.false_alarms} in {cell.quiet_rows:,})"
+
+
+def _weak(cells: list[RealCell]) -> list[str]:
+    """Say where the engine breaks its promise, or misses what a peer finds with no more false alarms."""
+    lines = []
+    for stream in dict.fromkeys(cell.stream for cell in cells):
+        engine, *peers = (cell for cell in cells if cell.stream == stream)
+        allowed = engine.quiet_rows / engine.tick_rows / PROMISE
+        if float(gammaincinv(engine.false_alarms, TAIL)) > allowed if engine.false_alarms else False:
+            lines.append(f"* {stream}: **{engine.false_alarms} false alarms**, where {allowed:.1f} are promised.")
+        if engine.kind == "change":
+            found = [(c.delay, c.detector) for c in peers if c.delay and c.false_alarms <= engine.false_alarms]
+            best = min(found, default=(0, ""))
+            if best[0] and (engine.delay is None or best[0] < engine.delay):
+                mine = "missed it" if engine.delay is None else f"took {engine.delay:,} rows"
+                lines.append(f"* {stream}: **{best[1]}** took {best[0]:,} rows, the engine {mine}.")
+        elif engine.kind == "windows":
+            better = [c for c in peers if c.hits >= engine.hits and c.false_alarms < engine.false_alarms]
+            better += [c for c in peers if c.hits > engine.hits and c.false_alarms == engine.false_alarms]
+            if better:
+                top = max(better, key=lambda c: (c.hits, -c.false_alarms))
+                lines.append(
+                    f"* {stream}: **{top.detector}** hit {top.hits} of {top.targets} with {top.false_alarms} false "
+                    f"alarms, the engine {engine.hits} with {engine.false_alarms}."
+                )
+            elif engine.hits == 0:
+                lines.append(f"* {stream}: the engine hit none of {engine.targets}.")
+    return ["Where the engine breaks its promise, or a peer with no more false alarms does better:", "\n".join(lines)]
 
 
 def real_section(results: Results) -> list[str]:
@@ -46,7 +79,8 @@ def real_section(results: Results) -> list[str]:
         "`missed`: no alarm from the change to the end. `2 of 4`: labelled anomalies that had an alarm. Where nobody "
         "knows what happened, alarms are only counted; they may be right."
     )
-    return ["### 3. Real streams", text, table(head, rows)]
+    weak = _weak(results.real)
+    return ["### 3. Real streams", text, *(weak if weak[1] else []), table(head, rows)]
 
 
 def _growth(cell: SpeedCell) -> tuple[bool, str]:
