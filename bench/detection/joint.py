@@ -1,6 +1,6 @@
 """Scores that look at all columns of an event together: used when the detectors have them.
 
-A table carries the components of an embedding as columns ``e:0``, ``e:1``, ... They are not columns of the model.
+A table carries the components of an embedding as columns ``e_0``, ``e_1``, ... They are not columns of the model.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ import detectors.baseline
 from bench.detection.streams import Floats, Table, specs
 from detectors.baseline import Baseline, compile_baseline
 
-COMPONENT = "e:"
+COMPONENT = "e_"
 EMBEDDING = "embedding"
 
 
