@@ -6,11 +6,12 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+PEERS := .venv-peers
 
-.PHONY: help install demo serve test check fix bench lock
+.PHONY: help install demo serve test check fix bench bench-detection lock
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 install: $(READY) ## Prepare .venv with all that demo, tests and checks need (quick when nothing changed)
 
@@ -37,6 +38,12 @@ fix: install ## Repair what ruff can repair: lint and format
 bench: install ## Measure the service against its own floor on this machine and update docs/benchmarks.md (about 15 minutes)
 	@scripts/install-system bench
 	@$(BIN)/python -m bench.run
+
+bench-detection: $(PEERS)/.installed ## Measure false alarms, delay and speed of detection beside peers and update docs/benchmarks-detection.md (about 20 minutes)
+	@$(PEERS)/bin/python -m bench.detection
+
+$(PEERS)/.installed: requirements.lock pyproject.toml bench/peers.txt scripts/install-peers scripts/install-venv
+	@scripts/install-peers $(PEERS)
 
 lock: install
 	@scripts/lock

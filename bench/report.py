@@ -17,7 +17,8 @@ def median_ratio(above: Sequence[float], below: Sequence[float]) -> float:
     return statistics.median(a / b for a, b in zip(above, below, strict=True))
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows)]
     return "\n".join(lines)
 
@@ -31,7 +32,8 @@ def _times(loads: Sequence[Load]) -> str:
     return f"{p50:.2f} / {p99:.2f}"
 
 
-def _goal(met: bool, text: str) -> str:  # noqa: FBT001 - a formatter's only question
+def verdict(met: bool, text: str) -> str:  # noqa: FBT001 - a formatter's only question
+    """Return a goal with whether it is met."""
     return f"{text}, {'met' if met else '**missed**'}"
 
 
@@ -48,11 +50,11 @@ def throughput(cells: Sequence[Cell]) -> str:
                 _rate(cell.processed),
                 _rate(cell.floor),
                 f"**{ratio:.2f}**",
-                _goal(ratio >= goal, f"{goal:.2f}") if goal else "",
+                verdict(ratio >= goal, f"{goal:.2f}") if goal else "",
             ]
         )
     head = ["format", "rows a body", "bytes a body", "rows/s acknowledged and processed", "floor F, rows/s", "ratio"]
-    return _table([*head, "goal"], rows)
+    return table([*head, "goal"], rows)
 
 
 def acknowledgement(cells: Sequence[Cell]) -> str:
@@ -72,7 +74,7 @@ def acknowledgement(cells: Sequence[Cell]) -> str:
         ]
         for cell in cells
     ]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def singles(cells: Sequence[Cell]) -> str:
@@ -80,9 +82,9 @@ def singles(cells: Sequence[Cell]) -> str:
     rows = []
     for cell in (cell for cell in cells if cell.bare):
         ratio = median_ratio(cell.processed, cell.bare)
-        goal = _goal(ratio >= SINGLE_GOAL, f"{SINGLE_GOAL:.2f}") if cell.format == "row JSON" else ""
+        goal = verdict(ratio >= SINGLE_GOAL, f"{SINGLE_GOAL:.2f}") if cell.format == "row JSON" else ""
         rows.append([cell.format, _rate(cell.processed), _rate(cell.bare), f"**{ratio:.2f}**", goal])
-    return _table(["format", "events/s acknowledged and processed", "bare ASGI, requests/s", "ratio", "goal"], rows)
+    return table(["format", "events/s acknowledged and processed", "bare ASGI, requests/s", "ratio", "goal"], rows)
 
 
 def processor(cells: Sequence[Cell]) -> str:
@@ -93,7 +95,7 @@ def processor(cells: Sequence[Cell]) -> str:
         floor = 1e6 / statistics.median(cell.floor)
         row = [cell.format, f"{cell.rows:,}", f"{api:.2f}", f"{worker:.2f}", f"{floor:.2f}"]
         rows.append([*row, f"{floor / (api + worker):.2f}"])
-    return _table(["format", "rows a body", "API", "worker", "floor", "floor / (API + worker)"], rows)
+    return table(["format", "rows a body", "API", "worker", "floor", "floor / (API + worker)"], rows)
 
 
 def gate(cells: Sequence[GateCell]) -> str:
@@ -102,9 +104,9 @@ def gate(cells: Sequence[GateCell]) -> str:
     for cell in cells:
         p99 = statistics.median(seen.p99_ms for seen in cell.gate)
         answered = statistics.median(seen.rate for seen in cell.gate)
-        goal = _goal(p99 < GATE_P99_GOAL_MS, f"{GATE_P99_GOAL_MS:.0f} ms")
+        goal = verdict(p99 < GATE_P99_GOAL_MS, f"{GATE_P99_GOAL_MS:.0f} ms")
         rows.append([cell.ingest, f"{cell.ingest_rows:,.0f}", f"{answered:,.0f}", _times(cell.gate), goal])
-    return _table(["ingest meanwhile", "rows/s", "gate answers/s", "p50 / p99 ms", "goal for p99"], rows)
+    return table(["ingest meanwhile", "rows/s", "gate answers/s", "p50 / p99 ms", "goal for p99"], rows)
 
 
 def _growth(memory: Memory) -> tuple[float, str]:
@@ -147,20 +149,21 @@ def render(results: Results) -> str:
         parts += ["### The same with the worker on the other core, beside the load", throughput(results.split)]
     parts += ["### CPU seconds per million rows (what a busy neighbour disturbs least)", processor(results.cells)]
     parts += ["### Single events", singles(results.cells), "### The acknowledgement", acknowledgement(results.cells)]
+    started = verdict(ready < READY_GOAL_SECONDS, f"goal {READY_GOAL_SECONDS:.0f} s")
     if results.gate:
         parts += [f"### The gate at {GATE_RATE:,.0f} questions a second", gate(results.gate)]
     parts += [
         "### Start and memory",
-        f"* Import to ready: {ready:.2f} s ({_goal(ready < READY_GOAL_SECONDS, f'goal {READY_GOAL_SECONDS:.0f} s')}).",
+        f"* Import to ready: {ready:.2f} s ({started}).",
     ]
     if results.memory:
         growth, text = _growth(results.memory)
-        parts[-1] += f"\n* Memory: {text} ({_goal(growth <= MEMORY_GOAL, f'goal {100 * MEMORY_GOAL:.0f} %')})."
+        parts[-1] += f"\n* Memory: {text} ({verdict(growth <= MEMORY_GOAL, f'goal {100 * MEMORY_GOAL:.0f} %')})."
     return "\n\n".join(parts) + "\n"
 
 
-def update_page(page: Path, text: str) -> None:
+def update_page(page: Path, text: str, begin: str = BEGIN) -> None:
     """Replace what stands between the markers."""
-    before, _, rest = page.read_text().partition(BEGIN)
+    before, _, rest = page.read_text().partition(begin)
     _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
+    page.write_text(f"{before}{begin}\n\n{text}\n{END}{after}")

@@ -1,0 +1,77 @@
+"""The engine as the benchmark runs it: one row a tick, anew after every alarm."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.detection.joint import compile_table, with_scores
+from bench.detection.streams import Table
+from detectors.baseline import Baseline
+from detectors.binning import bin_rows
+from detectors.evidence import EvidenceEngine, EvidenceOptions
+
+CHUNK_CELLS = 2_000_000
+CHUNK_TICKS = 1_000
+
+
+def engine_of(reference: Table, tick_rows: int = 1) -> EvidenceEngine:
+    """Compile a reference in time order."""
+    options = EvidenceOptions(tick_events=float(tick_rows))
+    return EvidenceEngine(compile_table(reference), options)
+
+
+def ticks_of(baseline: Baseline, bins: NDArray[np.int32], tick_rows: int) -> NDArray[np.int64]:
+    """Return the counts of ticks."""
+    ticks = len(bins) // tick_rows
+    cells = np.repeat(np.arange(ticks), tick_rows)[:, None] * baseline.total + bins
+    return np.bincount(cells.ravel(), minlength=ticks * baseline.total).reshape(ticks, baseline.total)
+
+
+def _chunks(engine: EvidenceEngine, bins: NDArray[np.int32], tick_rows: int = 1) -> Iterator[NDArray[np.int64]]:
+    size = tick_rows * max(1, min(CHUNK_TICKS, CHUNK_CELLS // engine.baseline.total))
+    for at in range(0, len(bins), size):
+        yield ticks_of(engine.baseline, bins[at : at + size], tick_rows)
+
+
+def alarms(engine: EvidenceEngine, stream: Table, promise: float) -> list[int]:
+    """Return the rows of all alarms."""
+    return [row for row, _ in blamed_alarms(engine, stream, promise)]
+
+
+def blamed_alarms(
+    engine: EvidenceEngine, stream: Table, promise: float, tick_rows: int = 1
+) -> list[tuple[int, tuple[str, ...]]]:
+    """Return the last row of each tick that alarmed, and the columns blamed. Rows that fill no tick are left out."""
+    found: list[tuple[int, tuple[str, ...]]] = []
+    bins = bin_rows(engine.baseline, with_scores(engine.baseline, stream))
+    bins = bins[: len(bins) // tick_rows * tick_rows]
+    state, tick = engine.start(), 0
+    for chunk in _chunks(engine, bins, tick_rows):
+        left = chunk
+        while len(left):
+            run = engine.run(state, np.arange(tick, tick + len(left)), left, math.log(promise))
+            taken = len(run.log_model)
+            state, tick, left = run.state, tick + taken, left[taken:]
+            if run.alarm is not None:
+                names = tuple(blame.name for blame in engine.blame(state, math.log(promise)))
+                found.append((tick * tick_rows - 1, names))
+                state = engine.start()
+    return found
+
+
+def first_alarms(engine: EvidenceEngine, stream: Table, promises: Sequence[float]) -> list[int | None]:
+    """Return the row of the first alarm for each promise; one pass serves all."""
+    found: list[int | None] = [None] * len(promises)
+    state, at = engine.start(), 0
+    for chunk in _chunks(engine, bin_rows(engine.baseline, with_scores(engine.baseline, stream))):
+        run = engine.run(state, np.arange(at, at + len(chunk)), chunk, math.log(max(promises)))
+        for i, promise in enumerate(promises):
+            reached = np.flatnonzero(run.log_model >= math.log(promise))
+            if found[i] is None and len(reached):
+                found[i] = at + int(reached[0])
+        state, at = run.state, at + len(run.log_model)
+        if run.alarm is not None:
+            break
+    return found
