@@ -62,12 +62,20 @@ def add_spaces(
         inputs = [(spec, _taken(values, places)) for spec, values in inputs]
         embeddings = {name: vectors[places] for name, vectors in embeddings.items()}
     spaces, scored = fit_spaces(inputs, embeddings)
-    scored = [(spec, values) for spec, values in scored if spec.name not in known]
+    # A score that never varies says nothing, and its warning would be about a column that nobody sent.
+    scored = [(spec, values) for spec, values in scored if spec.name not in known and _varies(values)]
     if not scored:
         return compiled
     more = compile_baseline(scored, blocks=len(compiled.baseline.columns[0].blocks), ordered=compiled.baseline.ordered)
     warnings = (*compiled.warnings, *(warning for warning in more.warnings if warning.column is not None))
     return CompiledBaseline(compiled.baseline.joined(more.baseline, spaces), warnings)
+
+
+def _varies(values: Values) -> bool:
+    if isinstance(values, Codes):
+        return True
+    valid = values[np.isfinite(values)]
+    return valid.size > 0 and float(valid.min()) < float(valid.max())
 
 
 def _taken(values: Values, places: NDArray[np.int64]) -> Values:

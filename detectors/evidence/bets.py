@@ -193,7 +193,9 @@ def log_bets(
     >>> np.exp(log_bets(np.array([[-1.0, 1.0]]), np.array([0.25]), np.array([0.5]))).round(3)
     array([[0.5, 1.3]])
     """
-    stakes = sizes / (tolerances - directions.min(axis=1))
+    reach = tolerances - directions.min(axis=1)
+    # A direction that is zero everywhere cannot move: nothing is staked on it.
+    stakes = np.divide(sizes, reach, out=np.zeros_like(reach), where=reach > 0.0)
     return np.asarray(np.floor(np.log1p(stakes[:, None] * (directions - tolerances[:, None])) / QUANTUM) * QUANTUM)
 
 

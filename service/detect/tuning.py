@@ -35,6 +35,10 @@ def fit(tuning: Tuning, baseline: Baseline) -> Fitted:
     notes += [_no_group(group) for group, _ in tuning.shares if group not in GROUPS]
     columns = tuple(options for options, _ in told.values() if options is not None)
     ignored = {options.name for options in columns if options.ignore}
+    seen, more = _joint(ignored, baseline)
+    notes += more
+    columns = (*[options for options in columns if options.name not in seen], *[_ignored(name) for name in seen])
+    ignored |= set(seen)
     insufficient = None
     if ignored.issuperset(baseline.names):
         insufficient = "the policy ignores every column of the baseline: at least one has to be watched"
@@ -45,6 +49,22 @@ def fit(tuning: Tuning, baseline: Baseline) -> Fitted:
         shares=tuple((group, share) for group, share in tuning.shares if group in GROUPS),
     )
     return Fitted(options=options, notes=tuple(notes[:NOTES_MAX]), insufficient=insufficient)
+
+
+def _joint(ignored: set[str], baseline: Baseline) -> tuple[list[str], list[Place]]:
+    """Return the scores of all inputs together that would see what is ignored, with a note for each such input."""
+    names: dict[str, None] = {}
+    notes = []
+    for space in baseline.spaces:
+        for name in sorted(ignored.intersection(space.inputs)):
+            names.update(dict.fromkeys(column for column in space.columns if column in baseline.index))
+            reason = "the scores of all inputs together look at it too, so they are ignored with it"
+            notes.append(Place(f"policy.columns.{name}.ignore", reason))
+    return list(names), notes
+
+
+def _ignored(name: str) -> ColumnOptions:
+    return ColumnOptions(name=name, ignore=True)
 
 
 def _choice(name: str, choice: ColumnChoice, baseline: Baseline) -> tuple[ColumnOptions | None, Place | None]:

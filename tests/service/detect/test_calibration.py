@@ -81,7 +81,7 @@ def test_the_operators_words_show_in_the_tolerances() -> None:
     assert "mean down" not in {tolerance.direction for tolerance in by_name["age"].tolerances}
     assert (by_name["income"].share, by_name["income"].why) == (0.0, "ignored by the policy: it raises no evidence")
     assert by_name["latency_ms"].share > 0.5
-    assert [note.at for note in found.notes] == ["policy.columns.nowhere"]
+    assert [note.at for note in found.notes] == ["policy.columns.nowhere", "policy.columns.income.ignore"]
 
 
 def test_it_holds_until_the_policy_says_other_things_about_evidence() -> None:
