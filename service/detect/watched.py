@@ -6,7 +6,7 @@ cut into passes.
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from service.detect.engines import Engine
 from service.detect.status import columns_status, findings_of
 from service.detect.windows import Windows
 from service.domain.records import ColumnFinding
-from service.frames import Frame, FrameError, concat_frames, decode_columns, every
+from service.frames import Frame, FrameError, between, concat_frames, decode_columns
 from service.ports import LogEntry
 
 NO_TICK = -1
@@ -29,7 +29,8 @@ ROWS_ALONE = 500
 """A frame of as many rows gains nothing from company."""
 ROWS_TOGETHER = 4_000
 """More rows than this at once leave the processor's cache."""
-SAMPLE_FRAMES = 64
+JOINT_BLOCK = 250
+"""They are looked at in blocks of so many neighbours, which costs less than one here and one there."""
 JOINT_EVENTS = 2_000
 """About so many events of a tick are looked at jointly: the scores of a space cost several times what counting does."""
 _logger = logging.getLogger("lazaretto.detect")
@@ -55,6 +56,7 @@ class Watched:
         self._pending_rows = 0
         self._sample: list[Frame] = []
         """Events of a busy tick that the joint scores have not looked at yet."""
+        self._sample_rows = 0
         self._columns_json: bytes | None = None
         self.set_evidence(engine.bets.start())
 
@@ -121,7 +123,7 @@ class Watched:
         return self.engine.bets.blame(self.evidence, math.inf)[0].since_tick
 
     def _count_together(self, pending: Sequence[tuple[int, Body]]) -> None:
-        """Count frames; of a busy tick, let the scores of spaces look at every so manieth event in the log's order.
+        """Count frames; of a busy tick, let the scores of spaces look at every so manieth block in the log's order.
 
         Which events those are depends on the log alone, not on how it was cut into batches or passes.
         """
@@ -130,13 +132,15 @@ class Watched:
         for frame in concat_frames([frame for _, frame in frames]):
             self._count(frame, jointly=stride == 1)
         if stride > 1:
-            chosen = [every(frame, -first % stride, stride) for first, frame in frames]
-            self._sample += [frame for frame in chosen if frame.rows]
-            if len(self._sample) >= SAMPLE_FRAMES:
+            for first, frame in frames:
+                for start, stop in _chosen(first, frame.rows, stride):
+                    self._sample.append(between(frame, start, stop))
+                    self._sample_rows += stop - start
+            if self._sample_rows >= ROWS_ALONE:
                 self._count_sample()
 
     def _count_sample(self) -> None:
-        sample, self._sample = self._sample, []
+        sample, self._sample, self._sample_rows = self._sample, [], 0
         for frame in concat_frames(sample):
             self._count(frame, jointly=True, only=self.engine.joint)
 
@@ -165,6 +169,15 @@ class Watched:
         if self._evidence_bytes is None:
             self._evidence_bytes = self.evidence.to_bytes()
         return self._evidence_bytes
+
+
+def _chosen(first: int, rows: int, stride: int) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of a frame's rows that fall into chosen blocks; the frame begins with event ``first``."""
+    block = first // JOINT_BLOCK
+    block += -block % stride
+    while (begin := block * JOINT_BLOCK - first) < rows:
+        yield max(begin, 0), min(begin + JOINT_BLOCK, rows)
+        block += stride
 
 
 def _decoded(body: Body) -> Frame | None:

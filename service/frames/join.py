@@ -26,14 +26,14 @@ def concat_frames(frames: Sequence[Frame]) -> list[Frame]:
     return [group[0] if len(group) == 1 else _join(group) for group in groups.values()]
 
 
-def every(frame: Frame, first: int, step: int) -> Frame:
-    """Return every ``step``-th event of a frame of ``decode_columns`` from ``first`` on; there may be none."""
+def between(frame: Frame, start: int, stop: int) -> Frame:
+    """Return some neighbouring events of a frame of ``decode_columns``, as copies: a view would keep all in memory."""
     return replace(
         frame,
-        rows=len(range(first, frame.rows, step)),
-        numeric=frame.numeric[:, first::step].copy(),  # a view would keep the whole frame in memory
-        categorical=tuple([Coded(column.labels, column.codes[first::step].copy()) for column in frame.categorical]),
-        embeddings={name: values[first::step].copy() for name, values in frame.embeddings.items()},
+        rows=stop - start,
+        numeric=frame.numeric[:, start:stop].copy(),
+        categorical=tuple([Coded(column.labels, column.codes[start:stop].copy()) for column in frame.categorical]),
+        embeddings={name: values[start:stop].copy() for name, values in frame.embeddings.items()},
     )
 
 

@@ -14,9 +14,9 @@ HEARTBEAT_SECONDS = 1.0
 BACK_OFF_SECONDS = (0.05, 0.2, 1.0, 2.0, 5.0)
 """How long to wait after the first failure in a row, the second, ...; the last one repeats."""
 
-GATHER_SECONDS = 0.1
+GATHER_SECONDS = 0.2
 """How long entries may gather after a pass that has caught up. A pass has a fixed cost, above all its commit: taking
-many entries at once is what keeps the worker cheap, and a tenth of a tick is nothing."""
+many entries at once is what keeps the worker cheap, and a fifth of a second is nothing to people."""
 
 _logger = logging.getLogger("lazaretto.worker")
 

@@ -1,6 +1,5 @@
 """Of a busy tick, the joint scores look at a sample that follows from the log alone."""
 
-import dataclasses
 from collections.abc import Sequence
 from unittest.mock import patch
 
@@ -9,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from service.domain.ids import VersionId
-from service.frames import Coded, every
+from service.frames import between
 from tests.service.detect.test_watch import Disk, watched_control
 from tests.service.worker.world import batch_entry, make_frame
 
@@ -23,14 +22,7 @@ def test_a_busy_tick_is_looked_at_jointly_in_a_sample_that_batches_do_not_change
         watch.close_due(batch_entry(2, 1.0, 1, make_frame(5, 1)))
         first = 0
         for position, rows in enumerate(batches, 2):
-            frame = every(events, first, 1)
-            part = dataclasses.replace(
-                frame,
-                rows=rows,
-                numeric=frame.numeric[:, :rows],
-                categorical=tuple(Coded(column.labels, column.codes[:rows]) for column in frame.categorical),
-                embeddings={name: values[:rows] for name, values in frame.embeddings.items()},
-            )
+            part = between(events, first, first + rows)
             watch.take(batch_entry(position, 1.0, 1, part), serving=True)
             first += rows
         assert control is not None
@@ -44,7 +36,7 @@ def test_a_busy_tick_is_looked_at_jointly_in_a_sample_that_batches_do_not_change
         assert {int(n) for n in per_column} == {60, 240}
         return watched.open_counts, sampled
 
-    with patch("service.detect.watched.JOINT_EVENTS", 10):
+    with patch("service.detect.watched.JOINT_EVENTS", 10), patch("service.detect.watched.JOINT_BLOCK", 3):
         whole, parts = counts([240]), counts(sizes)
     assert whole[0].tolist() == parts[0].tolist()
     assert "score.mahalanobis" in whole[1]

@@ -292,7 +292,7 @@ def logs(draw: st.DrawFn) -> list[LogEntry]:
 @MIXED
 @given(logs(), st.data(), st.sampled_from([3, 2_000]))
 def test_cuts_and_restarts_change_nothing(entries: list[LogEntry], data: st.DataObject, joint_events: int) -> None:
-    with patch("service.detect.watched.JOINT_EVENTS", joint_events):
+    with patch("service.detect.watched.JOINT_EVENTS", joint_events), patch("service.detect.watched.JOINT_BLOCK", 7):
         cuts_and_restarts_change_nothing(entries, data)
 
 
