@@ -13,6 +13,8 @@ from detectors.columns import ColumnSpec
 
 REMEMBERED_MAX = 20_000
 """Labels whose bins a column keeps at hand."""
+REMEMBERED_CHARACTERS = 64
+"""Longer ones are looked up every time, so that the memory is bounded in bytes too."""
 KNOWN_MAX = 10_000
 """How many labels beyond the most frequent ones a categorical column remembers, as 8-byte hashes."""
 
@@ -308,7 +310,9 @@ class CategoricalColumn:
                 bins.clear()
             for i, place in enumerate(found):
                 if place is None:
-                    found[i] = bins[labels[i]] = self.bin_of(labels[i])
+                    found[i] = self.bin_of(labels[i])
+                    if len(labels[i]) <= REMEMBERED_CHARACTERS:
+                        bins[labels[i]] = found[i]  # type: ignore[assignment]  # was set in the line before
         return found  # type: ignore[return-value]  # none is None any more
 
 

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.baseline import Baseline, NumericColumn
+from detectors.baseline import Baseline, CategoricalColumn, NumericColumn, compile_baseline
+from detectors.baseline.bins import REMEMBERED_CHARACTERS, REMEMBERED_MAX
 from detectors.binning import bin_rows, count
-from detectors.columns import Codes, Values
+from detectors.columns import Codes, ColumnKind, ColumnSpec, Values
 from detectors.errors import ColumnError
 from tests.detectors.samples import Columns, baseline_of, copy_of, length_of, rows_of, tables
 
@@ -137,3 +138,16 @@ def test_values_that_do_not_fit_are_refused_by_name(columns: dict[str, Values], 
     for function in (count, bin_rows):
         with pytest.raises(ColumnError, match=message):
             function(baseline, columns)
+
+
+def test_the_bins_of_many_labels_are_those_of_each_and_are_remembered_within_bounds() -> None:
+    spec = ColumnSpec(name="c", kind=ColumnKind.CATEGORICAL)
+    codes = np.repeat(np.arange(3, dtype=np.int32), [40, 30, 1])
+    column = compile_baseline([(spec, Codes(("a", "b", "rare"), codes))], categories=2).baseline.columns[0]
+    assert isinstance(column, CategoricalColumn)
+    labels = ["a", "rare", "x" * 10_000, "b", *map(str, range(REMEMBERED_MAX + 50)), "rare"]
+    for _ in range(2):
+        assert column.bins_of(labels) == [column.bin_of(label) for label in labels]
+    column.bins_of(["one more"])
+    assert len(column._remembered) <= REMEMBERED_MAX + 1
+    assert max(map(len, column._remembered)) <= REMEMBERED_CHARACTERS
