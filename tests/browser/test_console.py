@@ -1,9 +1,10 @@
 """The console in a real browser over a real service."""
 
 import re
+import time
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import ARTEFACTS, HOSTILE, OpenPage, Service
 
@@ -16,6 +17,18 @@ def in_review(service: Service, model: str) -> str:
     for event in ("quarantine", "start_review"):
         service.ask("POST", f"{path}/transitions", json={"event": event, "reason": "by hand"})
     return path.removeprefix("/v1")
+
+
+def the_page_and_the_api_agree(page: Page, service: Service, address: str) -> None:
+    """Wait until both show the same evidence: the last events before the quarantine may still be on their way."""
+    for _ in range(60):
+        in_api = f"{service.ask('GET', f'/v1{address}/status').json()['evidence_log10']:.1f}"
+        page.reload()
+        sure = page.locator(".sure").inner_text()
+        if in_api in sure:
+            return
+        time.sleep(0.25)
+    pytest.fail(f"the API says {in_api}, the page {sure}")
 
 
 def test_a_login_link_fills_the_form_and_leaves_no_trace_in_the_address(open_page: OpenPage, service: Service) -> None:
@@ -46,8 +59,7 @@ def test_the_page_shows_state_reason_evidence_and_both_histograms(
     expect(card.locator("th[scope=col]")).to_have_text(["Value", "Baseline", "Current"])
     assert card.locator("svg.bar.new .fill").count() >= 8
     expect(page.get_by_role("img", name=re.compile("Evidence over time")).first).to_be_visible()
-    in_api = service.ask("GET", f"/v1{quarantined}/status").json()
-    assert f"{in_api['evidence_log10']:.1f}" in sure
+    the_page_and_the_api_agree(page, service, quarantined)
     fold = page.get_by_role("button", name="Start the review").bounding_box()
     assert fold is not None
     assert fold["y"] < DESKTOP["height"], "the next step must be visible without scrolling"
