@@ -21,6 +21,7 @@ def in_review(service: Service, model: str) -> str:
 
 def the_page_and_the_api_agree(page: Page, service: Service, address: str) -> None:
     """Wait until both show the same evidence: the last events before the quarantine may still be on their way."""
+    in_api, sure = "", ""
     for _ in range(60):
         in_api = f"{service.ask('GET', f'/v1{address}/status').json()['evidence_log10']:.1f}"
         page.reload()
