@@ -4,6 +4,7 @@ from detectors.evidence.edetector import EvidenceEngine, Run
 from detectors.evidence.explain import Explanation, Tolerated, insufficiency
 from detectors.evidence.fusion import Blame, Evidence
 from detectors.evidence.options import GROUPS, ColumnOptions, EvidenceOptions
+from detectors.evidence.parts import PartEvidence, blamed_of, log_rest, mean_of
 from detectors.evidence.selfreplay import SelfTest, SelfTestAlarm
 from detectors.evidence.state import EvidenceState
 
@@ -16,9 +17,13 @@ __all__ = [
     "EvidenceOptions",
     "EvidenceState",
     "Explanation",
+    "PartEvidence",
     "Run",
     "SelfTest",
     "SelfTestAlarm",
     "Tolerated",
+    "blamed_of",
     "insufficiency",
+    "log_rest",
+    "mean_of",
 ]

@@ -127,6 +127,11 @@ class EvidenceEngine:
         return np.exp(self._layout.log_shares)
 
     @property
+    def log_shares(self) -> NDArray[np.float64]:
+        """Natural logarithm of the shares, shape (n_columns,); -inf for those that are ignored."""
+        return self._layout.log_shares.copy()
+
+    @property
     def digest(self) -> bytes:
         """SHA-256 over the baseline, the options and the version of the bets, 32 bytes."""
         return self._digest
@@ -279,10 +284,37 @@ class EvidenceEngine:
             When the state belongs to another engine.
         """
         log_columns = self.read(state).log_columns
+        return self._named(state, log_columns, blamed(log_columns, log_threshold, self._layout.log_shares))
+
+    def name(self, state: EvidenceState, places: NDArray[np.int64]) -> tuple[Blame, ...]:
+        """Say of some columns how they changed, and since when.
+
+        Parameters
+        ----------
+        state : EvidenceState
+            After at least one tick.
+        places : ndarray of int64, shape (n_named,)
+            Indices of columns that are not ignored.
+
+        Returns
+        -------
+        tuple of Blame
+            In the order of ``places``.
+
+        Raises
+        ------
+        StateError
+            When the state belongs to another engine.
+        """
+        return self._named(state, self.read(state).log_columns, places)
+
+    def _named(
+        self, state: EvidenceState, log_columns: NDArray[np.float64], places: NDArray[np.int64]
+    ) -> tuple[Blame, ...]:
         layout = self._layout
         ends = np.append(layout.starts[1:], len(layout.by_column))
         found = []
-        for i in blamed(log_columns, log_threshold, layout.log_shares).tolist():
+        for i in places.tolist():
             own = layout.by_column[layout.starts[i] : ends[i]]
             own = own[np.isfinite(layout.log_weights[own])]
             best = int(own[np.argmax(state.sums[own] + layout.log_weights[own])])

@@ -117,7 +117,7 @@ def _name(
 
 def _open(evaluation: Evaluation, version: Version, cause: Cause) -> Decision:
     columns = tuple(f for f in evaluation.findings if cause_of(f) is cause)
-    names = ", ".join(f"{f.name} ({f.direction})" for f in columns[:COLUMNS_IN_TITLE])
+    names = ", ".join(f.words for f in columns[:COLUMNS_IN_TITLE])
     more = f" and {len(columns) - COLUMNS_IN_TITLE} more" if len(columns) > COLUMNS_IN_TITLE else ""
     words = cause.replace("_", " ").capitalize()
     incident = Incident(

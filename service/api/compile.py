@@ -48,9 +48,11 @@ class Upload:
 
 def compile_upload(upload: Upload) -> CompiledReference:
     """Read, take away what identifies people, and compile; warnings of all of it are kept."""
-    reference = read_reference(Path(upload.path), upload.content_type, upload.schema, upload.limits)
+    segments = upload.tuning.segments
+    key = None if segments is None else segments.key
+    reference = read_reference(Path(upload.path), upload.content_type, upload.schema, upload.limits, key)
     frame = Deidentifier(upload.pseudonym_key).apply(upload.schema, reference.frame)
-    compiled = compile_reference(upload.schema, frame)
+    compiled = compile_reference(upload.schema, frame, segments)
     read_warnings = tuple({"column": column, "code": "reference", "text": text} for column, text in reference.warnings)
     calibration = calibrate(compiled.artefact, upload.tuning, upload.budget_ticks)
     return replace(compiled, warnings=(*read_warnings, *compiled.warnings), calibration=calibration)

@@ -4,7 +4,7 @@ import msgspec
 
 from service.api.views import View, iso
 from service.detect.baselines import ColumnView
-from service.domain.calibration import Calibration, ColumnCalibration, SelfTest, Tolerance
+from service.domain.calibration import Calibration, ColumnCalibration, SegmentCalibration, SelfTest, Tolerance
 from service.domain.records import BaselineRecord
 
 
@@ -55,6 +55,8 @@ class BaselineView(View, frozen=True, kw_only=True):
     """What is missing for a promise about false alarms, in a sentence."""
     self_test: SelfTest | None = None
     """What replaying the reference against itself saw."""
+    segments: tuple[SegmentCalibration, ...] = ()
+    """Those that the policy declares."""
     outdated: bool | msgspec.UnsetType | None = msgspec.UNSET
     """True when all this was worked out under an earlier policy."""
     details: list[ColumnDetails] | msgspec.UnsetType = msgspec.UNSET
@@ -77,6 +79,7 @@ def of_baseline(record: BaselineRecord, calibration: Calibration | None) -> Base
         supports_promise=None if calibration is None else calibration.insufficient is None,
         insufficient=None if calibration is None else calibration.insufficient,
         self_test=None if calibration is None else calibration.self_test,
+        segments=() if calibration is None else calibration.segments,
     )
 
 

@@ -11,6 +11,7 @@ from service.api.watch import (
     ColumnWatch,
     Effects,
     Intervals,
+    SegmentWatch,
     e_value,
     log10,
     monitoring,
@@ -45,6 +46,35 @@ class ColumnStatus(View, frozen=True, kw_only=True):
     intervals: Intervals
 
 
+class SegmentColumnStatus(View, frozen=True, kw_only=True):
+    """One of a segment's strongest columns; effects are of its events since the change, once it is blamed."""
+
+    name: str
+    evidence: float
+    evidence_log10: float | None
+    direction: str | None
+    since: str | None
+    effects: Effects
+
+
+class SegmentStatus(View, frozen=True, kw_only=True):
+    """A declared part of the traffic."""
+
+    segment: str
+    value: str
+    share: float
+    """Of the false-alarm budget; 0 when it is not watched by itself."""
+    reference_rows: int
+    insufficient: str | None
+    """What is missing for evidence of its own."""
+    evidence: float
+    evidence_log10: float | None
+    events_total: int
+    """Since its evidence last started from zero."""
+    ticks: int
+    columns: list[SegmentColumnStatus]
+
+
 class Status(View, frozen=True, kw_only=True):
     """Of ``GET .../status``."""
 
@@ -73,6 +103,8 @@ class Status(View, frozen=True, kw_only=True):
     last_event: str | None
     lag_seconds: float
     columns: list[ColumnStatus]
+    segments: list[SegmentStatus]
+    """Those that the policy declares."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +152,7 @@ def status_of(
         last_event=iso_or_none(last_us),
         lag_seconds=moment.lag_seconds,
         columns=[_column(column) for column in columns],
+        segments=[_segment(segment) for segment in watch.segments],
     )
 
 
@@ -145,4 +178,29 @@ def _column(column: ColumnWatch) -> ColumnStatus:
         since=None if column.since_us is None else iso(Micros(column.since_us)),
         effects=column.effects.get(STATUS_WINDOW, NO_EFFECTS),
         intervals=column.intervals.get(STATUS_WINDOW, NO_INTERVALS),
+    )
+
+
+def _segment(segment: SegmentWatch) -> SegmentStatus:
+    return SegmentStatus(
+        segment=segment.segment,
+        value=segment.value,
+        share=segment.share,
+        reference_rows=segment.rows,
+        insufficient=segment.insufficient,
+        evidence=e_value(segment.log_evidence),
+        evidence_log10=log10(segment.log_evidence),
+        events_total=segment.events_total,
+        ticks=segment.ticks,
+        columns=[
+            SegmentColumnStatus(
+                name=column.name,
+                evidence=e_value(column.log_evidence),
+                evidence_log10=log10(column.log_evidence),
+                direction=column.direction,
+                since=None if column.since_us is None else iso(Micros(column.since_us)),
+                effects=column.effects,
+            )
+            for column in segment.columns
+        ],
     )

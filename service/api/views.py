@@ -205,6 +205,7 @@ def of_alert(alert: Alert, version: Version | None) -> AlertView:
         columns=[
             {
                 "name": finding.name,
+                "segment": finding.segment,
                 "group": finding.group,
                 "direction": finding.direction,
                 "evidence_log": finding.evidence_log,

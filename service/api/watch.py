@@ -35,6 +35,30 @@ class ColumnWatch(msgspec.Struct, frozen=True, kw_only=True):
     intervals: dict[str, Intervals] = {}
 
 
+class SegmentColumn(msgspec.Struct, frozen=True, kw_only=True):
+    """One of a segment's strongest columns in the snapshot's status."""
+
+    name: str
+    log_evidence: float | None = None
+    since_us: int | None = None
+    direction: str | None = None
+    effects: Effects = {}
+
+
+class SegmentWatch(msgspec.Struct, frozen=True, kw_only=True):
+    """One declared segment in the snapshot's status."""
+
+    segment: str
+    value: str
+    rows: int = 0
+    share: float = 0.0
+    insufficient: str | None = None
+    log_evidence: float | None = None
+    events_total: int = 0
+    ticks: int = 0
+    columns: tuple[SegmentColumn, ...] = ()
+
+
 class Watch(msgspec.Struct, frozen=True, kw_only=True):
     """The snapshot's status."""
 
@@ -48,6 +72,7 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     log_evidence: float | None = None
     ticks: int = 0
     columns: tuple[ColumnWatch, ...] = ()
+    segments: tuple[SegmentWatch, ...] = ()
 
     def strongest(self) -> list[ColumnWatch]:
         """Return the columns by evidence, strongest first; those without any in their order at the end."""

@@ -13,6 +13,7 @@ from detectors.baseline import Baseline
 from detectors.effects import Effects, effect_sizes
 from detectors.errors import BaselineError
 from detectors.intervals import effect_intervals, inflations_of, share_intervals
+from service.detect.references import References, from_bytes
 from service.domain.records import BaselineRecord
 
 CONTEXT = b"lazaretto baseline 1\0"
@@ -39,8 +40,8 @@ def verify(key: bytes, artefact: bytes, signature: str) -> bool:
     return hmac.compare_digest(sign(key, artefact).encode(), signature.encode())
 
 
-def load(key: bytes, record: BaselineRecord) -> Baseline:
-    """Return the baseline of a record.
+def load(key: bytes, record: BaselineRecord) -> References:
+    """Return the baseline of a record, and those of its segments.
 
     Raises
     ------
@@ -50,7 +51,7 @@ def load(key: bytes, record: BaselineRecord) -> Baseline:
     if not verify(key, record.artefact, record.signature):
         raise RefusedBaseline(f"baseline '{record.id}' does not have the signature it was stored with")
     try:
-        return Baseline.from_bytes(record.artefact)
+        return from_bytes(record.artefact)
     except BaselineError as error:
         raise RefusedBaseline(f"baseline '{record.id}' cannot be read: {error}") from error
 
@@ -89,7 +90,7 @@ class BaselineView:
 def describe(artefact: bytes) -> BaselineView:
     """Return what people want to see of an artefact. Raises ``RefusedBaseline`` when the bytes are no baseline."""
     try:
-        baseline = Baseline.from_bytes(artefact)
+        baseline = from_bytes(artefact).whole
     except BaselineError as error:
         raise RefusedBaseline(f"the baseline cannot be read: {error}") from error
     return BaselineView(

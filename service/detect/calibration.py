@@ -1,13 +1,14 @@
 """An artefact and a policy's words to what a person reads of them. Takes seconds: runs in the compiling process."""
 
 import heapq
+import math
 from collections.abc import Sequence
 
-from detectors.baseline import Baseline
 from detectors.errors import BaselineError
 from detectors.evidence import Explanation, SelfTest, Tolerated
 from service.detect.baselines import RefusedBaseline
-from service.detect.engines import Engine
+from service.detect.engines import Engine, Segment
+from service.detect.references import from_bytes
 from service.domain import calibration as c
 from service.domain.policy import Tuning
 
@@ -29,21 +30,34 @@ def calibrate(artefact: bytes, tuning: Tuning, budget_ticks: float) -> c.Calibra
         When the bytes are no baseline.
     """
     try:
-        baseline = Baseline.from_bytes(artefact)
+        references = from_bytes(artefact)
     except BaselineError as error:
         raise RefusedBaseline(f"the baseline cannot be read: {error}") from error
-    engine = Engine.of(baseline, tuning)
-    most = max(TOLERANCES_MIN, TOLERANCES_MAX // len(baseline.columns))
+    engine = Engine.of_all(references, tuning)
+    most = max(TOLERANCES_MIN, TOLERANCES_MAX // len(references.whole.columns))
+    left = 1.0 - sum(math.exp(segment.log_share) for segment in engine.segments)
     return c.Calibration(
         tuning=tuning,
         budget_ticks=budget_ticks,
         insufficient=engine.insufficient,
         self_test=_self_test(engine.bets.self_test(max(budget_ticks, BUDGET_MIN))),
         columns=tuple(
-            _column(explained, float(share), most)
+            _column(explained, float(share) * left, most)
             for explained, share in zip(engine.bets.explain(), engine.bets.shares, strict=True)
         ),
         notes=engine.notes,
+        segments=tuple(map(_segment, engine.segments)),
+    )
+
+
+def _segment(segment: Segment) -> c.SegmentCalibration:
+    explained = () if segment.engine is None else segment.engine.bets.explain()
+    return c.SegmentCalibration(
+        segment=segment.name,
+        rows=segment.rows,
+        share=math.exp(segment.log_share),
+        exponent=min((column.eta for column in explained), default=None),
+        insufficient=segment.insufficient,
     )
 
 

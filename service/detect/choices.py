@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 
 from detectors.evidence import GROUPS
+from service.detect.segment_choices import bad_segments, bad_segments_for
 from service.domain.errors import Place
 from service.domain.policy import ColumnChoice, Direction, Policy
 from service.domain.records import Version
@@ -33,6 +34,7 @@ def bad_choices(policy: Policy, at: str = "") -> list[Place]:
         for group in policy.shares
         if group not in GROUPS
     ]
+    found += bad_segments(policy, at)
     return found[:PLACES_MAX]
 
 
@@ -50,6 +52,7 @@ def bad_for(versions: Sequence[Version], policy: Policy, at: str = "") -> list[P
             found += _misfits(f"{at}columns.{name}", choice, kinds[name])
         elif not name.startswith(RESERVED_PREFIXES):
             found.append(Place(f"{at}columns.{name[:100]}", _unknown(name, kinds)))
+    found += bad_segments_for(versions, policy, at)
     return found[:PLACES_MAX]
 
 

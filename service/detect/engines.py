@@ -1,16 +1,18 @@
 """Evidence engines, made once for each baseline and tuning in use."""
 
 import logging
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 from detectors.baseline import Baseline
 from detectors.columns import ColumnGroup
 from detectors.evidence import EvidenceEngine
 from service.detect.baselines import RefusedBaseline, load
 from service.detect.plan import Era
+from service.detect.references import References
 from service.detect.tuning import fit
 from service.domain.errors import Place
-from service.domain.policy import Tuning
+from service.domain.policy import Segments, Tuning
 from service.domain.records import BaselineRecord
 from service.ports import Control
 
@@ -31,10 +33,31 @@ class Engine:
 
     joint: frozenset[str]
     """The columns that are scores of spaces."""
+    column: str | None = None
+    """That tells the segments apart."""
+    segments: tuple["Segment", ...] = ()
+    """In the order of their values."""
+
+    @classmethod
+    def of_all(cls, references: References, tuning: Tuning) -> "Engine":
+        """Make the bets against a baseline, and those against the baselines of segments."""
+        whole, told = cls.of(references.whole, tuning), tuning.segments
+        if told is None:
+            return whole
+        segments = [_segment(told, value, references, tuning) for value in told.values]
+        watched = [segment for segment in segments if segment.engine is not None]
+        share = told.share / max(1, len(watched))
+        notes = [_unwatched(segment) for segment in segments if segment.engine is None]
+        return replace(
+            whole,
+            column=told.column,
+            segments=tuple(s if s.engine is None else replace(s, log_share=math.log(share)) for s in segments),
+            notes=(*whole.notes, *notes),
+        )
 
     @classmethod
     def of(cls, baseline: Baseline, tuning: Tuning) -> "Engine":
-        """Make the bets against a baseline."""
+        """Make the bets against the baseline of all events."""
         fitted = fit(tuning, baseline)
         bets = EvidenceEngine(baseline, fitted.options)
         joint = frozenset(c.spec.name for c in baseline.columns if c.spec.group is ColumnGroup.MULTIVARIATE)
@@ -44,6 +67,38 @@ class Engine:
     def sufficient(self) -> bool:
         """Whether its evidence may accuse anyone."""
         return self.insufficient is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """A part of the traffic, and the bets against what is normal there."""
+
+    value: str
+    name: str
+    """What people call it: ``region=eu``."""
+    rows: int
+    """Of the reference; 0 without one of its own."""
+    engine: Engine | None
+    """``None`` when it supports no promise: then it has no evidence, and leaves its share to the others."""
+    insufficient: str | None
+    log_share: float = -math.inf
+    """Of the false-alarm budget."""
+
+
+def _segment(told: Segments, value: str, references: References, tuning: Tuning) -> Segment:
+    reference, name = references.of(told.column, value), told.name_of(value)
+    if reference is None or reference.baseline is None:
+        lacking = f"the baseline was put before the policy declared {name}: put it again"
+        rows, sentence = (0, lacking) if reference is None else (reference.rows, reference.lacking)
+        return Segment(value=value, name=name, rows=rows, engine=None, insufficient=sentence)
+    engine = Engine.of(reference.baseline, tuning)
+    watched = engine if engine.sufficient else None
+    return Segment(value=value, name=name, rows=reference.rows, engine=watched, insufficient=engine.insufficient)
+
+
+def _unwatched(segment: Segment) -> Place:
+    reason = f"{segment.insufficient}; until then it is watched only with all other events"
+    return Place(f"policy.segments.values.{segment.value[:100]}", reason)
 
 
 class Engines:
@@ -76,8 +131,8 @@ class Engines:
             _logger.error("baseline is gone", extra={"baseline_id": baseline_id})
             return None
         try:
-            baseline = load(self._signing_key, record)
+            references = load(self._signing_key, record)
         except RefusedBaseline as refused:
             _logger.error("baseline refused", extra={"baseline_id": baseline_id, "reason": str(refused)})  # noqa: TRY400 - the message says it all
             return None
-        return Engine.of(baseline, tuning)
+        return Engine.of_all(references, tuning)

@@ -10,6 +10,7 @@ from detectors.errors import StateError
 from detectors.evidence import EvidenceState
 from service.detect.changes import Changes
 from service.detect.engines import Engine, Engines
+from service.detect.parts import StoredPart
 from service.detect.plan import Era, Plan
 from service.detect.status import finite
 from service.detect.trail import Trail
@@ -21,7 +22,7 @@ from service.domain.policy import Tuning
 from service.domain.records import Snapshot, Window
 from service.ports import LogEntry
 
-FORMAT = 3
+FORMAT = 4
 UNUSABLE = "the stored baseline cannot be used: its signature or its content is not what was signed; put it again"
 _logger = logging.getLogger("lazaretto.detect")
 
@@ -44,6 +45,8 @@ class Stored(msgspec.Struct, array_like=True):
     evidence: bytes = b""
     """Empty without a baseline."""
     last_events: int = 0
+    parts: list[StoredPart] = []
+    """Of the evidence of segments."""
 
 
 class VersionFold:
@@ -107,16 +110,16 @@ class VersionFold:
         watched = self.watched
         if watched is None or not watched.step():
             return None
-        self._trail.add(watched.windows.last_tick_start_us, watched.read.log_model)
+        self._trail.add(watched.windows.last_tick_start_us, watched.log_model)
         if position <= plan.restart_position:
             return None
-        if watched.read.log_model >= plan.threshold_log:
-            watched.changes.settle()
+        if watched.log_model >= plan.threshold_log:
+            watched.settle_changes()
         return Evaluation(
             version_id=self.version_id,
             position=position,
             at_us=at_us,
-            evidence_log=watched.read.log_model,
+            evidence_log=watched.log_model,
             threshold_log=plan.threshold_log,
             findings=watched.findings(plan.threshold_log),
             sufficient=watched.engine.sufficient,
@@ -194,6 +197,7 @@ class VersionFold:
         windows = _new_windows(self.version_id, self.era, engine)
         windows.restore(stored.last_tick_start_us, read)
         self.watched = Watched(engine, windows, stored.tick_us)
+        self.watched.parts.restore(stored.parts)
         self.watched.set_evidence(EvidenceState.from_bytes(engine.bets, stored.evidence), stored.evidence)
         self.watched.open_tick = stored.open_tick
         self.watched.open_events = stored.open_events
@@ -219,11 +223,12 @@ class VersionFold:
             stored.open_counts = watched.open_counts.tobytes()
             stored.changes = watched.changes.to_bytes()
             stored.evidence = watched.evidence_bytes()
+            stored.parts = watched.parts.stored()
         return stored
 
     def _status(self, threshold_log: float) -> str:
         watched = self.watched
-        status = {
+        status: dict[str, object] = {
             "monitoring": self._monitoring(),
             "insufficient": self._insufficient(),
             "notes": () if watched is None else watched.engine.notes,
@@ -234,6 +239,8 @@ class VersionFold:
             "columns": msgspec.Raw(b"[]" if watched is None else watched.columns_json(threshold_log)),
             "trail": self._trail.json(),
         }
+        if watched is not None and watched.engine.segments:
+            status["segments"] = msgspec.Raw(watched.segments_json(threshold_log))
         return msgspec.json.encode(status).decode()
 
     def _monitoring(self) -> str:
@@ -248,7 +255,7 @@ class VersionFold:
         return UNUSABLE if self.watched is None else self.watched.engine.insufficient
 
     def _evidence_log(self) -> float:
-        return -math.inf if self.watched is None else self.watched.read.log_model
+        return -math.inf if self.watched is None else self.watched.log_model
 
     def _touch(self, position: Position, at_us: Micros) -> None:
         self.position, self.touched_us = position, at_us

@@ -1,17 +1,25 @@
 """Reference data to a compiled baseline. Runs in a process of its own: it takes seconds, and the API must not wait."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.baseline import add_spaces, compile_baseline
+from detectors.baseline import ROWS_MIN, Baseline, add_spaces, compile_baseline
+from detectors.columns import ColumnSpec, Values
 from detectors.errors import DetectorError
 from service.detect.columns import columns_of, names_of, specs_of
+from service.detect.references import References, SegmentReference, digest_of, to_bytes
+from service.detect.splitting import labels_of, places_of, split
 from service.domain.calibration import Calibration
 from service.domain.errors import Unprocessable
+from service.domain.policy import Segments
 from service.domain.schema import FeatureKind, Schema
-from service.frames import Frame
+from service.frames import MISSING, Coded, Frame
+
+SEGMENT_COLUMNS_MAX = 2_000
+"""Columns of all segments together: each costs time in every tick, and some kilobytes in every snapshot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +35,11 @@ class CompiledReference:
     """What it tolerates, in words; worked out under the policy of then."""
 
 
-def compile_reference(schema: Schema, frame: Frame) -> CompiledReference:
+def compile_reference(schema: Schema, frame: Frame, segments: Segments | None = None) -> CompiledReference:
     """Compile reference data into the artefact that detection works with.
+
+    Each of the ``segments`` that a policy declares gets a baseline of its own, from its rows: raw rows are not kept, so
+    there is no second chance.
 
     Raises
     ------
@@ -46,15 +57,79 @@ def compile_reference(schema: Schema, frame: Frame) -> CompiledReference:
     try:
         times = _times(frame)
         compiled = add_spaces(compile_baseline(specs, times=times), specs, embeddings, times=times)
+        references = _with_segments(compiled.baseline, specs, times, frame, segments)
     except DetectorError as error:
         raise Unprocessable(f"the reference cannot be compiled: {error}") from error
+    artefact = to_bytes(references)
+    lacking = [
+        {"column": str(references.column), "code": "segment", "text": own.lacking} for own in references.segments
+    ]
     return CompiledReference(
-        artefact=compiled.baseline.to_bytes(),
-        digest=compiled.baseline.digest,
+        artefact=artefact,
+        digest=digest_of(artefact),
         rows=compiled.baseline.rows,
         columns=compiled.baseline.names,
-        warnings=tuple({"column": w.column or "", "code": w.code, "text": w.text} for w in compiled.warnings),
+        warnings=(
+            *({"column": w.column or "", "code": w.code, "text": w.text} for w in compiled.warnings),
+            *(warning for warning in lacking if warning["text"]),
+        ),
     )
+
+
+def _with_segments(
+    whole: Baseline,
+    specs: Sequence[tuple[ColumnSpec, Values]],
+    times: NDArray[np.int64] | None,
+    frame: Frame,
+    segments: Segments | None,
+) -> References:
+    if segments is None:
+        return References(whole=whole)
+    labels = labels_of(frame, segments.column) or Coded((), np.full(frame.rows, MISSING, np.int32))
+    places = places_of(labels, segments.values)
+    rows = np.bincount(places[places >= 0], minlength=len(segments.values)).tolist()
+    # In its own segment a label never changes.
+    columns = {spec.name: values for spec, values in specs if spec.name != segments.column}
+    own_specs = {spec.name: spec for spec, _ in specs}
+    lacking = _lacking(segments, rows, len(columns))
+    baselines: dict[int, Baseline] = {}
+    for place, _, own in split(columns, places):
+        if not lacking[place]:
+            when = None if times is None else times[places == place]
+            compiled = compile_baseline([(own_specs[name], values) for name, values in own.items()], times=when)
+            baselines[place] = compiled.baseline
+    return References(
+        whole=whole,
+        column=segments.column,
+        segments=tuple(
+            SegmentReference(value=value, rows=rows[i], baseline=baselines.get(i), lacking=lacking[i])
+            for i, value in enumerate(segments.values)
+        ),
+    )
+
+
+def _lacking(segments: Segments, rows: Sequence[int], columns: int) -> list[str]:
+    """Say of each segment why it gets no baseline, if it gets none."""
+    most = SEGMENT_COLUMNS_MAX // max(1, columns)
+    largest = sorted(range(len(rows)), key=lambda place: -rows[place])[:most]
+    said = []
+    for place, value in enumerate(segments.values):
+        name, number = segments.name_of(value), rows[place]
+        sentence = ""
+        if not columns:
+            sentence = f"{name} has no column but the one that names it"
+        elif number < ROWS_MIN:
+            sentence = (
+                f"the reference has {number or 'no'} row{'' if number == 1 else 's'} of {name}; a promise about false"
+                f" alarms needs at least {ROWS_MIN}, and thousands are better"
+            )
+        elif place not in largest:
+            sentence = (
+                f"{columns} columns leave room for {most} segments, the largest of the reference;"
+                f" {name} with {number} rows is not among them"
+            )
+        said.append(sentence)
+    return said
 
 
 def _times(frame: Frame) -> NDArray[np.int64] | None:

@@ -22,9 +22,13 @@ ODD_BINS = frozenset({"missing", "invalid", "unseen"})
 
 
 def findings_of(
-    engine: Engine, evidence: EvidenceState, counts: NDArray[np.int64], tick_us: int, threshold_log: float
+    engine: Engine,
+    blames: Sequence[Blame],
+    counts: NDArray[np.int64],
+    tick_us: int,
+    segment: str | None = None,
 ) -> tuple[ColumnFinding, ...]:
-    """Return the blamed columns, strongest first, with their effects over ``counts``: the events since the change."""
+    """Return the blamed columns with their effects over ``counts``: the events since the change."""
     effects = dict(zip(engine.names, effect_rows(engine.baseline, counts), strict=True))
     return tuple(
         ColumnFinding(
@@ -34,14 +38,20 @@ def findings_of(
             evidence_log=float(b.log_evidence),
             since_us=Micros(b.since_tick * tick_us),
             effects=effects[b.name],
+            segment=segment,
         )
-        for b in engine.bets.blame(evidence, threshold_log)
+        for b in blames
     )
+
+
+def strongest_tick(engine: Engine, evidence: EvidenceState) -> int:
+    """Return since when the strongest column has changed, if it has."""
+    return engine.bets.blame(evidence, math.inf)[0].since_tick
 
 
 def columns_status(engine: Engine, read: Evidence, windows: Windows, findings: Sequence[ColumnFinding]) -> bytes:
     """Return every column with its evidence and its effects over the rolling windows, as JSON."""
-    blamed = {finding.name: finding for finding in findings}
+    blamed = {finding.name: finding for finding in findings if finding.segment is None}
     shown, limits = sized(engine.baseline, windows.merged(INTERVALS_OF))
     effects = {
         name: shown if name == INTERVALS_OF else effect_rows(engine.baseline, windows.merged(name)) for name in ROLLING

@@ -5,19 +5,21 @@ cut into passes.
 """
 
 import logging
-import math
 from collections.abc import Iterator, Sequence
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.binning import count
 from detectors.errors import ColumnError
-from detectors.evidence import EvidenceState
+from detectors.evidence import Blame, EvidenceState
 from service.detect.changes import Changes
 from service.detect.columns import columns_of
 from service.detect.engines import Engine
-from service.detect.status import columns_status, findings_of
+from service.detect.parts import Parts
+from service.detect.segments import SegmentParts
+from service.detect.status import columns_status, findings_of, strongest_tick
 from service.detect.windows import Windows
 from service.domain.records import ColumnFinding
 from service.frames import Frame, FrameError, between, concat_frames, decode_columns
@@ -58,14 +60,22 @@ class Watched:
         """Events of a busy tick that the joint scores have not looked at yet."""
         self._sample_rows = 0
         self._columns_json: bytes | None = None
+        self._segments_json: bytes | None = None
+        self.segments = SegmentParts(engine)
+        self.parts = Parts(self.segments.parts)
         self.set_evidence(engine.bets.start())
 
     def set_evidence(self, state: EvidenceState, stored: bytes | None = None) -> None:
-        """Put an evidence state in place of the one before; ``stored`` are its bytes, when they are at hand."""
+        """Put an evidence state in place of the one before; ``stored`` are its bytes, when they are at hand.
+
+        What parts remember is to be set first.
+        """
         self.evidence = state
         self.read = self.engine.bets.read(state)
+        self.log_model = self.parts.log_model(self.engine.bets, self.read)
+        """Of the model: of all events together and of the parts."""
         self._evidence_bytes = stored
-        self._columns_json = None
+        self.forget_status()
 
     @property
     def closes_us(self) -> int | None:
@@ -98,29 +108,42 @@ class Watched:
             self.windows.add(self.open_tick * self.tick_us, self.open_events, counts)
             self.open_counts = np.zeros_like(counts)
             self.open_tick, self.open_events, self.last_events = NO_TICK, 0, self.open_events
-            self._columns_json = None
+            self.forget_status()
         return counts
 
     def step(self) -> bool:
         """Close the open tick and let it bear on the evidence; False when no column had a value."""
         tick, events, counts = self.open_tick, self.open_events, self.flush()
-        if tick == NO_TICK or not counts.any():
+        if tick == NO_TICK:
+            return False
+        self.parts.step(tick)
+        if not counts.any():
             return False
         self.set_evidence(self.engine.bets.step(self.evidence, tick, counts))
-        self.windows.note(self.read.log_model, self.read.log_columns)
-        self.changes.add(tick, events, counts, self._changed_tick())
+        self.windows.note(self.log_model, self.read.log_columns)
+        self.changes.add(tick, events, counts, strongest_tick(self.engine, self.evidence))
         return True
 
     def findings(self, threshold_log: float) -> tuple[ColumnFinding, ...]:
         """Return the blamed columns, strongest first; none below the threshold."""
-        if self.read.log_model < threshold_log:
+        if self.log_model < threshold_log:
             return ()
-        counts = self.changes.since(self._changed_tick()).counts
-        return findings_of(self.engine, self.evidence, counts, self.tick_us, threshold_log)
+        bets = self.engine.bets
+        if not self.parts:
+            return self._findings(bets.blame(self.evidence, threshold_log))
+        return self.parts.findings(bets, self.read, threshold_log, self._named, self.tick_us)
 
-    def _changed_tick(self) -> int:
-        """Return since when the strongest column has changed, if it has."""
-        return self.engine.bets.blame(self.evidence, math.inf)[0].since_tick
+    def settle_changes(self) -> None:
+        """Keep the beginning of the change readable: an alarm was raised."""
+        self.changes.settle()
+        self.parts.settle()
+
+    def _named(self, places: NDArray[np.int64]) -> tuple[ColumnFinding, ...]:
+        return self._findings(self.engine.bets.name(self.evidence, places))
+
+    def _findings(self, blames: Sequence[Blame]) -> tuple[ColumnFinding, ...]:
+        counts = self.changes.since(strongest_tick(self.engine, self.evidence)).counts
+        return findings_of(self.engine, blames, counts, self.tick_us)
 
     def _count_together(self, pending: Sequence[tuple[int, Body]]) -> None:
         """Count frames; of a busy tick, let the scores of spaces look at every so manieth block in the log's order.
@@ -128,7 +151,8 @@ class Watched:
         Which events those are depends on the log alone, not on how it was cut into batches or passes.
         """
         stride = max(1, self.last_events // JOINT_EVENTS) if self.engine.joint else 1
-        frames = [(first, frame) for first, body in pending if (frame := _decoded(body)) is not None]
+        key = self.segments.key
+        frames = [(first, frame) for first, body in pending if (frame := _decoded(body, key)) is not None]
         for frame in concat_frames([frame for _, frame in frames]):
             self._count(frame, jointly=stride == 1)
         if stride > 1:
@@ -151,6 +175,8 @@ class Watched:
             if only is not None:
                 columns = {name: values for name, values in columns.items() if name in only}
             self.open_counts += count(baseline, columns)
+            if only is None:
+                self.segments.count(frame, columns)
         except ColumnError as error:
             _logger.error("frame not counted", extra={"reason": str(error), "rows": frame.rows})  # noqa: TRY400 - the message says it all
 
@@ -162,7 +188,13 @@ class Watched:
 
     def forget_status(self) -> None:
         """Let the status be written anew: what was promised may have changed."""
-        self._columns_json = None
+        self._columns_json = self._segments_json = None
+
+    def segments_json(self, threshold_log: float) -> bytes:
+        """Return every declared segment with its evidence, as JSON; written anew after a tick."""
+        if self._segments_json is None:
+            self._segments_json = msgspec.json.encode(self.segments.status(self.findings(threshold_log)))
+        return self._segments_json
 
     def evidence_bytes(self) -> bytes:
         """Return the evidence state as bytes; made anew after a tick."""
@@ -180,10 +212,10 @@ def _chosen(first: int, rows: int, stride: int) -> Iterator[tuple[int, int]]:
         block += stride
 
 
-def _decoded(body: Body) -> Frame | None:
+def _decoded(body: Body, segment: str | None) -> Frame | None:
     """Return a frame of the log. One that was damaged on disk is left out: it must not stop all versions for ever."""
     try:
-        return decode_columns(body)
+        return decode_columns(body, segment)
     except FrameError as error:
         _logger.error("frame not readable", extra={"reason": str(error), "bytes": len(body)})  # noqa: TRY400 - the message says it all
         return None

@@ -59,6 +59,20 @@ class SelfTest(Record, frozen=True, kw_only=True):
     text: str
 
 
+class SegmentCalibration(Record, frozen=True, kw_only=True):
+    """How a declared segment is watched."""
+
+    segment: str
+    rows: int
+    """Of the reference; 0 when the segment has none of its own."""
+    share: float
+    """Of the false-alarm budget; 0 when it is not watched by itself."""
+    exponent: float | None
+    """The smallest one of its columns."""
+    insufficient: str | None
+    """What is missing for evidence of its own."""
+
+
 class Calibration(Record, frozen=True, kw_only=True):
     """All of it, and under which policy it was worked out."""
 
@@ -70,6 +84,7 @@ class Calibration(Record, frozen=True, kw_only=True):
     columns: tuple[ColumnCalibration, ...]
     notes: tuple[Place, ...] = ()
     """What the policy says without effect on this baseline."""
+    segments: tuple[SegmentCalibration, ...] = ()
 
     def holds_under(self, policy: Policy) -> bool:
         """Tell whether a policy says the same about evidence as the one that this was worked out under."""

@@ -86,6 +86,35 @@ class ColumnChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ignore: bool = False
 
 
+SEGMENTS_MAX = 32
+"""Values of a segment that may have evidence of their own."""
+SEGMENT_PREFIX = "segment."
+"""Before the name of a segment that events carry apart from their features: ``segment.region``."""
+SEGMENT_VALUE_MAX = 300
+
+
+class Segments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Parts of the traffic that have evidence of their own."""
+
+    column: Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
+    """``segment.`` and a key of the events' ``segment``; or a categorical feature, or the prediction."""
+    values: Annotated[
+        tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=SEGMENT_VALUE_MAX)], ...],
+        msgspec.Meta(min_length=1, max_length=SEGMENTS_MAX),
+    ]
+    share: Annotated[float, msgspec.Meta(ge=0.01, le=0.99)] = 0.5
+    """Of the false-alarm budget, for all of them together; the rest is for all events together."""
+
+    @property
+    def key(self) -> str | None:
+        """The key of the events' ``segment``; ``None`` when the column is one that is counted."""
+        return self.column.removeprefix(SEGMENT_PREFIX) if self.column.startswith(SEGMENT_PREFIX) else None
+
+    def name_of(self, value: str) -> str:
+        """Return what people call one of them: ``region=eu``."""
+        return f"{self.column.removeprefix(SEGMENT_PREFIX)}={value}"
+
+
 class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     """All that a policy says about evidence: whenever it changes, evidence starts from zero."""
 
@@ -94,6 +123,8 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     """By name."""
     shares: tuple[tuple[str, float], ...] = ()
     """By name."""
+    segments: Segments | None = None
+    """Values in order."""
 
 
 COLUMNS_MAX = 10_000
@@ -112,6 +143,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     columns: Annotated[dict[Name, ColumnChoice], msgspec.Meta(max_length=COLUMNS_MAX)] = {}
     shares: Annotated[dict[Name, Share], msgspec.Meta(max_length=32)] = {}
     """Of the false-alarm budget, by group of columns, relative to one another. Empty: every column has the same."""
+    segments: Segments | None = None
     actions: Actions = Actions()
     confirmations: Annotated[int, msgspec.Meta(ge=1, le=100)] = 2
     dry_run: bool = False
@@ -134,4 +166,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             minimum_effect=self.minimum_effect,
             columns=tuple(sorted(told.items(), key=lambda item: item[0])),
             shares=tuple(sorted(self.shares.items())),
+            segments=None
+            if self.segments is None
+            else msgspec.structs.replace(self.segments, values=tuple(sorted(self.segments.values))),
         )

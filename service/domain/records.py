@@ -113,6 +113,14 @@ class ColumnFinding:
     evidence_log: float
     since_us: Micros
     effects: dict[str, float | None]
+    segment: str | None = None
+    """The part of the traffic that it speaks of, such as ``region=eu``; ``None`` for all events together."""
+
+    @property
+    def words(self) -> str:
+        """What people read: ``age (mean up)``, or ``age (mean up) in region=eu``."""
+        changed = f"{self.name} ({self.direction})"
+        return changed if self.segment is None else f"{changed} in {self.segment}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,13 @@ class _Columns(msgspec.Struct, array_like=True, gc=False):
     embeddings: dict[str, tuple[int, memoryview]]
 
 
+class _Segmented(_Columns):
+    principals: msgspec.Raw
+    event_ids: msgspec.Raw
+    timestamps: msgspec.Raw
+    segments: tuple[tuple[str, ...], _WireCoded] | None
+
+
 class _Wire(_Columns, forbid_unknown_fields=True):
     principals: tuple[bytes, int, memoryview] | None
     event_ids: tuple[str | None, ...] | None
@@ -50,6 +57,7 @@ _Names = tuple[tuple[str, ...], tuple[str, ...]]
 _encoder = msgspec.msgpack.Encoder()
 _wire_decoder = msgspec.msgpack.Decoder(_Wire)
 _columns_decoder = msgspec.msgpack.Decoder(_Columns)
+_segmented_decoder = msgspec.msgpack.Decoder(_Segmented)
 _names_decoder = msgspec.msgpack.Decoder(_Names)
 
 
@@ -120,20 +128,33 @@ def decode_frame(body: bytes | memoryview) -> Frame:
     )
 
 
-def decode_columns(body: bytes | memoryview) -> Frame:
-    """Return the frame without what nobody counts: principals, ids, times, segments, attributions, fingerprints.
+def decode_columns(body: bytes | memoryview, segment: str | None = None) -> Frame:
+    """Return the frame without what nobody counts: principals, ids, times, attributions, fingerprints, segments.
 
-    They are skipped unread, which halves the cost of a frame. Raises as ``decode_frame``, for what it reads.
+    They are skipped unread, which halves the cost of a frame. Only the ``segment`` of this name is kept, when one is
+    named and the frame has it. Raises as ``decode_frame``, for what it reads.
     """
+    if segment is None:
+        wire, segments = _decode(body, _columns_decoder), {}
+    else:
+        segmented = _decode(body, _segmented_decoder)
+        wire, segments = segmented, _one_segment(segmented, segment)
     return _frame(
-        _decode(body, _columns_decoder),
+        wire,
         principals=None,
         event_ids=None,
         timestamps_us=None,
-        segments={},
+        segments=segments,
         attributions={},
         fingerprints=b"",
     )
+
+
+def _one_segment(wire: _Segmented, name: str) -> dict[str, Coded]:
+    if wire.segments is None:
+        return {}
+    found = _unpack_segments(*wire.segments, wire.rows)
+    return {name: found[name]} if name in found else {}
 
 
 def _decode(body: bytes | memoryview, decoder: msgspec.msgpack.Decoder[_W]) -> _W:

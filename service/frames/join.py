@@ -34,6 +34,9 @@ def between(frame: Frame, start: int, stop: int) -> Frame:
         numeric=frame.numeric[:, start:stop].copy(),
         categorical=tuple([Coded(column.labels, column.codes[start:stop].copy()) for column in frame.categorical]),
         embeddings={name: values[start:stop].copy() for name, values in frame.embeddings.items()},
+        segments={
+            name: Coded(column.labels, column.codes[start:stop].copy()) for name, column in frame.segments.items()
+        },
     )
 
 

@@ -21,11 +21,14 @@ class Layout:
         The embedding that an event's own ``embedding`` means: there is one only when the schema has exactly one.
     classes : tuple of str or None
         Of the prediction, when the schema names them.
+    segment : str or None
+        The key of ``segment`` that is kept of reference data: the one that a policy divides the traffic by.
     """
 
-    def __init__(self, schema: Schema, limits: Limits) -> None:
+    def __init__(self, schema: Schema, limits: Limits, segment: str | None = None) -> None:
         self.schema = schema
         self.limits = limits
+        self.segment = segment
         self.numeric = tuple(feature.name for feature in schema.of_kind(FeatureKind.NUMERIC))
         self.categorical = tuple(feature.name for feature in schema.of_kind(FeatureKind.CATEGORICAL))
         self.embeddings = {feature.name: feature.dimension or 0 for feature in schema.of_kind(FeatureKind.EMBEDDING)}

@@ -34,8 +34,12 @@ class Reference:
     """Column and text."""
 
 
-def read_reference(source: bytes | Path, content_type: str | None, schema: Schema, limits: Limits) -> Reference:
+def read_reference(
+    source: bytes | Path, content_type: str | None, schema: Schema, limits: Limits, segment: str | None = None
+) -> Reference:
     """Read reference data: features by name (``age`` or ``features.age``), and what else events carry.
+
+    Of the segments only the key ``segment`` is kept, from a column ``segment.<key>`` or an event's ``segment``.
 
     Compressed data is recognised by its first bytes, and so is the format of ``application/octet-stream``.
 
@@ -51,7 +55,7 @@ def read_reference(source: bytes | Path, content_type: str | None, schema: Schem
         If the file has no rows or lacks features of the schema; both sides are named.
     """
     kind = format_of(content_type, REFERENCE)
-    layout = Layout(schema, limits.of_baseline)
+    layout = Layout(schema, limits.of_baseline, segment)
     content = _open(source, layout.limits)
     if kind is Format.UNKNOWN:
         kind = next((found for magic, found in _MAGIC.items() if content.startswith(magic)), Format.CSV)
@@ -97,4 +101,5 @@ def _take(frame: Frame, rows: NDArray[np.int64]) -> Frame:
         numeric=frame.numeric[:, rows],
         categorical=tuple(Coded(column.labels, column.codes[rows]) for column in frame.categorical),
         embeddings={name: vectors[rows] for name, vectors in frame.embeddings.items()},
+        segments={name: Coded(column.labels, column.codes[rows]) for name, column in frame.segments.items()},
     )

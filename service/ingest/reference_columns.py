@@ -17,6 +17,11 @@ def feature_of(column: str) -> str:
     return column.removeprefix("features.")
 
 
+def is_segment(column: str, layout: Layout) -> bool:
+    """Tell whether a column holds the one segment that is kept."""
+    return layout.segment is not None and column == f"segment.{layout.segment}"
+
+
 def is_optional(column: str) -> bool:
     """Tell whether a column is what an event may carry besides features."""
     return column in {PREDICTION, LATENCY, "timestamp"} or column.startswith(PROBABILITY_PREFIX)

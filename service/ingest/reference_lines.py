@@ -9,6 +9,7 @@ import numpy as np
 from service.domain.errors import Place, TooLarge, Unprocessable
 from service.domain.schema import LATENCY, PREDICTION, PROBABILITY_PREFIX
 from service.frames import MISSING, Coded, Frame, concat_frames
+from service.ingest.envelope import bad_segment
 from service.ingest.guard import check_nesting
 from service.ingest.layout import Layout
 from service.ingest.lenient import parse_lines, read_rows
@@ -39,11 +40,11 @@ def read_lines(content: bytes, layout: Layout) -> tuple[Frame, list[str]]:
         parsed = typed.parse_lines(piece) if frames else None
         lists = None if parsed is None else typed.lists(parsed)
         if lists is not None:
-            frames.append(_bare(to_frame(layout, lists, TYPED)))
+            frames.append(_bare(to_frame(layout, lists, TYPED), layout))
         elif values := parse_lines(piece, layout.limits, offset=start, line=line):
-            events = [_event(value, line + i) for i, value in enumerate(values)]
+            events = [_event(value, line + i) | _segment(value, layout) for i, value in enumerate(values)]
             names.update({name: None for value in values for name in _names(value)} if not frames else {})
-            frames.append(_bare(to_frame(layout, read_rows(events, layout)[0], CHECKED)))
+            frames.append(_bare(to_frame(layout, read_rows(events, layout)[0], CHECKED), layout))
         line += piece.count(b"\n")
         if sum(frame.rows for frame in frames) > layout.rows_max:
             raise TooLarge(f"more than {layout.rows_max} rows (limit {layout.limits.rows_setting})")
@@ -86,8 +87,18 @@ def _event(value: object, line: int) -> dict[str, Any]:
     return event | {"timestamp": value["timestamp"]}
 
 
-def _bare(frame: Frame) -> Frame:
-    return replace(frame, principals=None, event_ids=None, segments={}, attributions={}, fingerprints=b"")
+def _segment(value: dict[str, Any], layout: Layout) -> dict[str, Any]:
+    """Return the one segment that is kept, as an event has it; what is no label is as if it was missing."""
+    if layout.segment is None:
+        return {}
+    own = value.get("segment")
+    found = own.get(layout.segment) if isinstance(own, dict) else value.get(f"segment.{layout.segment}")
+    return {} if found is None or bad_segment(found, layout.limits) else {"segment": {layout.segment: found}}
+
+
+def _bare(frame: Frame, layout: Layout) -> Frame:
+    kept = {name: column for name, column in frame.segments.items() if name == layout.segment}
+    return replace(frame, principals=None, event_ids=None, segments=kept, attributions={}, fingerprints=b"")
 
 
 def _present(frame: Frame) -> list[str]:
@@ -104,9 +115,16 @@ def _union(frames: Sequence[Frame]) -> Frame:
     """Join frames of which some lack optional columns that others have."""
     numeric = tuple(dict.fromkeys(name for frame in frames for name in frame.numeric_names))
     categorical = tuple(dict.fromkeys(name for frame in frames for name in frame.categorical_names))
+    segments = tuple(dict.fromkeys(name for frame in frames for name in frame.segments))
     timed = any(frame.timestamps_us is not None for frame in frames)
-    (whole,) = concat_frames([_aligned(frame, numeric, categorical, timed=timed) for frame in frames])
+    aligned = [_aligned(frame, numeric, categorical, timed=timed) for frame in frames]
+    (whole,) = concat_frames([_with_segments(frame, segments) for frame in aligned])
     return whole
+
+
+def _with_segments(frame: Frame, names: tuple[str, ...]) -> Frame:
+    absent = Coded((), np.full(frame.rows, MISSING, np.int32))
+    return replace(frame, segments={name: frame.segments.get(name, absent) for name in names})
 
 
 def _aligned(frame: Frame, numeric: tuple[str, ...], categorical: tuple[str, ...], *, timed: bool) -> Frame:

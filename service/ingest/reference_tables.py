@@ -18,7 +18,7 @@ from service.ingest.arrow import read_arrays
 from service.ingest.arrow_stream import Opened, joined, open_stream
 from service.ingest.layout import Layout
 from service.ingest.media import Format
-from service.ingest.reference_columns import check_features, feature_of, is_optional
+from service.ingest.reference_columns import check_features, feature_of, is_optional, is_segment
 from service.ingest.values import text
 
 MISSING_WORDS = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "-nan", "<na>", "?"})
@@ -40,7 +40,7 @@ def read_table(content: bytes, kind: Format, layout: Layout) -> tuple[Frame, lis
         opened = _read(content, kind, layout)
         _check_cells(opened.rows, len(opened.columns), layout)
         columns = {
-            name if is_optional(name) or name == "embedding" else f"features.{feature_of(name)}": array
+            name if _as_it_is(name, layout) else f"features.{feature_of(name)}": array
             for name, array in opened.columns.items()
         }
         if kind is Format.CSV:
@@ -52,6 +52,11 @@ def read_table(content: bytes, kind: Format, layout: Layout) -> tuple[Frame, lis
         raise BadRequest(f"the reference data is not valid {kind}: {str(error)[:200]}") from None
 
 
+def _as_it_is(name: str, layout: Layout) -> bool:
+    """Tell whether a column is called in the file as it is in an event."""
+    return is_optional(name) or name == "embedding" or is_segment(name, layout)
+
+
 def _wanted(names: Sequence[str], layout: Layout) -> list[str]:
     check_features(names, layout)
     counts = Counter(name if is_optional(name) else feature_of(name) for name in names)
@@ -60,6 +65,7 @@ def _wanted(names: Sequence[str], layout: Layout) -> list[str]:
         for name in names
         if feature_of(name) in layout.stored
         or is_optional(name)
+        or is_segment(name, layout)
         or (name == "embedding" and layout.lone_embedding is not None)
     ]
     twice = [name for name in wanted if counts[name if is_optional(name) else feature_of(name)] > 1]

@@ -58,7 +58,7 @@ def channel_names(webhook_url: str | None) -> tuple[str, ...]:
 
 def alert_opened(alert: Alert, incident: Incident, version: Version) -> Notice:
     """Say that evidence reached the budget, and which columns carry it."""
-    columns = ", ".join(f"{c.name} ({c.direction})" for c in alert.columns[:COLUMNS_MAX])
+    columns = ", ".join(c.words for c in alert.columns[:COLUMNS_MAX])
     return Notice(
         kind=Kind.ALERT_OPENED,
         key=alert.id,

@@ -161,6 +161,7 @@ class _Finding(msgspec.Struct, frozen=True):
     evidence_log: float | None
     since_us: int
     effects: dict[str, float | None]
+    segment: str | None = None
 
 
 def alert_of(row: RowMapping) -> Alert:
@@ -198,6 +199,7 @@ def _findings(text: str) -> tuple[ColumnFinding, ...]:
             evidence_log=float("-inf") if f.evidence_log is None else f.evidence_log,
             since_us=Micros(f.since_us),
             effects=f.effects,
+            segment=f.segment,
         )
         for f in msgspec.json.decode(text, type=list[_Finding])
     )

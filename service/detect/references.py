@@ -1,0 +1,88 @@
+"""What is normal: for all events together, and for each segment that had a reference of its own.
+
+Without segments the bytes are those of the baseline alone. With them they are ``LZSEGM01`` and one MessagePack array:
+the column, the segments, and the baseline of all events.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import msgspec
+
+from detectors.baseline import Baseline
+from detectors.errors import BaselineError
+from service.domain.policy import SEGMENTS_MAX
+
+MAGIC = b"LZSEGM01"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentReference:
+    """What is normal in one segment."""
+
+    value: str
+    rows: int
+    """Of the reference."""
+    baseline: Baseline | None
+    lacking: str = ""
+    """Why there is no baseline, in a sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class References:
+    """A baseline, and those of segments."""
+
+    whole: Baseline
+    column: str | None = None
+    """That tells the segments apart."""
+    segments: tuple[SegmentReference, ...] = ()
+
+    def of(self, column: str, value: str) -> SegmentReference | None:
+        """Return the reference of a segment; ``None`` when none was made."""
+        return next((each for each in self.segments if (self.column, each.value) == (column, value)), None)
+
+
+class _Stored(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    column: str
+    segments: list[tuple[str, int, str, bytes]]
+    whole: bytes
+
+
+def to_bytes(references: References) -> bytes:
+    """Return the artefact; the same references give the same bytes."""
+    whole = references.whole.to_bytes()
+    if references.column is None:
+        return whole
+    segments = [
+        (own.value, own.rows, own.lacking, b"" if own.baseline is None else own.baseline.to_bytes())
+        for own in references.segments
+    ]
+    return MAGIC + msgspec.msgpack.encode(_Stored(references.column, segments, whole))
+
+
+def digest_of(artefact: bytes) -> str:
+    """Return the digest of an artefact, 64 hex digits."""
+    return hashlib.sha256(artefact).hexdigest()
+
+
+def from_bytes(artefact: bytes) -> References:
+    """Read an artefact.
+
+    Raises
+    ------
+    BaselineError
+        When the bytes are none.
+    """
+    if not artefact.startswith(MAGIC):
+        return References(whole=Baseline.from_bytes(artefact))
+    try:
+        stored = msgspec.msgpack.decode(memoryview(artefact)[len(MAGIC) :], type=_Stored)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BaselineError(f"not a baseline with segments: {error}") from error
+    if len(stored.segments) > SEGMENTS_MAX:
+        raise BaselineError(f"{len(stored.segments)} segments; at most {SEGMENTS_MAX} are read")
+    segments = tuple(
+        SegmentReference(value=value, rows=rows, baseline=Baseline.from_bytes(data) if data else None, lacking=lacking)
+        for value, rows, lacking, data in stored.segments
+    )
+    return References(whole=Baseline.from_bytes(stored.whole), column=stored.column, segments=segments)
