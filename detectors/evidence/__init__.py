@@ -7,6 +7,7 @@ from detectors.evidence.options import GROUPS, ColumnOptions, EvidenceOptions
 from detectors.evidence.parts import PartEvidence, blamed_of, log_rest, mean_of
 from detectors.evidence.selfreplay import SelfTest, SelfTestAlarm
 from detectors.evidence.state import EvidenceState
+from detectors.evidence.together import Together
 
 __all__ = [
     "GROUPS",
@@ -21,6 +22,7 @@ __all__ = [
     "Run",
     "SelfTest",
     "SelfTestAlarm",
+    "Together",
     "Tolerated",
     "blamed_of",
     "insufficiency",
