@@ -91,7 +91,7 @@ class Together:
     @property
     def total(self) -> int:
         """Bins of all engines together."""
-        return self._places[-1].stop
+        return sum(engine.baseline.total for engine in self._engines)
 
     def start(self) -> States:
         """Return the states before the first tick.

@@ -18,7 +18,9 @@ from service.frames import (
     Frame,
     FrameError,
     Texts,
+    between,
     concat_frames,
+    decode_columns,
     decode_frame,
     encode_frame,
 )
@@ -74,6 +76,24 @@ def one_text(values: list[str]) -> Texts:
 @given(frames())
 def test_a_frame_survives_the_log(frame: Frame) -> None:
     same(decode_frame(encode_frame(frame)), frame)
+
+
+@given(frames(), st.sampled_from([None, "region", "tier"]))
+def test_columns_are_read_alone_or_with_the_one_segment_that_is_wanted(frame: Frame, segment: str | None) -> None:
+    bare = dataclasses.replace(
+        frame,
+        principals=None,
+        event_ids=None,
+        timestamps_us=None,
+        segments={name: column for name, column in frame.segments.items() if name == segment},
+        attributions={},
+        fingerprints=b"",
+    )
+    read = decode_columns(encode_frame(frame), segment)
+    same(read, bare)
+    part = between(read, 1, read.rows)
+    assert plain(part.categorical[0]) == plain(frame.categorical[0])[1:]
+    assert {k: plain(v) for k, v in part.segments.items()} == {k: plain(v)[1:] for k, v in bare.segments.items()}
 
 
 @pytest.mark.parametrize(("labels", "width"), [(1, 1), (254, 1), (255, 2), (65_534, 2), (65_535, 4)])

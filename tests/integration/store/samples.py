@@ -2,10 +2,17 @@
 
 from dataclasses import replace
 
-from service.domain.calibration import Calibration, ColumnCalibration, SelfTest, SelfTestAlarm, Tolerance
+from service.domain.calibration import (
+    Calibration,
+    ColumnCalibration,
+    SegmentCalibration,
+    SelfTest,
+    SelfTestAlarm,
+    Tolerance,
+)
 from service.domain.errors import Place
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
-from service.domain.policy import Action, Actions, Cause, ColumnChoice, Policy, Tuning
+from service.domain.policy import Action, Actions, Cause, ColumnChoice, Policy, Segments, Tuning
 from service.domain.records import (
     Alert,
     ApiKey,
@@ -97,7 +104,11 @@ def baseline(of: Version, name: str = "b1", position: int = 7) -> BaselineRecord
 
 def calibration(budget: float) -> Calibration:
     return Calibration(
-        tuning=Tuning(columns=(("\U0001f6a2 'x'", ColumnChoice(weight=2.5)),), shares=(("quality", 0.1),)),
+        tuning=Tuning(
+            columns=(("\U0001f6a2 'x'", ColumnChoice(weight=2.5)),),
+            shares=(("quality", 0.1),),
+            segments=Segments(column="segment.region", values=("eu",)),
+        ),
         budget_ticks=budget,
         insufficient="too few\nrows",
         self_test=SelfTest(
@@ -120,6 +131,7 @@ def calibration(budget: float) -> Calibration:
             ),
         ),
         notes=(Place("policy.columns.y", "no such column"),),
+        segments=(SegmentCalibration(segment="region=eu", rows=9, share=0.5, exponent=None, insufficient="too few"),),
     )
 
 
@@ -158,7 +170,13 @@ def alert(of: Incident, name: str = "a1") -> Alert:
                 name="zeta", group="feature", direction="mean up", evidence_log=31.0, since_us=at(4), effects=effects
             ),
             ColumnFinding(
-                name="e", group="score", direction="?", evidence_log=float("-inf"), since_us=at(5), effects={}
+                name="e",
+                group="score",
+                direction="?",
+                evidence_log=float("-inf"),
+                since_us=at(5),
+                effects={},
+                segment="region='eu'",
             ),
         ),
         since_us=at(4),

@@ -189,3 +189,13 @@ def test_an_alert_keeps_a_bounded_number_of_columns() -> None:
     assert decision.incident is not None
     assert len(decision.alert.columns) == COLUMNS_MAX
     assert decision.incident.title.endswith(f"and {COLUMNS_MAX + 27} more")
+
+
+def test_a_segment_is_named_in_title_and_reason_and_stays_with_the_finding() -> None:
+    inside = replace(finding(), segment="region=eu")
+    decision = decide(evaluation(inside, finding("income")), VERSION, (), Policy())
+    assert decision.incident is not None
+    assert decision.alert is not None
+    assert decision.incident.title == "Data drift in fraud 1: age (mean up) in region=eu, income (mean up)"
+    assert "age (mean up) in region=eu" in decision.alert.reason
+    assert decision.alert.columns[0].segment == "region=eu"

@@ -178,6 +178,32 @@ def test_another_policy_explains_baselines_anew(world: World) -> None:
     ]
 
 
+def test_declared_segments_get_a_baseline_of_their_own(world: World) -> None:
+    path = f"{world.model('ends-segments')}/baseline"
+    headers = world.everything
+    policy = {"segments": {"column": "country", "values": ["FR", "DE", "PL"], "share": 0.4}}
+    put = world.client.put("/v1/models/ends-segments/policy", json=policy, headers=headers)
+    assert put.status_code == 200
+    assert put.json()["policy"]["segments"] == policy["segments"]
+    shown = world.client.put(path, content=CSV, headers={**headers, "content-type": "text/csv"}).json()
+    for answer in (shown, world.client.get(path, headers=headers).json()):
+        found = {each["segment"]: each for each in answer["segments"]}
+        assert [each["rows"] for each in found.values()] == [400, 200, 0]
+        assert [each["share"] for each in found.values()] == pytest.approx([0.2, 0.2, 0.0])
+        assert "no rows of country=PL" in found["country=PL"]["insufficient"]
+        texts = [w["text"] for w in answer["warnings"] if w["code"] in {"policy", "segment"}]
+        assert len(texts) == 2
+        assert all("country=PL" in text for text in texts)
+    refused = world.client.put(
+        "/v1/models/ends-segments/policy", json={"segments": {"column": "age", "values": ["1"]}}, headers=headers
+    )
+    assert refused.status_code == 422
+    assert [error["at"] for error in refused.json()["errors"]] == [
+        "segments.column",
+        "versions.1.schema.features.age.kind",
+    ]
+
+
 def test_a_baseline_of_an_earlier_release_is_explained_when_it_is_asked_for(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

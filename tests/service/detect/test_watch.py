@@ -293,10 +293,10 @@ def logs(draw: st.DrawFn) -> list[LogEntry]:
 @given(logs(), st.data(), st.sampled_from([3, 2_000]))
 def test_cuts_and_restarts_change_nothing(entries: list[LogEntry], data: st.DataObject, joint_events: int) -> None:
     with patch("service.detect.watched.JOINT_EVENTS", joint_events), patch("service.detect.watched.JOINT_BLOCK", 7):
-        cuts_and_restarts_change_nothing(entries, data)
+        cuts_and_restarts_change_nothing(entries, data, mixed_control(entries, data))
 
 
-def cuts_and_restarts_change_nothing(entries: list[LogEntry], data: st.DataObject) -> None:
+def mixed_control(entries: list[LogEntry], data: st.DataObject) -> Control:
     middle = len(entries) // 2
     versions = [make_version(1, restart=data.draw(st.sampled_from([0, middle]))), make_version(2)]
     records = {
@@ -306,7 +306,10 @@ def cuts_and_restarts_change_nothing(entries: list[LogEntry], data: st.DataObjec
             baseline_record(2, reference(seed=98), from_position=middle, name="c2"),
         ],
     }
-    control = make_control(versions, records, SMALL_BUDGET)
+    return make_control(versions, records, SMALL_BUDGET)
+
+
+def cuts_and_restarts_change_nothing(entries: list[LogEntry], data: st.DataObject, control: Control) -> None:
     whole = folded(control, entries)
 
     cut = Disk(control)

@@ -252,6 +252,49 @@ def test_a_label_repeated_by_parquet_is_not_copied_for_every_row() -> None:
     assert pa.total_allocated_bytes() - before < 50_000_000
 
 
+SEGMENT = {"segment.region": ["eu", None, "us", "eu"], "segment.tier": ["a", "b", "a", "b"]}
+
+
+def regions(body: bytes, segment: str | None = "region", schema: Schema = SCHEMA) -> dict[str, list[Any]]:
+    frame = read_reference(body, OCTETS, schema, LIMITS, segment).frame
+    return {name: plain(column) for name, column in frame.segments.items()}
+
+
+@pytest.mark.parametrize("write", [write for write, _ in FORMATS])
+def test_the_one_segment_that_is_wanted_is_kept_of_every_format(write: Callable[..., bytes]) -> None:
+    body = write(ROWS | SEGMENT)
+    assert regions(body) == {"region": ["eu", "<missing>", "us", "eu"]}
+    assert regions(body, None) == {}
+    assert regions(body, "planet") == {}
+    same(
+        dataclasses.replace(read_reference(body, OCTETS, SCHEMA, LIMITS, "region").frame, segments={}), read(body).frame
+    )
+
+
+def test_segments_of_events_are_kept_in_every_piece_and_odd_ones_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = {"age": 1, "country": "DE", "member": True}
+    events: list[dict[str, Any]] = [
+        {"features": good, "segment": {"region": f"r{i % 3}", "tier": "a"}} for i in range(60)
+    ]
+    events[3]["segment"] = {"region": ["eu"]}
+    events[4]["segment"] = "eu"
+    events[5]["segment"] = {"region": 7}
+    for event in events[40:]:
+        del event["segment"]
+    body = "\n".join(map(json.dumps, events)).encode()
+    monkeypatch.setattr(reference_lines, "PIECE_BYTES", 700)
+    (found,) = regions(body).values()
+    assert found[:7] == ["r0", "r1", "r2", "<missing>", "<missing>", "7", "r0"]
+    assert found[40:] == ["<missing>"] * 20
+    assert len(found) == 60
+
+
+def test_segments_are_put_in_the_order_of_time_with_their_rows() -> None:
+    times = ["2026-01-03", "2026-01-01", "2026-01-02", "2026-01-01"]
+    body = as_csv({**ROWS, **SEGMENT, "timestamp": times})
+    assert regions(body) == {"region": ["<missing>", "eu", "us", "eu"]}
+
+
 DATA = Path(__file__).parents[4] / "shared" / "data" / "tabular"
 
 
