@@ -1,10 +1,13 @@
 """``lazaretto models`` and ``lazaretto status``: read the store in the data directory; no server is needed."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from service.cli.common import AsJson, DataDir, load_settings, open_state, plain, print_json, print_table
+
+if TYPE_CHECKING:
+    from service.api.status import Status
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -91,6 +94,20 @@ def status(model: ModelName, version: VersionName = None, data_dir: DataDir = No
         for column in answer.columns[:COLUMNS_SHOWN]
     ]
     print_table("Strongest columns", ["column", "kind", "evidence", "direction", "psi", "js"], rows)
+    if answer.segments:
+        print_table("Segments", ["segment", "evidence", "share", "strongest column"], _segment_rows(answer))
+
+
+def _segment_rows(answer: "Status") -> list[list[str]]:
+    return [
+        [
+            segment.segment,
+            "" if segment.evidence_log10 is None else f"10^{segment.evidence_log10:.2f}",
+            f"{100 * segment.share:.3g} %",
+            segment.columns[0].name if segment.columns else segment.insufficient or "",
+        ]
+        for segment in answer.segments
+    ]
 
 
 def _number(value: float | None) -> str:

@@ -57,6 +57,15 @@ class StatusColumn(msgspec.Struct, frozen=True, kw_only=True):
     intervals: dict[str, Intervals] = {}
 
 
+class StatusSegment(msgspec.Struct, frozen=True, kw_only=True):
+    """One declared segment, as the worker wrote it."""
+
+    segment: str
+    share: float = 0.0
+    insufficient: str | None = None
+    log_evidence: float | None = None
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """``Snapshot.status``, as the worker wrote it."""
 
@@ -67,6 +76,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     log_evidence: float | None = None
     ticks: int = 0
     columns: tuple[StatusColumn, ...] = ()
+    segments: tuple[StatusSegment, ...] = ()
     trail: tuple[tuple[int, float | None], ...] = ()
     """The evidence at the newest ticks: (start of the tick, natural log), oldest first."""
 
@@ -120,9 +130,18 @@ class Facts:
 
     @property
     def findings(self) -> dict[str, ColumnFinding]:
-        """The blamed columns of all open alerts, strongest first."""
+        """The blamed columns of all open alerts, strongest first; not those that changed in a segment only."""
+        return {finding.name: finding for finding in self._found if finding.segment is None}
+
+    @property
+    def inside(self) -> list[ColumnFinding]:
+        """What is blamed in segments, strongest first."""
+        return [finding for finding in self._found if finding.segment is not None]
+
+    @property
+    def _found(self) -> list[ColumnFinding]:
         found = [finding for alert in self.alerts for finding in alert.columns]
-        return {finding.name: finding for finding in sorted(found, key=lambda finding: -finding.evidence_log)}
+        return sorted(found, key=lambda finding: -finding.evidence_log)
 
     @property
     def log_threshold(self) -> float:

@@ -11,6 +11,7 @@ from service.console.histograms import Bar, bars
 from service.console.next_steps import Steps, steps_of
 from service.console.overview import TONES, share_of
 from service.console.promises import Promise, promise_of
+from service.console.segments import SegmentRow, segment_rows
 from service.detect.baselines import compared, inflation_of
 from service.domain.ids import Micros
 from service.domain.keys import Identity
@@ -122,6 +123,7 @@ class VersionPage:
     columns: tuple[Column, ...]
     all_columns: tuple[Column, ...]
     columns_total: int
+    segments: tuple[SegmentRow, ...]
     window: str | None
     changes: tuple[Change, ...]
     incident: IncidentView | None
@@ -161,6 +163,7 @@ def version_page(facts: Facts, viewer: Identity) -> VersionPage:
         columns=tuple(_compared(facts, column, current) for column in columns[:WORST_COLUMNS]),
         all_columns=tuple(columns[:COLUMNS_LISTED]),
         columns_total=len(facts.status.columns),
+        segments=segment_rows(facts),
         window=_window(facts, current) if current else None,
         changes=_changes(facts),
         incident=_incident(facts, viewer),
@@ -225,6 +228,7 @@ def _why(facts: Facts, columns: Sequence[Column]) -> str | None:
         for column in columns
         if column.blamed
     ]
+    blamed += [finding.words for finding in facts.inside]
     cause = words.CAUSE_NAMES[facts.alert.cause]
     if not blamed:
         return f"{cause}."

@@ -114,3 +114,21 @@ def test_what_is_missing_for_a_promise_and_what_a_policy_says_in_vain_is_told() 
     assert (answer.monitoring, answer.insufficient) == ("insufficient", "the reference has 40 rows")
     assert answer.warnings == [{"at": "policy.columns.agee", "reason": "no such column"}]
     assert (status(None).insufficient, status(None).warnings) == (None, [])
+
+
+def test_segments_are_listed_with_their_evidence() -> None:
+    column = {"name": "age", "log_evidence": 20.0, "since_us": 5, "direction": "mean up", "effects": {"psi": 0.3}}
+    told = {"segment": "region=eu", "value": "eu", "rows": 900, "share": 0.25, "log_evidence": 18.4, "ticks": 3}
+    segments = [
+        told | {"insufficient": None, "events_total": 70, "columns": [column]},
+        {"segment": "region=us", "value": "us", "rows": 0, "share": 0.0, "insufficient": "too few rows"},
+    ]
+    snapshot = a_snapshot(1, a_column("age"))
+    status_text = msgspec.json.decode(snapshot.status) | {"segments": segments}
+    answer = status(replace(snapshot, status=msgspec.json.encode(status_text).decode()))
+    eu, us = answer.segments
+    assert (eu.segment, eu.value, eu.share, eu.reference_rows, eu.events_total) == ("region=eu", "eu", 0.25, 900, 70)
+    assert eu.evidence == pytest.approx(math.exp(18.4))
+    assert (eu.columns[0].direction, eu.columns[0].since) == ("mean up", "1970-01-01T00:00:00.000005Z")
+    assert (us.insufficient, us.evidence, us.columns) == ("too few rows", 0.0, [])
+    assert status(snapshot).segments == []

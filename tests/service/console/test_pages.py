@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from service.domain.policy import FailMode, Policy
@@ -77,6 +78,21 @@ def test_what_the_baseline_can_promise_is_said_and_its_tolerances_are_folded(con
     assert "Replaying the reference against itself would have raised 0 false alarms" in page
     assert '<details id="promise-1" class="tolerances">' in page
     assert "may move by" in page
+
+
+def test_segments_are_a_table_and_their_names_are_only_text(console: Console) -> None:
+    tables = console.fleet.store.tables
+    (digits,) = console.fleet.store.read.versions("digits")
+    before = text_of(console.signed_in("ada").get(PAGE).text)
+    assert "Share of the budget" not in before
+    snapshot = tables.snapshots[digits.id]
+    told = {"segment": f"region={HOSTILE}", "share": 0.5, "insufficient": None, "log_evidence": 23.1}
+    status = msgspec.json.decode(snapshot.status) | {"segments": [told]}
+    tables.snapshots[digits.id] = replace(snapshot, status=msgspec.json.encode(status).decode())
+    page = console.signed_in("ada").get(PAGE).text
+    assert "Share of the budget" in text_of(page)
+    assert "region=&lt;img src=x onerror=alert(1)&gt;" in page
+    assert "<img src=x" not in page
 
 
 def test_silence_is_not_shown_as_health(console: Console) -> None:

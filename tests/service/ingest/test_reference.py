@@ -252,11 +252,14 @@ def test_a_label_repeated_by_parquet_is_not_copied_for_every_row() -> None:
     assert pa.total_allocated_bytes() - before < 50_000_000
 
 
-SEGMENT = {"segment.region": ["eu", None, "us", "eu"], "segment.tier": ["a", "b", "a", "b"]}
+SEGMENT: Rows = {"segment.region": ["eu", None, "us", "eu"], "segment.tier": ["a", "b", "a", "b"]}
 
 
-def regions(body: bytes, segment: str | None = "region", schema: Schema = SCHEMA) -> dict[str, list[Any]]:
-    frame = read_reference(body, OCTETS, schema, LIMITS, segment).frame
+def regions(
+    body: bytes,
+    segment: str | None = "region",
+) -> dict[str, Any]:
+    frame = read_reference(body, OCTETS, SCHEMA, LIMITS, segment).frame
     return {name: plain(column) for name, column in frame.segments.items()}
 
 
