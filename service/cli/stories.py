@@ -49,6 +49,10 @@ def replay(  # noqa: PLR0913 - one per option
     current: Annotated[
         Path | None, typer.Option("--current", help="What --policy is compared with; by default the default policy.")
     ] = None,
+    segments: Annotated[
+        str | None,
+        typer.Option("--segments", metavar="COLUMN[=A,B]", help="Parts of the rows with evidence of their own."),
+    ] = None,
     no_calibration: Annotated[
         bool, typer.Option("--no-calibration", help="For comparison: take rows for independent of each other.")
     ] = False,
@@ -69,5 +73,6 @@ def replay(  # noqa: PLR0913 - one per option
         policy=policy,
         current=current,
         calibrate=not no_calibration,
+        segments=segments,
     )
     raise typer.Exit(replay_command(asked, as_json=as_json, out=sys.stdout, err=sys.stderr))

@@ -9,6 +9,7 @@ from service.replay.engine import ReplayOptions, replay_file
 from service.replay.policies import Given, check_pair, default_policy, read_policy, with_tick
 from service.replay.progress import shown
 from service.replay.render import render_json, render_text
+from service.replay.segments import division_of, of_policy
 from service.replay.sources import ReplayError
 from service.replay.times import SECOND_US, tick_us_of
 
@@ -32,6 +33,8 @@ class Asked:
     policy: Path | None = None
     current: Path | None = None
     calibrate: bool = True
+    segments: str | None = None
+    """``COLUMN`` or ``COLUMN=a,b``."""
 
     def check(self) -> None:
         """Refuse options that contradict each other.
@@ -64,6 +67,7 @@ def options_of(asked: Asked) -> ReplayOptions:
     defaults = ReplayOptions()
     budget, minimum_effect = defaults.budget if asked.budget is None else asked.budget, defaults.minimum_effect
     policies: tuple[Given, Given] | None = None
+    segments = None if asked.segments is None else division_of(asked.segments)
     tick_us = SECOND_US if asked.tick is None else tick_us_of(asked.tick)
     if asked.policy is not None:
         current = default_policy() if asked.current is None else read_policy(asked.current)
@@ -74,6 +78,9 @@ def options_of(asked: Asked) -> ReplayOptions:
         if asked.time is None:
             check_pair(*policies)
         told = policies[1].policy
+        if segments is not None and told.segments is not None:
+            raise ReplayError("--segments and the segments of --policy: say one")
+        segments = segments or of_policy(told.segments)
         budget, minimum_effect = told.ticks_per_false_alarm, told.minimum_effect
         tick_us = round(told.tick_seconds * SECOND_US)
     return ReplayOptions(
@@ -86,6 +93,7 @@ def options_of(asked: Asked) -> ReplayOptions:
         time=asked.time,
         tick_us=tick_us,
         policies=policies,
+        segments=segments,
     )
 
 

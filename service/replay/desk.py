@@ -79,7 +79,7 @@ class Desk:
         judge(evaluation, self._memory, decisions)
         done = _done(decisions)
         if done is not None:
-            names = tuple(finding.name for finding in findings)
+            names = tuple(dict.fromkeys(_name(finding) for finding in findings))
             action, text = done
             pages = len(decisions.notices)
             self.deeds.append(Deed(row=row, at_us=at_us, columns=names, action=action, pages=pages, text=text))
@@ -88,6 +88,10 @@ class Desk:
         """Do what people do when the evidence has fallen."""
         self._memory.open_alerts[ONE] = {}
         self._memory.versions[ONE] = replace(self._version, lock=self._memory.versions[ONE].lock + 1)
+
+
+def _name(finding: ColumnFinding) -> str:
+    return finding.name if finding.segment is None else f"{finding.name} in {finding.segment}"
 
 
 def _done(decisions: Decisions) -> tuple[str, str] | None:

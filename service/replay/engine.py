@@ -1,7 +1,7 @@
 """Run a file through the detectors, tick by tick."""
 
 import math
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.baseline import Baseline
-from detectors.binning import count
 from detectors.effects import effect_sizes
-from detectors.evidence import Blame, EvidenceEngine, EvidenceOptions, EvidenceState
+from detectors.evidence import Blame, EvidenceOptions
 from service.detect.tuning import fit
-from service.replay.counting import cut
+from service.replay.divided import Divided
 from service.replay.policies import Given
 from service.replay.reference import Choice, Watched, choose
+from service.replay.segments import Division, Segmenter
 from service.replay.sources import Format, ReplayError, Source, open_source
 from service.replay.ticks import Cutting, OutOfOrder, Span, cut_ticks, read_spans
 from service.replay.times import SECOND_US
@@ -57,6 +57,8 @@ class ReplayOptions:
         The smallest change worth an alarm, in standard deviations.
     policies : pair of Given or None
         Two policies to compare, the current one first.
+    segments : Division or None
+        Parts of the rows that have evidence of their own.
     """
 
     tick_rows: int = 1
@@ -69,6 +71,7 @@ class ReplayOptions:
     tick_us: int = SECOND_US
     minimum_effect: float = EvidenceOptions().minimum_effect
     policies: tuple[Given, Given] | None = None
+    segments: Division | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.tick_rows <= TICK_ROWS_MAX:
@@ -94,6 +97,7 @@ class ReplayOptions:
         return Lane(
             cutting=replace(self.cutting, us=us),
             evidence=replace(told, tick_events=self.evidence.tick_events, calibrate=self.calibrate),
+            tuning=given.policy.tuning,
         )
 
 
@@ -109,10 +113,19 @@ class ReplayAlarm:
     """The columns that changed, strongest first."""
     evidence_log10: float
     effects: dict[str, dict[str, float | None]]
-    """By blamed column, over the rows from ``since_row`` to ``row``; None where undefined."""
+    """By name of what is blamed, over its rows from ``since_row`` to ``row``; None where undefined."""
     at_us: int | None = None
     """When the tick that alarmed began; None without times."""
     since_us: int | None = None
+    inside: tuple[str | None, ...] = ()
+    """The segment that each blame speaks of, such as ``region=eu``; None for all rows. Empty without segments."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is blamed, as people read it: ``age``, or ``age in region=eu``."""
+        inside = self.inside or (None,) * len(self.blames)
+        told = zip(self.blames, inside, strict=True)
+        return tuple(blame.name if segment is None else f"{blame.name} in {segment}" for blame, segment in told)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +140,8 @@ class ReplayResult:
     alarms: tuple[ReplayAlarm, ...]
     warnings: tuple[str, ...]
     what_if: WhatIf | None = None
+    segments: tuple[str, ...] = ()
+    """Those with evidence of their own."""
 
 
 def replay_file(path: Path, baseline_path: Path, options: ReplayOptions, report: Report | None = None) -> ReplayResult:
@@ -159,13 +174,15 @@ def replay_file(path: Path, baseline_path: Path, options: ReplayOptions, report:
         raise ReplayError(f"{path}: a saved baseline has no rows to replay; it belongs to --baseline")
     choice = Choice(columns=options.columns, ignore=options.ignore, together=together, time=options.time)
     watched = choose(reference, source, choice)
+    segmenter = Segmenter(reference, source, watched.baseline, options.time)
+    reader = _Reader(source, watched.baseline, report, segmenter)
     try:
-        return _replay(_Reader(source, watched.baseline, report), watched, options, options.cutting)
+        return _replay(reader, watched, options, options.cutting)
     except OutOfOrder:
         warning = f"{path.name}: rows are not in the order of {options.time!r}; they were sorted in memory"
         sorted_ = replace(watched, warnings=(*watched.warnings, warning))
         cutting = replace(options.cutting, sort=True)
-        return _replay(_Reader(source, watched.baseline, report), sorted_, options, cutting)
+        return _replay(reader, sorted_, options, cutting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,18 +192,21 @@ class _Reader:
     source: Source
     baseline: Baseline
     report: Report | None
+    segmenter: Segmenter
 
     def spans(self, cutting: Cutting, what: str) -> Generator[Span]:
-        return read_spans(self.source, self.baseline, cutting, self.report and partial(self.report, what))
+        progress = self.report and partial(self.report, what)
+        return read_spans(self.source, self.baseline, cutting, progress, self.segmenter.columns)
 
 
 def _replay(reader: _Reader, watched: Watched, options: ReplayOptions, cutting: Cutting) -> ReplayResult:
+    divided = reader.segmenter.divided(options.segments)
     with closing(reader.spans(cutting, "evidence")) as spans:
-        found = _detect(spans, EvidenceEngine(watched.baseline, options.evidence), options.budget, cutting)
+        found = _detect(spans, divided, options, cutting)
     what_if = None
     if options.policies is not None:
         what_if = compare(
-            watched.baseline,
+            reader.segmenter,
             options.policies,
             options.lane_of,
             lambda own: reader.spans(replace(own, sort=cutting.sort), "what if"),
@@ -196,9 +216,10 @@ def _replay(reader: _Reader, watched: Watched, options: ReplayOptions, cutting: 
         ticks=found.ticks,
         budget=options.budget,
         columns=watched.baseline.names,
-        alarms=tuple(_with_effects(reader, cutting, found.alarms)),
-        warnings=watched.warnings,
+        alarms=tuple(_with_effects(reader, divided, cutting, found.alarms)),
+        warnings=(*watched.warnings, *dict.fromkeys(reader.segmenter.warnings)),
         what_if=what_if,
+        segments=tuple(name for name in divided.names if name is not None),
     )
 
 
@@ -226,35 +247,39 @@ class _Since:
         return int(np.concatenate(self._starts)[np.searchsorted(np.concatenate(self._numbers), tick)])
 
 
-def _detect(spans: Iterator[Span], engine: EvidenceEngine, budget: float, cutting: Cutting) -> _Detected:
-    state, since, threshold = engine.start(), _Since(), math.log(budget)
+def _detect(spans: Iterator[Span], divided: Divided, options: ReplayOptions, cutting: Cutting) -> _Detected:
+    engine = divided.engine(options.evidence)
+    states, since, threshold = engine.start(), _Since(), math.log(options.budget)
     found = _Detected(alarms=[])
-    for ticks in cut_ticks(spans, engine.baseline):
+    for ticks in cut_ticks(spans, divided):
         starts = np.concatenate([[found.rows], ticks.ends[:-1]])
         at = 0
         while at < len(ticks.numbers):
-            run = engine.run(state, ticks.numbers[at:], ticks.counts[at:], threshold)
-            state, first = run.state, at
+            run = engine.run(states, ticks.numbers[at:], ticks.counts[at:], threshold)
+            states, first = run.states, at
             at += len(run.log_model)
             since.add(ticks.numbers[first:at], starts[first:at])
             if run.alarm is not None:
                 row = int(ticks.ends[at - 1]) - 1
-                alarm = _alarm(engine, state, since, row, threshold)
-                found.alarms.append(alarm if cutting.time is None else _timed(alarm, state.last_tick, cutting))
-                state, since = engine.start(), _Since()
+                blames = engine.blame(states, threshold)
+                alarm = _alarm(blames, divided, since, row, engine.read(states))
+                found.alarms.append(alarm if cutting.time is None else _timed(alarm, states[0].last_tick, cutting))
+                states, since = engine.start(), _Since()
         found.rows = int(ticks.ends[-1])
         found.ticks += len(ticks.numbers)
     return found
 
 
-def _alarm(engine: EvidenceEngine, state: EvidenceState, since: _Since, row: int, threshold: float) -> ReplayAlarm:
-    blames = engine.blame(state, threshold)
+def _alarm(
+    blames: Sequence[tuple[int, Blame]], divided: Divided, since: _Since, row: int, log_evidence: float
+) -> ReplayAlarm:
     return ReplayAlarm(
         row=row,
-        since_row=since.first_row(blames[0].since_tick),
-        blames=blames,
-        evidence_log10=engine.read(state).log_model / math.log(10.0),
+        since_row=since.first_row(blames[0][1].since_tick),
+        blames=tuple(blame for _, blame in blames),
+        evidence_log10=log_evidence / math.log(10.0),
         effects={},
+        inside=tuple(divided.names[part] for part, _ in blames) if divided.parts else (),
     )
 
 
@@ -263,27 +288,31 @@ def _timed(alarm: ReplayAlarm, tick: int, cutting: Cutting) -> ReplayAlarm:
     return replace(alarm, at_us=cutting.start_us(tick), since_us=cutting.start_us(since))
 
 
-def _with_effects(reader: _Reader, cutting: Cutting, alarms: list[ReplayAlarm]) -> Iterator[ReplayAlarm]:
+def _with_effects(
+    reader: _Reader, divided: Divided, cutting: Cutting, alarms: list[ReplayAlarm]
+) -> Iterator[ReplayAlarm]:
     """Read the file once more and count the rows of each alarm. Their spans do not overlap and come in order."""
     if not alarms:
         return
-    baseline = reader.baseline
-    merged = np.zeros((len(alarms), baseline.total), dtype=np.int64)
+    merged = np.zeros((len(alarms), divided.total), dtype=np.int64)
     current = 0
     with closing(reader.spans(cutting, "effects")) as spans:
         for span in spans:
             at, end = span.first_row, span.first_row + span.rows
+            labels = span.labels.get(divided.column)
             while current < len(alarms) and alarms[current].since_row < end:
                 first, last = max(alarms[current].since_row, at), min(alarms[current].row + 1, end)
-                merged[current] += count(baseline, cut(span.values, first - at, last - at))
+                merged[current] += divided.count_ticks(span.values, labels, np.array([first - at, last - at]))[0]
                 if alarms[current].row >= end:
                     break
                 current += 1
     for alarm, counts in zip(alarms, merged, strict=True):
-        effects = effect_sizes(baseline, counts)
+        found = [effect_sizes(b, counts[place]) for b, place in zip(divided.baselines, divided.slices, strict=True)]
+        inside = alarm.inside or (None,) * len(alarm.blames)
         named: dict[str, dict[str, float | None]] = {}
-        for blame in alarm.blames:
-            place = baseline.index[blame.name]
-            found = {name: float(getattr(effects, name)[place]) for name in EFFECT_NAMES}
-            named[blame.name] = {name: value if math.isfinite(value) else None for name, value in found.items()}
+        for name, blame, segment in zip(alarm.names, alarm.blames, inside, strict=True):
+            part = divided.names.index(segment)
+            place = divided.baselines[part].index[blame.name]
+            sizes = {effect: float(getattr(found[part], effect)[place]) for effect in EFFECT_NAMES}
+            named[name] = {effect: value if math.isfinite(value) else None for effect, value in sizes.items()}
         yield replace(alarm, effects=named)

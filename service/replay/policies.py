@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from service.detect.choices import bad_choices
 from service.domain.policy import Policy
 from service.replay.sources import ReplayError
 
@@ -56,6 +57,8 @@ def read_policy(path: Path) -> Given:
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$.")
         raise ReplayError(f"{path}: {where.rstrip('`') or 'policy'}: {what[:1].lower()}{what[1:]}") from error
+    for place in bad_choices(policy):
+        raise ReplayError(f"{path}: {place.at}: {place.reason}")
     _check_budget(path, policy)
     return Given(name=str(path), policy=policy, told=frozenset(told))
 

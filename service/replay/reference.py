@@ -14,6 +14,7 @@ from pyarrow import compute as pc
 from detectors.baseline import Baseline, CompiledBaseline, add_spaces, compile_baseline
 from detectors.columns import Codes, ColumnKind, ColumnSpec, Values
 from detectors.errors import BaselineError
+from service.detect.references import from_bytes
 from service.replay.cells import codes, is_number, is_text, numbers
 from service.replay.sources import Batch, Format, ReplayError, Source, read_batches, read_bytes
 from service.replay.times import times_of
@@ -62,7 +63,7 @@ def choose(reference: Source, source: Source, choice: Choice) -> Watched:
         raise ReplayError(f"--time: {source.path}: no column {choice.time!r}{_near(choice.time, list(head))}")
     if reference.format is Format.BASELINE:
         try:
-            saved = Baseline.from_bytes(read_bytes(reference))
+            saved = from_bytes(read_bytes(reference)).whole
         except BaselineError as error:
             raise ReplayError(f"{reference.path}: {error}") from error
         made = {column: space.inputs for space in saved.spaces for column in space.columns}
@@ -79,6 +80,11 @@ def choose(reference: Source, source: Source, choice: Choice) -> Watched:
     elif choice.time is not None:
         warnings.append(f"{reference.path.name} has no column {choice.time!r}: its rows are taken to be in time order")
     return _compile(reference, arrays, (head, times), choice, warnings)
+
+
+def head_of(source: Source) -> list[str]:
+    """Return the columns of a file."""
+    return list(_head(source))
 
 
 def _head(source: Source) -> Batch:

@@ -22,6 +22,8 @@ def render_json(result: ReplayResult) -> str:
         "alarms": [_alarm(alarm) for alarm in result.alarms],
         "warnings": list(result.warnings),
     }
+    if result.segments:
+        content["segments"] = list(result.segments)
     if result.what_if is not None:
         content["what_if"] = what_if_object(result.what_if)
     return json.dumps(content, ensure_ascii=False, allow_nan=False)
@@ -31,13 +33,18 @@ def _alarm(alarm: ReplayAlarm) -> dict[str, object]:
     content: dict[str, object] = {
         "row": alarm.row,
         "since_row": alarm.since_row,
-        "columns": [blame.name for blame in alarm.blames],
+        "columns": list(dict.fromkeys(blame.name for blame in alarm.blames)),
         "evidence_log10": round(alarm.evidence_log10, 4),
         "effects": {
             name: {effect: None if value is None else round(value, 6) for effect, value in found.items()}
             for name, found in alarm.effects.items()
         },
     }
+    if alarm.inside:
+        told = zip(alarm.blames, alarm.inside, strict=True)
+        content["causes"] = [
+            {"column": blame.name, "segment": segment, "direction": blame.direction} for blame, segment in told
+        ]
     if alarm.at_us is not None and alarm.since_us is not None:
         content |= {"time": spell(alarm.at_us), "since_time": spell(alarm.since_us)}
     return content
@@ -53,6 +60,8 @@ def render_text(result: ReplayResult) -> str:
         f"{result.rows:,} rows in {result.ticks:,} ticks; watched: {', '.join(watched)}{together}",
         f"budget: one false alarm in {result.budget:,.0f} ticks; {number or 'no'} alarm{'' if number == 1 else 's'}",
     ]
+    if result.segments:
+        lines.insert(1, f"segments with evidence of their own: {', '.join(result.segments)}")
     shown = SHOWN_MAX if result.what_if is None else SHOWN_BESIDE_MAX
     for alarm in result.alarms[:shown]:
         lines += _alarm_lines(alarm)
@@ -69,12 +78,12 @@ def _alarm_lines(alarm: ReplayAlarm) -> list[str]:
     since = "" if alarm.since_us is None else f" ({spell(alarm.since_us)})"
     evidence = f"evidence 10^{alarm.evidence_log10:.1f}"
     lines = [f"row {alarm.row}{at}: alarm, {evidence}, changed since about row {alarm.since_row}{since}"]
-    for blame in alarm.blames[:NAMED_MAX]:
+    for name, blame in list(zip(alarm.names, alarm.blames, strict=True))[:NAMED_MAX]:
         effects = "  ".join(
-            f"{name} {'-' if value is None else format(value, '.3f')}"
-            for name, value in alarm.effects[blame.name].items()
+            f"{effect} {'-' if value is None else format(value, '.3f')}"
+            for effect, value in alarm.effects[name].items()
         )
-        lines.append(f"    {blame.name}: {blame.direction}  ({effects})")
+        lines.append(f"    {name}: {blame.direction}  ({effects})")
     if len(alarm.blames) > NAMED_MAX:
-        lines.append(f"    and {', '.join(blame.name for blame in alarm.blames[NAMED_MAX:])}")
+        lines.append(f"    and {', '.join(alarm.names[NAMED_MAX:])}")
     return lines

@@ -85,6 +85,7 @@ def open_source(path: Path) -> Source:
 def _format(head: bytes) -> Format:
     for magic, found in (
         (b"LZBASE", Format.BASELINE),
+        (b"LZSEGM", Format.BASELINE),
         (b"PAR1", Format.PARQUET),
         (b"ARROW1", Format.ARROW_FILE),
         (b"\xff\xff\xff\xff", Format.ARROW_STREAM),

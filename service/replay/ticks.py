@@ -10,10 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from detectors.baseline import Baseline, CategoricalColumn
-from detectors.binning import count
 from detectors.columns import Codes, Values
 from service.replay.cells import codes, numbers
-from service.replay.counting import count_ticks, cut
+from service.replay.divided import Divided
 from service.replay.reference import BOOLEANS, load
 from service.replay.sources import BATCH_ROWS, Batch, Source, read_batches
 from service.replay.times import SPAN_US_MAX, times_of
@@ -70,6 +69,8 @@ class Span:
     numbers: NDArray[np.int64]
     bounds: NDArray[np.int64]
     """Where each tick begins within these rows, and where the last one ends."""
+    labels: dict[str, Codes]
+    """Of the columns that tell segments."""
 
 
 class OutOfOrder(Exception):
@@ -77,9 +78,13 @@ class OutOfOrder(Exception):
 
 
 def read_spans(
-    source: Source, baseline: Baseline, cutting: Cutting, progress: Progress | None = None
+    source: Source,
+    baseline: Baseline,
+    cutting: Cutting,
+    progress: Progress | None = None,
+    tell: tuple[str, ...] = (),
 ) -> Generator[Span]:
-    """Read the values of the watched columns.
+    """Read the values of the watched columns, and the labels of those that ``tell`` segments.
 
     Raises
     ------
@@ -89,7 +94,7 @@ def read_spans(
         When the content is broken, or a row has no time.
     """
     at, latest = 0, None
-    with closing(_batches(source, baseline, cutting)) as batches:
+    with closing(_batches(source, baseline, cutting, tell)) as batches:
         for batch in batches:
             rows = max((len(array) for array in batch.values()), default=0)
             if not rows:
@@ -106,21 +111,22 @@ def read_spans(
                 ticks = times // cutting.us + cutting.origin
                 bounds = np.concatenate([[0], np.flatnonzero(ticks[1:] != ticks[:-1]) + 1, [rows]])
                 found = ticks[bounds[:-1]]
-            values = _values(baseline, batch, rows)
-            yield Span(first_row=at, rows=rows, values=values, numbers=found, bounds=bounds)
+            values = values_of(baseline, batch, rows)
+            labels = {name: labels_of(batch.get(name, pa.nulls(rows, pa.string()))) for name in tell}
+            yield Span(first_row=at, rows=rows, values=values, numbers=found, bounds=bounds, labels=labels)
             at += rows
             if progress is not None:
                 progress(rows)
 
 
-def cut_ticks(spans: Iterator[Span], baseline: Baseline) -> Iterator[Ticks]:
+def cut_ticks(spans: Iterator[Span], divided: Divided) -> Iterator[Ticks]:
     """Count ticks; those that reach over several spans are put together."""
-    size = max(1, min(CHUNK_TICKS, CHUNK_CELLS // baseline.total))
+    size = max(1, min(CHUNK_TICKS, CHUNK_CELLS // divided.total))
     held: Ticks | None = None
     for span in spans:
         start = 0
         if held is not None and span.numbers[0] == held.numbers[0]:
-            more = _one(span, baseline, 0)
+            more = _one(span, divided, 0)
             held, start = Ticks(numbers=held.numbers, counts=held.counts + more.counts, ends=more.ends), 1
         last = len(span.numbers) - 1
         if start > last:
@@ -132,28 +138,27 @@ def cut_ticks(spans: Iterator[Span], baseline: Baseline) -> Iterator[Ticks]:
             bounds = span.bounds[first : end + 1]
             yield Ticks(
                 numbers=span.numbers[first:end],
-                counts=count_ticks(baseline, span.values, bounds),
+                counts=divided.count_ticks(span.values, span.labels.get(divided.column), bounds),
                 ends=span.first_row + bounds[1:],
             )
-        held = _one(span, baseline, last)
+        held = _one(span, divided, last)
     if held is not None:
         yield held
 
 
-def _one(span: Span, baseline: Baseline, place: int) -> Ticks:
-    start, end = span.bounds[place : place + 2].tolist()
+def _one(span: Span, divided: Divided, place: int) -> Ticks:
+    bounds = span.bounds[place : place + 2]
     return Ticks(
         numbers=span.numbers[place : place + 1],
-        counts=count(baseline, cut(span.values, start, end))[None],
-        ends=np.array([span.first_row + end]),
+        counts=divided.count_ticks(span.values, span.labels.get(divided.column), bounds),
+        ends=span.first_row + bounds[1:],
     )
 
 
-def _batches(source: Source, baseline: Baseline, cutting: Cutting) -> Generator[Batch]:
+def _batches(source: Source, baseline: Baseline, cutting: Cutting, tell: tuple[str, ...]) -> Generator[Batch]:
     made = {name for space in baseline.spaces for name in space.columns}
     names = [name for name in baseline.names if name not in made]
-    if cutting.time is not None and cutting.time not in names:
-        names.append(cutting.time)
+    names += [name for name in dict.fromkeys([cutting.time, *tell]) if name is not None and name not in names]
     if not (cutting.sort and cutting.time is not None):
         yield from read_batches(source, names)
         return
@@ -165,7 +170,8 @@ def _batches(source: Source, baseline: Baseline, cutting: Cutting) -> Generator[
         yield {name: array.take(places) for name, array in arrays.items()}
 
 
-def _values(baseline: Baseline, batch: Batch, rows: int) -> dict[str, Values]:
+def values_of(baseline: Baseline, batch: Batch, rows: int) -> dict[str, Values]:
+    """Return what the detectors count of a batch: the columns of a baseline, and the scores of its spaces."""
     values: dict[str, Values] = {}
     made = {name for space in baseline.spaces for name in space.columns}
     for column in baseline.columns:
@@ -179,6 +185,14 @@ def _values(baseline: Baseline, batch: Batch, rows: int) -> dict[str, Values]:
     for space in baseline.spaces:
         values |= space.scores(values, baseline.index)
     return values
+
+
+def labels_of(array: Any) -> Codes:
+    """Read a column that tells segments."""
+    found = codes(array)
+    if {label.lower() for label in found.labels} <= BOOLEANS:
+        return Codes(tuple(label.lower() for label in found.labels), found.codes)
+    return found
 
 
 def _labels(column: CategoricalColumn, array: Any) -> Codes:

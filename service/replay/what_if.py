@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.baseline import Baseline
-from detectors.evidence import EvidenceEngine, EvidenceOptions, EvidenceState
+from detectors.evidence import EvidenceOptions, Together
 from service.domain.ids import Micros
+from service.domain.policy import Tuning
 from service.domain.records import ColumnFinding
 from service.replay.desk import Deed, Desk
 from service.replay.policies import Given
+from service.replay.segments import Segmenter, of_policy
 from service.replay.ticks import Cutting, Span, Ticks, cut_ticks
 
 
@@ -43,31 +45,43 @@ class Lane:
 
     cutting: Cutting
     evidence: EvidenceOptions
+    tuning: Tuning
+    """What the policy says, for segments."""
 
 
 Read = Callable[[Cutting], Generator[Span]]
 
 
 def compare(
-    baseline: Baseline, pair: tuple[Given, Given], lane_of: Callable[[Given, Baseline], Lane], read: Read
+    segmenter: Segmenter, pair: tuple[Given, Given], lane_of: Callable[[Given, Baseline], Lane], read: Read
 ) -> WhatIf:
     """Replay the rows under both policies: once, or twice when they ask for different evidence."""
     desks = [Desk(given.policy) for given in pair]
-    lanes = [lane_of(given, baseline) for given in pair]
+    lanes = [lane_of(given, segmenter.whole) for given in pair]
     for lane in dict.fromkeys(lanes):
-        engine = EvidenceEngine(baseline, lane.evidence)
-        if engine.insufficient is not None:  # it accuses nobody
+        divided = segmenter.divided(of_policy(lane.tuning.segments))
+        engine = divided.engine(lane.evidence, lane.tuning)
+        if engine.engines[0].insufficient is not None:  # it accuses nobody
             continue
         own = [desk for desk, other in zip(desks, lanes, strict=True) if other == lane]
         with closing(read(lane.cutting)) as spans:
-            follow(engine, cut_ticks(spans, baseline), own, lane.cutting)
+            follow(engine, cut_ticks(spans, divided), own, lane.cutting, divided.names)
     current, new = (Side(given=given, deeds=tuple(desk.deeds)) for given, desk in zip(pair, desks, strict=True))
     return WhatIf(current=current, new=new)
 
 
-def follow(engine: EvidenceEngine, ticks: Iterator[Ticks], desks: list[Desk], cutting: Cutting) -> None:
-    """Let evidence grow and fall as in the product, without a new start, and show each desk what it must see."""
-    follower = _Follower(engine, desks, cutting)
+def follow(
+    engine: Together,
+    ticks: Iterator[Ticks],
+    desks: list[Desk],
+    cutting: Cutting,
+    names: tuple[str | None, ...] = (None,),
+) -> None:
+    """Let evidence grow and fall as in the product, without a new start, and show each desk what it must see.
+
+    ``names`` are those of the segments, by engine.
+    """
+    follower = _Follower(engine, desks, cutting, names)
     for some in ticks:
         at = 0
         while at < len(some.numbers):
@@ -77,11 +91,12 @@ def follow(engine: EvidenceEngine, ticks: Iterator[Ticks], desks: list[Desk], cu
 class _Follower:
     """The evidence, and the desks that look at it."""
 
-    def __init__(self, engine: EvidenceEngine, desks: list[Desk], cutting: Cutting) -> None:
+    def __init__(self, engine: Together, desks: list[Desk], cutting: Cutting, names: tuple[str | None, ...]) -> None:
         self._engine = engine
         self._desks = desks
         self._cutting = cutting
-        self._state: EvidenceState = engine.start()
+        self._names = names
+        self._states = engine.start()
         self._position = 0
 
     def take(self, numbers: NDArray[np.int64], counts: NDArray[np.int64], ends: NDArray[np.int64]) -> int:
@@ -90,15 +105,15 @@ class _Follower:
         if any(desk.busy for desk in awake):
             numbers, counts = numbers[:1], counts[:1]
         floor = min((desk.threshold_log for desk in awake), default=None)
-        run = self._engine.run(self._state, numbers, counts, floor)
+        run = self._engine.run(self._states, numbers, counts, floor)
         seen = len(run.log_model)
         low = max((desk.settles_log for desk in self._desks if desk.resting), default=-np.inf)
         fallen = np.flatnonzero(run.log_model < low)
         if len(fallen) and fallen[0] + 1 < seen:
             # A desk wakes up within the stretch, and could have seen the rest of it.
             seen = int(fallen[0]) + 1
-            run = self._engine.run(self._state, numbers[:seen], counts[:seen], None)
-        self._state = run.state
+            run = self._engine.run(self._states, numbers[:seen], counts[:seen], None)
+        self._states = run.states
         self._position += seen
         self._show(float(run.log_model[-1]), int(numbers[seen - 1]), int(ends[seen - 1]) - 1)
         return seen
@@ -120,6 +135,7 @@ class _Follower:
                 evidence_log=blame.log_evidence,
                 since_us=Micros(blame.since_tick * self._cutting.us),
                 effects={},
+                segment=self._names[part],
             )
-            for blame in self._engine.blame(self._state, threshold_log)
+            for part, blame in self._engine.blame(self._states, threshold_log)
         )

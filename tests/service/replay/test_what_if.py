@@ -17,8 +17,8 @@ from pyarrow import parquet
 from detectors.baseline import Baseline, compile_baseline
 from detectors.binning import count
 from detectors.columns import ColumnKind, ColumnSpec
-from detectors.evidence import EvidenceEngine
-from service.domain.policy import Policy
+from detectors.evidence import EvidenceEngine, Together
+from service.domain.policy import Policy, Segments
 from service.replay.command import Asked, options_of, replay_command
 from service.replay.desk import Deed, Desk
 from service.replay.policies import Given, read_policy
@@ -149,7 +149,8 @@ def test_a_current_policy_needs_a_new_one_and_files_must_be_there(tmp_path: Path
 
 
 def test_every_field_of_a_policy_can_stand_in_toml(tmp_path: Path) -> None:
-    told = msgspec.to_builtins(msgspec.structs.replace(Policy(), fallback="2", dry_run=True))
+    segments = Segments(column="segment.region", values=("eu", "us"), share=0.25)
+    told = msgspec.to_builtins(msgspec.structs.replace(Policy(), fallback="2", dry_run=True, segments=segments))
     lines = [f"{k} = {json.dumps(v)}" for k, v in told.items() if not isinstance(v, dict)]
     for name, table in told.items():
         if isinstance(table, dict):
@@ -169,12 +170,12 @@ def engine() -> EvidenceEngine:
 def plain(engine: EvidenceEngine, ticks: Ticks, policy: Policy) -> list[Deed]:
     """Show a desk every single tick."""
     desk = Desk(policy)
-    follower = _Follower(engine, [desk], Cutting())
+    follower = _Follower(Together(engine), [desk], Cutting(), (None,))
     state = engine.start()
     for i, (number, counts) in enumerate(zip(ticks.numbers.tolist(), ticks.counts, strict=True)):
         state = engine.step(state, number, counts)
         log = engine.read(state).log_model
-        follower._state = state
+        follower._states = (state,)
         findings = follower._findings(desk.threshold_log) if log >= desk.threshold_log else ()
         desk.take(i + 1, (int(ticks.ends[i]) - 1, None), log, findings)
     return desk.deeds
@@ -213,7 +214,7 @@ def test_leaping_over_what_no_desk_must_see_leaves_nothing_out(
         Ticks(numbers=whole.numbers[i : i + chunk], counts=counts[i : i + chunk], ends=whole.ends[i : i + chunk])
         for i in range(0, len(shift), chunk)
     )
-    follow(engine, parts, desks, Cutting())
+    follow(Together(engine), parts, desks, Cutting())
     assert [desk.deeds for desk in desks] == [plain(engine, whole, policy) for policy in told]
 
 
