@@ -24,6 +24,11 @@ def demo(
     raise typer.Exit(demo_command(check=check, port=port, data_dir=data_dir, seed=seed))
 
 
+SegmentsAsked = Annotated[
+    str | None, typer.Option("--segments", metavar="COLUMN[=A,B]", help="Parts of the rows with evidence of their own.")
+]
+
+
 def replay(  # noqa: PLR0913 - one per option
     file: Annotated[Path, typer.Argument(help="CSV, NDJSON, Parquet or Arrow; gzip too.")],
     baseline: Annotated[Path, typer.Option("--baseline", help="Reference data, or a saved baseline.")],
@@ -49,10 +54,7 @@ def replay(  # noqa: PLR0913 - one per option
     current: Annotated[
         Path | None, typer.Option("--current", help="What --policy is compared with; by default the default policy.")
     ] = None,
-    segments: Annotated[
-        str | None,
-        typer.Option("--segments", metavar="COLUMN[=A,B]", help="Parts of the rows with evidence of their own."),
-    ] = None,
+    segments: SegmentsAsked = None,
     no_calibration: Annotated[
         bool, typer.Option("--no-calibration", help="For comparison: take rows for independent of each other.")
     ] = False,
