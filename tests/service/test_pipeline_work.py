@@ -11,8 +11,11 @@ from service.domain.errors import Unavailable
 from service.domain.policy import Action, Actions, Budget, Policy
 from service.domain.records import IncidentStatus
 from service.domain.states import Event, State
+from service.frames import encode_frame
 from service.pipeline import Memory, process_batches
-from service.ports import SYSTEM, Outcome, StaleControl, WorkerStore
+from service.ports import SYSTEM, EntryKind, NewEntry, Outcome, StaleControl, WorkerStore
+from tests.service.detect.segmented import POLICY, regional
+from tests.service.detect.segmented import reference as segmented_reference
 from tests.service.worker.world import ANA, BOB, DANA, SMALL_BUDGET, World, compiled
 
 DAILY = Budget(false_alarms=1.0, per_days=1.0)
@@ -213,3 +216,25 @@ def test_a_version_that_is_not_known_yet_is_read_before_its_entries_are_folded()
 def test_an_outcome_carries_the_workers_own_figures() -> None:
     world = drifted()
     assert '"passes":' in world.store.read.worker().stats
+
+
+def test_a_change_in_one_segment_reaches_the_incident_the_alert_and_the_people_by_name() -> None:
+    world = World()
+    version = world.add_version(policy=POLICY, reference=segmented_reference())
+    for second in range(45):
+        frame = regional(second, 80, shift=0.8 if second >= 10 else 0.0, inside="us")
+        new = NewEntry(
+            kind=EntryKind.BATCH, version_id=version.id, batch_id=str(second), rows=80, body=encode_frame(frame)
+        )
+        world.log.append_now(new)
+        world.clock.advance(1)
+    world.catch_up()
+    tables = world.store.tables
+    (incident,) = tables.incidents.values()
+    (alert,) = tables.alerts.values()
+    assert incident.title == "Data drift in m1 1: age (mean up) in region=us"
+    assert (alert.columns[0].name, alert.columns[0].segment) == ("age", "region=us")
+    assert world.state(version) is State.QUARANTINED
+    told = [queued.message.payload for queued in tables.outbox.values()]
+    assert all("in region=us" in payload for payload in told if "AlertOpened" in payload)
+    assert any("AlertOpened" in payload for payload in told)
