@@ -18,8 +18,9 @@ from service.domain.policy import Segments
 from service.domain.schema import FeatureKind, Schema
 from service.frames import MISSING, Coded, Frame
 
-SEGMENT_COLUMNS_MAX = 2_000
-"""Columns of all segments together: each costs time in every tick, and some kilobytes in every snapshot."""
+SEGMENT_COLUMNS_MAX = 800
+"""Columns of all segments together: each costs the worker some milliseconds when engines are made, in which all else
+waits, and some kilobytes in every snapshot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,7 +102,7 @@ class Segments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=SEGMENT_VALUE_MAX)], ...],
         msgspec.Meta(min_length=1, max_length=SEGMENTS_MAX),
     ]
-    share: Annotated[float, msgspec.Meta(ge=0.01, le=0.99)] = 0.5
+    share: Annotated[float, msgspec.Meta(ge=0.01, le=0.9)] = 0.5
     """Of the false-alarm budget, for all of them together; the rest is for all events together."""
 
     @property

@@ -208,6 +208,17 @@ def test_events_that_do_not_say_their_segment_count_with_all_others_only() -> No
     assert [segment["ticks"] for segment in segments_of(folded(control_of(), other)).values()] == [0, 0, 0, 0]
 
 
+def test_events_that_the_joint_scores_look_at_apart_count_once() -> None:
+    """In busy ticks the scores of all inputs together see a sample, which is counted by itself."""
+    entries = stream(6)
+    with patch("service.detect.watched.JOINT_EVENTS", 3), patch("service.detect.watched.JOINT_BLOCK", 7):
+        disk = folded(control_of(), entries)
+    shown = segments_of(disk)
+    for code, region in enumerate(REGIONS):
+        told = sum(int((regional(i, 80).segments["region"].codes == code).sum()) for i in range(5))
+        assert shown[f"region={region}"]["events_total"] == told
+
+
 def test_what_a_policy_says_of_columns_holds_in_segments_too() -> None:
     policy = msgspec.structs.replace(POLICY, columns={"age": ColumnChoice(ignore=True)})
     disk = folded(control_of(policy), shifted(5, 30, 2.0, "us"))
