@@ -312,6 +312,17 @@ def test_cuts_and_restarts_change_nothing(entries: list[LogEntry], data: st.Data
         cuts_and_restarts_change_nothing(entries, data, control)
 
 
+def test_a_worker_that_forgets_everything_between_passes_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Engine, "of_all", ENGINES.of_all)
+    entries = shifted(5, 30, 0.8, "us")
+    whole, cut = folded(control_of(), entries), Disk(control_of())
+    for start in range(0, len(entries), 6):
+        cut.fold(cut.watch(), entries[start : start + 6])
+    assert any(f.segment for e in whole.evaluations for f in e.findings)
+    assert cut.evaluations == whole.evaluations
+    assert cut.snapshots == whole.snapshots
+
+
 def test_a_changed_declaration_starts_evidence_from_zero_where_the_worker_reads_it() -> None:
     entries = shifted(5, 12, 1.5, "us")
     disk = Disk(control_of(POLICY))
