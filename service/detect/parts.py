@@ -1,10 +1,13 @@
 """Evidence beside that of all events together, such as of a segment; fused with it into the evidence of the model.
 
 Every part has a share of the one false-alarm budget, and all events together have what is left. Blame goes to the
-columns over the line of all parts together.
+columns over the line of all parts together. *Inner* parts, such as segments, look at the same columns; *outer* ones
+look at something else, take their share first, and may have none until they know enough.
 """
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -29,7 +32,10 @@ class Part(Protocol):
 
     @property
     def log_share(self) -> float:
-        """Natural logarithm of its share of the budget; it never changes."""
+        """Natural logarithm of its share of the budget, among inner parts of what the outer ones leave.
+
+        Of an inner part it never changes. An outer part that has -inf says nothing yet.
+        """
 
     def evidence(self) -> PartEvidence:
         """Return what it says now."""
@@ -53,26 +59,31 @@ class Part(Protocol):
 class Parts:
     """All parts of one version; without any, the evidence of the model is that of all events together, bit for bit."""
 
-    def __init__(self, parts: Sequence[Part]) -> None:
-        self._parts = tuple(parts)
-        self._log_rest = log_rest([part.log_share for part in parts])
+    def __init__(self, inner: Sequence[Part], outer: Sequence[Part] = ()) -> None:
+        self._inner, self._outer = tuple(inner), tuple(outer)
+        self._log_rest = log_rest([part.log_share for part in inner])
 
     def __bool__(self) -> bool:
-        return bool(self._parts)
+        """Tell whether any part has a share now."""
+        return bool(self._inner or self._speaking)
+
+    @property
+    def _speaking(self) -> tuple[Part, ...]:
+        return tuple(part for part in self._outer if part.log_share > -math.inf)
 
     def step(self, tick: int) -> None:
         """Close the open tick of every part."""
-        for part in self._parts:
+        for part in (*self._inner, *self._outer):
             part.step(tick)
 
     def settle(self) -> None:
         """Note an alarm in every part."""
-        for part in self._parts:
+        for part in (*self._inner, *self._outer):
             part.settle()
 
     def log_model(self, bets: EvidenceEngine, read: WholeEvidence) -> float:
         """Return the evidence of the model; ``read`` is that of all events together."""
-        if not self._parts:
+        if not self:
             return read.log_model
         return mean_of(self._all(bets, read))
 
@@ -83,20 +94,20 @@ class Parts:
 
         ``own`` describes columns of all events together; each part describes its own at once, as it costs the same.
         """
-        chosen = blamed_of(self._all(bets, read), log_threshold)
+        chosen, parts = blamed_of(self._all(bets, read), log_threshold), (*self._inner, *self._speaking)
         places: dict[int, list[int]] = {}
         for part, column in chosen:
             places.setdefault(part, []).append(column)
         found: dict[tuple[int, int], ColumnFinding] = {}
         for part, columns in places.items():
             wanted = np.array(columns)
-            described = self._parts[part - 1].findings(wanted, tick_us) if part else own(wanted)
+            described = parts[part - 1].findings(wanted, tick_us) if part else own(wanted)
             found.update(zip(((part, column) for column in columns), described, strict=True))
         return tuple(found[each] for each in chosen)
 
     def stored(self) -> list[StoredPart]:
         """Return the parts as a snapshot keeps them."""
-        return [(part.name, part.to_bytes()) for part in self._parts]
+        return [(part.name, part.to_bytes()) for part in (*self._inner, *self._outer)]
 
     def restore(self, stored: Sequence[StoredPart]) -> None:
         """Take them back.
@@ -108,10 +119,11 @@ class Parts:
         msgspec.MsgspecError
             When they are something else.
         """
-        names = [part.name for part in self._parts]
+        parts = (*self._inner, *self._outer)
+        names = [part.name for part in parts]
         if [name for name, _ in stored] != names:
             raise StateError(f"the stored parts are {[name for name, _ in stored]}, not {names}")
-        for part, (_, data) in zip(self._parts, stored, strict=True):
+        for part, (_, data) in zip(parts, stored, strict=True):
             part.restore(data)
 
     def _all(self, bets: EvidenceEngine, read: WholeEvidence) -> list[PartEvidence]:
@@ -121,4 +133,8 @@ class Parts:
             log_columns=read.log_columns,
             log_shares=bets.log_shares,
         )
-        return [whole, *(part.evidence() for part in self._parts)]
+        inner, outer = [whole, *(part.evidence() for part in self._inner)], [p.evidence() for p in self._speaking]
+        if not outer:
+            return inner
+        room = log_rest([evidence.log_share for evidence in outer])
+        return [*(replace(evidence, log_share=evidence.log_share + room) for evidence in inner), *outer]
