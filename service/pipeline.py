@@ -362,9 +362,8 @@ async def _prepare_in_turn(stages: AcceptStages, preparer: Preparer, raw: Raw, i
         if len(raw.body) > DECODE_INLINE_BYTES_MAX:
             return await anyio.to_thread.run_sync(preparer.prepare, raw, idempotency_key)
         steps = preparer.preparing(raw, idempotency_key)
-        ready = None
-        while ready is None:
-            ready = take_step(steps)
+        # The next body has its turn in the loop's next round at the earliest, so the last step needs no pause after it.
+        while (ready := take_step(steps)) is None:
             await asyncio.sleep(0)
         return ready
 
