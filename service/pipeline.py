@@ -363,9 +363,11 @@ async def _prepare_in_turn(stages: AcceptStages, preparer: Preparer, raw: Raw, i
             return await anyio.to_thread.run_sync(preparer.prepare, raw, idempotency_key)
         steps = preparer.preparing(raw, idempotency_key)
         # The next body has its turn in the loop's next round at the earliest, so the last step needs no pause after it.
-        while (ready := take_step(steps)) is None:
+        while True:
+            ready = take_step(steps)
+            if ready is not None:
+                return ready
             await asyncio.sleep(0)
-        return ready
 
 
 def _kept(receipt: Receipt, idempotency_key: str | None) -> bytes:
