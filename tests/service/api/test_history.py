@@ -46,6 +46,16 @@ def points(view: BaselineView | None, rows: Sequence[Window], window: str, colum
     return list(points_of(rows, Span(window, Micros(0), Micros(0)), "now", view, column))
 
 
+@pytest.mark.parametrize("window", ["1m", "5m", "1h", "1d"])
+@pytest.mark.parametrize("bins", [1, 2_800, 40_000, 10 * CELLS_MAX])
+def test_a_span_whose_beginning_is_left_open_always_fits(window: str, bins: int) -> None:
+    for minute in range(0, 48 * 60, 7):
+        now = Micros(NOVEMBER + minute * MINUTE_US)
+        span = span_of(window, None, None, now, bins)
+        assert span.first_us <= now
+        assert span.first_us % span.width_us == 0
+
+
 def test_minutes_are_points_with_the_models_evidence(view: BaselineView) -> None:
     first, second = points(view, [a_window(view, 1), a_window(view, 2)], "1m")
     assert (first.start, first.events) == ("1970-01-01T00:01:00.000000Z", 500)
