@@ -222,7 +222,7 @@ def _placed(
 def _in_all_parts(usable: NDArray[np.bool_]) -> bool:
     """Tell whether there are enough rows of use, and whichever tenth is left out, most of them are in the others."""
     edges = np.linspace(0, len(usable), FOLDS + 1).astype(np.int64)[:-1]
-    whole = np.count_nonzero(usable)
+    whole = int(np.count_nonzero(usable))
     return whole >= ROWS_MIN and 2 * int(np.add.reduceat(usable, edges, dtype=np.int64).max()) <= whole
 
 
