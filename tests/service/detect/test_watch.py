@@ -333,7 +333,9 @@ def test_a_restart_after_another_length_of_ticks_changes_nothing(tick_seconds: f
         watch = disk.watch()
         disk.fold(watch, before)
         disk.control = make_control(
-            [make_version(1)], disk.control.baselines, msgspec.structs.replace(SMALL_BUDGET, tick_seconds=tick_seconds)
+            [make_version(1)],
+            {1: [baseline_record(1, reference())]},
+            msgspec.structs.replace(SMALL_BUDGET, tick_seconds=tick_seconds),
         )
         watch.heed(disk.control)
         for entry in after:
