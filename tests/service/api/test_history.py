@@ -1,6 +1,7 @@
 """Evidence and effects over time."""
 
 import math
+import tracemalloc
 from collections.abc import Sequence
 
 import numpy as np
@@ -130,3 +131,19 @@ def test_a_wide_version_may_read_fewer_rows() -> None:
     assert (NOVEMBER - span_of("1m", None, None, NOVEMBER, wide).first_us) // MINUTE_US < 50
     with pytest.raises(Unprocessable, match="too long"):
         span_of("1m", "2026-11-23T08:00:00Z", None, NOVEMBER, wide)
+
+
+def test_a_baseline_that_is_read_with_every_request_is_kept_once() -> None:
+    columns = [(ColumnSpec(name=name, kind=ColumnKind.NUMERIC), np.arange(5_000.0) % 977) for name in "abcdefgh"]
+    artefact = compile_baseline(columns).baseline.to_bytes()
+    rows = [a_window(describe(artefact), 1)]
+    tracemalloc.start()
+    try:
+        for _ in range(20):
+            view = describe(bytes(bytearray(artefact)))
+            assert points(view, rows, "1m")[0].effects["psi"] is not None
+            assert points(view, rows, "1m", "b")[0].intervals["psi"] is not None
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 5 * len(artefact)
