@@ -16,6 +16,10 @@ INDEPENDENT_MIN = 20.0
 SMALL = 0.1
 """What smoothing adds is told when it is more than this share of the tolerance."""
 
+STILL = 1e-9
+"""A direction with a smaller standard deviation cannot move, such as the spread of two values that are equally
+frequent: what is left of it is rounding."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tolerated:
@@ -61,7 +65,7 @@ class Explanation:
     insufficient : str or None
         What is missing for a promise, in one sentence; None when nothing is.
     directions : tuple of Tolerated
-        One for each direction.
+        One for each direction in which the column can move.
     """
 
     name: str
@@ -159,6 +163,8 @@ def _tolerated(null: Null, options: EvidenceOptions, way: str, rows: int, streng
         told.add(name)
         values, place = bets.directions[i][None], bets.places[i : i + 1]
         deviation = float(np.sqrt(values[0] ** 2 @ null.variances))
+        if deviation < STILL:
+            continue
         minimum, error, natural, smoothed = (float(part[0]) / deviation for part in null.parts(values, place))
         inflation = float(null.dependence.error[place[0]])
         by = max(minimum, error, natural)

@@ -90,11 +90,20 @@ class ReplayOptions:
     def lane_of(self, given: Given, baseline: Baseline) -> Lane:
         """Return what a policy asks of cutting and of the engine."""
         us = round(given.policy.tick_seconds * SECOND_US)
-        told = fit(given.policy.tuning, baseline).options
+        told = fit(given.policy.tuning, baseline)
         return Lane(
             cutting=replace(self.cutting, us=us),
-            evidence=replace(told, tick_events=self.evidence.tick_events, calibrate=self.calibrate),
+            evidence=replace(told.options, tick_events=self.evidence.tick_events, calibrate=self.calibrate),
+            watching=told.insufficient is None,
         )
+
+    def notes_of(self, baseline: Baseline) -> Iterator[str]:
+        """Yield what the policies say without effect on a baseline."""
+        for given in self.policies or ():
+            told = fit(given.policy.tuning, baseline)
+            yield from (f"{given.name}: {note.at.removeprefix('policy.')}: {note.reason}" for note in told.notes)
+            if told.insufficient is not None:
+                yield f"{given.name}: {told.insufficient}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +206,7 @@ def _replay(reader: _Reader, watched: Watched, options: ReplayOptions, cutting: 
         budget=options.budget,
         columns=watched.baseline.names,
         alarms=tuple(_with_effects(reader, cutting, found.alarms)),
-        warnings=watched.warnings,
+        warnings=(*watched.warnings, *dict.fromkeys(options.notes_of(watched.baseline))),
         what_if=what_if,
     )
 

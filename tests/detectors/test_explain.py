@@ -36,6 +36,17 @@ def test_the_cause_of_a_tolerance_is_named() -> None:
     assert patient.directions[0].text == "mean up: may move by 0.1 standard deviations: the minimum effect"
 
 
+@pytest.mark.parametrize("pairs", [64, 500, 1000, 2500])
+def test_the_spread_of_two_values_that_are_equally_frequent_cannot_move(pairs: int) -> None:
+    # Its direction is zero in every bin, or what rounding left of it.
+    found = EvidenceEngine(baseline_of({"x": np.tile([0.0, 1.0], pairs)})).explain()[0]
+    named = {direction.direction for direction in found.directions}
+    assert {"mean up", "mean down", "missing up"} < named
+    assert not {"spread up", "spread down", "tail weight up"} & named
+    uneven = EvidenceEngine(baseline_of({"x": np.tile([0.0, 0.0, 1.0], pairs)})).explain()[0]
+    assert {"spread up", "spread down"} < {direction.direction for direction in uneven.directions}
+
+
 def test_rows_that_move_together_are_explained() -> None:
     values = autoregressive(np.random.default_rng(2), 5000, 0.8)
     found = EvidenceEngine(baseline_of({"x": values})).explain()[0]

@@ -15,11 +15,12 @@ from pyarrow import parquet
 
 from detectors.baseline import add_spaces, compile_baseline
 from detectors.columns import Codes, ColumnKind, ColumnSpec
-from service.replay import ticks
+from service.replay import sources, ticks
 from service.replay.command import Asked, replay_command
 from service.replay.engine import ReplayOptions, replay_file
+from service.replay.reference import load
 from service.replay.render import render_json, render_text
-from service.replay.sources import ReplayError
+from service.replay.sources import ReplayError, open_source
 
 CHANGE = 700
 
@@ -211,6 +212,19 @@ def test_the_reference_decides_what_a_column_is(tmp_path: Path) -> None:
     result = replay_file(tmp_path / "new.csv", tmp_path / "old.csv", ReplayOptions())
     directions = {blame.name: blame.direction for alarm in result.alarms for blame in alarm.blames}
     assert directions == {"n": "invalid up", "t": "unseen up"}
+
+
+def test_a_field_that_the_reference_lacks_for_long_keeps_its_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "BATCH_ROWS", 100)
+    rows = [{"n": n, "late": n, "flag": n > 0.5, "never": None} for n in np.random.default_rng(0).random(400).tolist()]
+    for row in rows[:250]:
+        del row["late"], row["flag"]
+    path = tmp_path / "old.ndjson"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    kinds = {name: array.type for name, array in load(open_source(path), ["n", "late", "flag", "never"]).items()}
+    assert kinds == {"n": pa.float64(), "late": pa.float64(), "flag": pa.bool_(), "never": pa.float64()}
 
 
 def test_booleans_are_the_same_however_a_file_spells_them(tmp_path: Path) -> None:

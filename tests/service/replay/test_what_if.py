@@ -41,7 +41,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return write(tmp_path / "now.parquet", 2, 1000, (CHANGE, END)), write(tmp_path / "then.parquet", 1, 3000)
 
 
-def what_if(files: tuple[Path, Path], new: str, current: str | None = None, **asked: object) -> Any:
+def replayed(files: tuple[Path, Path], new: str, current: str | None = None, **asked: object) -> Any:
     folder = files[0].parent
     (folder / "new.toml").write_text(new, encoding="utf-8")
     old = None
@@ -51,7 +51,11 @@ def what_if(files: tuple[Path, Path], new: str, current: str | None = None, **as
     out, err = io.StringIO(), io.StringIO()
     whole = Asked(file=files[0], baseline=files[1], policy=folder / "new.toml", current=old, **asked)  # type: ignore[arg-type] # as the test says
     assert replay_command(whole, as_json=True, out=out, err=err) == 0, err.getvalue()
-    return json.loads(out.getvalue())["what_if"]
+    return json.loads(out.getvalue())
+
+
+def what_if(files: tuple[Path, Path], new: str, current: str | None = None, **asked: object) -> Any:
+    return replayed(files, new, current, **asked)["what_if"]
 
 
 def test_the_pages_of_both_policies_stand_side_by_side(files: tuple[Path, Path]) -> None:
@@ -96,6 +100,20 @@ def test_a_policy_beside_itself_makes_no_difference(files: tuple[Path, Path]) ->
 def test_a_baseline_of_a_few_rows_pages_nobody(tmp_path: Path) -> None:
     files = write(tmp_path / "now.parquet", 2, 1000, (0, 1000)), write(tmp_path / "then.parquet", 1, 60)
     assert what_if(files, "confirmations = 1")["decisions"] == []
+
+
+def test_a_policy_that_ignores_all_columns_pages_nobody_and_says_so(files: tuple[Path, Path]) -> None:
+    found = replayed(files, "[columns]\nx.ignore = true\ny.ignore = true")
+    assert found["what_if"]["new"]["pages"] == 0
+    assert found["what_if"]["current"]["pages"] > 0
+    assert any("new.toml: the policy ignores every column of the baseline" in note for note in found["warnings"])
+
+
+def test_what_a_policy_says_without_effect_is_a_note(files: tuple[Path, Path]) -> None:
+    policy = "[columns]\nxx.weight = 2.0\n[shares]\nnowhere = 2.0"
+    notes = [note for note in replayed(files, policy, policy)["warnings"] if ".toml" in note]
+    assert [note.partition(".toml: ")[2].partition(": ")[0] for note in notes] == ["columns.xx", "shares.nowhere"] * 2
+    assert "the baseline has no such column (the nearest is 'x'); this has no effect" in notes[0]
 
 
 def test_policies_with_other_ticks_cut_time_each_in_its_own_way(tmp_path: Path) -> None:
