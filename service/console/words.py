@@ -92,7 +92,7 @@ def exponent(natural_log: float | None) -> str | None:
     """Write a natural logarithm as the exponent of ten; ``None`` when there is nothing yet."""
     if natural_log is None or math.isnan(natural_log) or natural_log == -math.inf:
         return None
-    return "∞" if natural_log == math.inf else f"{natural_log / LN10:.1f}"
+    return "∞" if natural_log == math.inf else f"{round(natural_log / LN10, 1) + 0.0:.1f}"
 
 
 def moment(at_us: Micros | int) -> str:

@@ -54,6 +54,7 @@ def test_an_interval_has_the_digits_that_tell_its_ends_apart(low: float, high: f
 
 def test_evidence_is_written_as_an_exponent_of_ten() -> None:
     assert words.exponent(9.3 * LN10) == "9.3"
+    assert words.exponent(-0.04) == "0.0"
     assert words.exponent(-math.inf) is None
     assert words.exponent(None) is None
     assert words.exponent(math.nan) is None
