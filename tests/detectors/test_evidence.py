@@ -197,6 +197,20 @@ def test_a_spike_inside_the_range_is_found_by_the_learned_bet() -> None:
     assert [(b.name, b.direction) for b in ENGINE.blame(run.state, math.log(1e5))] == [("normal", "distribution")]
 
 
+def test_evidence_of_a_fault_that_is_over_falls_slowly_and_is_gone_after_a_new_start() -> None:
+    rng, threshold = np.random.default_rng(17), math.log(2.6e6)
+    baseline = baseline_of({name: rng.normal(size=5000) for name in "abcde"})
+    engine = EvidenceEngine(baseline, EvidenceOptions(minimum_effect=0.05))
+    state = fresh = engine.start()
+    for tick in range(2010):
+        columns: Columns = {name: rng.normal(size=20) for name in "abcde"}
+        if tick < 10:
+            columns["a"] = np.full(20, np.nan)
+        state = engine.step(state, tick, count(baseline, columns))
+        fresh = fresh if tick < 10 else engine.step(fresh, tick, count(baseline, columns))
+    assert engine.read(state).log_model > threshold > 2 * engine.read(fresh).log_model
+
+
 def test_a_tick_that_does_not_come_later_is_refused() -> None:
     counts = np.zeros(BASELINE.total, dtype=np.int64)
     state = ENGINE.step(ENGINE.start(), 5, counts)

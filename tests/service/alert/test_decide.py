@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.alert.decide import COLUMNS_MAX, Decision, Why, cause_of, decide
+from service.alert.decide import COLUMNS_MAX, Decision, Why, cause_of, decide, rebuilt
 from service.domain.evaluation import Evaluation
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.policy import Action, Actions, Cause, Policy
@@ -117,6 +117,20 @@ def test_the_next_tick_above_confirms_the_open_alert() -> None:
     assert decision.alert.confirmations == 2
     assert decision.alert.columns[0].evidence_log == 30.0
     assert decision.incident is None
+
+
+def test_a_new_alert_belongs_to_the_unresolved_incident_of_its_cause_and_of_no_other() -> None:
+    incident = decide(evaluation(finding()), VERSION, (), Policy()).incident
+    assert incident is not None
+    again = decide(evaluation(finding(), position=20), VERSION, (), Policy(), {Cause.DATA_DRIFT: incident})
+    assert (again.why, again.incident) == (Why.OPENED, None)
+    assert again.alert is not None
+    assert again.alert.incident_id == incident.id
+    assert again.again == replace(incident, title=f"Again: {incident.title}")
+    item = rebuilt(again.alert, Actor("x"))
+    assert (item.at_us, item.kind, item.body) == (again.alert.opened_us, "rebuilt", again.alert.reason)
+    other = decide(evaluation(finding(), position=20), VERSION, (), Policy(), {Cause.LATENCY: incident})
+    assert (other.again, other.incident is None) == (None, False)
 
 
 def test_a_confirmed_alert_is_not_written_again() -> None:
