@@ -5,7 +5,8 @@ The cause of an alert follows from the blamed columns, by this rule:
 * a column whose *missing*, *invalid* or *unseen* bin grew speaks of ``data_quality``;
 * else the latency column speaks of ``latency``;
 * else the prediction, a probability or a score of them speaks of ``prediction_drift``;
-* else it is ``data_drift``.
+* else it is ``data_drift``. A score of all inputs together is no more than that: beside a feature whose odd values have
+  more evidence it follows from those, as they are among its inputs, and speaks of ``data_quality`` too.
 
 Of several causes the one with the strongest action names the alert, then the one with the strongest evidence; as long
 as an open alert is among those of equal action it stays the name, so that one change is one incident, and a mild cause
@@ -112,6 +113,21 @@ def cause_of(finding: ColumnFinding) -> Cause:
     return Cause.DATA_DRIFT
 
 
+def _causes(findings: Sequence[ColumnFinding]) -> list[Cause]:
+    """Return what each blamed column speaks of, beside the others."""
+    own = [cause_of(finding) for finding in findings]
+    features = [cause is Cause.DATA_QUALITY and f.group == "feature" for f, cause in zip(findings, own, strict=True)]
+    most = max((f.evidence_log for f, odd in zip(findings, features, strict=True) if odd), default=-math.inf)
+    follows = [_looks_at_features(finding) and finding.evidence_log < most for finding in findings]
+    return [Cause.DATA_QUALITY if f else cause for f, cause in zip(follows, own, strict=True)]
+
+
+def _looks_at_features(finding: ColumnFinding) -> bool:
+    """Tell scores of all inputs together from those of an embedding, whose name they bear."""
+    plain = finding.name.count(".") == 1 or finding.name.startswith("score.pairs.")
+    return finding.group == "multivariate" and plain
+
+
 def _below(open_alerts: Sequence[Alert]) -> Decision:
     counting = [alert for alert in open_alerts if alert.confirmations]
     if not counting:
@@ -123,7 +139,7 @@ def _name(
     findings: Sequence[ColumnFinding], open_alerts: Sequence[Alert], policy: Policy
 ) -> tuple[Cause, Alert | None]:
     """Return the cause that names the alert, and the open alert that it continues."""
-    causes = list(dict.fromkeys(map(cause_of, findings)))
+    causes = list(dict.fromkeys(_causes(findings)))
     strongest = max(STRENGTH[policy.actions.of(cause)] for cause in causes)
     candidates = [cause for cause in causes if STRENGTH[policy.actions.of(cause)] == strongest]
     standing = {alert.cause: alert for alert in open_alerts}
@@ -134,7 +150,8 @@ def _name(
 
 
 def _open(evaluation: Evaluation, version: Version, cause: Cause, earlier: Incident | None) -> Decision:
-    columns = tuple(f for f in evaluation.findings if cause_of(f) is cause)
+    causes = _causes(evaluation.findings)
+    columns = tuple(f for f, c in zip(evaluation.findings, causes, strict=True) if c is cause is cause_of(f))
     names = ", ".join(f"{f.name} ({f.direction})" for f in columns[:COLUMNS_IN_TITLE])
     more = f" and {len(columns) - COLUMNS_IN_TITLE} more" if len(columns) > COLUMNS_IN_TITLE else ""
     words = cause.replace("_", " ").capitalize()

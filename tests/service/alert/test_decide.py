@@ -79,6 +79,24 @@ def test_the_cause_follows_from_the_blamed_bin_and_column(group: str, direction:
     assert cause_of(finding(group=group, direction=direction)) is cause
 
 
+def test_what_missing_values_do_to_the_scores_of_all_inputs_is_no_drift() -> None:
+    mild = Policy(actions=Actions(data_quality=Action.SUSPECT))
+    age, pairs = finding(direction="missing up", log=99.0), finding("score.pairs.1", "multivariate", log=50.0)
+    decision = decide(evaluation(age, pairs), VERSION, (), mild)
+    assert decision.alert is not None
+    assert decision.incident is not None
+    assert decision.alert.cause is Cause.DATA_QUALITY
+    assert decision.incident.title == "Data quality in fraud 1: age (missing up)"
+    for other in (
+        replace(pairs, evidence_log=100.0),
+        replace(pairs, group="feature"),
+        replace(pairs, name="score.direction.face.1"),
+    ):
+        found = decide(evaluation(age, other), VERSION, (), mild).incident
+        assert found is not None
+        assert found.title == f"Data drift in fraud 1: {other.name} (mean up)"
+
+
 def test_nothing_happens_below_the_threshold() -> None:
     assert decide(evaluation(), VERSION, (), Policy()) == Decision(Why.QUIET)
 
