@@ -380,7 +380,7 @@ def _incident(facts: Facts, viewer: Identity) -> IncidentView | None:
         opened=When.of(incident.opened_us, facts.now_us),
         others=max(0, facts.incidents_open - 1),
         entries=tuple(
-            Change(When.of(item.at_us, facts.now_us), item.actor, item.kind, item.body, "plain")
+            Change(When.of(item.at_us, facts.now_us), item.actor, words.done(item.kind), item.body, "plain")
             for item in facts.timeline
         ),
         can_acknowledge=may and incident.status is IncidentStatus.OPEN,

@@ -44,12 +44,18 @@ EVENT_DONE = {
     Event.ROLL_BACK: "rolled back",
     Event.RETIRE: "retired",
 }
+TIMELINE = {"rebuilt": "saw the evidence come back"}
 CAUSE_NAMES = {
     Cause.DATA_DRIFT: "Data drift",
     Cause.PREDICTION_DRIFT: "Prediction drift",
     Cause.DATA_QUALITY: "Data quality",
     Cause.LATENCY: "Latency",
 }
+
+
+def done(kind: str) -> str:
+    """Write what happened to an incident, where the kind of its timeline's entry is no plain word."""
+    return TIMELINE.get(kind, kind)
 
 
 def number(value: float, digits: int = 3) -> str:

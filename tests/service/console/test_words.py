@@ -82,6 +82,11 @@ def test_a_budget_is_written_as_its_promise() -> None:
     assert words.budget_sentence(Budget(false_alarms=2, per_days=7)) == "2 false alarms in 7 days"
 
 
+def test_evidence_that_came_back_is_said_in_words() -> None:
+    assert words.done("rebuilt") == "saw the evidence come back"
+    assert words.done("opened") == "opened"
+
+
 def test_every_state_and_event_has_words() -> None:
     assert set(words.STATE_NAMES) == set(words.STATE_MEANINGS) == set(State)
     assert set(words.EVENT_NAMES) == set(words.EVENT_DONE) == set(Event)
