@@ -139,6 +139,16 @@ def test_the_state_does_not_grow() -> None:
     counts = ticks_of(mixed(np.random.default_rng(2), 400), [1] * 400)
     states = [stepped(counts[:1]), stepped(counts)]
     assert len(states[0].to_bytes()) == len(states[1].to_bytes())
+    assert 0 < len(states[0].to_bytes()) - 24 * ENGINE.bets - 8 * ENGINE.cells < 200
+
+
+def test_each_family_has_as_many_bets_as_the_page_says() -> None:
+    numeric, letter = (bets_of(null_of(BASELINE.columns[i], EvidenceOptions())).names for i in (0, 3))
+    first = [name.split()[0] for name in numeric]
+    assert sum(word in {"mean", "spread", "tail", "skew"} for word in first) == 19
+    assert sum(word in {"lowest", "highest", "outermost"} for word in first) == 18
+    assert sum(name == "missing up" for name in numeric) == 4
+    assert [sum(name == f"category 'a' {way}" for name in letter) for way in ("up", "down")] == [3, 3]
 
 
 def test_a_run_stops_at_the_alarm_and_names_the_tick() -> None:
