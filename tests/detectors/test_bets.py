@@ -117,6 +117,15 @@ def test_what_the_learned_bet_wins_on_a_tick_is_the_exact_sum_over_its_events(se
     assert np.array_equal(learned_increments(stacked, memory, caps, counts), (counts * logs).sum(axis=1))
 
 
+@pytest.mark.parametrize(("shift", "scale"), [(0.2, 1.0), (-0.2, 1.0), (0.0, 1.15), (0.0, 0.87)])
+def test_changes_as_small_as_the_page_says_make_some_bet_grow(shift: float, scale: float) -> None:
+    rng = np.random.default_rng(0)
+    baseline = baseline_of({"x": rng.normal(size=50_000)})
+    counts = count(baseline, {"x": rng.normal(size=1_000_000) * scale + shift})
+    bets = bets_of(null_of(baseline.columns[0], EvidenceOptions()))
+    assert (counts @ bets.logs).max() / 1_000_000 > 0.002
+
+
 def test_the_learned_bet_stakes_nothing_before_it_has_learned() -> None:
     stacked = stack([null_of(column, EvidenceOptions()) for column in MIXED.columns])
     caps = np.full(len(MIXED.columns), np.inf)
