@@ -57,6 +57,14 @@ def test_the_alarm_names_the_row_the_column_and_how_much_it_changed(reference: P
     assert 1.0 < (first.effects["moves"]["wasserstein"] or 0) < 2.0
 
 
+def test_a_reference_that_supports_no_promise_is_told(changed: Path, reference: Path, tmp_path: Path) -> None:
+    fixed = pa.table({"moves": np.ones(500), "stays": np.ones(500), "letter": ["x"] * 500})
+    parquet.write_table(fixed, tmp_path / "fixed.parquet")
+    said = replay_file(changed, tmp_path / "fixed.parquet", ReplayOptions()).warnings
+    assert any("in the service nothing would alarm: none of 3 columns supports a promise" in line for line in said)
+    assert not any("nothing would alarm" in line for line in replay_file(changed, reference, ReplayOptions()).warnings)
+
+
 def tied(seed: int, rows: int, *, change: int) -> pa.Table:
     """Return three numbers that keep their distributions; two of them move together from the change on."""
     rng = np.random.default_rng(seed)

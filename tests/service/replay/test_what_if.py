@@ -41,7 +41,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return write(tmp_path / "now.parquet", 2, 1000, (CHANGE, END)), write(tmp_path / "then.parquet", 1, 3000)
 
 
-def replayed(files: tuple[Path, Path], new: str, current: str | None = None, **asked: object) -> Any:
+def what_if(files: tuple[Path, Path], new: str, current: str | None = None, **asked: object) -> Any:
     folder = files[0].parent
     (folder / "new.toml").write_text(new, encoding="utf-8")
     old = None
@@ -51,11 +51,7 @@ def replayed(files: tuple[Path, Path], new: str, current: str | None = None, **a
     out, err = io.StringIO(), io.StringIO()
     whole = Asked(file=files[0], baseline=files[1], policy=folder / "new.toml", current=old, **asked)  # type: ignore[arg-type] # as the test says
     assert replay_command(whole, as_json=True, out=out, err=err) == 0, err.getvalue()
-    return json.loads(out.getvalue())
-
-
-def what_if(files: tuple[Path, Path], new: str, current: str | None = None, **asked: object) -> Any:
-    return replayed(files, new, current, **asked)["what_if"]
+    return json.loads(out.getvalue())["what_if"]
 
 
 def test_the_pages_of_both_policies_stand_side_by_side(files: tuple[Path, Path]) -> None:
@@ -102,18 +98,31 @@ def test_a_baseline_of_a_few_rows_pages_nobody(tmp_path: Path) -> None:
     assert what_if(files, "confirmations = 1")["decisions"] == []
 
 
-def test_a_policy_that_ignores_all_columns_pages_nobody_and_says_so(files: tuple[Path, Path]) -> None:
-    found = replayed(files, "[columns]\nx.ignore = true\ny.ignore = true")
-    assert found["what_if"]["new"]["pages"] == 0
-    assert found["what_if"]["current"]["pages"] > 0
-    assert any("new.toml: the policy ignores every column of the baseline" in note for note in found["warnings"])
+def whole(files: tuple[Path, Path], new: str) -> Any:
+    (files[0].parent / "new.toml").write_text(new, encoding="utf-8")
+    out = io.StringIO()
+    asked = Asked(file=files[0], baseline=files[1], policy=files[0].parent / "new.toml", columns="x,y")
+    assert replay_command(asked, as_json=True, out=out, err=io.StringIO()) == 0
+    return json.loads(out.getvalue())
 
 
-def test_what_a_policy_says_without_effect_is_a_note(files: tuple[Path, Path]) -> None:
-    policy = "[columns]\nxx.weight = 2.0\n[shares]\nnowhere = 2.0"
-    notes = [note for note in replayed(files, policy, policy)["warnings"] if ".toml" in note]
-    assert [note.partition(".toml: ")[2].partition(": ")[0] for note in notes] == ["columns.xx", "shares.nowhere"] * 2
-    assert "the baseline has no such column (the nearest is 'x'); this has no effect" in notes[0]
+def test_what_the_new_policy_ignores_is_in_neither_the_alarms_nor_the_comparison(files: tuple[Path, Path]) -> None:
+    assert {name for alarm in whole(files, "")["alarms"] for name in alarm["columns"]} == {"x"}
+    found = whole(files, "columns.x.ignore = true")
+    assert found["alarms"] == []
+    assert found["what_if"]["new"]["pages"] == 0 < found["what_if"]["current"]["pages"]
+
+
+def test_what_a_policy_says_without_effect_is_told_once(files: tuple[Path, Path]) -> None:
+    said = [w for w in whole(files, "columns.xx.weight = 2.0")["warnings"] if "new.toml" in w]
+    assert len(said) == 1
+    assert "columns.xx: the baseline has no such column" in said[0]
+
+
+def test_a_policy_that_leaves_nothing_to_watch_pages_nobody_and_says_so(files: tuple[Path, Path]) -> None:
+    found = whole(files, "columns.x.ignore = true\ncolumns.y.ignore = true")
+    assert (found["alarms"], found["what_if"]["new"]["pages"]) == ([], 0)
+    assert any("nothing would alarm: the policy ignores every column" in warning for warning in found["warnings"])
 
 
 def test_policies_with_other_ticks_cut_time_each_in_its_own_way(tmp_path: Path) -> None:
@@ -141,6 +150,8 @@ def test_policies_with_other_ticks_cut_time_each_in_its_own_way(tmp_path: Path) 
         ("confirmations = 0", {}, r"new\.toml: confirmations: expected `int` >= 1"),
         ("confirmations = ", {}, r"new\.toml: no TOML: Invalid value"),
         ("tick_seconds = 3600\n[budget]\nfalse_alarms = 1e6", {}, r"budget allows 1e\+06 .* tick_seconds of 3600"),
+        ("columns.x = {ignore = true, weight = 2.0}", {}, r"x\.weight is 2\.0, but .*; columns\.x\.ignore is"),
+        ("shares.features = 2", {}, r"new\.toml: shares\.features there is no such group; known: feature, "),
         ("", {"budget": 50.0}, "--budget and the budget of --policy"),
         ("", {"tick": "60s"}, "--tick is a stretch of time: it needs --time"),
         ("", {"time": "x", "tick_rows": 3}, "--time and --tick-rows"),
