@@ -9,7 +9,7 @@ from service.replay.engine import ReplayOptions, replay_file
 from service.replay.policies import Given, check_pair, default_policy, read_policy, with_tick
 from service.replay.progress import shown
 from service.replay.render import render_json, render_text
-from service.replay.segments import division_of, of_policy
+from service.replay.segments import division_of
 from service.replay.sources import ReplayError
 from service.replay.times import SECOND_US, tick_us_of
 
@@ -49,6 +49,7 @@ class Asked:
             (self.tick is not None and self.time is None, "--tick is a stretch of time: it needs --time COLUMN"),
             (self.current is not None and self.policy is None, "--current is what --policy is compared with: say both"),
             (self.budget is not None and self.policy is not None, "--budget and the budget of --policy: say one"),
+            (self.segments is not None and self.policy is not None, "--segments and the segments of --policy: say one"),
         )
         for wrong, sentence in contradictions:
             if wrong:
@@ -78,9 +79,6 @@ def options_of(asked: Asked) -> ReplayOptions:
         if asked.time is None:
             check_pair(*policies)
         told = policies[1].policy
-        if segments is not None and told.segments is not None:
-            raise ReplayError("--segments and the segments of --policy: say one")
-        segments = segments or of_policy(told.segments)
         budget, minimum_effect = told.ticks_per_false_alarm, told.minimum_effect
         tick_us = round(told.tick_seconds * SECOND_US)
     return ReplayOptions(

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from detectors.baseline import Baseline
 from detectors.effects import effect_sizes
-from detectors.evidence import Blame, EvidenceOptions
+from detectors.evidence import Blame, EvidenceEngine, EvidenceOptions, Together
 from service.detect.tuning import fit
 from service.replay.divided import Divided
 from service.replay.policies import Given
 from service.replay.reference import Choice, Watched, choose
-from service.replay.segments import Division, Segmenter
+from service.replay.segments import Division, Segmenter, of_policy
 from service.replay.sources import Format, ReplayError, Source, open_source
 from service.replay.ticks import Cutting, OutOfOrder, Span, cut_ticks, read_spans
 from service.replay.times import SECOND_US
@@ -93,12 +93,21 @@ class ReplayOptions:
     def lane_of(self, given: Given, baseline: Baseline) -> Lane:
         """Return what a policy asks of cutting and of the engine."""
         us = round(given.policy.tick_seconds * SECOND_US)
-        told = fit(given.policy.tuning, baseline).options
+        fitted = fit(given.policy.tuning, baseline)
         return Lane(
             cutting=replace(self.cutting, us=us),
-            evidence=replace(told, tick_events=self.evidence.tick_events, calibrate=self.calibrate),
+            evidence=replace(fitted.options, tick_events=self.evidence.tick_events, calibrate=self.calibrate),
+            insufficient=fitted.insufficient,
+            notes=tuple(f"{given.name}: {note.at.removeprefix('policy.')}: {note.reason}" for note in fitted.notes),
+            division=of_policy(given.policy.segments),
             tuning=given.policy.tuning,
         )
+
+    def lanes(self, baseline: Baseline) -> list[Lane]:
+        """Return what the current and the new policy ask for; what the command line alone asks for without policies."""
+        if self.policies is None:
+            return [Lane(cutting=self.cutting, evidence=self.evidence, division=self.segments)]
+        return [self.lane_of(given, baseline) for given in self.policies]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,15 +209,18 @@ class _Reader:
 
 
 def _replay(reader: _Reader, watched: Watched, options: ReplayOptions, cutting: Cutting) -> ReplayResult:
-    divided = reader.segmenter.divided(options.segments)
+    lanes = options.lanes(watched.baseline)
+    divided = reader.segmenter.divided(lanes[-1].division)
+    engine = divided.engine(lanes[-1].evidence, lanes[-1].tuning)
+    budget = options.budget if lanes[-1].insufficient is None else math.inf
     with closing(reader.spans(cutting, "evidence")) as spans:
-        found = _detect(spans, divided, options, cutting)
+        found = _detect(spans, divided, engine, budget, cutting)
     what_if = None
     if options.policies is not None:
         what_if = compare(
             reader.segmenter,
             options.policies,
-            options.lane_of,
+            lanes,
             lambda own: reader.spans(replace(own, sort=cutting.sort), "what if"),
         )
     return ReplayResult(
@@ -217,10 +229,18 @@ def _replay(reader: _Reader, watched: Watched, options: ReplayOptions, cutting: 
         budget=options.budget,
         columns=watched.baseline.names,
         alarms=tuple(_with_effects(reader, divided, cutting, found.alarms)),
-        warnings=(*watched.warnings, *dict.fromkeys(reader.segmenter.warnings)),
+        warnings=(*watched.warnings, *_said(lanes, engine.engines[0]), *dict.fromkeys(reader.segmenter.warnings)),
         what_if=what_if,
         segments=tuple(name for name in divided.names if name is not None),
     )
+
+
+def _said(lanes: list[Lane], engine: EvidenceEngine) -> Iterator[str]:
+    """Yield why the service would raise no alarm, if it would not, and what policies say without effect."""
+    insufficient = lanes[-1].insufficient or engine.insufficient
+    if insufficient is not None:
+        yield f"no promise can be kept, and in the service nothing would alarm: {insufficient}"
+    yield from dict.fromkeys(note for lane in lanes for note in lane.notes)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -247,9 +267,8 @@ class _Since:
         return int(np.concatenate(self._starts)[np.searchsorted(np.concatenate(self._numbers), tick)])
 
 
-def _detect(spans: Iterator[Span], divided: Divided, options: ReplayOptions, cutting: Cutting) -> _Detected:
-    engine = divided.engine(options.evidence)
-    states, since, threshold = engine.start(), _Since(), math.log(options.budget)
+def _detect(spans: Iterator[Span], divided: Divided, engine: Together, budget: float, cutting: Cutting) -> _Detected:
+    states, since, threshold = engine.start(), _Since(), math.log(budget)
     found = _Detected(alarms=[])
     for ticks in cut_ticks(spans, divided):
         starts = np.concatenate([[found.rows], ticks.ends[:-1]])

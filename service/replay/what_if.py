@@ -1,20 +1,19 @@
 """The same rows under two policies: what each would have done, and whom it would have told."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.baseline import Baseline
 from detectors.evidence import EvidenceOptions, Together
 from service.domain.ids import Micros
 from service.domain.policy import Tuning
 from service.domain.records import ColumnFinding
 from service.replay.desk import Deed, Desk
 from service.replay.policies import Given
-from service.replay.segments import Segmenter, of_policy
+from service.replay.segments import Division, Segmenter
 from service.replay.ticks import Cutting, Span, Ticks, cut_ticks
 
 
@@ -41,29 +40,38 @@ class WhatIf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
-    """What a policy asks of cutting and of the engine; policies with the same lane share the evidence."""
+    """What a policy asks of cutting and of the engine; policies that ask for the same share the evidence."""
 
     cutting: Cutting
     evidence: EvidenceOptions
-    tuning: Tuning
-    """What the policy says, for segments."""
+    insufficient: str | None = None
+    """Why the policy leaves nothing to watch, if it does: then it accuses nobody."""
+    notes: tuple[str, ...] = ()
+    """What it says without effect."""
+
+    division: Division | None = None
+    """Parts of the rows with evidence of their own."""
+    tuning: Tuning | None = None
+    """What the policy says, for these parts."""
+
+    @property
+    def asked(self) -> tuple[object, ...]:
+        """All that evidence depends on."""
+        return self.cutting, self.evidence, self.insufficient, self.division
 
 
 Read = Callable[[Cutting], Generator[Span]]
 
 
-def compare(
-    segmenter: Segmenter, pair: tuple[Given, Given], lane_of: Callable[[Given, Baseline], Lane], read: Read
-) -> WhatIf:
+def compare(segmenter: Segmenter, pair: tuple[Given, Given], lanes: Sequence[Lane], read: Read) -> WhatIf:
     """Replay the rows under both policies: once, or twice when they ask for different evidence."""
     desks = [Desk(given.policy) for given in pair]
-    lanes = [lane_of(given, segmenter.whole) for given in pair]
-    for lane in dict.fromkeys(lanes):
-        divided = segmenter.divided(of_policy(lane.tuning.segments))
+    for lane in {lane.asked: lane for lane in lanes}.values():
+        divided = segmenter.divided(lane.division)
         engine = divided.engine(lane.evidence, lane.tuning)
-        if engine.engines[0].insufficient is not None:  # it accuses nobody
+        if (lane.insufficient or engine.engines[0].insufficient) is not None:  # it accuses nobody
             continue
-        own = [desk for desk, other in zip(desks, lanes, strict=True) if other == lane]
+        own = [desk for desk, other in zip(desks, lanes, strict=True) if other.asked == lane.asked]
         with closing(read(lane.cutting)) as spans:
             follow(engine, cut_ticks(spans, divided), own, lane.cutting, divided.names)
     current, new = (Side(given=given, deeds=tuple(desk.deeds)) for given, desk in zip(pair, desks, strict=True))

@@ -292,11 +292,6 @@ def logs(draw: st.DrawFn) -> list[LogEntry]:
 @MIXED
 @given(logs(), st.data(), st.sampled_from([3, 2_000]))
 def test_cuts_and_restarts_change_nothing(entries: list[LogEntry], data: st.DataObject, joint_events: int) -> None:
-    with patch("service.detect.watched.JOINT_EVENTS", joint_events), patch("service.detect.watched.JOINT_BLOCK", 7):
-        cuts_and_restarts_change_nothing(entries, data, mixed_control(entries, data))
-
-
-def mixed_control(entries: list[LogEntry], data: st.DataObject) -> Control:
     middle = len(entries) // 2
     versions = [make_version(1, restart=data.draw(st.sampled_from([0, middle]))), make_version(2)]
     records = {
@@ -306,7 +301,9 @@ def mixed_control(entries: list[LogEntry], data: st.DataObject) -> Control:
             baseline_record(2, reference(seed=98), from_position=middle, name="c2"),
         ],
     }
-    return make_control(versions, records, SMALL_BUDGET)
+    control = make_control(versions, records, SMALL_BUDGET)
+    with patch("service.detect.watched.JOINT_EVENTS", joint_events), patch("service.detect.watched.JOINT_BLOCK", 7):
+        cuts_and_restarts_change_nothing(entries, data, control)
 
 
 def cuts_and_restarts_change_nothing(entries: list[LogEntry], data: st.DataObject, control: Control) -> None:
@@ -323,6 +320,30 @@ def cuts_and_restarts_change_nothing(entries: list[LogEntry], data: st.DataObjec
     assert cut.evaluations == whole.evaluations
     assert cut.windows == whole.windows
     assert cut.snapshots == whole.snapshots
+
+
+@pytest.mark.parametrize("tick_seconds", [0.25, 7.0, 90.0, 3_600.0])
+def test_a_restart_after_another_length_of_ticks_changes_nothing(tick_seconds: float) -> None:
+    # A longer tick may start before the minute that was being filled when it was set.
+    before = [batch_entry(i + 1, 20.0 * i, 1, make_frame(i, 20)) for i in range(30)]
+    after = [batch_entry(31 + i, 600.0 + 1_300.0 * i, 1, make_frame(30 + i, 20)) for i in range(8)]
+    shown = []
+    for restarts in (False, True):
+        disk = Disk(watched_control())
+        watch = disk.watch()
+        disk.fold(watch, before)
+        disk.control = make_control(
+            [make_version(1)],
+            {1: [baseline_record(1, reference())]},
+            msgspec.structs.replace(SMALL_BUDGET, tick_seconds=tick_seconds),
+        )
+        watch.heed(disk.control)
+        for entry in after:
+            watch = disk.watch() if restarts else watch
+            disk.fold(watch, [entry])
+            shown.append((restarts, entry.position, status(disk), disk.windows.copy()))
+    whole, restarted = ([rest for at, *rest in shown if at is restarts] for restarts in (False, True))
+    assert restarted == whole
 
 
 def trail(disk: Disk) -> list[list[float | None]]:
