@@ -76,16 +76,36 @@ def inflation_of(directions: NDArray[np.float64], bin_of_row: NDArray[np.int64],
     >>> inflation_of(np.array([[0.0, 1.0]]), twice, 6)[0].round(1)
     array([1.5, 1.7, 2. , 2. , 2. , 2. ])
     """
-    rows = len(bin_of_row)
     found = np.ones((len(directions) + 1, scales))
-    if scales == 0:
-        return found
-    step = max(1, CELLS // rows)
+    if scales:
+        found[:-1] = ratios_of(directions, bin_of_row, scales)
+        found[-1] = overall_of(bin_of_row, directions.shape[1], scales)
+    return np.asarray(np.round(found / GRID) * GRID)
+
+
+def ratios_of(directions: NDArray[np.float64], bin_of_row: NDArray[np.int64], scales: int) -> NDArray[np.float64]:
+    """Measure the variance inflation of each direction.
+
+    Parameters
+    ----------
+    directions : ndarray of float64, shape (n_directions, n_bins)
+        A number per bin.
+    bin_of_row : ndarray of int64, shape (n_rows,)
+        The bin of each reference row, in time order.
+    scales : int
+        From ``scales_of``; at least 1.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_directions, scales)
+        As from ``inflation_of``, not rounded.
+    """
+    found = np.empty((len(directions), scales))
+    step = max(1, CELLS // len(bin_of_row))
     for start in range(0, len(directions), step):
         chunk = slice(start, min(start + step, len(directions)))
         found[chunk] = _ratios(directions[chunk].take(bin_of_row, axis=1), scales)
-    found[-1] = _overall(bin_of_row, directions.shape[1], scales)
-    return np.asarray(np.round(found / GRID) * GRID)
+    return found
 
 
 def _ratios(values: NDArray[np.float64], scales: int) -> NDArray[np.float64]:
@@ -109,8 +129,23 @@ def _ratios(values: NDArray[np.float64], scales: int) -> NDArray[np.float64]:
     return ratios
 
 
-def _overall(bin_of_row: NDArray[np.int64], bins: int, scales: int) -> NDArray[np.float64]:
-    """Return the mean over an orthonormal basis: chi-square of the stretches' counts per degree of freedom."""
+def overall_of(bin_of_row: NDArray[np.int64], bins: int, scales: int) -> NDArray[np.float64]:
+    """Measure the mean variance inflation over all directions that the bins allow.
+
+    Parameters
+    ----------
+    bin_of_row : ndarray of int64, shape (n_rows,)
+        The bin of each reference row, in time order.
+    bins : int
+        Number of bins.
+    scales : int
+        From ``scales_of``.
+
+    Returns
+    -------
+    ndarray of float64, shape (scales,)
+        The mean over an orthonormal basis: chi-square of the stretches' counts per degree of freedom.
+    """
     rows = len(bin_of_row)
     shares = np.bincount(bin_of_row, minlength=bins) / rows
     present = np.flatnonzero(shares)

@@ -10,23 +10,31 @@ between columns. Hence the mean number of ticks until the model's evidence first
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.baseline import Baseline
+from detectors.baseline.profile import WEEK_HOURS
 from detectors.errors import DetectorError, StateError
 from detectors.evidence.explain import Explanation, explain, insufficiency
 from detectors.evidence.fusion import Blame, Evidence, blamed, log_sum, log_sum_by
-from detectors.evidence.layout import lay_out
+from detectors.evidence.layout import Layout, lay_out
 from detectors.evidence.options import EvidenceOptions
 from detectors.evidence.recursion import Work, advance, chunk_of, fixed_increments, nothing_yet
+from detectors.evidence.seasons import SeasonalLayouts
 from detectors.evidence.selfreplay import SelfTest, self_test, strengths_of
 from detectors.evidence.state import EvidenceState
 
 VERSION = "2"
 """Part of every state's digest: raise it when the bets or the recursion change."""
+SEASONAL_VERSION = "2 seasons 1"
+"""The same for baselines with seasons."""
+SEASONS_KEPT = 3
+"""Ticks come in the order of time: one season is in use, and soon the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,10 +65,13 @@ class EvidenceEngine:
         What is normal.
     options : EvidenceOptions, optional
         What an operator may say.
+    seasons_kept : int, optional
+        With a baseline that has seasons: for how many of them the bets are held at once, 25 kB a column each; at
+        least 1. Bets of another season are made anew, which takes 0.5 ms for each column that has one.
 
     Notes
     -----
-    The engine itself never changes; a state holds all it remembers. A tick costs about 100 microseconds for 20
+    What the engine says never changes; a state holds all it remembers. A tick costs about 100 microseconds for 20
     numeric and 5 categorical columns, however many events it has. Increments of the fixed bets are exact sums, so the
     same counts give the same bits in any order; ``run`` gives the same bits as ``step``.
 
@@ -90,15 +101,20 @@ class EvidenceEngine:
     [('x', 10)]
     """
 
-    def __init__(self, baseline: Baseline, options: EvidenceOptions | None = None) -> None:
+    def __init__(
+        self, baseline: Baseline, options: EvidenceOptions | None = None, *, seasons_kept: int = SEASONS_KEPT
+    ) -> None:
         self._baseline = baseline
         self._options = options or EvidenceOptions()
-        self._strengths = strengths_of(baseline, self._options)
-        self._layout = lay_out(baseline, self._options, self._strengths)
+        self._strengths = strengths_of(baseline.settled, self._options)
+        self._layout = lay_out(baseline.settled, self._options, self._strengths)
+        self._seasons = None
+        if baseline.seasonal:
+            self._seasons = SeasonalLayouts(baseline, self._options, self._strengths, self._layout, seasons_kept)
         shares = self._layout.log_shares[self._layout.columns]
         self._log_weights = self._layout.log_weights + np.where(self._layout.columns >= 0, shares, 0.0)
         self._chunk = chunk_of(self._layout)
-        text = f"{VERSION} {baseline.digest} {self._options!r}"
+        text = f"{SEASONAL_VERSION if baseline.seasonal else VERSION} {baseline.digest} {self._options!r}"
         self._digest = hashlib.sha256(text.encode()).digest()
 
     @property
@@ -110,6 +126,11 @@ class EvidenceEngine:
     def options(self) -> EvidenceOptions:
         """What the operator said."""
         return self._options
+
+    @property
+    def seasonal(self) -> bool:
+        """Whether it must be told the season of each tick."""
+        return self._seasons is not None
 
     @property
     def insufficient(self) -> str | None:
@@ -151,7 +172,9 @@ class EvidenceEngine:
         """
         return self._seal(nothing_yet(self._layout))
 
-    def step(self, state: EvidenceState, tick: int, counts: NDArray[np.int64]) -> EvidenceState:
+    def step(
+        self, state: EvidenceState, tick: int, counts: NDArray[np.int64], season: int | None = None
+    ) -> EvidenceState:
         """Take one tick.
 
         Parameters
@@ -162,6 +185,8 @@ class EvidenceEngine:
             Its number, larger than that of the tick before, at least 0. Ticks without events may be left out.
         counts : ndarray of int64, shape (baseline.total,)
             Flat counts, from ``detectors.binning.count``.
+        season : int or None, optional
+            Of the tick, from ``detectors.baseline.season_of``; needed when the baseline has seasons.
 
         Returns
         -------
@@ -171,11 +196,12 @@ class EvidenceEngine:
         Raises
         ------
         DetectorError
-            When the tick does not come after the one before, or the counts have another shape.
+            When the tick does not come after the one before, the counts have another shape, or its season is needed.
         StateError
             When the state belongs to another engine.
         """
-        return self.run(state, np.array([tick]), counts[None], None).state
+        seasons = None if season is None else np.array([season])
+        return self.run(state, np.array([tick]), counts[None], None, seasons).state
 
     def run(
         self,
@@ -183,6 +209,7 @@ class EvidenceEngine:
         ticks: NDArray[np.int64],
         counts: NDArray[np.int64],
         log_threshold: float | None,
+        seasons: NDArray[np.int64] | None = None,
     ) -> Run:
         """Take many ticks, and stop after the one that raises an alarm.
 
@@ -196,6 +223,8 @@ class EvidenceEngine:
             Flat counts of each tick.
         log_threshold : float or None
             Natural logarithm of A, the promised mean number of ticks between false alarms; None never stops.
+        seasons : ndarray of int64, shape (n_ticks,), optional
+            Of the ticks, from ``detectors.baseline.seasons_of``; needed when the baseline has seasons.
 
         Returns
         -------
@@ -205,11 +234,12 @@ class EvidenceEngine:
         Raises
         ------
         DetectorError
-            When ticks do not increase, or shapes do not fit.
+            When ticks do not increase, shapes do not fit, or seasons are needed.
         StateError
             When the state belongs to another engine.
         """
         self._check(state, ticks, counts)
+        pieces = self._pieces(len(ticks), seasons)
         work = Work(
             ticks=state.ticks,
             last_tick=state.last_tick,
@@ -220,11 +250,10 @@ class EvidenceEngine:
         )
         seen: list[float] = []
         limit = np.inf if log_threshold is None else log_threshold
-        for start in range(0, len(ticks), self._chunk):
-            chunk = slice(start, start + self._chunk)
-            padded, increments = fixed_increments(self._layout, counts[chunk])
+        for chunk, layout in pieces:
+            padded, increments = fixed_increments(layout, counts[chunk])
             for tick, *row in zip(ticks[chunk].tolist(), padded, increments, strict=True):
-                advance(self._layout, self._options.learned_events, work, tick, (row[0], row[1]))
+                advance(layout, self._options.learned_events, work, tick, (row[0], row[1]))
                 seen.append(log_sum(work.sums + self._log_weights))
                 if seen[-1] >= limit:
                     return Run(state=self._seal(work), log_model=np.array(seen), alarm=len(seen) - 1)
@@ -328,7 +357,23 @@ class EvidenceEngine:
         """
         if not budget > 1.0:
             raise DetectorError(f"budget is {budget}; it must be above 1")
-        return self_test(self._baseline, self._options, self._strengths, budget)
+        return self_test(self._baseline.settled, self._options, self._strengths, budget)
+
+    def _pieces(self, ticks: int, seasons: NDArray[np.int64] | None) -> Iterator[tuple[slice, Layout]]:
+        """Cut ticks where their season changes, and where a product would be too large."""
+        if self._seasons is None:
+            return ((slice(start, start + self._chunk), self._layout) for start in range(0, ticks, self._chunk))
+        if seasons is None or seasons.shape != (ticks,):
+            raise DetectorError(f"the baseline has seasons: that of each of {ticks} ticks is needed")
+        if ticks and not 0 <= int(seasons.min()) <= int(seasons.max()) < WEEK_HOURS**2:
+            raise DetectorError(f"seasons are {seasons.min()} to {seasons.max()}; from 0 to {WEEK_HOURS**2 - 1} are known")
+        return self._in_seasons(self._seasons, seasons)
+
+    def _in_seasons(self, layouts: SeasonalLayouts, seasons: NDArray[np.int64]) -> Iterator[tuple[slice, Layout]]:
+        bounds = [0, *(np.flatnonzero(seasons[1:] != seasons[:-1]) + 1).tolist(), len(seasons)]
+        for first, end in pairwise(bounds):
+            for start in range(first, end, self._chunk):
+                yield slice(start, min(start + self._chunk, end)), layouts.at(int(seasons[start]))
 
     def _check_state(self, state: EvidenceState) -> None:
         if state.digest != self._digest:
