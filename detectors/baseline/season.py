@@ -13,7 +13,6 @@ from detectors.baseline.profile import (
     DAY_HOURS,
     HOUR_US,
     MONDAY,
-    SHRINK_ROWS,
     WEEK_HOURS,
     Season,
     shares_in,
@@ -34,6 +33,9 @@ MARGIN = 4.0
 """The gain per day must be so many of its standard errors above none."""
 GAIN_MIN = 5.0
 """Nats that a profile must gain in all."""
+TIED_MAX = 0.9
+"""Of how much the rows move together, a profile must leave no more than this: otherwise it explains what is not worth it,
+such as a year in which a few night hours are missing in winter."""
 GAIN_GRID = 2.0**-20
 GOLDEN = (5.0**0.5 - 1.0) / 2.0
 """Multiples of it, less their whole part, are spread evenly between 0 and 1."""
@@ -197,6 +199,7 @@ def with_season(
     bins, overall = len(column.counts), overall_shares(column)
     cell_of_row = calendar.hours % slots * bins + bin_of_row
     counts = np.bincount(cell_of_row, minlength=slots * bins).reshape(slots, bins)
+    plain = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     counts[counts.sum(axis=1) < SLOT_ROWS_MIN] = 0
     shares = shares_in(counts, overall)
     moves = transport(shares, overall, column.ordered)
@@ -206,11 +209,15 @@ def with_season(
     season = Season(counts=compact(counts), blocks=compact(by_block), inflation=column.inflation, gain=gain)
     found = replace(column, season=season)
     values = slot_directions(directions_of(settled(found)), shares, moves)
+    # What shrinking moved is tolerated in each slot: it ties no rows together.
+    values -= np.einsum("sk,sdk->sd", plain, values)[:, :, None]
     ratios = ratios_of(values.transpose(1, 0, 2).reshape(values.shape[1], -1), cell_of_row, column.inflation.shape[1])
     ratios *= _given_back(len(cell_of_row), slots, calendar.days_seen * DAY_HOURS / slots, ratios.shape[1])
     # Settled rows were spread over bins, which makes them look more independent than the directions say.
     overall_ratios = np.maximum(overall_of(settled_rows, bins, ratios.shape[1]), ratios.mean(axis=0))
     inflation = np.round(np.vstack([ratios, overall_ratios]) / GRID) * GRID
+    if _tied(inflation) > TIED_MAX * _tied(column.inflation):
+        return column
     return replace(column, season=replace(season, inflation=inflation))
 
 
@@ -284,14 +291,17 @@ def _settled_rows(cell_of_row: NDArray[np.int64], moves: NDArray[np.float64]) ->
     return np.asarray(np.minimum(found, bins - 1))
 
 
+def _tied(inflation: NDArray[np.float64]) -> float:
+    """Return how much rows move together: the largest inflation over all lengths, on average over the directions."""
+    return float(inflation[:-1].max(axis=1).mean())
+
+
 def _given_back(rows: int, slots: int, cycles: float, scales: int) -> NDArray[np.float64]:
     """Return by what the inflation must be multiplied because the profile was learned from the same rows.
 
-    Of independent rows a slot takes away the share 1 / (rows in it), once for each of its rows in a stretch, as far as
-    it is not shrunk; ``ratios_of`` has corrected for the one mean of all rows instead.
+    Of independent rows the mean of a slot takes away the share 1 / (rows in it), once for each of its rows in a stretch;
+    ``ratios_of`` has corrected for the one mean of all rows instead.
     """
     lengths = 2.0 ** np.arange(1, scales + 1)
-    in_slot = rows / slots
-    own = in_slot / (in_slot + SHRINK_ROWS)
-    lost = (2.0 * own - own**2) * np.minimum(lengths / in_slot, 1.0 / max(cycles, 2.0))
+    lost = np.minimum(lengths * slots / rows, 1.0 / max(cycles, 2.0))
     return np.asarray((1.0 - lengths / rows) / (1.0 - np.maximum(lost, lengths / rows)))
