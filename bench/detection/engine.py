@@ -14,7 +14,7 @@ from detectors.evidence import EvidenceEngine, EvidenceOptions
 
 CHUNK_CELLS = 2_000_000
 CHUNK_TICKS = 1_000
-SEASONS_KEPT = 200
+SEASONS_BYTES = 256_000_000
 HOUR_US = 3_600_000_000
 WEEK_HOURS = 168
 
@@ -22,14 +22,15 @@ WEEK_HOURS = 168
 def engine_of(reference: Table, tick_rows: int = 1, times: Times | None = None) -> EvidenceEngine:
     """Compile a reference in time order; with times, also what follows the hours."""
     options = EvidenceOptions(tick_events=float(tick_rows))
-    return EvidenceEngine(compile_table(reference, times), options, seasons_kept=SEASONS_KEPT)
+    return EvidenceEngine(compile_table(reference, times), options, seasons_bytes=SEASONS_BYTES)
 
 
 def seasons(times: Times, tick_rows: int) -> Times:
     """Return the seasons of ticks of so many rows."""
     first, last = times[::tick_rows], times[tick_rows - 1 :: tick_rows]
     first = first[: len(last)]
-    return seasons_of(first, 1) + WEEK_HOURS * np.minimum(last // HOUR_US - first // HOUR_US, WEEK_HOURS - 1)
+    further = np.minimum(last // HOUR_US - first // HOUR_US, WEEK_HOURS - 1)
+    return np.asarray(seasons_of(first, 1) + WEEK_HOURS * further)
 
 
 def ticks_of(baseline: Baseline, bins: NDArray[np.int32], tick_rows: int) -> NDArray[np.int64]:

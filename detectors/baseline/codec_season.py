@@ -86,12 +86,9 @@ def read_season(entry: Any, column: Column, take: Take, place: str) -> Season:
     slots = entry.get("slots")
     if type(slots) is not int or slots not in NAMES:
         raise BaselineError(f"{place}: season: slots must be one of {', '.join(map(str, NAMES))}")
-    kinds = [UNSIGNED.get(entry.get(key)) if type(entry.get(key)) is int else None for key in _WIDTHS]
-    if None in kinds:
-        raise BaselineError(f"{place}: season: {' and '.join(_WIDTHS)} must be 1, 2, 4 or 8")
     bins, rows = len(column.counts), int(column.counts.sum())
-    counts = take(np.dtype(kinds[0]), slots * bins, place).reshape(slots, bins)
-    blocks = take(np.dtype(kinds[1]), column.blocks.size, place).reshape(column.blocks.shape)
+    counts = take(_unsigned(entry, "count_bytes", place), slots * bins, place).reshape(slots, bins)
+    blocks = take(_unsigned(entry, "block_bytes", place), column.blocks.size, place).reshape(column.blocks.shape)
     # Sums of hostile numbers may wrap around, so the numbers themselves are bounded first.
     bounded = bool(np.all(counts <= column.counts) and np.all(blocks <= rows))
     if not bounded or np.any(counts.sum(axis=0, dtype=np.int64) > column.counts):
@@ -107,4 +104,9 @@ def read_season(entry: Any, column: Column, take: Take, place: str) -> Season:
     return Season(counts=counts, blocks=blocks, inflation=inflation, gain=float(gain[0]))
 
 
-_WIDTHS = ("count_bytes", "block_bytes")
+def _unsigned(entry: dict[str, Any], key: str, place: str) -> np.dtype[Any]:
+    width = entry.get(key)
+    kind = UNSIGNED.get(width) if type(width) is int else None
+    if kind is None:
+        raise BaselineError(f"{place}: season: {key} must be 1, 2, 4 or 8")
+    return np.dtype(kind)

@@ -228,4 +228,5 @@ def _in_order(slots: NDArray[np.float64], overall: NDArray[np.float64]) -> NDArr
     shared = np.maximum(shared, 0.0)
     # A share too small for float64 to tell its beginning from its end stays where it is.
     total = np.repeat(shared.sum(axis=2, keepdims=True), len(overall), axis=2)
-    return np.divide(shared, total, out=np.broadcast_to(np.eye(len(overall)), shared.shape).copy(), where=total > 0.0)
+    alone = np.broadcast_to(np.eye(len(overall)), shared.shape).copy()
+    return np.asarray(np.divide(shared, total, out=alone, where=total > 0.0))

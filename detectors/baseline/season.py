@@ -34,8 +34,8 @@ MARGIN = 4.0
 GAIN_MIN = 5.0
 """Nats that a profile must gain in all."""
 TIED_MAX = 0.9
-"""Of how much the rows move together, a profile must leave no more than this: otherwise it explains what is not worth it,
-such as a year in which a few night hours are missing in winter."""
+"""Of how much the rows move together, a profile must leave no more than this: otherwise it explains what is not worth
+it, such as a year in which a few night hours are missing in winter."""
 GAIN_GRID = 2.0**-20
 GOLDEN = (5.0**0.5 - 1.0) / 2.0
 """Multiples of it, less their whole part, are spread evenly between 0 and 1."""
@@ -118,7 +118,7 @@ def overall_shares(column: Column) -> NDArray[np.float64]:
     return np.asarray(smoothed / smoothed.sum())
 
 
-def settled(column: C) -> C:
+def settled(column: Column) -> Column:
     """Take the season from a column.
 
     Parameters
@@ -268,12 +268,12 @@ def _gains(
     plain /= plain.sum(axis=1, keepdims=True)
     ratio = np.log(shares_in(rest, plain[:, None, :]) / plain[:, None, :])
     place = (calendar.folds * slots + calendar.hours % slots) * bins + bin_of_row
-    return np.bincount(calendar.days, weights=ratio.ravel()[place])
+    return np.bincount(calendar.days, weights=ratio.ravel()[place]).astype(np.float64)
 
 
 def _better(by_day: NDArray[np.float64]) -> bool:
     total, error = float(by_day.sum()), float(by_day.std(ddof=1)) * len(by_day) ** 0.5
-    return total > max(GAIN_MIN, MARGIN * error)
+    return bool(total > max(GAIN_MIN, MARGIN * error))
 
 
 def _settled_rows(cell_of_row: NDArray[np.int64], moves: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -299,8 +299,8 @@ def _tied(inflation: NDArray[np.float64]) -> float:
 def _given_back(rows: int, slots: int, cycles: float, scales: int) -> NDArray[np.float64]:
     """Return by what the inflation must be multiplied because the profile was learned from the same rows.
 
-    Of independent rows the mean of a slot takes away the share 1 / (rows in it), once for each of its rows in a stretch;
-    ``ratios_of`` has corrected for the one mean of all rows instead.
+    Of independent rows the mean of a slot takes away the share 1 / (rows in it), once for each of its rows in a
+    stretch; ``ratios_of`` has corrected for the one mean of all rows instead.
     """
     lengths = 2.0 ** np.arange(1, scales + 1)
     lost = np.minimum(lengths * slots / rows, 1.0 / max(cycles, 2.0))

@@ -10,22 +10,19 @@ between columns. Hence the mean number of ticks until the model's evidence first
 """
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.baseline import Baseline
-from detectors.baseline.profile import WEEK_HOURS
 from detectors.errors import DetectorError, StateError
 from detectors.evidence.explain import Explanation, explain, insufficiency
 from detectors.evidence.fusion import Blame, Evidence, blamed, log_sum, log_sum_by
-from detectors.evidence.layout import Layout, lay_out
+from detectors.evidence.layout import lay_out
 from detectors.evidence.options import EvidenceOptions
 from detectors.evidence.recursion import Work, advance, chunk_of, fixed_increments, nothing_yet
-from detectors.evidence.seasons import SeasonalLayouts
+from detectors.evidence.seasons import SeasonalLayouts, pieces_of
 from detectors.evidence.selfreplay import SelfTest, self_test, strengths_of
 from detectors.evidence.state import EvidenceState
 
@@ -33,8 +30,8 @@ VERSION = "2"
 """Part of every state's digest: raise it when the bets or the recursion change."""
 SEASONAL_VERSION = "2 seasons 1"
 """The same for baselines with seasons."""
-SEASONS_KEPT = 3
-"""Ticks come in the order of time: one season is in use, and soon the next."""
+SEASONS_BYTES = 8_000_000
+"""Ticks come in the order of time, so that one season is in use for an hour, and then the next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,9 +62,9 @@ class EvidenceEngine:
         What is normal.
     options : EvidenceOptions, optional
         What an operator may say.
-    seasons_kept : int, optional
-        With a baseline that has seasons: for how many of them the bets are held at once, 25 kB a column each; at
-        least 1. Bets of another season are made anew, which takes 0.5 ms for each column that has one.
+    seasons_bytes : int, optional
+        With a baseline that has seasons: how much memory the bets of different seasons may take, 25 kB a column each;
+        those of two are held in any case. Bets of another season are made anew.
 
     Notes
     -----
@@ -102,7 +99,7 @@ class EvidenceEngine:
     """
 
     def __init__(
-        self, baseline: Baseline, options: EvidenceOptions | None = None, *, seasons_kept: int = SEASONS_KEPT
+        self, baseline: Baseline, options: EvidenceOptions | None = None, *, seasons_bytes: int = SEASONS_BYTES
     ) -> None:
         self._baseline = baseline
         self._options = options or EvidenceOptions()
@@ -110,7 +107,7 @@ class EvidenceEngine:
         self._layout = lay_out(baseline.settled, self._options, self._strengths)
         self._seasons = None
         if baseline.seasonal:
-            self._seasons = SeasonalLayouts(baseline, self._options, self._strengths, self._layout, seasons_kept)
+            self._seasons = SeasonalLayouts(baseline, self._options, self._strengths, self._layout, seasons_bytes)
         shares = self._layout.log_shares[self._layout.columns]
         self._log_weights = self._layout.log_weights + np.where(self._layout.columns >= 0, shares, 0.0)
         self._chunk = chunk_of(self._layout)
@@ -239,7 +236,7 @@ class EvidenceEngine:
             When the state belongs to another engine.
         """
         self._check(state, ticks, counts)
-        pieces = self._pieces(len(ticks), seasons)
+        pieces = pieces_of(len(ticks), self._chunk, self._seasons or self._layout, seasons)
         work = Work(
             ticks=state.ticks,
             last_tick=state.last_tick,
@@ -358,22 +355,6 @@ class EvidenceEngine:
         if not budget > 1.0:
             raise DetectorError(f"budget is {budget}; it must be above 1")
         return self_test(self._baseline.settled, self._options, self._strengths, budget)
-
-    def _pieces(self, ticks: int, seasons: NDArray[np.int64] | None) -> Iterator[tuple[slice, Layout]]:
-        """Cut ticks where their season changes, and where a product would be too large."""
-        if self._seasons is None:
-            return ((slice(start, start + self._chunk), self._layout) for start in range(0, ticks, self._chunk))
-        if seasons is None or seasons.shape != (ticks,):
-            raise DetectorError(f"the baseline has seasons: that of each of {ticks} ticks is needed")
-        if ticks and not 0 <= int(seasons.min()) <= int(seasons.max()) < WEEK_HOURS**2:
-            raise DetectorError(f"seasons are {seasons.min()} to {seasons.max()}; from 0 to {WEEK_HOURS**2 - 1} are known")
-        return self._in_seasons(self._seasons, seasons)
-
-    def _in_seasons(self, layouts: SeasonalLayouts, seasons: NDArray[np.int64]) -> Iterator[tuple[slice, Layout]]:
-        bounds = [0, *(np.flatnonzero(seasons[1:] != seasons[:-1]) + 1).tolist(), len(seasons)]
-        for first, end in pairwise(bounds):
-            for start in range(first, end, self._chunk):
-                yield slice(start, min(start + self._chunk, end)), layouts.at(int(seasons[start]))
 
     def _check_state(self, state: EvidenceState) -> None:
         if state.digest != self._digest:

@@ -143,8 +143,8 @@ def _season(season: Season) -> str:
     known = hours[hours > 0]
     rows = f"{known.mean():,.0f}" if len(known) else "0"
     text = (
-        f"follows the {season.name} (UTC): that makes a row {season.gain:.2g} nats more likely on days left out. Events "
-        f"are compared with their own hour, which may be off by one standard error of its {rows} rows on average"
+        f"follows the {season.name} (UTC): that makes a row {season.gain:.2g} nats more likely on days left out. "
+        f"Events are compared with their own hour, which may be off by one standard error of its {rows} rows on average"
     )
     unknown = len(hours) - len(known)
     return text + (f"; {unknown} of {len(hours)} hours have too few rows, nothing is bet then" if unknown else "")

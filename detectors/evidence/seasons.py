@@ -6,26 +6,29 @@ whole. A special bin or a label is bet on against its share in the slot.
 
 A slot's *tolerance* is the largest of minimum effect, standard errors and natural variation, as for the column without
 its season, plus one standard error of the slot's own rows, plus what shrinking moved. One and not three: the errors of
-slots are independent, so that over a cycle they cancel as far as all rows let them; and in one passage of a slot that the
-reference has seen D times, an error of z standard errors is worth no more than ``z**2 / 2 D`` in logarithms.
+slots are independent, so that over a cycle they cancel as far as all rows let them; and in one passage of a slot that
+the reference has seen D times, an error of z standard errors is worth no more than ``z**2 / 2 D`` in logarithms.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.baseline import Baseline, Column
-from detectors.baseline.profile import shares_in, slots_in, transport
+from detectors.baseline.profile import WEEK_HOURS, shares_in, slots_in, transport
 from detectors.baseline.season import overall_shares, settled, slot_directions
+from detectors.errors import DetectorError
 from detectors.evidence.bets import QUANTUM, SIZE_MAX, ladder, sides_of
 from detectors.evidence.calibrate import CAUTION, Null, null_of, stack
 from detectors.evidence.dependence import exponents
 from detectors.evidence.layout import FIXED_FACTOR, LEARNED_FACTOR, FixedGroup, Layout, LearnedGroup, groups_of
 from detectors.evidence.options import ColumnOptions, EvidenceOptions
 
+KEPT_MIN = 2
 SLOT_ERRORS = 1.0
 """A slot may be off by so many standard errors of its own rows."""
 
@@ -135,7 +138,9 @@ class SeasonalColumn:
             move=move[0],
         )
 
-    def _null_at(self, plain: NDArray[np.float64], shares: NDArray[np.float64], rows: int, move: NDArray[np.float64]) -> Null:
+    def _null_at(
+        self, plain: NDArray[np.float64], shares: NDArray[np.float64], rows: int, move: NDArray[np.float64]
+    ) -> Null:
         null = self._null
         room = null.estimates[1] - null.estimates[0]
         error = SLOT_ERRORS * float(np.sqrt(null.dependence.overall / rows))
@@ -180,12 +185,12 @@ class SeasonalLayouts:
         From self-replay.
     layout : Layout
         Of the columns without their season.
-    kept : int
-        How many layouts are held at once; at least 1.
+    memory : int
+        Bytes that layouts may take; two are held in any case.
 
     Notes
     -----
-    A layout takes about 25 kB for each column, and about 0.4 ms for each seasonal one to make.
+    A layout takes about 25 kB for each column, and about 0.5 ms for each seasonal one to make.
     """
 
     def __init__(
@@ -194,7 +199,7 @@ class SeasonalLayouts:
         options: EvidenceOptions,
         strengths: NDArray[np.float64],
         layout: Layout,
-        kept: int,
+        memory: int,
     ) -> None:
         own = options.of(baseline)
         self._columns = {i: SeasonalColumn(baseline.columns[i], options, own[i]) for i in baseline.seasonal}
@@ -205,7 +210,9 @@ class SeasonalLayouts:
         self._learned = groups_of(baseline, LEARNED_FACTOR)
         self._strengths = strengths
         self._layout = layout
-        self._kept = kept
+        fixed = sum(group.logs.nbytes for group in layout.fixed)
+        moves = sum(8 * group.gather.size * group.gather.shape[1] for group in layout.learned)
+        self._kept = max(KEPT_MIN, memory // (fixed + moves))
         self._made: OrderedDict[int, Layout] = OrderedDict()
 
     def at(self, season: int) -> Layout:
@@ -276,3 +283,46 @@ class SeasonalLayouts:
             elif i in bets:
                 moves[row] = 0.0
         return replace(group, null=stack(nulls), moves=moves)
+
+
+def pieces_of(
+    ticks: int, chunk: int, layouts: SeasonalLayouts | Layout, seasons: NDArray[np.int64] | None
+) -> Iterator[tuple[slice, Layout]]:
+    """Cut ticks into pieces of one season that are not too large.
+
+    Parameters
+    ----------
+    ticks : int
+        How many.
+    chunk : int
+        The most in a piece.
+    layouts : SeasonalLayouts or Layout
+        By season, or one for all ticks.
+    seasons : ndarray of int64, shape (n_ticks,), or None
+        Of the ticks; not looked at where one layout serves all.
+
+    Returns
+    -------
+    iterator of (slice, Layout)
+        Neighbouring pieces, and the bets of each.
+
+    Raises
+    ------
+    DetectorError
+        When seasons are needed and not there, or not known.
+    """
+    if isinstance(layouts, Layout):
+        return ((slice(start, start + chunk), layouts) for start in range(0, ticks, chunk))
+    if seasons is None or seasons.shape != (ticks,):
+        raise DetectorError(f"the baseline has seasons: that of each of {ticks} ticks is needed")
+    if ticks and not 0 <= int(seasons.min()) <= int(seasons.max()) < WEEK_HOURS**2:
+        last = WEEK_HOURS**2 - 1
+        raise DetectorError(f"seasons are from {seasons.min()} to {seasons.max()}; they must be from 0 to {last}")
+    return _in_seasons(chunk, layouts, seasons)
+
+
+def _in_seasons(chunk: int, layouts: SeasonalLayouts, seasons: NDArray[np.int64]) -> Iterator[tuple[slice, Layout]]:
+    bounds = [0, *(np.flatnonzero(seasons[1:] != seasons[:-1]) + 1).tolist(), len(seasons)]
+    for first, end in pairwise(bounds):
+        for start in range(first, end, chunk):
+            yield slice(start, min(start + chunk, end)), layouts.at(int(seasons[start]))

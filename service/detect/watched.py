@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.baseline import season_of
 from detectors.binning import count
 from detectors.errors import ColumnError
 from detectors.evidence import EvidenceState
@@ -106,7 +107,8 @@ class Watched:
         tick, events, counts = self.open_tick, self.open_events, self.flush()
         if tick == NO_TICK or not counts.any():
             return False
-        self.set_evidence(self.engine.bets.step(self.evidence, tick, counts))
+        season = season_of(tick * self.tick_us, self.tick_us) if self.engine.bets.seasonal else None
+        self.set_evidence(self.engine.bets.step(self.evidence, tick, counts, season))
         self.windows.note(self.read.log_model, self.read.log_columns)
         self.changes.add(tick, events, counts, self._changed_tick())
         return True

@@ -21,7 +21,7 @@ from service.replay.reference import Choice, Watched, choose
 from service.replay.sources import Format, ReplayError, Source, open_source
 from service.replay.ticks import Cutting, OutOfOrder, Span, cut_ticks, read_spans
 from service.replay.times import SECOND_US
-from service.replay.what_if import Lane, WhatIf, compare
+from service.replay.what_if import Lane, WhatIf, compare, engine_of
 
 EFFECT_NAMES = ("psi", "js", "ks", "wasserstein")
 TICK_ROWS_MAX = 10_000_000
@@ -182,7 +182,7 @@ class _Reader:
 
 def _replay(reader: _Reader, watched: Watched, options: ReplayOptions, cutting: Cutting) -> ReplayResult:
     with closing(reader.spans(cutting, "evidence")) as spans:
-        found = _detect(spans, EvidenceEngine(watched.baseline, options.evidence), options.budget, cutting)
+        found = _detect(spans, engine_of(watched.baseline, options.evidence), options.budget, cutting)
     what_if = None
     if options.policies is not None:
         what_if = compare(
@@ -233,7 +233,8 @@ def _detect(spans: Iterator[Span], engine: EvidenceEngine, budget: float, cuttin
         starts = np.concatenate([[found.rows], ticks.ends[:-1]])
         at = 0
         while at < len(ticks.numbers):
-            run = engine.run(state, ticks.numbers[at:], ticks.counts[at:], threshold)
+            seasons = cutting.seasons(ticks.numbers[at:])
+            run = engine.run(state, ticks.numbers[at:], ticks.counts[at:], threshold, seasons)
             state, first = run.state, at
             at += len(run.log_model)
             since.add(ticks.numbers[first:at], starts[first:at])

@@ -46,6 +46,13 @@ class Lane:
 
 
 Read = Callable[[Cutting], Generator[Span]]
+SEASONS_BYTES = 256_000_000
+"""A long file passes through all hours again and again: their bets are kept at hand."""
+
+
+def engine_of(baseline: Baseline, evidence: EvidenceOptions) -> EvidenceEngine:
+    """Return the engine of a replay."""
+    return EvidenceEngine(baseline, evidence, seasons_bytes=SEASONS_BYTES)
 
 
 def compare(
@@ -55,7 +62,7 @@ def compare(
     desks = [Desk(given.policy) for given in pair]
     lanes = [lane_of(given, baseline) for given in pair]
     for lane in dict.fromkeys(lanes):
-        engine = EvidenceEngine(baseline, lane.evidence)
+        engine = engine_of(baseline, lane.evidence)
         if engine.insufficient is not None:  # it accuses nobody
             continue
         own = [desk for desk, other in zip(desks, lanes, strict=True) if other == lane]
@@ -90,14 +97,15 @@ class _Follower:
         if any(desk.busy for desk in awake):
             numbers, counts = numbers[:1], counts[:1]
         floor = min((desk.threshold_log for desk in awake), default=None)
-        run = self._engine.run(self._state, numbers, counts, floor)
+        run = self._engine.run(self._state, numbers, counts, floor, self._cutting.seasons(numbers))
         seen = len(run.log_model)
         low = max((desk.settles_log for desk in self._desks if desk.resting), default=-np.inf)
         fallen = np.flatnonzero(run.log_model < low)
         if len(fallen) and fallen[0] + 1 < seen:
             # A desk wakes up within the stretch, and could have seen the rest of it.
             seen = int(fallen[0]) + 1
-            run = self._engine.run(self._state, numbers[:seen], counts[:seen], None)
+            seasons = self._cutting.seasons(numbers[:seen])
+            run = self._engine.run(self._state, numbers[:seen], counts[:seen], None, seasons)
         self._state = run.state
         self._position += seen
         self._show(float(run.log_model[-1]), int(numbers[seen - 1]), int(ends[seen - 1]) - 1)
