@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.baseline.bins import CategoricalColumn, Column, NumericColumn, compact
-from detectors.baseline.directions import HALF, Direction, directions_of, pseudo_counts
+from detectors.baseline.directions import Direction, directions_of, pseudo_counts
 from detectors.baseline.inflation import GRID, overall_of, ratios_of
 from detectors.baseline.profile import (
     DAY_HOURS,
@@ -36,6 +36,9 @@ GAIN_MIN = 5.0
 TIED_MAX = 0.9
 """Of how much the rows move together, a profile must leave no more than this: otherwise it explains what is not worth
 it, such as a year in which a few night hours are missing in winter."""
+TINY = 1e-9
+"""Pseudo-count of every bin when profiles are compared. A bin that others never hit costs a profile the same whatever
+this is; a larger one would favour profiles, which have no pseudo-count of their own."""
 GAIN_GRID = 2.0**-20
 GOLDEN = (5.0**0.5 - 1.0) / 2.0
 """Multiples of it, less their whole part, are spread evenly between 0 and 1."""
@@ -264,7 +267,7 @@ def _gains(
     folds, _, bins = counts.shape
     own = counts.reshape(folds, WEEK_HOURS // slots, slots, bins).sum(axis=1)
     rest = own.sum(axis=0) - own
-    plain = rest.sum(axis=1) + HALF
+    plain = rest.sum(axis=1) + TINY
     plain /= plain.sum(axis=1, keepdims=True)
     ratio = np.log(shares_in(rest, plain[:, None, :]) / plain[:, None, :])
     place = (calendar.folds * slots + calendar.hours % slots) * bins + bin_of_row
