@@ -74,12 +74,16 @@ def blamed_alarms(
     return found
 
 
-def first_alarms(engine: EvidenceEngine, stream: Table, promises: Sequence[float]) -> list[int | None]:
+def first_alarms(
+    engine: EvidenceEngine, stream: Table, promises: Sequence[float], times: Times | None = None
+) -> list[int | None]:
     """Return the row of the first alarm for each promise; one pass serves all."""
     found: list[int | None] = [None] * len(promises)
     state, at = engine.start(), 0
+    hours = seasons(times, 1) if engine.seasonal and times is not None else None
     for chunk in _chunks(engine, bin_rows(engine.baseline, with_scores(engine.baseline, stream))):
-        run = engine.run(state, np.arange(at, at + len(chunk)), chunk, math.log(max(promises)))
+        own = None if hours is None else hours[at : at + len(chunk)]
+        run = engine.run(state, np.arange(at, at + len(chunk)), chunk, math.log(max(promises)), own)
         for i, promise in enumerate(promises):
             reached = np.flatnonzero(run.log_model >= math.log(promise))
             if found[i] is None and len(reached):

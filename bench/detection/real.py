@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from bench.detection import engine
 from bench.detection.data import RealStream, real_streams
 from bench.detection.peers import ENGINE, length

@@ -33,9 +33,11 @@ MARGIN = 4.0
 """The gain per day must be so many of its standard errors above none."""
 GAIN_MIN = 5.0
 """Nats that a profile must gain in all."""
+GAIN_PLENTY = 0.1
+"""Nats per row that make a profile worth having in any case: a fifth of the variance."""
 TIED_MAX = 0.9
-"""Of how much the rows move together, a profile must leave no more than this: otherwise it explains what is not worth
-it, such as a year in which a few night hours are missing in winter."""
+"""One that gains less must leave no more than this of how much sums over many rows vary: otherwise it explains what is
+not worth it, such as a year in which a few night hours are missing in winter."""
 TINY = 1e-9
 """Pseudo-count of every bin when profiles are compared. A bin that others never hit costs a profile the same whatever
 this is; a larger one would favour profiles, which have no pseudo-count of their own."""
@@ -219,7 +221,9 @@ def with_season(
     # Settled rows were spread over bins, which makes them look more independent than the directions say.
     overall_ratios = np.maximum(overall_of(settled_rows, bins, ratios.shape[1]), ratios.mean(axis=0))
     inflation = np.round(np.vstack([ratios, overall_ratios]) / GRID) * GRID
-    if _tied(inflation) > TIED_MAX * _tied(column.inflation):
+    # By so much the variance that a row leaves open falls, of a normal distribution with this gain.
+    left = np.exp(-2.0 * gain)
+    if gain < GAIN_PLENTY and left * _tied(inflation) > TIED_MAX * _tied(column.inflation):
         return column
     return replace(column, season=replace(season, inflation=inflation))
 
