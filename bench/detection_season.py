@@ -1,7 +1,7 @@
 """What knowing the hour is worth: delays with a seasonal profile and without; and how often one is chosen in vain.
 
-Run ``python -m bench.detection_season``, or with ``--null 500``. One row every five minutes, a season of a day, Gaussian
-noise with deviation 1.
+Run ``python -m bench.detection_season``, or with ``--null 500``. One row every five minutes, a season of a day, noise
+with deviation 1.
 """
 
 import argparse

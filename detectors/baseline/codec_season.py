@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.baseline.bins import Column
-from detectors.baseline.profile import NAMES, Season
+from detectors.baseline.profile import BINS_MAX, NAMES, Season
 from detectors.errors import BaselineError
 
 Take = Callable[[np.dtype[Any], int, str], NDArray[Any]]
@@ -87,6 +87,8 @@ def read_season(entry: Any, column: Column, take: Take, place: str) -> Season:
     if type(slots) is not int or slots not in NAMES:
         raise BaselineError(f"{place}: season: slots must be one of {', '.join(map(str, NAMES))}")
     bins, rows = len(column.counts), int(column.counts.sum())
+    if bins > BINS_MAX:
+        raise BaselineError(f"{place}: season: {bins} bins; at most {BINS_MAX} are possible")
     counts = take(_unsigned(entry, "count_bytes", place), slots * bins, place).reshape(slots, bins)
     blocks = take(_unsigned(entry, "block_bytes", place), column.blocks.size, place).reshape(column.blocks.shape)
     # Sums of hostile numbers may wrap around, so the numbers themselves are bounded first.

@@ -22,6 +22,8 @@ MONDAY = 72
 """1970 begins on a Thursday, so many hours after the beginning of a week."""
 SHRINK_ROWS = 16.0
 """A slot's shares are mixed with so many rows' worth of the column's overall ones."""
+BINS_MAX = 128
+"""Columns with more bins have no profile: moving events between bins takes their square in memory."""
 NAMES = {DAY_HOURS: "hour of the day", WEEK_HOURS: "hour of the week"}
 
 

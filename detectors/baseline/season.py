@@ -10,6 +10,7 @@ from detectors.baseline.bins import CategoricalColumn, Column, NumericColumn, co
 from detectors.baseline.directions import Direction, directions_of, pseudo_counts
 from detectors.baseline.inflation import GRID, overall_of, ratios_of
 from detectors.baseline.profile import (
+    BINS_MAX,
     DAY_HOURS,
     HOUR_US,
     MONDAY,
@@ -196,7 +197,7 @@ def with_season(
     -----
     Time is a few passes over the rows, and with a profile one sort of them and that of the inflation again.
     """
-    if calendar is None:
+    if calendar is None or len(column.counts) > BINS_MAX:
         return column
     slots, gain = chosen(bin_of_row, len(column.counts), calendar)
     if not slots:

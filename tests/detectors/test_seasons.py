@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from detectors.baseline import Baseline, Column, add_spaces, compile_baseline, season_of, seasons_of
+from detectors.baseline import Baseline, CategoricalColumn, Column, add_spaces, compile_baseline, season_of, seasons_of
 from detectors.baseline.profile import slots_in, transport
 from detectors.baseline.season import calendar_of, chosen, settled
 from detectors.columns import Codes
@@ -155,6 +155,27 @@ def test_without_its_season_a_column_looks_alike_in_all_blocks() -> None:
         assert raw.dependence.largest > 4.0
         assert null.dependence.largest < 2.0
         assert bets_of(null).etas.min() > 2.0 * bets_of(raw).etas.min()
+
+
+@pytest.mark.parametrize("way", ["both", "up", "down"])
+def test_every_hour_has_the_same_bets_in_the_same_places(way: str) -> None:
+    for column in seasonal_columns():
+        if isinstance(column, CategoricalColumn) and way != "both":
+            continue
+        told = ColumnOptions(name=column.spec.name, direction=way)
+        whole = bets_of(null_of(settled(column), EvidenceOptions()), way)
+        for season in (0, 30, 100, 168 + 23):
+            bets = SeasonalColumn(column, EvidenceOptions(), told).at(season)
+            assert bets is not None
+            assert bets.logs.T.shape == whole.logs.shape
+            assert len(bets.etas) == len(whole.names)
+
+
+def test_columns_with_very_many_bins_have_no_profile() -> None:
+    columns = daily(np.random.default_rng(0), REFERENCE, size=8.0)
+    specs = [(spec_of("load", columns["load"]), columns["load"])]
+    assert compile_baseline(specs, times=times(REFERENCE), bins=123).baseline.seasonal == (0,)
+    assert compile_baseline(specs, times=times(REFERENCE), bins=125).baseline.seasonal == ()
 
 
 # -- honesty ----------------------------------------------------------------------------------------------------------
