@@ -79,7 +79,7 @@ def inflation_of(directions: NDArray[np.float64], bin_of_row: NDArray[np.int64],
     found = np.ones((len(directions) + 1, scales))
     if scales:
         found[:-1] = ratios_of(directions, bin_of_row, scales)
-        found[-1] = overall_of(bin_of_row, directions.shape[1], scales)
+        found[-1] = _overall(bin_of_row, directions.shape[1], scales)
     return np.asarray(np.round(found / GRID) * GRID)
 
 
@@ -129,23 +129,8 @@ def _ratios(values: NDArray[np.float64], scales: int) -> NDArray[np.float64]:
     return ratios
 
 
-def overall_of(bin_of_row: NDArray[np.int64], bins: int, scales: int) -> NDArray[np.float64]:
-    """Measure the mean variance inflation over all directions that the bins allow.
-
-    Parameters
-    ----------
-    bin_of_row : ndarray of int64, shape (n_rows,)
-        The bin of each reference row, in time order.
-    bins : int
-        Number of bins.
-    scales : int
-        From ``scales_of``.
-
-    Returns
-    -------
-    ndarray of float64, shape (scales,)
-        The mean over an orthonormal basis: chi-square of the stretches' counts per degree of freedom.
-    """
+def _overall(bin_of_row: NDArray[np.int64], bins: int, scales: int) -> NDArray[np.float64]:
+    """Return the mean over an orthonormal basis: chi-square of the stretches' counts per degree of freedom."""
     rows = len(bin_of_row)
     shares = np.bincount(bin_of_row, minlength=bins) / rows
     present = np.flatnonzero(shares)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from detectors.baseline.bins import CategoricalColumn, Column, NumericColumn, compact
 from detectors.baseline.directions import Direction, directions_of, pseudo_counts
-from detectors.baseline.inflation import GRID, overall_of, ratios_of
+from detectors.baseline.inflation import GRID, ratios_of
 from detectors.baseline.profile import (
     BINS_MAX,
     DAY_HOURS,
@@ -219,9 +219,8 @@ def with_season(
     values -= np.einsum("sk,sdk->sd", plain, values)[:, :, None]
     ratios = ratios_of(values.transpose(1, 0, 2).reshape(values.shape[1], -1), cell_of_row, column.inflation.shape[1])
     ratios *= _given_back(len(cell_of_row), slots, calendar.days_seen * DAY_HOURS / slots, ratios.shape[1])
-    # Settled rows were spread over bins, which makes them look more independent than the directions say.
-    overall_ratios = np.maximum(overall_of(settled_rows, bins, ratios.shape[1]), ratios.mean(axis=0))
-    inflation = np.round(np.vstack([ratios, overall_ratios]) / GRID) * GRID
+    # Of all directions together: settled rows were spread over bins, which makes them look too independent.
+    inflation = np.round(np.vstack([ratios, ratios.mean(axis=0)]) / GRID) * GRID
     # By so much the variance that a row leaves open falls, of a normal distribution with this gain.
     left = np.exp(-2.0 * gain)
     if gain < GAIN_PLENTY and left * _tied(inflation) > TIED_MAX * _tied(column.inflation):
