@@ -32,7 +32,7 @@ class Plan:
     sizes: tuple[int, ...] = (1, 100, 1_000)
     formats: tuple[Format, ...] = FORMATS
     repeats: int = 5
-    load_seconds: float = 2.0
+    load_seconds: float = 4.0
     floor_seconds: float = 1.0
     memory_rows: int = 10_000_000
     starts: int = 3

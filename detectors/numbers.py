@@ -59,7 +59,11 @@ def normals_of(seed: str, rows: int, columns: int) -> NDArray[np.float64]:
     return np.asarray(ndtri(uniform)).reshape(rows, columns)
 
 
-@lru_cache(maxsize=65_536)
+REMEMBERED_MAX = 65_536
+REMEMBERED_CHARACTERS = 64
+"""Longer labels are placed anew every time, so that what is remembered is bounded in bytes too."""
+
+
 def place_of(label: str) -> float:
     """Give a label a place on the line that has nothing to do with its meaning.
 
@@ -82,5 +86,12 @@ def place_of(label: str) -> float:
     >>> place_of("DE") == place_of("DE"), place_of("DE") == place_of("FR")
     (True, False)
     """
+    return _remembered(label) if len(label) <= REMEMBERED_CHARACTERS else _place(label)
+
+
+def _place(label: str) -> float:
     drawn = hashlib.blake2b(label.encode("utf-8", "surrogatepass"), digest_size=8, person=b"lzplace").digest()
     return (int.from_bytes(drawn, "little") >> 11) * 2.0**-52 - 1.0
+
+
+_remembered = lru_cache(maxsize=REMEMBERED_MAX)(_place)

@@ -16,11 +16,12 @@ import anyio.to_thread
 import msgspec
 
 from service.alert.decide import decide as decide_alert
+from service.alert.decide import rebuilt
 from service.detect.watch import Watch
 from service.domain.evaluation import Evaluation
 from service.domain.ids import Position, VersionId
-from service.domain.policy import Action
-from service.domain.records import Alert, Incident, TransitionRecord, Version
+from service.domain.policy import Action, Cause
+from service.domain.records import Alert, Incident, TimelineItem, TransitionRecord, Version
 from service.domain.states import SERVING, Event, next_state
 from service.entropy import random_hex
 from service.frames import encode_frame
@@ -221,6 +222,9 @@ class Memory:
         self.open_alerts: dict[VersionId, dict[str, Alert]] = {}
         for alert in control.open_alerts:
             self.open_alerts.setdefault(alert.version_id, {})[alert.id] = alert
+        self.unresolved: dict[VersionId, dict[Cause, Incident]] = {}
+        for incident in control.unresolved:
+            self.unresolved.setdefault(incident.version_id, {})[incident.cause] = incident
         self.watch.heed(control)
 
     def serves(self, version_id: VersionId) -> bool:
@@ -235,6 +239,7 @@ class Decisions:
 
     alerts: dict[str, Alert] = field(default_factory=dict)
     incidents: list[Incident] = field(default_factory=list)
+    timeline: list[tuple[str, TimelineItem]] = field(default_factory=list)
     transitions: list[tuple[TransitionRecord, int]] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
 
@@ -289,18 +294,22 @@ def judge(evaluation: Evaluation, memory: Memory, decisions: Decisions) -> None:
     version = memory.versions[evaluation.version_id]
     policy = memory.control.models[version.model_id].policy
     standing = memory.open_alerts.setdefault(version.id, {})
-    decision = decide_alert(evaluation, version, tuple(standing.values()), policy)
+    unresolved = memory.unresolved.get(version.id, {})
+    decision = decide_alert(evaluation, version, tuple(standing.values()), policy, unresolved)
     for alert in decision.changed:
         standing[alert.id] = decisions.alerts[alert.id] = alert
     if decision.alert is None:
         return
     if decision.incident is not None:
         decisions.incidents.append(decision.incident)
-        if policy.actions.of(decision.alert.cause) is not Action.RECORD:
-            decisions.notices.append(alert_opened(decision.alert, decision.incident, version))
+    if decision.again is not None:
+        decisions.timeline.append((decision.again.id, rebuilt(decision.alert, SYSTEM)))
+    told = decision.incident or decision.again
+    if told is not None and policy.actions.of(decision.alert.cause) is not Action.RECORD:
+        decisions.notices.append(alert_opened(decision.alert, told, version))
     ruling = decide_state(decision.alert, version, policy, memory.versions.values())
     # Once when the alert opens and once when it is confirmed: evidence that wavers must not fill a mailbox.
-    news = decision.incident is not None or decision.alert.confirmations == policy.confirmations
+    news = told is not None or decision.alert.confirmations == policy.confirmations
     if decision.changed and news and ruling.why in HELD_BACK:
         notice = held_back(HELD_BACK[ruling.why], decision.alert, version, ruling.text, evaluation.at_us)
         decisions.notices.append(notice)
@@ -346,6 +355,7 @@ def commit(stages: WorkStages, memory: Memory, decisions: Decisions, last: Posit
             windows=rows,
             alerts=tuple(decisions.alerts.values()),
             incidents=decisions.incidents,
+            timeline=decisions.timeline,
             transitions=decisions.transitions,
             messages=[message for notice in decisions.notices for message in compose(notice, stages.channels)],
             stats=stages.stats(),
@@ -362,11 +372,12 @@ async def _prepare_in_turn(stages: AcceptStages, preparer: Preparer, raw: Raw, i
         if len(raw.body) > DECODE_INLINE_BYTES_MAX:
             return await anyio.to_thread.run_sync(preparer.prepare, raw, idempotency_key)
         steps = preparer.preparing(raw, idempotency_key)
-        ready = None
-        while ready is None:
+        # The next body has its turn in the loop's next round at the earliest, so the last step needs no pause after it.
+        while True:
             ready = take_step(steps)
+            if ready is not None:
+                return ready
             await asyncio.sleep(0)
-        return ready
 
 
 def _kept(receipt: Receipt, idempotency_key: str | None) -> bytes:

@@ -121,6 +121,8 @@ class Control:
     baselines: Mapping[VersionId, Sequence[BaselineRecord]]
     """By ``from_position``; a baseline applies to entries after it."""
     open_alerts: Sequence[Alert]
+    unresolved: Sequence[Incident] = ()
+    """Incidents that nobody has resolved, oldest first: an alert of the same cause belongs to one of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +140,8 @@ class Outcome:
     """New or changed."""
     incidents: Sequence[Incident] = ()
     """New ones."""
+    timeline: Sequence[tuple[str, TimelineItem]] = ()
+    """What happened to older incidents, by their ids."""
     transitions: Sequence[tuple[TransitionRecord, int]] = ()
     """With the lock that the version must still have."""
     messages: Sequence[Message] = ()

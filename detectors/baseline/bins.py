@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,6 @@ def compact(counts: NDArray[Any]) -> NDArray[np.unsignedinteger[Any]]:
     return counts.astype(next(t for t in (np.uint8, np.uint16, np.uint32, np.uint64) if largest <= np.iinfo(t).max))
 
 
-@lru_cache(maxsize=65_536)
 def label_hash(label: str) -> int:
     """Hash a label to 64 bits, the same on every machine.
 

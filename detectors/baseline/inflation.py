@@ -18,7 +18,9 @@ SCALES_MAX = 30
 OVERLAP = 4
 """Stretches begin every quarter of their length."""
 CELLS = 2_000_000
-"""At most so many numbers are held at once."""
+"""At most so many numbers are held at once, but for the rows of one direction."""
+COUNTS = 20_000_000
+"""At most so many counts are held at once, but for those of two bins."""
 
 
 def scales_of(rows: int) -> int:
@@ -137,17 +139,31 @@ def _overall(bin_of_row: NDArray[np.int64], bins: int, scales: int) -> NDArray[n
     ratios = np.ones(scales)
     if len(present) < 2:  # noqa: PLR2004 - one value never varies
         return ratios
-    place = np.zeros(bins, dtype=np.int64)
-    place[present] = np.arange(len(present))
-    even = rows // 2 * 2
-    flat = (np.arange(even) // 2) * len(present) + place[bin_of_row[:even]]
-    counts = np.bincount(flat, minlength=even // 2 * len(present)).reshape(-1, len(present)).astype(np.float32)
-    length = 2
-    for j in range(scales):
-        off = counts - (length * shares[present]).astype(np.float32)
-        mean_square = np.einsum("ij,ij->j", off, off, dtype=np.float64) / len(counts)
+    step = max(2, COUNTS // max(rows // 2, 1) - 1)
+    mean_squares = np.concatenate(
+        [_mean_squares(bin_of_row, shares, present[at : at + step], scales) for at in range(0, len(present), step)],
+        axis=1,
+    )
+    for j, mean_square in enumerate(mean_squares):
+        length = 2 << j
         ratios[j] = (mean_square / shares[present]).sum() / (length * (len(present) - 1) * (1.0 - length / rows))
+    return ratios
+
+
+def _mean_squares(
+    bin_of_row: NDArray[np.int64], shares: NDArray[np.float64], chosen: NDArray[np.int64], scales: int
+) -> NDArray[np.float64]:
+    """Return the mean square by which stretches' counts of the chosen bins are off, shape (scales, n_chosen)."""
+    # All other bins share one more place, which is cut off.
+    place = np.full(len(shares), len(chosen), dtype=np.int64)
+    place[chosen] = np.arange(len(chosen))
+    even, width = len(bin_of_row) // 2 * 2, len(chosen) + 1
+    flat = (np.arange(even) // 2) * width + place[bin_of_row[:even]]
+    counts = np.bincount(flat, minlength=even // 2 * width).reshape(-1, width)[:, :-1].astype(np.float32)
+    found = np.empty((scales, len(chosen)))
+    for j in range(scales):
+        off = counts - ((2 << j) * shares[chosen]).astype(np.float32)
+        found[j] = np.einsum("ij,ij->j", off, off, dtype=np.float64) / len(counts)
         counts = counts[: len(counts) // 2 * 2]
         counts = counts[::2] + counts[1::2]
-        length *= 2
-    return ratios
+    return found

@@ -8,14 +8,20 @@ from numpy.typing import NDArray
 
 from detectors.baseline import ROWS_MIN, Baseline, Column, Season
 from detectors.baseline.season import settled
-from detectors.evidence.bets import bets_of
+from detectors.evidence.bets import Bets, bets_of
 from detectors.evidence.calibrate import NATURAL_STDS, Null, null_of
 from detectors.evidence.options import ColumnOptions, EvidenceOptions
 
 INDEPENDENT_MIN = 20.0
 """A column needs the worth of so many independent rows."""
+LEARNED = "distribution"
+"""The direction of the learned bet, as blame names it."""
 SMALL = 0.1
 """What smoothing adds is told when it is more than this share of the tolerance."""
+
+STILL = 1e-9
+"""A direction with a smaller standard deviation cannot move, such as the spread of two values that are equally
+frequent: what is left of it is rounding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +31,7 @@ class Tolerated:
     Parameters
     ----------
     direction : str
-        Such as ``mean up`` or ``missing up``.
+        Such as ``mean up`` or ``missing up``; ``distribution`` for the learned bet.
     by : float
         In standard deviations of the direction (for a share ``p`` that is ``sqrt(p * (1 - p))``).
     cause : str
@@ -62,7 +68,7 @@ class Explanation:
     insufficient : str or None
         What is missing for a promise, in one sentence; None when nothing is.
     directions : tuple of Tolerated
-        One for each direction.
+        One for each direction, and last one for those that the learned bet finds.
     season : str or None
         Which hours the column follows, in one sentence; None when it follows none.
     """
@@ -133,7 +139,10 @@ def _explained(
         eta=float(etas.min()),
         text=_why(baseline, options, worst, float(etas.min()), strength),
         insufficient=lacking(column, null),
-        directions=tuple(_tolerated(null, options, told.direction, rows, strength)),
+        directions=(
+            *_tolerated(null, options, told.direction, rows, strength),
+            *_learned(null, bets, options, strength),
+        ),
         season=None if season is None else _season(season),
     )
 
@@ -177,6 +186,8 @@ def _tolerated(null: Null, options: EvidenceOptions, way: str, rows: int, streng
         told.add(name)
         values, place = bets.directions[i][None], bets.places[i : i + 1]
         deviation = float(np.sqrt(values[0] ** 2 @ null.variances))
+        if deviation < STILL:
+            continue
         minimum, error, natural, smoothed = (float(part[0]) / deviation for part in null.parts(values, place))
         inflation = float(null.dependence.error[place[0]])
         by = max(minimum, error, natural)
@@ -186,6 +197,20 @@ def _tolerated(null: Null, options: EvidenceOptions, way: str, rows: int, streng
         own = [eta for eta, other in zip(bets.etas.tolist(), bets.names, strict=True) if other == name]
         text = f"{name}: may move by {by + smoothed:.2g} standard deviations: {why}"
         yield Tolerated(direction=name, by=by + smoothed, cause=cause, eta=max(own) * strength, text=text)
+
+
+def _learned(null: Null, bets: Bets, options: EvidenceOptions, strength: float) -> Iterator[Tolerated]:
+    """Explain what the learned bet tolerates in whatever direction events have taught it."""
+    if not bets.learned:
+        return
+    by, ways = null.learned_effect, len(null.wander)
+    why, cause = "the minimum effect", "minimum_effect"
+    if by > null.minimum_effect:
+        why, cause = f"{options.standard_errors:g} standard errors of the worst of all directions", "standard_errors"
+    if ways:
+        why += f", and more in {ways} {'way' if ways == 1 else 'ways'} in which blocks of the reference differ"
+    text = f"{LEARNED}: may move by {by:.2g} standard deviations, whichever way: {why}"
+    yield Tolerated(direction=LEARNED, by=by, cause=cause, eta=bets.learned_eta * strength, text=text)
 
 
 def _cause(

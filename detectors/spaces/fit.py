@@ -48,7 +48,8 @@ def fit_spaces(
     Returns
     -------
     spaces : tuple of Space
-        None where there are fewer than 100 usable rows, or fewer than two raw values that vary.
+        None where there are fewer than 100 usable rows, where most of them lie in one tenth of the reference, or where
+        fewer than two raw values vary.
     scored : list of (ColumnSpec, ndarray)
         The fitted scores of the reference rows.
 
@@ -154,13 +155,15 @@ class _Embedding:
 def _fit(source: _Source) -> tuple[Space, Scored] | None:
     step = max(1, -(-source.rows // FIT_ROWS))
     standard, share = _first_standard(source, step)
-    rows = int(share * source.rows)
+    rows = int(share * -(-source.rows // step))
     if rows < ROWS_MIN or np.count_nonzero(standard.inverse) < 2:  # noqa: PLR2004 - a single value has its own column
         return None
     raw = len(standard.centre)
     size = min(raw, DIMENSIONS_MAX, max(2, rows // ROWS_PER_DIMENSION))
     signs = signs_of(SEED, size, raw) if size < raw else None
     placed, usable = _placed(source, step, standard, signs)
+    if not _in_all_parts(usable):
+        return None
     projected = None
     if signs is not None:
         projected = _standard(placed[:, usable])
@@ -214,6 +217,13 @@ def _placed(
         parts.append(placed if signs is None else signs @ placed)
         usable.append(source.usable(raw))
     return np.concatenate(parts, axis=1), np.concatenate(usable)
+
+
+def _in_all_parts(usable: NDArray[np.bool_]) -> bool:
+    """Tell whether there are enough rows of use, and whichever tenth is left out, most of them are in the others."""
+    edges = np.linspace(0, len(usable), FOLDS + 1).astype(np.int64)[:-1]
+    whole = int(np.count_nonzero(usable))
+    return whole >= ROWS_MIN and 2 * int(np.add.reduceat(usable, edges, dtype=np.int64).max()) <= whole
 
 
 def _fits(placed: Coordinates, like: Mapping[str, Fitted], of: str | None) -> dict[str, Fitted]:

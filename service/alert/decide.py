@@ -5,28 +5,34 @@ The cause of an alert follows from the blamed columns, by this rule:
 * a column whose *missing*, *invalid* or *unseen* bin grew speaks of ``data_quality``;
 * else the latency column speaks of ``latency``;
 * else the prediction, a probability or a score of them speaks of ``prediction_drift``;
-* else it is ``data_drift``.
+* else it is ``data_drift``. A score of all inputs together is no more than that: beside a feature whose odd values have
+  more evidence it follows from those, as they are among its inputs, and speaks of ``data_quality`` too.
 
 Of several causes the one with the strongest action names the alert, then the one with the strongest evidence; as long
 as an open alert is among those of equal action it stays the name, so that one change is one incident, and a mild cause
 never hides one that calls for more.
+
+People who release a version let its evidence start from zero. When it reaches the threshold again before they have
+resolved the incident, the change goes on: the new alert belongs to the same incident.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
 
 from service.domain.evaluation import Evaluation
-from service.domain.ids import derived_id
+from service.domain.ids import Actor, derived_id
 from service.domain.policy import Action, Cause, Policy
-from service.domain.records import Alert, ColumnFinding, Incident, IncidentStatus, Version
+from service.domain.records import Alert, ColumnFinding, Incident, IncidentStatus, TimelineItem, Version
 from service.domain.states import SERVING
 
 QUALITY_BINS = frozenset({"missing", "invalid", "unseen"})
 COLUMNS_MAX = 20
 """How many blamed columns an alert keeps."""
 COLUMNS_IN_TITLE = 3
+NONE: Mapping[Cause, Incident] = MappingProxyType({})
 STRENGTH = {action: rank for rank, action in enumerate(Action)}
 
 
@@ -55,11 +61,19 @@ class Decision:
     """The alert that stands above the threshold now."""
     changed: tuple[Alert, ...] = ()
     incident: Incident | None = None
-    """New, when the alert is."""
+    """New, when the alert is and no incident of its cause waits to be resolved."""
+    again: Incident | None = None
+    """The unresolved incident that a new alert belongs to, with the title that people are told."""
 
 
-def decide(evaluation: Evaluation, version: Version, open_alerts: Sequence[Alert], policy: Policy) -> Decision:
-    """Return what an evaluation does to the version's alerts."""
+def decide(
+    evaluation: Evaluation,
+    version: Version,
+    open_alerts: Sequence[Alert],
+    policy: Policy,
+    unresolved: Mapping[Cause, Incident] = NONE,
+) -> Decision:
+    """Return what an evaluation does to the version's alerts; ``unresolved`` are its incidents, the newest by cause."""
     if not evaluation.above:
         return _below(open_alerts)
     # A baseline of a few rows cannot promise anything, so it may not accuse anyone.
@@ -69,7 +83,7 @@ def decide(evaluation: Evaluation, version: Version, open_alerts: Sequence[Alert
     if standing is None and version.state not in SERVING:
         return Decision(Why.NOT_SERVING)
     if standing is None:
-        return _open(evaluation, version, cause)
+        return _open(evaluation, version, cause, unresolved.get(cause))
     # Counting further would write a row with every tick and say nothing new.
     if standing.confirmations >= policy.confirmations:
         return Decision(Why.SETTLED, standing)
@@ -83,6 +97,11 @@ def decide(evaluation: Evaluation, version: Version, open_alerts: Sequence[Alert
     return Decision(Why.CONFIRMED, alert, (alert,))
 
 
+def rebuilt(alert: Alert, actor: Actor) -> TimelineItem:
+    """Return what the timeline of an earlier incident says of a new alert: evidence started anew, and is back."""
+    return TimelineItem(at_us=alert.opened_us, actor=actor, kind="rebuilt", body=alert.reason)
+
+
 def cause_of(finding: ColumnFinding) -> Cause:
     """Return what one blamed column speaks of."""
     if finding.direction.split()[0] in QUALITY_BINS:
@@ -92,6 +111,21 @@ def cause_of(finding: ColumnFinding) -> Cause:
     if finding.group in {"prediction", "score"}:
         return Cause.PREDICTION_DRIFT
     return Cause.DATA_DRIFT
+
+
+def _causes(findings: Sequence[ColumnFinding]) -> list[Cause]:
+    """Return what each blamed column speaks of, beside the others."""
+    own = [cause_of(finding) for finding in findings]
+    features = [cause is Cause.DATA_QUALITY and f.group == "feature" for f, cause in zip(findings, own, strict=True)]
+    most = max((f.evidence_log for f, odd in zip(findings, features, strict=True) if odd), default=-math.inf)
+    follows = [_looks_at_features(finding) and finding.evidence_log < most for finding in findings]
+    return [Cause.DATA_QUALITY if f else cause for f, cause in zip(follows, own, strict=True)]
+
+
+def _looks_at_features(finding: ColumnFinding) -> bool:
+    """Tell scores of all inputs together from those of an embedding, whose name they bear."""
+    plain = finding.name.count(".") == 1 or finding.name.startswith("score.pairs.")
+    return finding.group == "multivariate" and plain
 
 
 def _below(open_alerts: Sequence[Alert]) -> Decision:
@@ -105,7 +139,7 @@ def _name(
     findings: Sequence[ColumnFinding], open_alerts: Sequence[Alert], policy: Policy
 ) -> tuple[Cause, Alert | None]:
     """Return the cause that names the alert, and the open alert that it continues."""
-    causes = list(dict.fromkeys(map(cause_of, findings)))
+    causes = list(dict.fromkeys(_causes(findings)))
     strongest = max(STRENGTH[policy.actions.of(cause)] for cause in causes)
     candidates = [cause for cause in causes if STRENGTH[policy.actions.of(cause)] == strongest]
     standing = {alert.cause: alert for alert in open_alerts}
@@ -115,8 +149,9 @@ def _name(
     return candidates[0], None
 
 
-def _open(evaluation: Evaluation, version: Version, cause: Cause) -> Decision:
-    columns = tuple(f for f in evaluation.findings if cause_of(f) is cause)
+def _open(evaluation: Evaluation, version: Version, cause: Cause, earlier: Incident | None) -> Decision:
+    causes = _causes(evaluation.findings)
+    columns = tuple(f for f, c in zip(evaluation.findings, causes, strict=True) if c is cause is cause_of(f))
     names = ", ".join(f"{f.name} ({f.direction})" for f in columns[:COLUMNS_IN_TITLE])
     more = f" and {len(columns) - COLUMNS_IN_TITLE} more" if len(columns) > COLUMNS_IN_TITLE else ""
     words = cause.replace("_", " ").capitalize()
@@ -151,8 +186,10 @@ def _open(evaluation: Evaluation, version: Version, cause: Cause) -> Decision:
         opened_us=evaluation.at_us,
         closed_us=None,
         position=evaluation.position,
-        incident_id=incident.id,
+        incident_id=incident.id if earlier is None else earlier.id,
     )
+    if earlier is not None:
+        return Decision(Why.OPENED, alert, (alert,), again=replace(earlier, title=f"Again: {incident.title}"))
     return Decision(Why.OPENED, alert, (alert,), incident)
 
 

@@ -76,6 +76,8 @@ def span_of(window: str, start: str | None, end: str | None, now_us: Micros, bin
     last = now_us if end is None else _moment(end, "to")
     first = last - min(POINTS * width, longest - LEVELS[level]) if start is None else _moment(start, "from")
     first = max(0, first) // width * width
+    if start is None and (last - first) // LEVELS[level] >= rows_max:
+        first += width  # nobody asked for the window that does not fit as a whole
     if first > last:
         raise Unprocessable("the span is empty", places=[Place("from", "must not be after 'to'")])
     if (last - first) // LEVELS[level] >= rows_max:

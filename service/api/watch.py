@@ -1,12 +1,11 @@
 """The worker's word on a version, read from its snapshot: how it is watched, and what each column shows."""
 
 import math
-from functools import lru_cache
 
 import msgspec
 
 from service.domain.errors import Place
-from service.domain.ids import Micros
+from service.domain.ids import Micros, VersionId
 from service.domain.records import Snapshot
 
 EFFECTS = ("psi", "js", "ks", "wasserstein", "hellinger", "chi2")
@@ -55,16 +54,23 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 UNSEEN = Watch()
-
-
-@lru_cache(maxsize=1024)
-def _decode(text: str) -> Watch:
-    return msgspec.json.decode(text, type=Watch)
+VERSIONS_MAX = 1024
+_newest: dict[VersionId, tuple[str, Watch]] = {}
+"""By version, the status that was read last: earlier ones do not come back, and they can be large."""
 
 
 def watch_of(snapshot: Snapshot | None) -> Watch:
     """Return what the snapshot says; ``warming`` before the worker has seen the version."""
-    return UNSEEN if snapshot is None else _decode(snapshot.status)
+    if snapshot is None:
+        return UNSEEN
+    known = _newest.get(snapshot.version_id)
+    if known is not None and known[0] == snapshot.status:
+        return known[1]
+    watch = msgspec.json.decode(snapshot.status, type=Watch)
+    if len(_newest) >= VERSIONS_MAX:
+        _newest.clear()
+    _newest[snapshot.version_id] = snapshot.status, watch
+    return watch
 
 
 def monitoring(watch: Watch, now_us: Micros, stale_seconds: float) -> str:

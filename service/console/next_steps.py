@@ -43,9 +43,15 @@ class Steps:
 
 
 def steps_of(
-    version: Version, policy: Policy, approvals: Sequence[Actor], viewer: Identity, *, is_open: bool = False
+    version: Version,
+    policy: Policy,
+    approvals: Sequence[Actor],
+    viewer: Identity,
+    *,
+    is_open: bool = False,
+    is_judged: bool = True,
 ) -> Steps:
-    """Decide what the viewer may do now; ``is_open`` says that an incident is."""
+    """Decide what the viewer may do now; ``is_open``: an incident is; ``is_judged``: alerts are possible."""
     events = possible_events(version.state)
     first = _FIRST.get(version.state)
     blocked = None
@@ -61,6 +67,8 @@ def steps_of(
         steps = (*steps[:1], release, *steps[1:])
         note = _release_note(policy)
     advice = _advice(version, policy, approvals, viewer)
+    if not is_judged and version.state is State.ACTIVE:
+        advice = "Put reference data that can support a promise: until then nothing raises an alert."
     if is_open and version.state is State.ACTIVE:
         advice = "Look at the columns below, and resolve the incident when it is understood."
     return Steps(

@@ -12,6 +12,7 @@ from service.console.next_steps import Steps, steps_of
 from service.console.overview import TONES, share_of
 from service.console.promises import Promise, promise_of
 from service.detect.baselines import compared, inflation_of
+from service.detect.trail import TICKS_MAX
 from service.domain.ids import Micros
 from service.domain.keys import Identity
 from service.domain.records import IncidentStatus, Model, Scope, Version
@@ -19,6 +20,7 @@ from service.domain.states import SERVING
 
 WORST_COLUMNS = 4
 COLUMNS_LISTED = 100
+ROUNDED = 1e-4
 EFFECTS = (
     ("psi", "PSI"),
     ("js", "Jensen-Shannon"),
@@ -154,7 +156,14 @@ def version_page(facts: Facts, viewer: Identity) -> VersionPage:
         monitoring=monitoring,
         monitoring_tone=tone,
         certainty=certainty,
-        steps=steps_of(version, model.policy, facts.approvals, viewer, is_open=facts.incidents_open > 0),
+        steps=steps_of(
+            version,
+            model.policy,
+            facts.approvals,
+            viewer,
+            is_open=facts.incidents_open > 0,
+            is_judged=facts.version.baseline_id is not None and facts.status.monitoring != "insufficient",
+        ),
         charts=_charts(facts),
         chart_summary=_chart_summary(certainty),
         chart_note=_chart_note(facts),
@@ -187,11 +196,13 @@ def monitoring_of(facts: Facts) -> tuple[str, str]:
 
 
 def _watching(status: Status, quiet_seconds: float, stale_seconds: float, last: str) -> tuple[str, str]:
+    missing = status.insufficient or "the baseline is too small or not signed here"
+    blind = f"Insufficient, so nothing raises an alert: {missing}" if status.monitoring == "insufficient" else None
     if quiet_seconds > stale_seconds:
-        return f"Stale: no event for {words.duration(quiet_seconds)}. Silence is not health.", "warn"
-    if status.monitoring == "insufficient":
-        missing = status.insufficient or "the baseline is too small or not signed here"
-        return f"Insufficient, so nothing raises an alert: {missing}; {last}.", "warn"
+        stale = f"Stale: no event for {words.duration(quiet_seconds)}. Silence is not health."
+        return stale if blind is None else f"{stale} {blind}.", "warn"
+    if blind is not None:
+        return f"{blind}; {last}.", "warn"
     return f"Watching {len(status.columns):,} columns; {last}.", "plain"
 
 
@@ -308,6 +319,9 @@ def evidence_points(facts: Facts) -> list[Point]:
         # In the minute of the change the highest evidence came after it; what it was before is not known.
         if facts.alert is not None and since_us < facts.alert.since_us < until_us:
             since_us = facts.alert.since_us
+        # A trail that is not full begins with the first ticks of all: the minute's highest is one of them.
+        if since_us < first_us < until_us and window.evidence_log_max <= _highest(trail, until_us):
+            continue
         if since_us < first_us:
             points.append(Point(since_us, int(min(until_us, first_us)), window.evidence_log_max))
     ends = [since_us for since_us, _ in trail[1:]] + [last_us]
@@ -316,6 +330,12 @@ def evidence_points(facts: Facts) -> list[Point]:
         until_us = min(end_us, since_us + MINUTE_US)
         points.append(Point(since_us, max(until_us, since_us + 1), -math.inf if value is None else value))
     return points
+
+
+def _highest(trail: Sequence[tuple[int, float | None]], until_us: int) -> float:
+    """Return the highest evidence of a trail that is not full before a time; its values are rounded."""
+    known = trail if len(trail) < TICKS_MAX else ()
+    return max((value + ROUNDED for at_us, value in known if at_us < until_us and value is not None), default=-math.inf)
 
 
 def _chart_note(facts: Facts) -> str:
@@ -360,7 +380,7 @@ def _incident(facts: Facts, viewer: Identity) -> IncidentView | None:
         opened=When.of(incident.opened_us, facts.now_us),
         others=max(0, facts.incidents_open - 1),
         entries=tuple(
-            Change(When.of(item.at_us, facts.now_us), item.actor, item.kind, item.body, "plain")
+            Change(When.of(item.at_us, facts.now_us), item.actor, words.done(item.kind), item.body, "plain")
             for item in facts.timeline
         ),
         can_acknowledge=may and incident.status is IncidentStatus.OPEN,

@@ -44,12 +44,18 @@ EVENT_DONE = {
     Event.ROLL_BACK: "rolled back",
     Event.RETIRE: "retired",
 }
+TIMELINE = {"rebuilt": "saw the evidence come back"}
 CAUSE_NAMES = {
     Cause.DATA_DRIFT: "Data drift",
     Cause.PREDICTION_DRIFT: "Prediction drift",
     Cause.DATA_QUALITY: "Data quality",
     Cause.LATENCY: "Latency",
 }
+
+
+def done(kind: str) -> str:
+    """Write what happened to an incident, where the kind of its timeline's entry is no plain word."""
+    return TIMELINE.get(kind, kind)
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -92,7 +98,7 @@ def exponent(natural_log: float | None) -> str | None:
     """Write a natural logarithm as the exponent of ten; ``None`` when there is nothing yet."""
     if natural_log is None or math.isnan(natural_log) or natural_log == -math.inf:
         return None
-    return "∞" if natural_log == math.inf else f"{natural_log / LN10:.1f}"
+    return "∞" if natural_log == math.inf else f"{round(natural_log / LN10, 1) + 0.0:.1f}"
 
 
 def moment(at_us: Micros | int) -> str:

@@ -5,6 +5,7 @@ import hmac
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ CONTEXT = b"lazaretto baseline 1\0"
 EFFECTS = ("psi", "js", "ks", "wasserstein", "hellinger", "chi2")
 INTERVALS = ("psi", "js", "ks", "wasserstein", "hellinger")
 """Effect sizes with an interval."""
+
+DESCRIBED_MAX = 32
+"""So many baselines are kept as views, those that were asked for last."""
 
 Sizes = dict[str, float | None]
 Limits = dict[str, tuple[float, float] | None]
@@ -86,8 +90,13 @@ class BaselineView:
         return self._alone[name]
 
 
+@lru_cache(maxsize=DESCRIBED_MAX)
 def describe(artefact: bytes) -> BaselineView:
-    """Return what people want to see of an artefact. Raises ``RefusedBaseline`` when the bytes are no baseline."""
+    """Return what people want to see of an artefact. Raises ``RefusedBaseline`` when the bytes are no baseline.
+
+    Equal artefacts give the same view: what effect sizes work out once for a baseline is kept as long as it may be
+    asked for again, so a baseline read anew with every request would fill the memory.
+    """
     try:
         baseline = Baseline.from_bytes(artefact)
     except BaselineError as error:

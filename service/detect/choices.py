@@ -1,4 +1,4 @@
-"""What is wrong with what a policy says about columns and groups: contradictions, and names that nobody has.
+"""What is wrong with what a policy says: contradictions, and columns and groups that nobody has.
 
 What only a baseline can tell is not refused, because a policy holds for versions and baselines to come: see
 ``service.detect.tuning``.
@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 from detectors.evidence import GROUPS
 from service.domain.errors import Place
-from service.domain.policy import ColumnChoice, Direction, Policy
+from service.domain.policy import SECONDS_PER_DAY, ColumnChoice, Direction, Policy
 from service.domain.records import Version
 from service.domain.schema import (
     LATENCY,
@@ -27,7 +27,8 @@ PLACES_MAX = 100
 
 def bad_choices(policy: Policy, at: str = "") -> list[Place]:
     """Return what a policy says against itself, and groups that do not exist; ``at`` is where the policy stands."""
-    found = [place for name, choice in policy.columns.items() for place in _contradictions(at, name, choice)]
+    found = list(_empty_promise(policy, at))
+    found += [place for name, choice in policy.columns.items() for place in _contradictions(at, name, choice)]
     found += [
         Place(f"{at}shares.{group[:100]}", f"there is no such group; known: {', '.join(GROUPS)}")
         for group in policy.shares
@@ -51,6 +52,17 @@ def bad_for(versions: Sequence[Version], policy: Policy, at: str = "") -> list[P
         elif not name.startswith(RESERVED_PREFIXES):
             found.append(Place(f"{at}columns.{name[:100]}", _unknown(name, kinds)))
     return found[:PLACES_MAX]
+
+
+def _empty_promise(policy: Policy, at: str) -> Iterator[Place]:
+    """Yield both places when the budget allows an alarm at every tick: evidence of nothing would reach it."""
+    budget = policy.budget
+    if budget.per_days * SECONDS_PER_DAY > budget.false_alarms * policy.tick_seconds:
+        return
+    allows = f"allows {budget.false_alarms:g} false alarms in {budget.per_days:g} days"
+    tick = f"{policy.tick_seconds:g}"
+    yield Place(f"{at}budget", f"{allows}, but {at}tick_seconds of {tick} gives no more ticks than that")
+    yield Place(f"{at}tick_seconds", f"is {tick}, but {at}budget {allows}: nothing could be promised")
 
 
 def _contradictions(at: str, name: str, choice: ColumnChoice) -> Iterator[Place]:

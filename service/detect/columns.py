@@ -14,6 +14,9 @@ from service.domain.schema import LATENCY, PREDICTION, PROBABILITY_PREFIX, SCORE
 from service.frames import Frame
 
 NORM_PREFIX = f"{SCORE_PREFIX}norm."
+REMEMBERED_MAX = 1024
+REMEMBERED_CHARACTERS = 64 * 1024
+"""Makes of frames that are remembered, and how long their names may be."""
 CLASSES_MIN = 2
 """Margin and entropy say something only of two classes or more."""
 
@@ -33,7 +36,10 @@ class Picks(NamedTuple):
 
 def columns_of(frame: Frame, wanted: tuple[str, ...], spaces: Sequence[Space] = ()) -> dict[str, Values]:
     """Return the values of those wanted columns that the frame carries, and of the spaces' scores of them."""
-    picks = _picks(frame.numeric_names, frame.categorical_names, tuple(frame.embeddings), wanted)
+    # Clients may send probabilities of classes with long names of their own: such frames leave nothing behind.
+    short = sum(map(len, frame.numeric_names)) <= REMEMBERED_CHARACTERS
+    picked = _remembered if short else _picks
+    picks = picked(frame.numeric_names, frame.categorical_names, tuple(frame.embeddings), wanted)
     columns: dict[str, Values] = {name: frame.numeric[row] for name, row in picks.numeric}
     for name, row in picks.categorical:
         coded = frame.categorical[row]
@@ -106,7 +112,6 @@ def probabilities_of(frame: Frame, rows: Iterable[int]) -> NDArray[np.float64]:
     return (matrix if frame.rows > 1 else np.repeat(matrix, 2, axis=1)).T
 
 
-@lru_cache(maxsize=4096)
 def _picks(
     numeric: tuple[str, ...], categorical: tuple[str, ...], embeddings: tuple[str, ...], wanted: tuple[str, ...]
 ) -> Picks:
@@ -126,3 +131,6 @@ def _picks(
         ),
         probabilities=tuple(rows[name] for name in classes) if scored else (),
     )
+
+
+_remembered = lru_cache(maxsize=REMEMBERED_MAX)(_picks)

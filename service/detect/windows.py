@@ -69,7 +69,8 @@ class Windows:
 
     def add(self, tick_start_us: int, events: int, counts: NDArray[np.int64]) -> None:
         """Add one tick; ticks come in order."""
-        self.last_tick_start_us = tick_start_us
+        # Never back, as the buckets: after a restart they are read up to here.
+        self.last_tick_start_us = max(self.last_tick_start_us, tick_start_us)
         for level, width in WIDTHS.items():
             bucket = self._bucket(level, tick_start_us // width * width)
             bucket.events += events

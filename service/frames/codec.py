@@ -1,7 +1,6 @@
 """The log's format: one version byte, then one MessagePack array whose buffers lie in the message as they are."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from math import prod
 from typing import Any, TypeVar
 
@@ -18,6 +17,9 @@ _FLOAT_TYPES: dict[int, np.dtype[Any]] = {size: np.dtype(f"<f{size}") for size i
 _FLOAT32 = _FLOAT_TYPES[4]
 _MICROS = np.dtype("<i8")
 _OFFSETS = np.dtype("<i4")
+NAMES_MAX = 1024
+NAMES_BYTES_MAX = 64 * 1024
+"""So many lists of names are remembered, of so many bytes each at most."""
 _SPECIALS = -INVALID
 """Codes are stored shifted by this, so that the special values fit an unsigned type."""
 
@@ -46,6 +48,8 @@ class _Wire(_Columns, forbid_unknown_fields=True):
 
 
 _W = TypeVar("_W", bound=_Columns)
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 _Names = tuple[tuple[str, ...], tuple[str, ...]]
 _encoder = msgspec.msgpack.Encoder()
 _wire_decoder = msgspec.msgpack.Decoder(_Wire)
@@ -53,16 +57,34 @@ _columns_decoder = msgspec.msgpack.Decoder(_Columns)
 _names_decoder = msgspec.msgpack.Decoder(_Names)
 
 
-@lru_cache(maxsize=1024)
+# The same few name lists come with every frame; packing them anew would be half the cost of a frame of one row.
+_packed: dict[_Names, bytes] = {}
+_unpacked: dict[bytes, _Names] = {}
+
+
 def _pack_names(numeric: tuple[str, ...], categorical: tuple[str, ...]) -> bytes:
-    # The same few name lists come with every frame; packing them anew would be half the cost of a frame of one row.
-    return _encoder.encode((numeric, categorical))
+    names = numeric, categorical
+    packed = _packed.get(names)
+    if packed is None:
+        packed = _encoder.encode(names)
+        _remember(_packed, names, packed, len(packed))
+    return packed
 
 
-@lru_cache(maxsize=1024)
 def _unpack_names(packed: bytes) -> _Names:
-    names: _Names = _names_decoder.decode(packed)
+    names = _unpacked.get(packed)
+    if names is None:
+        names = _names_decoder.decode(packed)
+        _remember(_unpacked, packed, names, len(packed))
     return names
+
+
+def _remember(known: dict[_K, _V], key: _K, value: _V, size: int) -> None:
+    """Remember names, within bounds: clients may send probabilities of classes with long names of their own."""
+    if size <= NAMES_BYTES_MAX:
+        if len(known) >= NAMES_MAX:
+            known.clear()
+        known[key] = value
 
 
 def encode_frame(frame: Frame) -> bytes:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from math import isnan
 from typing import TypeAlias
 
 import numpy as np
@@ -197,7 +198,9 @@ class _Envelope:
 
 
 def _sent(column: Coded) -> bool:
-    return bool((column.codes != MISSING).any())
+    codes = column.codes
+    # The first one tells, mostly.
+    return bool(len(codes)) and (codes[0] != MISSING or bool((codes != MISSING).any()))
 
 
 def _numeric_columns(columns: Columns, layout: Layout, floats: Floats) -> dict[str, Source]:
@@ -212,9 +215,13 @@ def _numeric_columns(columns: Columns, layout: Layout, floats: Floats) -> dict[s
     for name in (*optional, LATENCY):
         # Optional columns are few and mostly there, so looking at all their values first costs little.
         source = sources.get(name)
-        if source is not None and not np.isnan(source if isinstance(source, np.ndarray) else numbers(source)).all():
+        if source is not None and _some(source if isinstance(source, np.ndarray) else numbers(source)):
             found[name] = source
     return found
+
+
+def _some(values: NDArray[np.float32] | NDArray[np.float64]) -> bool:
+    return bool(len(values)) and (not isnan(values[0]) or not np.isnan(values).all())
 
 
 def _numeric(found: dict[str, Source], rows: int, floats: Floats) -> NDArray[np.float32] | NDArray[np.float64]:

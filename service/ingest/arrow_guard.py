@@ -5,6 +5,7 @@ pyarrow verifies itself (offsets, types, text) is left to it.
 """
 
 import struct
+from collections.abc import Callable
 from typing import NamedTuple
 
 from service.domain.errors import BadRequest, Place, TooLarge
@@ -23,10 +24,13 @@ _BUFFER_BYTES = 16
 """Of the struct Buffer: offset and length, 64 bits each."""
 
 
-_UNPACK = {form: struct.Struct(form).unpack_from for form in ("<B", "<H", "<I", "<i", "<q")}
+_u8, _u16, _u32, _i32, _i64 = (struct.Struct(form).unpack_from for form in ("<B", "<H", "<I", "<i", "<q"))
+_Number = Callable[[memoryview, int], tuple[int]]
 _SLOTS_MAX = 8
 _SLOTS = tuple(struct.Struct(f"<{count}H").unpack_from for count in range(_SLOTS_MAX + 1))
 """Readers of the offsets of a table's fields; the fields that are asked for are among the first."""
+_Unreadable = struct.error
+"""A place beyond the end. A negative one would count from there, so what is no sum of unsigned numbers is checked."""
 
 
 class _Malformed(Exception):
@@ -40,42 +44,36 @@ class _Table:
 
     def __init__(self, data: memoryview, at: int) -> None:
         self.data, self.at = data, at
-        vtable = at - _unpack("<i", data, at)
-        count = min(max(_unpack("<H", data, vtable) // 2 - 2, 0), _SLOTS_MAX)
-        try:
-            self.slots: tuple[int, ...] = _SLOTS[count](data, vtable + 4)
-        except struct.error:
-            raise _Malformed from None
+        vtable = at - _i32(data, at)[0]
+        if vtable < 0:
+            raise _Malformed
+        count = _u16(data, vtable)[0] // 2 - 2
+        self.slots: tuple[int, ...] = _SLOTS[min(max(count, 0), _SLOTS_MAX)](data, vtable + 4)
 
-    def _place(self, field: int) -> int | None:
-        offset = self.slots[field] if field < len(self.slots) else 0
-        return self.at + offset if offset else None
+    def number(self, field: int, read: _Number) -> int:
+        """Return a field, 0 when it is not there."""
+        slots = self.slots
+        offset = slots[field] if field < len(slots) else 0
+        return read(self.data, self.at + offset)[0] if offset else 0
 
-    def number(self, field: int, form: str) -> int:
-        place = self._place(field)
-        return 0 if place is None else _unpack(form, self.data, place)
+    def place(self, field: int) -> int | None:
+        """Return where a field's table or vector starts."""
+        slots = self.slots
+        offset = slots[field] if field < len(slots) else 0
+        if not offset:
+            return None
+        place = self.at + offset
+        ahead: int = _u32(self.data, place)[0]
+        return place + ahead
 
     def table(self, field: int) -> "_Table | None":
-        place = self._place(field)
-        return None if place is None else _Table(self.data, place + _unpack("<I", self.data, place))
+        place = self.place(field)
+        return None if place is None else _Table(self.data, place)
 
     def vector(self, field: int) -> tuple[int, int]:
         """Return where the elements start, and how many there are."""
-        place = self._place(field)
-        if place is None:
-            return 0, 0
-        start = place + _unpack("<I", self.data, place)
-        return start + 4, _unpack("<I", self.data, start)
-
-
-def _unpack(form: str, data: memoryview, at: int) -> int:
-    if at < 0:
-        raise _Malformed
-    try:
-        number: int = _UNPACK[form](data, at)[0]
-    except struct.error:
-        raise _Malformed from None
-    return number
+        start = self.place(field)
+        return (0, 0) if start is None else (start + 4, _u32(self.data, start)[0])
 
 
 def check_stream(content: bytes, limits: Limits, rows_max: int) -> int:
@@ -95,7 +93,7 @@ def check_stream(content: bytes, limits: Limits, rows_max: int) -> int:
     for _ in range(MESSAGES_MAX):
         try:
             message = _read(view, at)
-        except _Malformed:
+        except (_Malformed, _Unreadable):
             place = Place(f"byte {at}", "not an Arrow message")
             raise BadRequest(f"the body is not an Arrow IPC stream at byte {at}", places=[place]) from None
         if message is None:
@@ -132,7 +130,7 @@ def _read(view: memoryview, at: int) -> _Message | None:
         raise _Malformed
     if header is None:
         return _Message(end, 0, 0)
-    rows = header.number(_LENGTH, "<q") if kind == _RECORDS else 0
+    rows = header.number(_LENGTH, _i64) if kind == _RECORDS else 0
     if rows < 0:
         raise _Malformed
     return _Message(end, rows, _unfolded(header, view[start + size : end]))
@@ -142,10 +140,10 @@ def _frame(view: memoryview, at: int) -> tuple[int, int]:
     """Return where the metadata of the message at a byte starts and its size; size 0 at the end of the stream."""
     if at == len(view) and at:
         return at, 0
-    size = _unpack("<I", view, at)
+    size = _u32(view, at)[0]
     at += 4
     if size == _CONTINUATION:
-        size = _unpack("<I", view, at)
+        size = _u32(view, at)[0]
         at += 4
     if at + size > len(view):
         raise _Malformed
@@ -154,14 +152,14 @@ def _frame(view: memoryview, at: int) -> tuple[int, int]:
 
 def _message(metadata: memoryview) -> tuple[_Table | None, int, int]:
     """Return the record batch of a message if it holds one, its kind, and the length of its body."""
-    message = _Table(metadata, _unpack("<I", metadata, 0))
-    kind = message.number(_TYPE, "<B")
+    message = _Table(metadata, _u32(metadata, 0)[0])
+    kind = message.number(_TYPE, _u8)
     header = message.table(_HEADER)
     if header is not None and kind == _DICTIONARY:
         header = header.table(_DICTIONARY_DATA)
     elif kind != _RECORDS:
         header = None
-    return header, kind, message.number(_BODY_LENGTH, "<q")
+    return header, kind, message.number(_BODY_LENGTH, _i64)
 
 
 def _unfolded(batch: _Table, body: memoryview) -> int:
@@ -172,8 +170,16 @@ def _unfolded(batch: _Table, body: memoryview) -> int:
     total = 0
     for i in range(count):
         place = start + i * _BUFFER_BYTES
-        offset, length = _unpack("<q", batch.data, place), _unpack("<q", batch.data, place + 8)
+        offset, length = _i64(batch.data, place)[0], _i64(batch.data, place + 8)[0]
         if length > 0:
-            declared = _unpack("<q", body, offset)
+            declared = _declared(body, offset)
             total += length if declared < 0 else declared
     return total
+
+
+def _declared(body: memoryview, offset: int) -> int:
+    """Return how long a compressed buffer says it will be."""
+    if offset < 0:
+        raise _Malformed
+    length: int = _i64(body, offset)[0]
+    return length

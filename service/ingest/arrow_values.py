@@ -47,6 +47,8 @@ _OFFSETS: dict[int, np.dtype[Any]] = {
     pa.list_(pa.null()).id: np.dtype("<i4"),
     pa.large_list(pa.null()).id: np.dtype("<i8"),
 }
+CROWDED = 4
+"""Where an array stands for so many times the values that rows need, those are picked out first."""
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -117,10 +119,7 @@ def numbers_into(out: NDArray[Any], array: pa.Array) -> None:
     elif kind in _DECIMAL:
         out[:] = numbers(array.cast(pa.float64()))
     elif kind == _DICTIONARY:
-        # Each number of the dictionary once; decoding could repeat a long text for every row.
-        indices, missing = plain(array.indices, _NUMPY[array.indices.type.id]), nulls(array.indices)
-        places = indices if missing is None else np.where(missing, len(array.dictionary), indices)
-        out[:] = np.append(numbers(array.dictionary), np.nan)[places]
+        out[:] = _numbers_of_dictionary(array)
         return
     else:
         # A boolean or a text is not a number, here as in JSON.
@@ -128,6 +127,22 @@ def numbers_into(out: NDArray[Any], array: pa.Array) -> None:
     missing = nulls(array)
     if missing is not None:
         out[missing] = np.nan
+
+
+def _numbers_of_dictionary(array: pa.DictionaryArray) -> NDArray[np.float64]:
+    """Return each number of the dictionary at its places; decoding could repeat a long text for every row."""
+    dictionary, missing = array.dictionary, nulls(array.indices)
+    indices = plain(array.indices, _NUMPY[array.indices.type.id]).astype(np.int64)
+    if missing is not None:
+        # Nobody checks what stands under a null.
+        indices[missing] = len(dictionary)
+    if len(dictionary) > CROWDED * len(array):
+        # Nulls take no bytes, so a few bytes may bring a dictionary of any length.
+        used = np.unique(indices)
+        indices = np.searchsorted(used, indices)
+        dictionary = dictionary.take(pa.array(used[used < len(dictionary)]))
+    found: NDArray[np.float64] = np.append(numbers(dictionary), np.nan)[indices]
+    return found
 
 
 def settle(numbers: NDArray[_N]) -> NDArray[_N]:
@@ -185,7 +200,8 @@ def _from_dictionary(array: pa.DictionaryArray) -> Coded:
     if missing is not None:
         indices = np.where(missing, size, indices)
     # A dictionary may bring labels that no row has; they are nobody's business and are left behind.
-    used = np.flatnonzero(np.bincount(indices, minlength=size)[:size]) if size <= 4 * rows else np.unique(indices)
+    crowded = size > CROWDED * rows
+    used = np.unique(indices) if crowded else np.flatnonzero(np.bincount(indices, minlength=size)[:size])
     if len(used) < size:
         used = used[used < size]
         dictionary = dictionary.take(pa.array(used))
@@ -222,8 +238,11 @@ def vectors(array: pa.Array, dimension: int) -> NDArray[np.float32]:
     if missing is not None:
         good &= ~missing
     if good.any():
-        values = numbers(array.values)
-        chosen = values[starts[:-1][good][:, None] + np.arange(dimension)].astype(np.float32)
+        places, values = starts[:-1][good][:, None] + np.arange(dimension), array.values
+        if len(values) > CROWDED * places.size:
+            # As with dictionaries: nulls that no list of this length holds may be any number.
+            values, places = values.take(pa.array(places.ravel())), np.arange(places.size).reshape(places.shape)
+        chosen = numbers(values)[places].astype(np.float32)
         chosen[~np.isfinite(chosen).all(axis=1)] = np.inf
         out[good] = chosen
     return out

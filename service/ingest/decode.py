@@ -60,10 +60,13 @@ class Decoded:
     """Events whose envelope was bad; they are not in the frame."""
     errors: tuple[Place, ...]
     """Where, for as many of them as one answer names."""
-    invalid: dict[str, int]
-    """Per column, the values that are in the frame as *invalid*."""
     content: bytes
     """The decompressed body, which an idempotency key stands for."""
+
+    @property
+    def invalid(self) -> dict[str, int]:
+        """Per column, how many values are in the frame as *invalid*; columns without any are left out."""
+        return count_invalid(self.frame)
 
 
 class EventDecoder:
@@ -114,7 +117,7 @@ class EventDecoder:
             yield
             frame = to_frame(self._layout, lists, TYPED)
             if _times_are_good(frame, lists.timestamps):
-                return Decoded(frame=frame, rejected=0, errors=(), invalid=_invalid_vectors(frame), content=content)
+                return Decoded(frame=frame, rejected=0, errors=(), content=content)
         yield
         read = lenient.read_lines if lines else lenient.read_json
         lists, refused = read(content, self._layout)
@@ -174,23 +177,14 @@ def _times_are_good(frame: Frame, times: Sequence[object]) -> bool:
 
 
 def _decoded(frame: Frame, content: bytes, *, rejected: int = 0, errors: Sequence[Place] = ()) -> Decoded:
-    return Decoded(frame=frame, rejected=rejected, errors=tuple(errors), invalid=count_invalid(frame), content=content)
+    return Decoded(frame=frame, rejected=rejected, errors=tuple(errors), content=content)
 
 
 def count_invalid(frame: Frame) -> dict[str, int]:
     """Count the invalid values per column; columns without any are left out."""
-    counts: dict[str, int] = {}
-    infinite = np.isinf(frame.numeric)
-    if infinite.any():
-        counts.update(zip(frame.numeric_names, infinite.sum(axis=1).tolist(), strict=True))
+    counts = dict(zip(frame.numeric_names, np.isinf(frame.numeric).sum(axis=1).tolist(), strict=True))
     for name, column in zip(frame.categorical_names, frame.categorical, strict=True):
         counts[name] = int(np.count_nonzero(column.codes == INVALID))
-    return {name: count for name, count in counts.items() if count} | _invalid_vectors(frame)
-
-
-def _invalid_vectors(frame: Frame) -> dict[str, int]:
-    """Count the invalid embeddings: all that can be invalid in what the typed decoder took."""
-    if not frame.embeddings:
-        return {}
-    counts = {name: int(np.count_nonzero(np.isinf(rows[:, 0]))) for name, rows in frame.embeddings.items()}
+    for name, vectors in frame.embeddings.items():
+        counts[name] = int(np.count_nonzero(np.isinf(vectors[:, 0])))
     return {name: count for name, count in counts.items() if count}

@@ -79,7 +79,7 @@ class SqliteLogReader:
                 if self._connection is None:
                     self._connection = _connect(self._path)
                 yield self._connection
-            except sqlite3.OperationalError as error:
+            except sqlite3.DatabaseError as error:  # also of a file that is damaged
                 raise Unavailable(f"the telemetry log '{self._path}' cannot be read: {error}") from error
 
 

@@ -90,11 +90,19 @@ class ReplayOptions:
     def lane_of(self, given: Given, baseline: Baseline) -> Lane:
         """Return what a policy asks of cutting and of the engine."""
         us = round(given.policy.tick_seconds * SECOND_US)
-        told = fit(given.policy.tuning, baseline).options
+        fitted = fit(given.policy.tuning, baseline)
         return Lane(
             cutting=replace(self.cutting, us=us),
-            evidence=replace(told, tick_events=self.evidence.tick_events, calibrate=self.calibrate),
+            evidence=replace(fitted.options, tick_events=self.evidence.tick_events, calibrate=self.calibrate),
+            insufficient=fitted.insufficient,
+            notes=tuple(f"{given.name}: {note.at.removeprefix('policy.')}: {note.reason}" for note in fitted.notes),
         )
+
+    def lanes(self, baseline: Baseline) -> list[Lane]:
+        """Return what the current and the new policy ask for; what the command line alone asks for without policies."""
+        if self.policies is None:
+            return [Lane(cutting=self.cutting, evidence=self.evidence)]
+        return [self.lane_of(given, baseline) for given in self.policies]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,14 +189,17 @@ class _Reader:
 
 
 def _replay(reader: _Reader, watched: Watched, options: ReplayOptions, cutting: Cutting) -> ReplayResult:
+    lanes = options.lanes(watched.baseline)
+    engine = engine_of(watched.baseline, lanes[-1].evidence)
+    budget = options.budget if lanes[-1].insufficient is None else math.inf
     with closing(reader.spans(cutting, "evidence")) as spans:
-        found = _detect(spans, engine_of(watched.baseline, options.evidence), options.budget, cutting)
+        found = _detect(spans, engine, budget, cutting)
     what_if = None
     if options.policies is not None:
         what_if = compare(
             watched.baseline,
             options.policies,
-            options.lane_of,
+            lanes,
             lambda own: reader.spans(replace(own, sort=cutting.sort), "what if"),
         )
     return ReplayResult(
@@ -197,9 +208,17 @@ def _replay(reader: _Reader, watched: Watched, options: ReplayOptions, cutting: 
         budget=options.budget,
         columns=watched.baseline.names,
         alarms=tuple(_with_effects(reader, cutting, found.alarms)),
-        warnings=watched.warnings,
+        warnings=(*watched.warnings, *_said(lanes, engine)),
         what_if=what_if,
     )
+
+
+def _said(lanes: list[Lane], engine: EvidenceEngine) -> Iterator[str]:
+    """Yield why the service would raise no alarm, if it would not, and what policies say without effect."""
+    insufficient = lanes[-1].insufficient or engine.insufficient
+    if insufficient is not None:
+        yield f"no promise can be kept, and in the service nothing would alarm: {insufficient}"
+    yield from dict.fromkeys(note for lane in lanes for note in lane.notes)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from service.detect.choices import bad_choices
 from service.domain.policy import Policy
 from service.replay.sources import ReplayError
 
@@ -56,7 +57,9 @@ def read_policy(path: Path) -> Given:
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$.")
         raise ReplayError(f"{path}: {where.rstrip('`') or 'policy'}: {what[:1].lower()}{what[1:]}") from error
-    _check_budget(path, policy)
+    places = bad_choices(policy)
+    if places:
+        raise ReplayError(f"{path}: {'; '.join(f'{place.at} {place.reason}' for place in places)}")
     return Given(name=str(path), policy=policy, told=frozenset(told))
 
 
@@ -100,11 +103,3 @@ def _check_names(path: Path, told: Mapping[str, Any], kind: type[msgspec.Struct]
         inner = fields[name]
         if isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, msgspec.Struct):
             _check_names(path, value, inner, f"{prefix}{name}.")
-
-
-def _check_budget(path: Path, policy: Policy) -> None:
-    if policy.ticks_per_false_alarm <= 1.0:
-        raise ReplayError(
-            f"{path}: budget allows {policy.budget.false_alarms:g} false alarms in {policy.budget.per_days:g} days, but"
-            f" tick_seconds of {policy.tick_seconds:g} gives no more ticks than that: nothing could be promised"
-        )

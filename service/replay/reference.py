@@ -162,10 +162,14 @@ def load(reference: Source, names: Sequence[str], what: str = "rows of reference
 
 
 def _joined(arrays: list[Any]) -> Any:
-    kinds = {array.type for array in arrays}
-    if len(kinds) > 1:
-        arrays = [array.cast(pa.string()) for array in arrays]
-    return pa.concat_arrays(arrays)
+    # Batches without a value have any type: NDJSON leaves a field out in all of their rows.
+    kinds = {array.type for array in arrays if array.null_count < len(array)} or {array.type for array in arrays}
+    kind = kinds.pop() if len(kinds) == 1 else pa.string()
+    return pa.concat_arrays([array if array.type == kind else _as_type(array, kind) for array in arrays])
+
+
+def _as_type(array: Any, kind: Any) -> Any:
+    return array.cast(kind) if array.null_count < len(array) else pa.nulls(len(array), kind)
 
 
 def _compile(

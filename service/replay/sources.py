@@ -6,6 +6,7 @@ usual spellings (``NA``, ``null``, ``NaN``, ...) are missing.
 """
 
 import csv
+import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -172,15 +173,18 @@ def _csv(source: Source, columns: Sequence[str] | None) -> Generator[Batch]:
     yield {name: pa.array([], type=pa.string()) for name in wanted}
     rows = 0
     try:
-        for batches in _together(_csv_batches(source, names, delimiter, (wanted, CSV_BLOCK_BYTES, 0))):
+        for batches in _together(_csv_batches(source, names, delimiter, (wanted, CSV_BLOCK_BYTES))):
             yield _joined(wanted, batches)
             rows += sum(batch.num_rows for batch in batches)
     except pa.ArrowInvalid as error:
         if "block size" not in str(error):
             raise
-        # A line longer than a block: go on from where it stands, with the longest blocks there are.
-        for batch in _csv_batches(source, names, delimiter, (wanted, BLOCK_BYTES, rows)):
-            yield _joined(wanted, [batch])
+        # A line longer than a block: read anew, with the longest blocks there are, and go on from where it stands.
+        # The reader itself could skip lines, but it would count empty ones.
+        for batch in _csv_batches(source, names, delimiter, (wanted, BLOCK_BYTES)):
+            if rows < batch.num_rows:
+                yield _joined(wanted, [batch.slice(rows)])
+            rows = max(0, rows - batch.num_rows)
 
 
 def _together(batches: Iterator[Any]) -> Iterator[list[Any]]:
@@ -204,17 +208,15 @@ def _joined(names: list[str], batches: list[Any]) -> Batch:
     return {name: pa.concat_arrays([batch.column(i) for batch in batches]) for i, name in enumerate(names)}
 
 
-def _csv_batches(source: Source, names: list[str], delimiter: str, how: tuple[list[str], int, int]) -> Iterator[Any]:
-    """Read columns ``how[0]`` in blocks of ``how[1]`` bytes after ``how[2]`` rows."""
+def _csv_batches(source: Source, names: list[str], delimiter: str, how: tuple[list[str], int]) -> Iterator[Any]:
+    """Read columns ``how[0]`` in blocks of ``how[1]`` bytes."""
     from pyarrow import csv as arrow_csv
 
-    wanted, block_bytes, skip = how
+    wanted, block_bytes = how
     with _stream(source) as stream:
         yield from arrow_csv.open_csv(
             stream,
-            read_options=arrow_csv.ReadOptions(
-                block_size=block_bytes, column_names=names, skip_rows=1, skip_rows_after_names=skip
-            ),
+            read_options=arrow_csv.ReadOptions(block_size=block_bytes, column_names=names, skip_rows=1),
             parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()), include_columns=wanted, strings_can_be_null=True
@@ -328,10 +330,17 @@ def _array(values: list[Any]) -> Any:
     """One Arrow type for a column: numbers, booleans or text; anything mixed becomes text."""
     kinds = {type(value) for value in values if value is not None}
     if kinds <= {int, float}:
-        return pa.array([None if value is None else float(value) for value in values], type=pa.float64())
+        return pa.array([None if value is None else _float(value) for value in values], type=pa.float64())
     if kinds == {bool}:
         return pa.array(values, type=pa.bool_())
     return pa.array([None if value is None else _text(value) for value in values], type=pa.string())
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return math.inf
 
 
 def _text(value: Any) -> str:

@@ -47,7 +47,7 @@ def times_of(where: str, array: Any, first_row: int) -> NDArray[np.int64]:
     where : str
         The file and the column, for messages.
     array : pyarrow.Array
-        Timestamps, dates, ISO texts, or numbers of seconds since 1970; without a time zone they are UTC.
+        Timestamps, dates, ISO texts, or seconds since 1970 as numbers or spelled; without a time zone they are UTC.
     first_row : int
         Of the array within its file.
 
@@ -63,7 +63,11 @@ def times_of(where: str, array: Any, first_row: int) -> NDArray[np.int64]:
     elif is_number(kind):
         return _of_numbers(where, numbers(array), first_row)
     elif is_text(kind) or pa.types.is_null(kind):
-        wide = _of_texts(where, array.cast(pa.string()), first_row)
+        texts = pc.utf8_trim_whitespace(array.cast(pa.string()))
+        seconds = _spelled(texts)
+        if seconds is not None:
+            return _of_numbers(where, seconds, first_row)
+        wide = _of_texts(where, texts, first_row)
     else:
         raise ReplayError(f"{where}: holds values of type {kind}, which are no times")
     if wide.null_count:
@@ -92,9 +96,16 @@ def _in_span(where: str, found: NDArray[np.int64], first_row: int) -> NDArray[np
     return found
 
 
-def _of_texts(where: str, array: Any, first_row: int) -> Any:
+def _spelled(texts: Any) -> NDArray[np.float64] | None:
+    """Read texts that spell numbers, as all numbers of a CSV file do; ``None`` when one does not."""
+    try:
+        return np.asarray(texts.cast(pa.float64()).to_numpy(zero_copy_only=False))
+    except pa.ArrowInvalid:
+        return None
+
+
+def _of_texts(where: str, trimmed: Any, first_row: int) -> Any:
     """Cast ISO texts; those with a zone and those without may stand side by side."""
-    trimmed = pc.utf8_trim_whitespace(array)
     try:
         zoned = pc.match_substring_regex(trimmed, ZONE)
         with_zone = pc.if_else(zoned, trimmed, None).cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())

@@ -1,6 +1,6 @@
 """The same rows under two policies: what each would have done, and whom it would have told."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -39,10 +39,19 @@ class WhatIf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
-    """What a policy asks of cutting and of the engine; policies with the same lane share the evidence."""
+    """What a policy asks of cutting and of the engine; policies that ask for the same share the evidence."""
 
     cutting: Cutting
     evidence: EvidenceOptions
+    insufficient: str | None = None
+    """Why the policy leaves nothing to watch, if it does: then it accuses nobody."""
+    notes: tuple[str, ...] = ()
+    """What it says without effect."""
+
+    @property
+    def asked(self) -> tuple[Cutting, EvidenceOptions, str | None]:
+        """All that evidence depends on."""
+        return self.cutting, self.evidence, self.insufficient
 
 
 Read = Callable[[Cutting], Generator[Span]]
@@ -55,17 +64,14 @@ def engine_of(baseline: Baseline, evidence: EvidenceOptions) -> EvidenceEngine:
     return EvidenceEngine(baseline, evidence, seasons_bytes=SEASONS_BYTES)
 
 
-def compare(
-    baseline: Baseline, pair: tuple[Given, Given], lane_of: Callable[[Given, Baseline], Lane], read: Read
-) -> WhatIf:
+def compare(baseline: Baseline, pair: tuple[Given, Given], lanes: Sequence[Lane], read: Read) -> WhatIf:
     """Replay the rows under both policies: once, or twice when they ask for different evidence."""
     desks = [Desk(given.policy) for given in pair]
-    lanes = [lane_of(given, baseline) for given in pair]
-    for lane in dict.fromkeys(lanes):
+    for lane in {lane.asked: lane for lane in lanes}.values():
         engine = engine_of(baseline, lane.evidence)
-        if engine.insufficient is not None:  # it accuses nobody
+        if (lane.insufficient or engine.insufficient) is not None:  # it accuses nobody
             continue
-        own = [desk for desk, other in zip(desks, lanes, strict=True) if other == lane]
+        own = [desk for desk, other in zip(desks, lanes, strict=True) if other.asked == lane.asked]
         with closing(read(lane.cutting)) as spans:
             follow(engine, cut_ticks(spans, baseline), own, lane.cutting)
     current, new = (Side(given=given, deeds=tuple(desk.deeds)) for given, desk in zip(pair, desks, strict=True))

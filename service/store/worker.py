@@ -17,11 +17,12 @@ from service.ports import SYSTEM, Clock, Control, Outcome, StaleControl
 from service.store import tables
 from service.store.changes import add_messages, add_to_timeline, apply_transition, bump, upsert
 from service.store.engine import Database
-from service.store.queries import read_revision, select_versions
+from service.store.queries import read_revision, select_incidents, select_versions
 from service.store.rows import (
     alert_of,
     alert_values,
     baseline_of,
+    incident_of,
     incident_values,
     model_of,
     snapshot_of,
@@ -94,6 +95,8 @@ class SqlWorkerStore:
     def control(self) -> Control:
         """Read all that the fold depends on, in one transaction."""
         alerts = select(tables.alerts).where(tables.alerts.c.status == "open").order_by(tables.alerts.c.id)
+        t = tables.incidents
+        unresolved = select_incidents().where(t.c.resolved_us.is_(None)).order_by(t.c.opened_us, t.c.id)
         with self._database.read() as connection:
             models = [model_of(row) for row in connection.execute(select(tables.models)).mappings()]
             versions = [version_of(row) for row in connection.execute(select_versions()).mappings()]
@@ -103,6 +106,7 @@ class SqlWorkerStore:
                 versions={version.id: version for version in versions},
                 baselines=self._baselines(connection),
                 open_alerts=[alert_of(row) for row in connection.execute(alerts).mappings()],
+                unresolved=[incident_of(row) for row in connection.execute(unresolved).mappings()],
             )
 
     def snapshots(self) -> Mapping[VersionId, Snapshot]:
@@ -126,6 +130,8 @@ class SqlWorkerStore:
             upsert(connection, tables.snapshots, snapshots_values(outcome.snapshots))
             upsert(connection, tables.windows, windows_values(outcome.windows))
             _open_incidents(connection, outcome.incidents)
+            for incident_id, item in outcome.timeline:
+                add_to_timeline(connection, incident_id, item)
             upsert(connection, tables.alerts, [alert_values(alert) for alert in outcome.alerts])
             for record, lock in outcome.transitions:
                 try:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from threading import Event
 
 from service.domain.errors import Unavailable
+from service.domain.ids import Position
 from service.pipeline import Memory, WorkStages, process_batches
 from service.ports import StaleControl
 from service.worker.stats import WorkerStats
@@ -17,6 +18,8 @@ BACK_OFF_SECONDS = (0.05, 0.2, 1.0, 2.0, 5.0)
 GATHER_SECONDS = 0.2
 """How long entries may gather after a pass that has caught up. A pass has a fixed cost, above all its commit: taking
 many entries at once is what keeps the worker cheap, and a fifth of a second is nothing to people."""
+LULL_SECONDS = 0.025
+"""When nothing has come for so long, what has gathered is all there will be for now."""
 
 _logger = logging.getLogger("lazaretto.worker")
 
@@ -31,16 +34,23 @@ class Worker:
     _memory: Memory | None = field(default=None, init=False)
     _failures: int = field(default=0, init=False)
     _beat_at: float = field(default=0.0, init=False)
+    _gathers: bool = field(default=False, init=False)
+    """Whether the last pass has caught up with entries that came meanwhile."""
+    _full_rests: int = field(default=0, init=False)
+    """How many in a row were not cut short."""
 
     def run(self, stop: Event) -> None:
         """Work until ``stop`` is set; a pass that has begun is finished."""
         while not stop.is_set():
             wait = self.step()
-            if wait:
+            if self._gathers:
+                self._gather(stop)
+            elif wait:
                 stop.wait(wait)
 
     def step(self) -> float:
         """Do one pass and return for how many seconds there is nothing to do."""
+        self._gathers = False
         try:
             wait = self._pass()
         except StaleControl as stale:
@@ -53,6 +63,22 @@ class Worker:
             return BACK_OFF_SECONDS[min(self._failures, len(BACK_OFF_SECONDS)) - 1]
         self._failures = 0
         return wait
+
+    def _gather(self, stop: Event) -> None:
+        """Let entries gather, until they stop coming; cut short every other time at most, for a trickle's sake."""
+        until = time.perf_counter() + GATHER_SECONDS
+        head: Position | None = None
+        self._full_rests += 1
+        while (left := until - time.perf_counter()) > 0 and not stop.wait(min(left, LULL_SECONDS)):
+            if self._full_rests == 1:
+                continue
+            try:
+                before, head = head, self.stages.log.head()
+            except Unavailable:  # the next pass meets it too
+                return
+            if head == before:
+                self._full_rests = 0
+                return
 
     def _pass(self) -> float:
         """Do one pass and return how long to wait before the next."""
@@ -73,6 +99,7 @@ class Worker:
         self.stats.commit_seconds.observe(progress.commit_seconds)
         if progress.entries == 0:
             return self.idle_seconds
+        self._gathers = progress.caught_up
         return GATHER_SECONDS if progress.caught_up else 0.0
 
     def _beat(self, now: float) -> None:

@@ -51,6 +51,20 @@ def test_no_fixed_bet_wins_on_average_on_the_boundary_of_its_tolerance(column: o
             assert shares @ np.exp(bets.logs[:, i]) <= 1 + ROUNDING, bets.names[i]
 
 
+@given(columns=tables(), seed=st.integers(0, 2**32 - 1), direction=st.sampled_from(["both", "up", "down"]))
+def test_no_fixed_bet_wins_on_the_boundary_whatever_the_baseline(columns: Columns, seed: int, direction: str) -> None:
+    rng = np.random.default_rng(seed)
+    for column in baseline_of(columns, bins=5, categories=3, blocks=4).columns:
+        null = null_of(column, EvidenceOptions(minimum_effect=rng.choice([0.0, 0.05, 1.0])))
+        bets = bets_of(null, "both" if "label" in column.spec.name else direction)
+        for i, name in enumerate(bets.names):
+            shares = on_the_boundary(null.probabilities, bets.directions[i], bets.tolerances[i], rng)
+            if shares is not None:
+                paid = np.exp(bets.logs[:, i])
+                assert shares @ paid <= 1 + ROUNDING, name
+                assert shares @ paid ** bets.etas[i] <= 1 + ROUNDING, name
+
+
 @given(columns=tables(), minimum=st.floats(0, 1), errors=st.floats(0, 5))
 def test_under_the_baseline_no_bet_wins_whatever_the_baseline(columns: Columns, minimum: float, errors: float) -> None:
     options = EvidenceOptions(minimum_effect=minimum, standard_errors=errors)
@@ -101,6 +115,15 @@ def test_what_the_learned_bet_wins_on_a_tick_is_the_exact_sum_over_its_events(se
     logs = learned_logs(stacked, memory, caps)
     assert (logs <= caps[:, None]).all()
     assert np.array_equal(learned_increments(stacked, memory, caps, counts), (counts * logs).sum(axis=1))
+
+
+@pytest.mark.parametrize(("shift", "scale"), [(0.2, 1.0), (-0.2, 1.0), (0.0, 1.15), (0.0, 0.87)])
+def test_changes_as_small_as_the_page_says_make_some_bet_grow(shift: float, scale: float) -> None:
+    rng = np.random.default_rng(0)
+    baseline = baseline_of({"x": rng.normal(size=50_000)})
+    counts = count(baseline, {"x": rng.normal(size=1_000_000) * scale + shift})
+    bets = bets_of(null_of(baseline.columns[0], EvidenceOptions()))
+    assert (counts @ bets.logs).max() / 1_000_000 > 0.002
 
 
 def test_the_learned_bet_stakes_nothing_before_it_has_learned() -> None:

@@ -1,5 +1,7 @@
 """Counting columns into the bins of a baseline."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from detectors.baseline.bins import REMEMBERED_CHARACTERS, REMEMBERED_MAX
 from detectors.binning import bin_rows, count
 from detectors.columns import Codes, ColumnKind, ColumnSpec, Values
 from detectors.errors import ColumnError
+from detectors.numbers import place_of
 from tests.detectors.samples import Columns, baseline_of, copy_of, length_of, rows_of, tables
 
 
@@ -151,3 +154,20 @@ def test_the_bins_of_many_labels_are_those_of_each_and_are_remembered_within_bou
     column.bins_of(["one more"])
     assert len(column._remembered) <= REMEMBERED_MAX + 1
     assert max(map(len, column._remembered)) <= REMEMBERED_CHARACTERS
+
+
+def test_long_labels_that_never_come_again_leave_nothing_in_memory() -> None:
+    spec = ColumnSpec(name="c", kind=ColumnKind.CATEGORICAL)
+    codes = np.repeat(np.arange(3, dtype=np.int32), [40, 30, 1])
+    column = compile_baseline([(spec, Codes(("a", "b", "rare"), codes))], categories=2).baseline.columns[0]
+    assert isinstance(column, CategoricalColumn)
+    tracemalloc.start()
+    try:
+        for i in range(50):
+            labels = [f"{i} {j} ".ljust(8_000, "x") for j in range(20)]
+            assert set(column.bins_of(labels)) == {column.bin_of("never seen")}
+            assert len(set(map(place_of, labels))) == len(labels)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1_000_000  # of 8,000,000 bytes that have passed

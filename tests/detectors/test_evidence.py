@@ -139,6 +139,16 @@ def test_the_state_does_not_grow() -> None:
     counts = ticks_of(mixed(np.random.default_rng(2), 400), [1] * 400)
     states = [stepped(counts[:1]), stepped(counts)]
     assert len(states[0].to_bytes()) == len(states[1].to_bytes())
+    assert 0 < len(states[0].to_bytes()) - 24 * ENGINE.bets - 8 * ENGINE.cells < 200
+
+
+def test_each_family_has_as_many_bets_as_the_page_says() -> None:
+    numeric, letter = (bets_of(null_of(BASELINE.columns[i], EvidenceOptions())).names for i in (0, 3))
+    first = [name.split()[0] for name in numeric]
+    assert sum(word in {"mean", "spread", "tail", "skew"} for word in first) == 19
+    assert sum(word in {"lowest", "highest", "outermost"} for word in first) == 18
+    assert sum(name == "missing up" for name in numeric) == 4
+    assert [sum(name == f"category 'a' {way}" for name in letter) for way in ("up", "down")] == [3, 3]
 
 
 def test_a_run_stops_at_the_alarm_and_names_the_tick() -> None:
@@ -195,6 +205,20 @@ def test_a_spike_inside_the_range_is_found_by_the_learned_bet() -> None:
     run = ENGINE.run(ENGINE.start(), np.arange(3000), ticks_of(columns, [1] * 3000), math.log(1e5))
     assert run.alarm is not None
     assert [(b.name, b.direction) for b in ENGINE.blame(run.state, math.log(1e5))] == [("normal", "distribution")]
+
+
+def test_evidence_of_a_fault_that_is_over_falls_slowly_and_is_gone_after_a_new_start() -> None:
+    rng, threshold = np.random.default_rng(17), math.log(2.6e6)
+    baseline = baseline_of({name: rng.normal(size=5000) for name in "abcde"})
+    engine = EvidenceEngine(baseline, EvidenceOptions(minimum_effect=0.05))
+    state = fresh = engine.start()
+    for tick in range(2010):
+        columns: Columns = {name: rng.normal(size=20) for name in "abcde"}
+        if tick < 10:
+            columns["a"] = np.full(20, np.nan)
+        state = engine.step(state, tick, count(baseline, columns))
+        fresh = fresh if tick < 10 else engine.step(fresh, tick, count(baseline, columns))
+    assert engine.read(state).log_model > threshold > 2 * engine.read(fresh).log_model
 
 
 def test_a_tick_that_does_not_come_later_is_refused() -> None:

@@ -5,7 +5,8 @@ import pytest
 
 from detectors.baseline import compile_baseline
 from detectors.columns import Codes
-from detectors.evidence import EvidenceEngine, EvidenceOptions, insufficiency
+from detectors.evidence import ColumnOptions, EvidenceEngine, EvidenceOptions, insufficiency
+from detectors.evidence.calibrate import null_of
 from tests.detectors.samples import Columns, baseline_of, mixed, spec_of
 from tests.detectors.test_dependence import autoregressive
 
@@ -34,6 +35,34 @@ def test_the_cause_of_a_tolerance_is_named() -> None:
     assert "blocks of the reference moved by 0." in wanders.directions[0].text
     patient = EvidenceEngine(baseline_of(columns), EvidenceOptions(minimum_effect=0.1)).explain()[0]
     assert patient.directions[0].text == "mean up: may move by 0.1 standard deviations: the minimum effect"
+
+
+@pytest.mark.parametrize("pairs", [64, 500, 1000, 2500])
+def test_the_spread_of_two_values_that_are_equally_frequent_cannot_move(pairs: int) -> None:
+    # Its direction is zero in every bin, or what rounding left of it.
+    found = EvidenceEngine(baseline_of({"x": np.tile([0.0, 1.0], pairs)})).explain()[0]
+    named = {direction.direction for direction in found.directions}
+    assert {"mean up", "mean down", "missing up"} < named
+    assert not {"spread up", "spread down", "tail weight up"} & named
+    uneven = EvidenceEngine(baseline_of({"x": np.tile([0.0, 0.0, 1.0], pairs)})).explain()[0]
+    assert {"spread up", "spread down"} < {direction.direction for direction in uneven.directions}
+
+
+def test_what_the_learned_bet_tolerates_is_explained_too() -> None:
+    rng = np.random.default_rng(1)
+    trend = np.linspace(-1.0, 1.0, 10_000)
+    columns: Columns = {"calm": rng.normal(size=10_000), "wanders": rng.normal(size=10_000) + trend}
+    engine = EvidenceEngine(baseline_of(columns))
+    calm, wanders = (column.directions[-1] for column in engine.explain())
+    expected = null_of(engine.baseline.columns[0], engine.options).learned_effect
+    assert (calm.direction, calm.by, calm.cause, calm.eta) == ("distribution", expected, "standard_errors", 1)
+    assert calm.text.endswith("standard deviations, whichever way: 3 standard errors of the worst of all directions")
+    assert wanders.text.endswith("and more in 1 way in which blocks of the reference differ")
+    assert wanders.eta < 1
+    pointed = EvidenceEngine(
+        baseline_of(columns), EvidenceOptions(columns=(ColumnOptions(name="calm", direction="up"),))
+    )
+    assert "distribution" not in {tolerated.direction for tolerated in pointed.explain()[0].directions}
 
 
 def test_rows_that_move_together_are_explained() -> None:

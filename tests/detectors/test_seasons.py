@@ -12,7 +12,7 @@ from detectors.baseline import Baseline, CategoricalColumn, Column, add_spaces, 
 from detectors.baseline.profile import slots_in, transport
 from detectors.baseline.season import calendar_of, chosen, settled
 from detectors.columns import Codes
-from detectors.errors import BaselineError, DetectorError
+from detectors.errors import DetectorError
 from detectors.evidence import EvidenceEngine, EvidenceOptions, EvidenceState, insufficiency
 from detectors.evidence.bets import QUANTUM, bets_of
 from detectors.evidence.calibrate import null_of, stack
@@ -20,7 +20,7 @@ from detectors.evidence.learned import PRIOR_EVENTS, learned_increments, learned
 from detectors.evidence.options import ColumnOptions
 from detectors.evidence.seasons import SeasonalColumn
 from tests.detectors.samples import Columns, rows_of, spec_of
-from tests.detectors.seasonal import DAY_ROWS, DAY_US, HOUR_US, REFERENCE, STEP_US, daily, reference, ticks_of, times
+from tests.detectors.seasonal import DAY_ROWS, DAY_US, HOUR_US, REFERENCE, daily, reference, ticks_of, times
 from tests.detectors.test_bets import on_the_boundary
 
 A = 1e4
@@ -371,36 +371,3 @@ def test_what_a_column_follows_is_said_in_words() -> None:
     assert told[2:] == [None, None]
     assert insufficiency(reference()) is None
     assert engine.self_test(A).alarms == ()
-
-
-def test_a_seasonal_artefact_makes_the_round_trip_and_others_keep_their_version() -> None:
-    baseline = reference(weekly=True)
-    again = Baseline.from_bytes(baseline.to_bytes())
-    assert again.digest == baseline.digest
-    assert b'"version":4' in baseline.to_bytes()
-    assert b'"version":3' in baseline.without_seasons().to_bytes()
-    assert Baseline.from_bytes(baseline.without_seasons().to_bytes()).seasonal == ()
-    # Ten days with times, as compiled before there were seasons.
-    number = np.arange(960)
-    columns: Columns = {
-        "c": Codes(("a", "b", "c"), (number**2 % 7 % 3).astype(np.int32)),
-        "x": (number * 37 % 11).astype(np.float64),
-    }
-    specs = [(spec_of(name, values), values) for name, values in columns.items()]
-    old = compile_baseline(specs, times=number * STEP_US).baseline
-    assert old.digest == "6c240a5cbdc1310fd27952ce59d46f9286442b95adc1082168cd6a9281940b44"
-
-
-@settings(max_examples=150)
-@given(at=st.integers(0, 10**9), value=st.integers(0, 255))
-def test_a_changed_byte_of_a_seasonal_artefact_is_refused_or_gives_a_sound_one(at: int, value: int) -> None:
-    damaged = bytearray(reference().only(["load", "kind"]).to_bytes())
-    damaged[at % len(damaged)] = value
-    try:
-        baseline = Baseline.from_bytes(bytes(damaged))
-    except BaselineError:
-        return
-    assert baseline.to_bytes() == bytes(damaged)
-    for i in baseline.seasonal:
-        bets = SeasonalColumn(baseline.columns[i], EvidenceOptions(), ColumnOptions(name="x")).at(5)
-        assert bets is None or np.isfinite(bets.logs).all()

@@ -13,15 +13,20 @@ from tests.detectors.samples import Columns, baseline_of, mixed
 
 
 def test_a_steady_reference_raises_nothing_against_itself() -> None:
-    """Twelve columns lose strength with probability below 0.06 in all, and none does with these seeds."""
+    """A column loses strength with probability below 0.005; four or more of twelve do with 4 * 10**-7.
+
+    The budget allows 4 * 10**-8 alarms in all.
+    """
+    lost = 0
     for rows in (300, 3000, 30_000):
         engine = EvidenceEngine(baseline_of(mixed(np.random.default_rng(1), rows)))
-        assert (engine.strengths == 1).all()
-        found = engine.self_test(1e4)
+        lost += int((engine.strengths < 1).sum())
+        found = engine.self_test(1e10)
         assert found.alarms == ()
         assert found.ticks == min(160, rows // 16)
-        assert found.allowed == pytest.approx(found.ticks / 1e4)
+        assert found.allowed == pytest.approx(found.ticks / 1e10)
         assert str(found).startswith("0 false alarms in")
+    assert lost < 4
 
 
 def stepped(rng: np.random.Generator, rows: int, step: float) -> Columns:

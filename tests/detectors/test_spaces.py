@@ -19,7 +19,7 @@ from detectors.numbers import normals_of, place_of, signs_of
 from detectors.registry import FITTED
 from detectors.scores.covariance import moments_of
 from detectors.scores.typicality import fit_typicality, typicality
-from detectors.spaces import Space, fit_spaces
+from detectors.spaces import Space, fit, fit_spaces
 from tests.detectors.samples import LABELS, NUMBERS, Columns, copy_of, rows_of, spec_of
 
 ROWS = 400
@@ -350,3 +350,23 @@ def test_a_space_whose_parts_do_not_fit_is_refused() -> None:
 
 def test_spec_kinds_are_those_of_the_columns() -> None:
     assert spec_of("x", np.zeros(1)) == ColumnSpec(name="x", kind=ColumnKind.NUMERIC)
+
+
+@pytest.mark.parametrize("first", [0, 250, 4_600])
+def test_rows_that_only_one_tenth_of_the_reference_holds_are_not_fitted(first: int) -> None:
+    # An input that came into use late: without that tenth there is nothing to score it by.
+    rng = np.random.default_rng(3)
+    vectors = np.full((5_000, 8), np.nan, dtype=np.float32)
+    vectors[first : first + 400] = rng.normal(size=(400, 8))
+    columns = [(ColumnSpec(name=f"x{i}", kind=ColumnKind.NUMERIC), vectors[:, i]) for i in range(8)]
+    assert fit_spaces(columns, {"face": vectors}) == ((), [])
+    vectors[1_000:2_000] = rng.normal(size=(1_000, 8))
+    assert [space.name for space in fit_spaces(columns, {"face": vectors})[0]] == ["", "face"]
+
+
+def test_a_reference_of_which_the_fit_sees_hardly_any_row_is_not_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "FIT_ROWS", 300)
+    monkeypatch.setattr(fit, "STANDARD_ROWS", 200)
+    vectors = np.full((3_000, 8), np.nan, dtype=np.float32)
+    vectors[15::30] = np.random.default_rng(3).normal(size=(100, 8))  # medians see these, and the fit every tenth row
+    assert fit_spaces([], {"face": vectors}) == ((), [])

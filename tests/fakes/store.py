@@ -149,6 +149,9 @@ class InMemoryWorker:
             versions=dict(tables.versions),
             baselines=baselines,
             open_alerts=[a for a in tables.alerts.values() if a.status == "open"],
+            unresolved=sorted(
+                (i for i in tables.incidents.values() if i.resolved_us is None), key=lambda i: (i.opened_us, i.id)
+            ),
         )
 
     def snapshots(self) -> Mapping[VersionId, Snapshot]:
@@ -186,6 +189,8 @@ class InMemoryWorker:
             tables.note(
                 incident.id, TimelineItem(at_us=incident.opened_us, actor=SYSTEM, kind="opened", body=incident.title)
             )
+        for incident_id, item in outcome.timeline:
+            tables.note(incident_id, item)
         tables.save_alerts(outcome.alerts)
         for record, lock in outcome.transitions:
             tables.apply(record, lock)

@@ -6,11 +6,13 @@ from functools import cache
 
 import pytest
 
+from service.alert.triage import Act, IncidentAction
 from service.detect.reference import CompiledReference
 from service.domain.errors import Unavailable
 from service.domain.policy import Action, Actions, Budget, Policy
-from service.domain.records import IncidentStatus
+from service.domain.records import IncidentStatus, Verdict
 from service.domain.states import Event, State
+from service.office import act_on_incident
 from service.pipeline import Memory, process_batches
 from service.ports import SYSTEM, Outcome, StaleControl, WorkerStore
 from tests.service.worker.world import ANA, BOB, DANA, SMALL_BUDGET, World, compiled
@@ -138,15 +140,38 @@ def test_after_a_release_evidence_starts_from_zero() -> None:
     assert next(iter(world.store.tables.incidents.values())).status is IncidentStatus.OPEN
 
 
-def test_drift_that_goes_on_after_a_release_is_a_new_incident() -> None:
+def released_into_the_same_drift(*, resolved: bool) -> World:
+    """Return a world in which a version was released, and its traffic is as it was when it was quarantined."""
     world = drifted()
-    version = next(iter(world.store.tables.versions.values()))
+    (version,) = world.store.tables.versions.values()
     for actor, event in ((ANA, Event.START_REVIEW), (ANA, Event.RELEASE), (DANA, Event.RELEASE)):
         world.ask(actor, event)
+    if resolved:
+        (incident_id,) = world.store.tables.incidents
+        act_on_incident(world.office, ANA, incident_id, Act(action=IncidentAction.RESOLVE, verdict=Verdict.BENIGN))
     world.send_for(10, version, shift=2.0)
     world.catch_up()
     assert world.state(version) is State.QUARANTINED
-    assert len(world.store.tables.incidents) == 2
+    return world
+
+
+def test_drift_that_goes_on_after_a_release_stays_one_incident_which_tells_of_it() -> None:
+    world = released_into_the_same_drift(resolved=False)
+    (incident_id,) = world.store.tables.incidents
+    first, again = sorted(world.store.tables.alerts.values(), key=lambda alert: alert.position)
+    assert (first.status, again.status) == ("closed", "open")
+    assert first.incident_id == again.incident_id == incident_id
+    said = [item for item in world.store.read.timeline(incident_id) if item.actor == SYSTEM]
+    assert [(item.kind, item.body) for item in said[1:]] == [("rebuilt", again.reason)]
+    told = [queued.message for queued in world.store.tables.outbox.values()]
+    told = [message for message in told if message.kind == "alert_opened"]
+    assert len(told) == 2
+    assert sum("Again: " in message.payload for message in told) == 1
+
+
+def test_drift_that_goes_on_after_its_incident_was_resolved_is_a_new_one() -> None:
+    world = released_into_the_same_drift(resolved=True)
+    assert [i.verdict for i in world.store.tables.incidents.values()] == [Verdict.BENIGN, None]
 
 
 def test_a_decision_that_was_made_meanwhile_drops_the_pass_and_the_next_one_sees_it() -> None:

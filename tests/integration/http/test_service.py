@@ -56,11 +56,12 @@ def test_from_telemetry_to_quarantine_to_release(served: Served, client: httpx.C
 
     for _ in range(10):
         assert client.post(f"{path}/events", json=events(generator, 100, 40.0)).status_code == 202
+    counted = {"events_total": 1_000, "lag_seconds": 0.0}
     status = eventually(
-        lambda: (body := client.get(f"{path}/status").json())["ticks"] > 0 and body["events_total"] == 1_000 and body,
-        "the benign events are counted",
+        lambda: (body := client.get(f"{path}/status").json())["ticks"] > 0 and body.items() >= counted.items() and body,
+        "the benign events are counted, and the worker has caught up",
     )
-    assert (status["state"], status["monitoring"], status["lag_seconds"]) == ("active", "watching", 0.0)
+    assert (status["state"], status["monitoring"]) == ("active", "watching")
     assert client.get("/v1/gate/story/1").status_code == 200
 
     def quarantined() -> bool:

@@ -8,9 +8,9 @@ import pytest
 from service.domain.errors import Unavailable
 from service.domain.ids import Position
 from service.domain.policy import Cause
-from service.domain.records import Version
+from service.domain.records import IncidentStatus, TimelineItem, Verdict, Version
 from service.domain.states import Event, State
-from service.ports import Outcome, StaleControl, WorkerStore
+from service.ports import SYSTEM, Outcome, StaleControl, WorkerStore
 from service.store import Store
 from tests.fakes import ManualClock
 from tests.integration.store import samples as s
@@ -95,6 +95,21 @@ def test_alerts_and_incidents_are_opened_changed_and_listed(store: AnyStore, clo
     assert [t.kind for t in store.read.timeline("i2")] == ["opened"]
     assert list(worker.control().open_alerts) == [confirmed]
     assert [m.id for m in store.outbox.due(s.at(99), 9)] == ["m1"]
+
+
+def test_unresolved_incidents_are_known_and_their_timeline_goes_on(store: AnyStore, clock: ManualClock) -> None:
+    version = _registered(store)
+    worker = store.worker("w", 10.0, clock)
+    first, second = s.incident(version, "i1"), replace(s.incident(version, "i2", Cause.LATENCY), opened_us=s.at(11))
+    worker.commit(_outcome(worker, 5, incidents=[second, first]))
+    assert list(worker.control().unresolved) == [first, second]
+    item = TimelineItem(at_us=s.at(12), actor=SYSTEM, kind="rebuilt", body="again")
+    worker.commit(_outcome(worker, 6, timeline=[("i1", item)]))
+    assert list(store.read.timeline("i1"))[1:] == [item]
+    with store.control.write() as tx:
+        resolved = replace(first, status=IncidentStatus.RESOLVED, resolved_us=s.at(13), verdict=Verdict.BENIGN)
+        tx.save_incident(resolved, replace(item, kind="resolve"))
+    assert list(worker.control().unresolved) == [second]
 
 
 def test_control_holds_what_people_decided_at_one_revision(store: AnyStore, clock: ManualClock) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.alert.decide import COLUMNS_MAX, Decision, Why, cause_of, decide
+from service.alert.decide import COLUMNS_MAX, Decision, Why, cause_of, decide, rebuilt
 from service.domain.evaluation import Evaluation
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.policy import Action, Actions, Cause, Policy
@@ -79,6 +79,24 @@ def test_the_cause_follows_from_the_blamed_bin_and_column(group: str, direction:
     assert cause_of(finding(group=group, direction=direction)) is cause
 
 
+def test_what_missing_values_do_to_the_scores_of_all_inputs_is_no_drift() -> None:
+    mild = Policy(actions=Actions(data_quality=Action.SUSPECT))
+    age, pairs = finding(direction="missing up", log=99.0), finding("score.pairs.1", "multivariate", log=50.0)
+    decision = decide(evaluation(age, pairs), VERSION, (), mild)
+    assert decision.alert is not None
+    assert decision.incident is not None
+    assert decision.alert.cause is Cause.DATA_QUALITY
+    assert decision.incident.title == "Data quality in fraud 1: age (missing up)"
+    for other in (
+        replace(pairs, evidence_log=100.0),
+        replace(pairs, group="feature"),
+        replace(pairs, name="score.direction.face.1"),
+    ):
+        found = decide(evaluation(age, other), VERSION, (), mild).incident
+        assert found is not None
+        assert found.title == f"Data drift in fraud 1: {other.name} (mean up)"
+
+
 def test_nothing_happens_below_the_threshold() -> None:
     assert decide(evaluation(), VERSION, (), Policy()) == Decision(Why.QUIET)
 
@@ -117,6 +135,20 @@ def test_the_next_tick_above_confirms_the_open_alert() -> None:
     assert decision.alert.confirmations == 2
     assert decision.alert.columns[0].evidence_log == 30.0
     assert decision.incident is None
+
+
+def test_a_new_alert_belongs_to_the_unresolved_incident_of_its_cause_and_of_no_other() -> None:
+    incident = decide(evaluation(finding()), VERSION, (), Policy()).incident
+    assert incident is not None
+    again = decide(evaluation(finding(), position=20), VERSION, (), Policy(), {Cause.DATA_DRIFT: incident})
+    assert (again.why, again.incident) == (Why.OPENED, None)
+    assert again.alert is not None
+    assert again.alert.incident_id == incident.id
+    assert again.again == replace(incident, title=f"Again: {incident.title}")
+    item = rebuilt(again.alert, Actor("x"))
+    assert (item.at_us, item.kind, item.body) == (again.alert.opened_us, "rebuilt", again.alert.reason)
+    other = decide(evaluation(finding(), position=20), VERSION, (), Policy(), {Cause.LATENCY: incident})
+    assert (other.again, other.incident is None) == (None, False)
 
 
 def test_a_confirmed_alert_is_not_written_again() -> None:

@@ -103,6 +103,16 @@ def test_contradictions_of_a_policy_are_422_with_both_places(
     assert [error["at"] for error in refused.json()["errors"]] == [f"columns.{place}" for place in places]
 
 
+def test_a_budget_that_allows_an_alarm_at_every_tick_is_422_with_both_places(world: World) -> None:
+    policy = {"budget": {"false_alarms": 24, "per_days": 1}, "tick_seconds": 3600}
+    body = {"name": "ends-budget", "owner": "risk", "policy": policy}
+    refused = world.client.post("/v1/models", json=body, headers=world.everything)
+    assert refused.status_code == 422
+    assert [error["at"] for error in refused.json()["errors"]] == ["policy.budget", "policy.tick_seconds"]
+    policy["budget"] = {"false_alarms": 23.9, "per_days": 1}
+    assert world.client.post("/v1/models", json=body, headers=world.everything).status_code == 201
+
+
 def test_a_policy_is_held_against_the_schemas_that_are_known(world: World) -> None:
     columns = {"agee": {"weight": 2}, "country": {"direction": "up"}, "score.later": {"weight": 2}}
     body = {"name": "ends-known", "owner": "risk", "policy": {"columns": columns, "shares": {"weather": 1}}}

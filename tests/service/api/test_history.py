@@ -1,6 +1,7 @@
 """Evidence and effects over time."""
 
 import math
+import tracemalloc
 from collections.abc import Sequence
 
 import numpy as np
@@ -44,6 +45,16 @@ def a_window(view: BaselineView, minute: int, *, shift: bool = False, baseline_i
 
 def points(view: BaselineView | None, rows: Sequence[Window], window: str, column: str | None = None) -> list[Point]:
     return list(points_of(rows, Span(window, Micros(0), Micros(0)), "now", view, column))
+
+
+@pytest.mark.parametrize("window", ["1m", "5m", "1h", "1d"])
+@pytest.mark.parametrize("bins", [1, 2_800, 40_000, 10 * CELLS_MAX])
+def test_a_span_whose_beginning_is_left_open_always_fits(window: str, bins: int) -> None:
+    for minute in range(0, 48 * 60, 7):
+        now = Micros(NOVEMBER + minute * MINUTE_US)
+        span = span_of(window, None, None, now, bins)
+        assert span.first_us <= now
+        assert span.first_us % span.width_us == 0
 
 
 def test_minutes_are_points_with_the_models_evidence(view: BaselineView) -> None:
@@ -120,3 +131,19 @@ def test_a_wide_version_may_read_fewer_rows() -> None:
     assert (NOVEMBER - span_of("1m", None, None, NOVEMBER, wide).first_us) // MINUTE_US < 50
     with pytest.raises(Unprocessable, match="too long"):
         span_of("1m", "2026-11-23T08:00:00Z", None, NOVEMBER, wide)
+
+
+def test_a_baseline_that_is_read_with_every_request_is_kept_once() -> None:
+    columns = [(ColumnSpec(name=name, kind=ColumnKind.NUMERIC), np.arange(5_000.0) % 977) for name in "abcdefgh"]
+    artefact = compile_baseline(columns).baseline.to_bytes()
+    rows = [a_window(describe(artefact), 1)]
+    tracemalloc.start()
+    try:
+        for _ in range(20):
+            view = describe(bytes(bytearray(artefact)))
+            assert points(view, rows, "1m")[0].effects["psi"] is not None
+            assert points(view, rows, "1m", "b")[0].intervals["psi"] is not None
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 5 * len(artefact)

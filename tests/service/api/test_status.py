@@ -1,13 +1,14 @@
 """The status answer."""
 
 import math
+import tracemalloc
 from dataclasses import replace
 
 import msgspec
 import pytest
 
 from service.api.status import Moment, Status, status_of
-from service.api.watch import EVIDENCE_MAX, e_value
+from service.api.watch import EVIDENCE_MAX, e_value, watch_of
 from service.domain.ids import Micros
 from service.domain.policy import Budget, Policy
 from service.domain.records import Snapshot
@@ -20,6 +21,21 @@ MOMENT = Moment(now_us=NOVEMBER, stale_seconds=300.0, lag_seconds=0.25)
 
 def status(snapshot: Snapshot | None, policy: Policy | None = None) -> Status:
     return status_of(a_version("fraud", "1"), policy or Policy(), snapshot, MOMENT)
+
+
+def test_statuses_that_others_have_replaced_are_not_kept() -> None:
+    columns = [a_column(f"column {i}") for i in range(100)]
+    size = len(a_snapshot(1, *columns).status)
+    tracemalloc.start()
+    try:
+        for events in range(50):
+            snapshot = a_snapshot(1, *columns, log_evidence=float(events))
+            assert watch_of(snapshot) is watch_of(snapshot)
+            assert watch_of(snapshot).log_evidence == events
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 20 * size
 
 
 def test_it_has_every_field_of_the_contract() -> None:

@@ -4,6 +4,7 @@ import math
 import re
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -123,6 +124,38 @@ def test_evidence_is_drawn_by_the_tick_where_the_worker_still_holds_the_ticks() 
     assert [point.at_us - point.since_us for point in points[-3:]] == [1_000_000, 1_000_000, 500_000]
     assert len(points) == len(facts.minutes) - 1 + 3
     assert all(a.at_us == b.since_us for a, b in pairwise(points))
+
+
+def test_before_the_first_tick_of_all_nothing_is_drawn() -> None:
+    facts = replace(facts_of(busy_fleet(), "digits", "1"), alerts=())
+    minute = replace(facts.minutes[-1], evidence_log_max=40.00004)
+    trail = ((minute.start_us + 30_000_000, 1.0), (minute.start_us + 31_000_000, 40.0))
+    last = minute.start_us + 32_000_000
+    facts = replace(facts, minutes=(minute,), status=Status(trail=trail, last_arrival_us=last))
+    assert evidence_points(facts)[0].since_us == trail[0][0]
+    higher = replace(facts, minutes=(replace(minute, evidence_log_max=41.0),))
+    assert evidence_points(higher)[0].since_us == minute.start_us
+    full = tuple((minute.start_us + 30_000_000 + i, 40.0) for i in range(240))
+    assert (
+        evidence_points(replace(facts, status=Status(trail=full, last_arrival_us=last)))[0].since_us == minute.start_us
+    )
+
+
+def test_a_version_whose_baseline_promises_nothing_is_never_said_to_need_nothing() -> None:
+    facts = facts_of(busy_fleet(), "churn", "7")
+    assert facts.version.state is State.ACTIVE
+    facts = replace(facts, version=replace(facts.version, baseline_id="b"))
+    status = replace_status(facts, monitoring="insufficient", insufficient="12 rows")
+    page = version_page(replace(facts, status=status), ADA)
+    assert page.steps.advice.startswith("Put reference data that can support a promise")
+    quiet = version_page(replace(facts, status=status, stale_seconds=-1.0), ADA)
+    assert quiet.monitoring.startswith("Stale: no event for")
+    assert quiet.monitoring.endswith("Insufficient, so nothing raises an alert: 12 rows.")
+
+
+def replace_status(facts: Facts, **changes: Any) -> Status:
+    last = facts.now_us if facts.status.last_us is None else facts.status.last_us
+    return msgspec.structs.replace(facts.status, last_arrival_us=last, **changes)
 
 
 def test_a_pause_between_ticks_is_not_drawn() -> None:

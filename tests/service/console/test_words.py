@@ -54,6 +54,7 @@ def test_an_interval_has_the_digits_that_tell_its_ends_apart(low: float, high: f
 
 def test_evidence_is_written_as_an_exponent_of_ten() -> None:
     assert words.exponent(9.3 * LN10) == "9.3"
+    assert words.exponent(-0.04) == "0.0"
     assert words.exponent(-math.inf) is None
     assert words.exponent(None) is None
     assert words.exponent(math.nan) is None
@@ -79,6 +80,11 @@ def test_a_length_of_time_is_written_in_its_largest_sensible_unit(seconds: float
 def test_a_budget_is_written_as_its_promise() -> None:
     assert words.budget_sentence(Budget()) == "one false alarm in 30 days"
     assert words.budget_sentence(Budget(false_alarms=2, per_days=7)) == "2 false alarms in 7 days"
+
+
+def test_evidence_that_came_back_is_said_in_words() -> None:
+    assert words.done("rebuilt") == "saw the evidence come back"
+    assert words.done("opened") == "opened"
 
 
 def test_every_state_and_event_has_words() -> None:

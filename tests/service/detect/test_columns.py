@@ -1,5 +1,6 @@
 """Which values of a batch are counted under which name."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from detectors.baseline import Baseline
 from detectors.columns import Codes, ColumnGroup
 from service.detect.columns import columns_of, group_of, names_of
 from service.detect.reference import compile_reference
-from service.frames import Coded, Frame
+from service.frames import Coded, Frame, decode_columns, encode_frame
 from tests.service.worker.world import SCHEMA, make_frame
 
 
@@ -116,3 +117,18 @@ def test_categorical_values_keep_their_codes() -> None:
 )
 def test_the_group_follows_from_the_name(name: str, group: ColumnGroup) -> None:
     assert group_of(name) is group
+
+
+def test_long_names_of_classes_that_never_come_again_leave_nothing_in_memory() -> None:
+    tracemalloc.start()
+    try:
+        for i in range(50):
+            frame = of_classes(np.full((1, 20), 0.05))
+            names = tuple(f"probabilities.{i} {j} ".ljust(8_000, "x") for j in range(20))
+            read = decode_columns(encode_frame(replace(frame, numeric_names=names)))
+            assert read.numeric_names == names
+            assert columns_of(read, ("age",)) == {}
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1_000_000  # of 8,000,000 bytes that have passed

@@ -322,6 +322,30 @@ def cuts_and_restarts_change_nothing(entries: list[LogEntry], data: st.DataObjec
     assert cut.snapshots == whole.snapshots
 
 
+@pytest.mark.parametrize("tick_seconds", [0.25, 7.0, 90.0, 3_600.0])
+def test_a_restart_after_another_length_of_ticks_changes_nothing(tick_seconds: float) -> None:
+    # A longer tick may start before the minute that was being filled when it was set.
+    before = [batch_entry(i + 1, 20.0 * i, 1, make_frame(i, 20)) for i in range(30)]
+    after = [batch_entry(31 + i, 600.0 + 1_300.0 * i, 1, make_frame(30 + i, 20)) for i in range(8)]
+    shown = []
+    for restarts in (False, True):
+        disk = Disk(watched_control())
+        watch = disk.watch()
+        disk.fold(watch, before)
+        disk.control = make_control(
+            [make_version(1)],
+            {1: [baseline_record(1, reference())]},
+            msgspec.structs.replace(SMALL_BUDGET, tick_seconds=tick_seconds),
+        )
+        watch.heed(disk.control)
+        for entry in after:
+            watch = disk.watch() if restarts else watch
+            disk.fold(watch, [entry])
+            shown.append((restarts, entry.position, status(disk), disk.windows.copy()))
+    whole, restarted = ([rest for at, *rest in shown if at is restarts] for restarts in (False, True))
+    assert restarted == whole
+
+
 def trail(disk: Disk) -> list[list[float | None]]:
     shown = status(disk)["trail"]
     assert isinstance(shown, list)

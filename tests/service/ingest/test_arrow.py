@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from service.domain.errors import BadRequest, LazarettoError, TooLarge, Unprocessable
 from service.frames import Frame
+from service.ingest import arrow_values
 from service.ingest.decode import Decoded, EventDecoder, Raw
 from tests.service.comparing import plain, same
 from tests.service.ingest.support import ARROW, LIMITS, SCHEMA, decode, stream
@@ -35,6 +36,11 @@ def read(**columns: pa.Array) -> Frame:
         *[(pa.array([255, None], kind), [255, NAN]) for kind in (pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64())],
         (pa.array([Decimal("1.25"), None], pa.decimal128(5, 2)), [1.25, NAN]),
         (pa.array([2.5, None, 2.5]).dictionary_encode(), [2.5, NAN, 2.5]),
+        # A missing value among more than fit beside it into the type of the indices.
+        *[
+            (pa.DictionaryArray.from_arrays(pa.array([5, None], kind), pa.array(np.arange(size))), [5.0, NAN])
+            for kind, size in ((pa.int8(), 128), (pa.uint8(), 256), (pa.int8(), 150))
+        ],
         (pa.array(["1", None]), [INF, NAN]),
         (pa.array(["1", None]).dictionary_encode(), [INF, NAN]),
         (pa.array([True, None]), [INF, NAN]),
@@ -260,6 +266,34 @@ def test_unknown_columns_of_any_type_are_ignored() -> None:
     table: dict[str, Any] = {"features.age": pa.array([1, 2]), "features.unknown": pa.array([{"a": [1]}, None])}
     table["runs"] = pa.RunEndEncodedArray.from_arrays([2], ["x"])
     assert decode(stream(pa.table(table)), ARROW).frame.rows == 2
+
+
+NULLS = pa.Array.from_buffers(pa.null(), 1 << 50, [None])
+"""They take no bytes, but their numbers would fill any memory: asking for it fails at once."""
+
+
+def of_nulls(*places: int | None) -> pa.Array:
+    """Return a few rows that point into all these nulls."""
+    return pa.DictionaryArray.from_arrays(pa.array(places, pa.int8()), NULLS)
+
+
+def test_a_dictionary_of_nulls_takes_no_more_memory_than_its_rows() -> None:
+    assert np.isnan(arrow_values.numbers(of_nulls(0, None, 100))).all()
+    assert plain(arrow_values.labels(of_nulls(0, None))) == ["<missing>"] * 2
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (pa.LargeListArray.from_arrays(pa.array([0, 2, len(NULLS)], pa.int64()), NULLS), [[INF, INF]] * 2),
+        (pa.FixedSizeListArray.from_arrays(of_nulls(0, 1), 2), [[INF, INF]]),
+        # Lists of another length beside it, which hold many times what is needed.
+        (pa.array([[0.0] * 50, [1.0, 2.0], None]), [[INF, INF], [1.0, 2.0], [NAN, NAN]]),
+    ],
+    ids=str,
+)
+def test_lists_of_nulls_take_no_more_memory_than_their_rows(array: pa.Array, expected: list[list[float]]) -> None:
+    assert np.array_equal(arrow_values.vectors(array, 2), np.array(expected, np.float32), equal_nan=True)
 
 
 def test_what_stands_under_a_null_text_view_is_never_followed() -> None:

@@ -187,6 +187,21 @@ def test_a_corrupt_file_is_fatal(storage: SqliteStorage, path: Path) -> None:
     broken.close()
 
 
+def test_a_reader_of_a_corrupt_file_says_unavailable(
+    storage: SqliteStorage, reader: SqliteLogReader, path: Path
+) -> None:
+    _append(storage, *[_entry(b"x" * 1000) for _ in range(50)])
+    storage.close()
+    content = bytearray(path.read_bytes())
+    for start in range(4096, len(content), 4096):
+        content[start : start + 100] = b"\xff" * 100
+    path.write_bytes(content)
+    with pytest.raises(Unavailable, match=r"cannot be read: .*malformed"):
+        _positions(reader)
+    with pytest.raises(Unavailable, match=r"cannot be read: .*malformed"):
+        reader.head()
+
+
 def _open_and_append(storage: SqliteStorage) -> None:
     storage.open()
     for _ in range(10):

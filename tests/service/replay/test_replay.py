@@ -15,11 +15,12 @@ from pyarrow import parquet
 
 from detectors.baseline import add_spaces, compile_baseline
 from detectors.columns import Codes, ColumnKind, ColumnSpec
-from service.replay import ticks
+from service.replay import sources, ticks
 from service.replay.command import Asked, replay_command
 from service.replay.engine import ReplayOptions, replay_file
+from service.replay.reference import load
 from service.replay.render import render_json, render_text
-from service.replay.sources import ReplayError
+from service.replay.sources import ReplayError, open_source
 
 CHANGE = 700
 
@@ -54,6 +55,14 @@ def test_the_alarm_names_the_row_the_column_and_how_much_it_changed(reference: P
     assert abs(first.since_row - CHANGE) <= 5
     assert [blame.name for blame in first.blames] == ["moves"]
     assert 1.0 < (first.effects["moves"]["wasserstein"] or 0) < 2.0
+
+
+def test_a_reference_that_supports_no_promise_is_told(changed: Path, reference: Path, tmp_path: Path) -> None:
+    fixed = pa.table({"moves": np.ones(500), "stays": np.ones(500), "letter": ["x"] * 500})
+    parquet.write_table(fixed, tmp_path / "fixed.parquet")
+    said = replay_file(changed, tmp_path / "fixed.parquet", ReplayOptions()).warnings
+    assert any("in the service nothing would alarm: none of 3 columns supports a promise" in line for line in said)
+    assert not any("nothing would alarm" in line for line in replay_file(changed, reference, ReplayOptions()).warnings)
 
 
 def tied(seed: int, rows: int, *, change: int) -> pa.Table:
@@ -211,6 +220,19 @@ def test_the_reference_decides_what_a_column_is(tmp_path: Path) -> None:
     result = replay_file(tmp_path / "new.csv", tmp_path / "old.csv", ReplayOptions())
     directions = {blame.name: blame.direction for alarm in result.alarms for blame in alarm.blames}
     assert directions == {"n": "invalid up", "t": "unseen up"}
+
+
+def test_a_field_that_the_reference_lacks_for_long_keeps_its_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "BATCH_ROWS", 100)
+    rows = [{"n": n, "late": n, "flag": n > 0.5, "never": None} for n in np.random.default_rng(0).random(400).tolist()]
+    for row in rows[:250]:
+        del row["late"], row["flag"]
+    path = tmp_path / "old.ndjson"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    kinds = {name: array.type for name, array in load(open_source(path), ["n", "late", "flag", "never"]).items()}
+    assert kinds == {"n": pa.float64(), "late": pa.float64(), "flag": pa.bool_(), "never": pa.float64()}
 
 
 def test_booleans_are_the_same_however_a_file_spells_them(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,6 +99,12 @@ def test_nested_objects_become_dotted_names_and_mixed_values_text(tmp_path: Path
     }  # fmt: skip
 
 
+def test_a_number_that_no_float_holds_is_infinite(tmp_path: Path) -> None:
+    path = tmp_path / "huge.ndjson"
+    path.write_text('{"x": 1}\n{"x": ' + "9" * 400 + '}\n{"x": -' + "9" * 400 + "}\n", encoding="utf-8")
+    assert read_all(path) == {"x": [1.0, math.inf, math.inf]}
+
+
 def test_other_delimiters_quotes_and_a_byte_order_mark_are_understood(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(b'\xef\xbb\xbf"a b";c\r\n"x;y";1,5\r\n"two\nlines";\r\n')
@@ -152,7 +159,9 @@ def test_a_csv_line_that_is_longer_than_a_block_is_read_all_the_same(
     monkeypatch.setattr(sources, "CSV_BLOCK_BYTES", 4096)
     words = [f"word {i}" if i != at else 'lo\nng "" ' * 2000 for i in range(2000)]
     path = tmp_path / "long.csv"
-    path.write_text("n,word\n" + "".join(f'{i},"{word}"\n' for i, word in enumerate(words)), encoding="utf-8")
+    # Empty lines, as files that were put together have them, are no rows.
+    lines = [f'{i},"{word}"\n' + "\n" * (i % 7 == 0) for i, word in enumerate(words)]
+    path.write_text("n,word\n" + "".join(lines), encoding="utf-8")
     found = read_all(path)
     assert found["n"] == [str(i) for i in range(2000)]
     assert found["word"] == [word.replace('""', '"') for word in words]

@@ -63,6 +63,7 @@ def test_what_is_no_length_is_refused(text: str) -> None:
         pa.array([date(2024, 1, 1)] * 2),
         pa.array([START.timestamp()] * 2),
         pa.array([int(START.timestamp())] * 2),
+        pa.array([str(int(START.timestamp())), f" {START.timestamp():.1f}"]),
         pa.array(["2024-01-01", "2024-01-01 00:00:00.000"]),
         pa.array(["2024-01-01T00:00:00Z", " 2024-01-01T01:00:00+01:00"]),
         pa.array(["2024-01-01T00:00:00", "2023-12-31 19:30:00-0430"]),
@@ -78,6 +79,8 @@ def test_times_are_told_however_they_are_spelled(array: Any) -> None:
     [
         (pa.array(["2024-01-01", None]), "f: row 11 has no time"),
         (pa.array([1.0, None]), "f: row 11 has no time"),
+        (pa.array(["1", None]), "f: row 11 has no time"),
+        (pa.array(["1", "soon"]), "f: row 10: '1' is no time"),
         (pa.nulls(2), "f: row 10 has no time"),
         (pa.array(["2024-01-01", "soon"]), "f: row 11: 'soon' is no time"),
         (pa.array([0.0, 1.7e12]), "f: row 11 is more than 285 years from 1970"),

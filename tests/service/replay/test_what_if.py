@@ -98,6 +98,33 @@ def test_a_baseline_of_a_few_rows_pages_nobody(tmp_path: Path) -> None:
     assert what_if(files, "confirmations = 1")["decisions"] == []
 
 
+def whole(files: tuple[Path, Path], new: str) -> Any:
+    (files[0].parent / "new.toml").write_text(new, encoding="utf-8")
+    out = io.StringIO()
+    asked = Asked(file=files[0], baseline=files[1], policy=files[0].parent / "new.toml", columns="x,y")
+    assert replay_command(asked, as_json=True, out=out, err=io.StringIO()) == 0
+    return json.loads(out.getvalue())
+
+
+def test_what_the_new_policy_ignores_is_in_neither_the_alarms_nor_the_comparison(files: tuple[Path, Path]) -> None:
+    assert {name for alarm in whole(files, "")["alarms"] for name in alarm["columns"]} == {"x"}
+    found = whole(files, "columns.x.ignore = true")
+    assert found["alarms"] == []
+    assert found["what_if"]["new"]["pages"] == 0 < found["what_if"]["current"]["pages"]
+
+
+def test_what_a_policy_says_without_effect_is_told_once(files: tuple[Path, Path]) -> None:
+    said = [w for w in whole(files, "columns.xx.weight = 2.0")["warnings"] if "new.toml" in w]
+    assert len(said) == 1
+    assert "columns.xx: the baseline has no such column" in said[0]
+
+
+def test_a_policy_that_leaves_nothing_to_watch_pages_nobody_and_says_so(files: tuple[Path, Path]) -> None:
+    found = whole(files, "columns.x.ignore = true\ncolumns.y.ignore = true")
+    assert (found["alarms"], found["what_if"]["new"]["pages"]) == ([], 0)
+    assert any("nothing would alarm: the policy ignores every column" in warning for warning in found["warnings"])
+
+
 def test_policies_with_other_ticks_cut_time_each_in_its_own_way(tmp_path: Path) -> None:
     paths = []
     for name, seed, rows, change in (("now", 2, 1200, (600, 1200)), ("then", 1, 3000, (0, 0))):
@@ -123,6 +150,8 @@ def test_policies_with_other_ticks_cut_time_each_in_its_own_way(tmp_path: Path) 
         ("confirmations = 0", {}, r"new\.toml: confirmations: expected `int` >= 1"),
         ("confirmations = ", {}, r"new\.toml: no TOML: Invalid value"),
         ("tick_seconds = 3600\n[budget]\nfalse_alarms = 1e6", {}, r"budget allows 1e\+06 .* tick_seconds of 3600"),
+        ("columns.x = {ignore = true, weight = 2.0}", {}, r"x\.weight is 2\.0, but .*; columns\.x\.ignore is"),
+        ("shares.features = 2", {}, r"new\.toml: shares\.features there is no such group; known: feature, "),
         ("", {"budget": 50.0}, "--budget and the budget of --policy"),
         ("", {"tick": "60s"}, "--tick is a stretch of time: it needs --time"),
         ("", {"time": "x", "tick_rows": 3}, "--time and --tick-rows"),

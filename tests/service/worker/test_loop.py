@@ -1,6 +1,7 @@
 """The worker's loop: patience, heartbeats, and an end when it is told to."""
 
 import threading
+from collections.abc import Callable
 from functools import cache
 
 import msgspec
@@ -100,6 +101,53 @@ def test_an_idle_worker_keeps_its_heartbeat(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("service.worker.loop.HEARTBEAT_SECONDS", 0.0)
     worker.step()
     assert world.store.tables.heartbeat_us == Micros(before + 5_000_000)
+
+
+class Waits(threading.Event):
+    """Notes for how long it was waited, and lets something happen meanwhile."""
+
+    def __init__(self, meanwhile: list[Callable[[], None]]) -> None:
+        super().__init__()
+        self.clock = 0.0
+        self._meanwhile = meanwhile
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.clock += timeout or 0.0
+        if self._meanwhile:
+            self._meanwhile.pop(0)()
+        else:
+            self.set()
+        return self.is_set()
+
+
+def test_it_gathers_while_entries_come_and_is_cut_short_every_other_time_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    version = world.add_version(reference=reference())
+    worker = world.worker()
+
+    def send() -> None:
+        world.send_for(1, version)
+
+    def nothing() -> None:
+        pass
+
+    monkeypatch.setattr("service.worker.loop.GATHER_SECONDS", 8 / 32)
+    monkeypatch.setattr("service.worker.loop.LULL_SECONDS", 1 / 32)
+    send()
+    # The first rest is a full one. In the second, entries come twice, then stop. The third is full, come what may.
+    script = [send, *[nothing] * 7, send, send, nothing, *[nothing] * 8]
+    stop = Waits(script)
+    monkeypatch.setattr("service.worker.loop.time.perf_counter", lambda: stop.clock)
+    passes = []
+    step = worker.step
+
+    def noted() -> float:
+        passes.append(round(stop.clock * 32))
+        return step()
+
+    monkeypatch.setattr(worker, "step", noted)
+    worker.run(stop)
+    assert passes == [0, 8, 11, 19]
 
 
 def test_it_stops_when_told_to() -> None:
