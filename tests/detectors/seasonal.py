@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.baseline import Baseline, compile_baseline, seasons_of
+from detectors.baseline import Baseline, Column, compile_baseline, seasons_of
 from detectors.binning import bin_rows
 from detectors.columns import Codes
 from tests.detectors.samples import Columns, spec_of
@@ -63,3 +63,8 @@ def ticks_of(baseline: Baseline, columns: Columns, first: int, rows_in_tick: int
     np.add.at(counts, (np.repeat(np.arange(ticks), rows_in_tick)[:, None], bins[: ticks * rows_in_tick]), 1)
     starts = times(len(bins), first)[: ticks * rows_in_tick : rows_in_tick]
     return counts, seasons_of(starts, rows_in_tick * STEP_US)
+
+
+def seasonal_columns() -> list[Column]:
+    """Return the columns that follow the hours of the day or of the week."""
+    return [each for weekly in (False, True) for each in reference(weekly=weekly).columns if each.season is not None]

@@ -7,10 +7,11 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from detectors.baseline import compile_baseline
+from detectors.baseline import compile_baseline, season_of
 from detectors.columns import ColumnKind, ColumnSpec
 from service.replay.engine import ReplayOptions, ReplayResult, replay_file
 from service.replay.policies import default_policy
+from service.replay.ticks import Cutting
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
@@ -50,6 +51,17 @@ def test_a_season_that_comes_later_is_found_with_its_times_only(files: tuple[Pat
     assert [blame.name for blame in first.blames] == ["load"]
     assert first.at_us is not None
     assert replayed(files, ignore=("when",)).alarms == ()
+
+
+@pytest.mark.parametrize("tick_us", [1_000, 7 * HOUR_US, 100 * HOUR_US])
+def test_the_hour_of_a_tick_is_the_one_in_which_it_begins(tick_us: int) -> None:
+    cutting = Cutting(time="when", us=tick_us)
+    numbers = cutting.origin + np.array([-3, 0, 5, 123_456])
+    expected = [season_of(cutting.start_us(int(number)), tick_us) for number in numbers]
+    found = cutting.seasons(numbers)
+    assert found is not None
+    assert found.tolist() == expected
+    assert Cutting(rows=10).seasons(numbers) is None
 
 
 def test_unchanged_rows_raise_nothing(files: tuple[Path, Path]) -> None:
