@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow import compute as pc
 from pyarrow import csv, parquet
 
-from bench.detection.streams import Table, rows_of
+from bench.detection.streams import DAY_US, Table, Times, rows_of
 from detectors.columns import Codes, Values
 
 LOAN_CHANGED = ("car_value", "salary_range", "loan_length", "repaid_loan_on_prev_car")
@@ -25,6 +25,8 @@ NAB = (
     "realTraffic/speed_6005",
     "realTweets/Twitter_volume_AAPL",
 )
+ELEC_START_US = 831_427_200_000_000
+"""7 May 1996, as its makers say: every row is half an hour."""
 NAB_PROBATION = 0.15
 """The share of a series that its makers let detectors learn from."""
 TCPD = {"quality_control_1": 100, "quality_control_3": 100, "quality_control_5": 100, "bank": 200}
@@ -48,6 +50,8 @@ class RealStream:
     tick_rows: int = 1
     promise: float = 1e4
     """In ticks."""
+    times: Times | None = None
+    """When the rows were, where that is known: columns may then be compared with their own hours."""
 
     @property
     def parts(self) -> tuple[Table, Table]:
@@ -92,8 +96,11 @@ def tabular(folder: Path) -> Iterator[RealStream]:
         kind="change",
         change=17_424,
         tick_rows=48,
+        times=ELEC_START_US + np.arange(elec.num_rows) * (DAY_US // 48),
     )
-    bike = csv.read_csv(folder / "bike_sharing_hour.csv.gz").drop_columns(["dteday", "instant", "yr"])
+    whole = csv.read_csv(folder / "bike_sharing_hour.csv.gz")
+    days = pc.strptime(whole["dteday"], format="%m/%d/%Y", unit="us").cast(pa.int64()).to_numpy()
+    bike = whole.drop_columns(["dteday", "instant", "yr"])
     yield RealStream(
         name="bike hours, second year against the first; ticks of a day, A = ten years",
         table=table_of(bike, *bike.column_names),
@@ -102,6 +109,7 @@ def tabular(folder: Path) -> Iterator[RealStream]:
         change=8_645,
         tick_rows=24,
         promise=3_650,
+        times=days + whole["hr"].to_numpy() * (DAY_US // 24),
     )
     before, after = (parquet.read_table(folder / f"synthetic_car_loan_{n}.parquet") for n in ("reference", "analysis"))
     names = [*LOAN_CHANGED, *LOAN_CONTROLS]
@@ -156,6 +164,7 @@ def changepoint(folder: Path) -> Iterator[RealStream]:
             reference=reference,
             kind="windows" if spans else "none",
             windows=tuple((place[0], place[-1]) for place in places if place and place[0] >= reference),
+            times=np.array(times, dtype="datetime64[us]").astype(np.int64),
         )
     series_of = json.loads(gzip.decompress((folder / "tcpd_series.json.gz").read_bytes()))
     for name, reference in TCPD.items():

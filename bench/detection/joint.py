@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import detectors.baseline
-from bench.detection.streams import Floats, Table, specs
+from bench.detection.streams import Floats, Table, Times, specs
 from detectors.baseline import Baseline, compile_baseline
 
 COMPONENT = "e_"
@@ -27,14 +27,14 @@ def split(table: Table) -> tuple[Table, dict[str, Any]]:
     return columns, {EMBEDDING: np.column_stack(parts)} if parts else {}
 
 
-def compile_table(table: Table) -> Baseline:
-    """Compile a reference, with the scores of all columns together if there are such."""
+def compile_table(table: Table, times: Times | None = None) -> Baseline:
+    """Compile a reference, with the scores of all columns together if there are such, and seasons if it has times."""
     columns, embeddings = split(table)
-    compiled = compile_baseline(specs(columns))
+    compiled = compile_baseline(specs(columns), times=times)
     add_spaces = getattr(detectors.baseline, "add_spaces", None)
     if add_spaces is None:
         return compiled.baseline
-    whole: Baseline = add_spaces(compiled, specs(columns), embeddings).baseline
+    whole: Baseline = add_spaces(compiled, specs(columns), embeddings, times=times).baseline
     return whole
 
 

@@ -9,10 +9,10 @@ import numpy as np
 from bench.detection import engine
 from bench.detection.peers import Peer
 from bench.detection.results import NullCell, PeerNull
-from bench.detection.streams import null_table, rows_of
+from bench.detection.streams import null_table, rows_of, times_of
 
 PROMISE = 1e4
-SEASON_NOTE = "the engine has no seasonal baseline yet; 70 days of reference"
+SEASON_NOTE = "the baseline knows the hour of the day of each row; 70 days of reference"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +59,10 @@ def measure(case: NullCase) -> NullCell:
     for seed in range(case.seeds):
         rng = np.random.default_rng([seed, case.columns, case.reference])
         table = null_table(case.stream, case.columns, rng, case.reference + case.rows)
-        detector = engine.engine_of(rows_of(table, slice(0, case.reference)))
-        alarms += len(engine.alarms(detector, rows_of(table, slice(case.reference, None)), PROMISE))
+        times = times_of(case.stream, case.reference + case.rows)
+        before, after = (None, None) if times is None else (times[: case.reference], times[case.reference :])
+        detector = engine.engine_of(rows_of(table, slice(0, case.reference)), times=before)
+        alarms += len(engine.alarms(detector, rows_of(table, slice(case.reference, None)), PROMISE, after))
     return NullCell(
         stream=case.stream,
         columns=case.columns,

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from bench.detection import engine
 from bench.detection.data import RealStream, real_streams
 from bench.detection.peers import ENGINE, length
@@ -73,8 +75,9 @@ def measure(folder: Path, versions: dict[str, str], only: Only, say: Callable[[s
             continue
         start = time.perf_counter()
         reference, rest = stream.parts
-        detector = engine.engine_of(reference, stream.tick_rows)
-        alarms = engine.blamed_alarms(detector, rest, stream.promise, stream.tick_rows)
+        before, after = (None, None) if stream.times is None else np.split(stream.times, [stream.reference])
+        detector = engine.engine_of(reference, stream.tick_rows, before)
+        alarms = engine.blamed_alarms(detector, rest, stream.promise, stream.tick_rows, after)
         name = f"**{ENGINE}**"
         found.append(score(stream, name, [row for row, _ in alarms], _first_blamed(stream, alarms)))
         say(f"{stream.name}: {found[-1]} ({time.perf_counter() - start:.0f} s)")

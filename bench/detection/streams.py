@@ -9,6 +9,8 @@ from scipy.signal import lfilter
 from detectors.columns import Codes, ColumnKind, ColumnSpec, Values
 
 Floats = NDArray[np.float64]
+Times = NDArray[np.int64]
+"""Microseconds since 1970."""
 Table = dict[str, Values]
 
 LABELS = tuple("abcdef")
@@ -18,6 +20,7 @@ LABEL_EVERY = 5
 """Every fifth column is categorical, when there are several."""
 SESSION_ROWS = 20.0
 DAY_ROWS = 288
+DAY_US = 86_400_000_000
 
 
 def autoregressive(rng: np.random.Generator, rows: int, rho: float) -> Floats:
@@ -44,6 +47,11 @@ def series(kind: str, rng: np.random.Generator, rows: int, user: NDArray[np.int6
         phase = 2 * np.pi * rng.random()
         return np.asarray(np.sin(2 * np.pi * np.arange(rows) / DAY_ROWS + phase) + rng.normal(size=rows))
     return rng.normal(size=rows)
+
+
+def times_of(kind: str, rows: int) -> Times | None:
+    """Return when the rows were, of a stream that follows the hours."""
+    return np.arange(rows) * (DAY_US // DAY_ROWS) if kind == "daily season" else None
 
 
 def labels(rng: np.random.Generator, rows: int, shares: Floats = SHARES) -> Codes:

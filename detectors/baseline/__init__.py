@@ -5,6 +5,7 @@ from detectors.baseline.bins import CategoricalColumn, Column, NumericColumn
 from detectors.baseline.compiler import compile_baseline
 from detectors.baseline.findings import ROWS_MIN, BaselineWarning, CompiledBaseline
 from detectors.baseline.joint import add_spaces
+from detectors.baseline.profile import Season, season_of, seasons_of
 
 __all__ = [
     "ROWS_MIN",
@@ -14,6 +15,9 @@ __all__ = [
     "Column",
     "CompiledBaseline",
     "NumericColumn",
+    "Season",
     "add_spaces",
     "compile_baseline",
+    "season_of",
+    "seasons_of",
 ]

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from detectors.baseline.bins import Column
 from detectors.baseline.codec import decode, encode
+from detectors.baseline.season import settled
 from detectors.errors import BaselineError
 from detectors.spaces import Space
 
@@ -89,6 +90,30 @@ class Baseline:
     def digest(self) -> str:
         """SHA-256 of ``to_bytes()``, 64 hexadecimal digits."""
         return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    @cached_property
+    def seasonal(self) -> tuple[int, ...]:
+        """The places of the columns that follow the hours."""
+        return tuple(i for i, column in enumerate(self.columns) if column.season is not None)
+
+    @cached_property
+    def settled(self) -> "Baseline":
+        """The same reference once its seasons are taken away; this one when it has none."""
+        if not self.seasonal:
+            return self
+        return replace(self, columns=tuple(settled(column) for column in self.columns))
+
+    def without_seasons(self) -> "Baseline":
+        """Return the baseline that knows no hours: for events whose time is not known.
+
+        Returns
+        -------
+        Baseline
+            Each column as a whole; this one when it has no seasons.
+        """
+        if not self.seasonal:
+            return self
+        return replace(self, columns=tuple(replace(column, season=None) for column in self.columns))
 
     def only(self, names: Collection[str]) -> "Baseline":
         """Return the baseline of some of the columns.

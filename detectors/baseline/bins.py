@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.baseline.profile import Season
 from detectors.columns import ColumnSpec
 
 REMEMBERED_MAX = 20_000
@@ -103,6 +104,8 @@ class NumericColumn:
         Mean of all finite reference values; 0 when there were none.
     std : float
         Their standard deviation (divided by n).
+    season : Season or None, optional
+        What is normal at each hour, of a column that follows the hours.
 
     Notes
     -----
@@ -132,6 +135,7 @@ class NumericColumn:
     bin_stds: NDArray[np.float64]
     mean: float
     std: float
+    season: Season | None = None
 
     @property
     def regular(self) -> int:
@@ -222,6 +226,8 @@ class CategoricalColumn:
         ``detectors.baseline.inflation``. Without columns when the rows are in no order of time.
     singles : int
         Distinct labels that occurred exactly once: a measure of how many labels are yet unseen.
+    season : Season or None, optional
+        What is normal at each hour, of a column that follows the hours.
 
     Notes
     -----
@@ -246,6 +252,12 @@ class CategoricalColumn:
     blocks: NDArray[np.unsignedinteger[Any]]
     inflation: NDArray[np.float64]
     singles: int
+    season: Season | None = None
+
+    @property
+    def ordered(self) -> int:
+        """Number of leading bins that are in the order of the values: labels have none."""
+        return 0
 
     @property
     def specials(self) -> tuple[tuple[int, str], ...]:

@@ -9,10 +9,12 @@ sorted keys and no white space; then for each column its arrays without gaps:
 * categorical: known label hashes (uint64, ``known``), counts (int64, ``bins``), blocks (unsigned, ``blocks * bins``),
   inflation (float64, ``directions * scales``).
 
-Then come the arrays of the spaces, see ``detectors.baseline.codec_spaces``.
+Those of a seasonal profile follow at once, see ``detectors.baseline.codec_season``. Then come the arrays of the spaces,
+see ``detectors.baseline.codec_spaces``.
 
 ``unsigned`` has 1, 2, 4 or 8 bytes, the fewest that hold the column's largest block count; the header says which.
-Version 2 added inflation and order, and made blocks smaller and more; version 3 added spaces.
+Version 2 added inflation and order, and made blocks smaller and more; version 3 added spaces; version 4 seasonal
+profiles. A baseline without them is written as version 3, as ever, so that its digest stays what it was.
 
 Nothing is executed when bytes are read, every length is checked before memory is taken for it, and bytes that would
 not be written again the same way are refused.
@@ -28,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.baseline.bins import KNOWN_MAX, CategoricalColumn, Column, NumericColumn
+from detectors.baseline.codec_season import arrays_of_season, describe_season, read_season
 from detectors.baseline.codec_spaces import arrays_of_space, describe_space, read_spaces
 from detectors.baseline.directions import directions_of
 from detectors.baseline.inflation import SCALES_MAX
@@ -37,6 +40,7 @@ from detectors.spaces import Space
 
 MAGIC = b"LZBASE01"
 VERSION = 3
+SEASONAL_VERSION = 4
 HEADER_BYTES_MAX = 64 * 1024 * 1024
 COLUMNS_MAX = 10_000
 BINS_MAX = 4_096
@@ -66,7 +70,7 @@ def encode(columns: Sequence[Column], rows: int, *, ordered: bool, spaces: Seque
         The artefact.
     """
     header = {
-        "version": VERSION,
+        "version": SEASONAL_VERSION if any(column.season is not None for column in columns) else VERSION,
         "rows": rows,
         "ordered": ordered,
         "blocks": len(columns[0].blocks),
@@ -76,7 +80,7 @@ def encode(columns: Sequence[Column], rows: int, *, ordered: bool, spaces: Seque
     }
     text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
     parts = [MAGIC, struct.pack("<I", len(text)), text]
-    arrays = [array for column in columns for array in _arrays(column)]
+    arrays = [array for column in columns for array in (*_arrays(column), *arrays_of_season(column.season))]
     arrays += [array for space in spaces for array in arrays_of_space(space)]
     parts += [array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes() for array in arrays]
     return b"".join(parts)
@@ -90,6 +94,8 @@ def _describe(column: Column) -> dict[str, Any]:
         "singles": column.singles,
         "block_bytes": column.blocks.dtype.itemsize,
     }
+    if column.season is not None:
+        common["season"] = describe_season(column.season)
     if isinstance(column, NumericColumn):
         dtype = "f4" if column.edges.dtype == np.float32 else "f8"
         return common | {"dtype": dtype, "segments": len(column.targets), "regular": column.regular}
@@ -171,8 +177,9 @@ def _header(data: bytes) -> tuple[dict[str, Any], int]:
         raise BaselineError(f"header: {type(error).__name__}: {error}") from error
     if not isinstance(header, dict):
         raise BaselineError("header: not an object")
-    if header.get("version") != VERSION:
-        raise BaselineError(f"header: version {header.get('version')!r:.40}; this program reads version {VERSION}")
+    if header.get("version") not in {VERSION, SEASONAL_VERSION}:
+        known = f"versions {VERSION} and {SEASONAL_VERSION}"
+        raise BaselineError(f"header: version {header.get('version')!r:.40}; this program reads {known}")
     return header, start + length
 
 
@@ -210,9 +217,14 @@ class _Reader:
         spec = ColumnSpec(name=_text(entry, "name", place), kind=kind, group=group)
         place = f"{place} {spec.name[:80]!r}"
         singles = _integer(entry, "singles", 0, self._rows, place)
+        column: Column
         if kind is ColumnKind.NUMERIC:
-            return self._numeric(spec, entry, singles, place)
-        return self._categorical(spec, entry, singles, place)
+            column = self._numeric(spec, entry, singles, place)
+        else:
+            column = self._categorical(spec, entry, singles, place)
+        if "season" not in entry:
+            return column
+        return replace(column, season=read_season(entry["season"], column, self.take, place))
 
     def _numeric(self, spec: ColumnSpec, entry: dict[str, Any], singles: int, place: str) -> NumericColumn:
         dtype = {"f4": np.float32, "f8": np.float64}.get(str(entry.get("dtype")))

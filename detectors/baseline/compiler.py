@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,11 @@ from detectors.baseline.codec import BINS_MAX, BLOCKS_MAX, COLUMNS_MAX, NO_INFLA
 from detectors.baseline.directions import directions_of
 from detectors.baseline.findings import BaselineWarning, CompiledBaseline, column_findings, row_findings
 from detectors.baseline.inflation import inflation_of, scales_of
+from detectors.baseline.season import Calendar, calendar_of, with_season
 from detectors.columns import Codes, ColumnKind, ColumnSpec, Values
 from detectors.errors import BaselineError
+
+C = TypeVar("C", NumericColumn, CategoricalColumn)
 
 COLLAPSE_SHARE = 0.99
 """Below this share of distinct values left, float32 is too coarse for a column."""
@@ -50,7 +54,8 @@ def compile_baseline(
     ordered : bool, optional
         Whether the rows come in the order of time. Only then can be seen what ties rows together, such as sessions.
     times : ndarray of int64, shape (n_rows,), optional
-        When each row was, in any unit: rows are put into this order, those of the same time in their given one.
+        When each row was, in microseconds since 1970 in UTC: rows are put into this order, those of the same time in
+        their given one. Where they span two weeks or more, columns that follow the hours get a seasonal profile.
 
     Returns
     -------
@@ -71,6 +76,10 @@ def compile_baseline(
     quantiles, and a value that makes up two bins' worth of rows has one of its own. With no valid value at all there
     is one bin for ``any value``.
 
+    A column gets a profile of 24 hours of the day (two weeks or more, with 384 rows) or of 168 hours of the week (four
+    weeks or more, with 2,688 rows) if that makes days that had no part in it more likely: see
+    ``detectors.baseline.season.chosen``.
+
     Time is that of sorting each column, memory that of one column at a time.
 
     Examples
@@ -83,9 +92,11 @@ def compile_baseline(
     rows = _check(columns, bins, categories, blocks)
     bounds = np.linspace(0, rows, max(1, min(blocks, rows // BLOCK_ROWS)) + 1).astype(np.int64)
     block_of_row = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
-    order = _Order(block_of_row, scales_of(rows) if ordered else 0)
+    calendar = None
     if times is not None:
         columns = _in_time(columns, times, rows, ordered=ordered)
+        calendar = calendar_of(np.sort(times))
+    order = _Order(block_of_row, scales_of(rows) if ordered else 0, calendar)
     compiled: list[Column] = []
     warnings: list[BaselineWarning] = row_findings(rows)
     for spec, values in columns:
@@ -116,6 +127,8 @@ class _Order:
     block_of_row: NDArray[np.int64]
     scales: int
     """Lengths of stretches to look at; 0 when rows are in no order."""
+    calendar: Calendar | None
+    """When the rows were, if that may show a season."""
 
 
 def _column(
@@ -192,7 +205,7 @@ def _numeric(spec: ColumnSpec, values: Edges, bins: int, order: _Order) -> tuple
         mean=float(whole_mean[0]),
         std=float(whole_std[0]),
     )
-    column = replace(column, inflation=_inflation(column, bin_of_row, order))
+    column = _over_time(column, bin_of_row, order)
     clock = len(distinct) > CLOCK_VALUES and _never_turns(valid)
     return column, column_findings(column, distinct=len(distinct), clock=clock)
 
@@ -287,7 +300,7 @@ def _categorical(
         inflation=NO_INFLATION,
         singles=sum(1 for n in number.values() if n == 1),
     )
-    column = replace(column, inflation=_inflation(column, bin_of_row, order))
+    column = _over_time(column, bin_of_row, order)
     return column, column_findings(column, distinct=len(number), clock=False)
 
 
@@ -300,9 +313,11 @@ def _rows_per_label(labels: tuple[str, ...], codes: NDArray[np.int64]) -> dict[s
     return number
 
 
-def _inflation(column: Column, bin_of_row: NDArray[np.int64], order: _Order) -> NDArray[np.float64]:
+def _over_time(column: C, bin_of_row: NDArray[np.int64], order: _Order) -> C:
+    """Add what the order of the rows tells: how they move together, and whether they follow the hours."""
     values = np.array([direction.values for direction in directions_of(column)])
-    return inflation_of(values, bin_of_row, order.scales)
+    column = replace(column, inflation=inflation_of(values, bin_of_row, order.scales))
+    return with_season(column, bin_of_row, order.block_of_row, order.calendar)
 
 
 def _by_block(bin_of_row: NDArray[np.int64], bins: int, block_of_row: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -78,16 +78,36 @@ def inflation_of(directions: NDArray[np.float64], bin_of_row: NDArray[np.int64],
     >>> inflation_of(np.array([[0.0, 1.0]]), twice, 6)[0].round(1)
     array([1.5, 1.7, 2. , 2. , 2. , 2. ])
     """
-    rows = len(bin_of_row)
     found = np.ones((len(directions) + 1, scales))
-    if scales == 0:
-        return found
-    step = max(1, CELLS // rows)
+    if scales:
+        found[:-1] = ratios_of(directions, bin_of_row, scales)
+        found[-1] = _overall(bin_of_row, directions.shape[1], scales)
+    return np.asarray(np.round(found / GRID) * GRID)
+
+
+def ratios_of(directions: NDArray[np.float64], bin_of_row: NDArray[np.int64], scales: int) -> NDArray[np.float64]:
+    """Measure the variance inflation of each direction.
+
+    Parameters
+    ----------
+    directions : ndarray of float64, shape (n_directions, n_bins)
+        A number per bin.
+    bin_of_row : ndarray of int64, shape (n_rows,)
+        The bin of each reference row, in time order.
+    scales : int
+        From ``scales_of``; at least 1.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_directions, scales)
+        As from ``inflation_of``, not rounded.
+    """
+    found = np.empty((len(directions), scales))
+    step = max(1, CELLS // len(bin_of_row))
     for start in range(0, len(directions), step):
         chunk = slice(start, min(start + step, len(directions)))
         found[chunk] = _ratios(directions[chunk].take(bin_of_row, axis=1), scales)
-    found[-1] = _overall(bin_of_row, directions.shape[1], scales)
-    return np.asarray(np.round(found / GRID) * GRID)
+    return found
 
 
 def _ratios(values: NDArray[np.float64], scales: int) -> NDArray[np.float64]:

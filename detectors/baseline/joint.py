@@ -66,7 +66,9 @@ def add_spaces(
     scored = [(spec, values) for spec, values in scored if spec.name not in known and _varies(values)]
     if not scored:
         return compiled
-    more = compile_baseline(scored, blocks=len(compiled.baseline.columns[0].blocks), ordered=compiled.baseline.ordered)
+    blocks, ordered = len(compiled.baseline.columns[0].blocks), compiled.baseline.ordered
+    in_order = None if times is None else np.sort(times)
+    more = compile_baseline(scored, blocks=blocks, ordered=ordered, times=in_order)
     warnings = (*compiled.warnings, *(warning for warning in more.warnings if warning.column is not None))
     return CompiledBaseline(compiled.baseline.joined(more.baseline, spaces), warnings)
 

@@ -36,16 +36,34 @@ LEARNED_CAP = 8.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Side:
-    """A direction with a sign, and what is staked on it."""
+class Side:
+    """A direction with a sign, and what is staked on it.
+
+    Parameters
+    ----------
+    name : str
+        The direction, and which way.
+    family : str
+        What its weight comes from.
+    place : int
+        Of the direction in the column's list.
+    values : ndarray of float64, shape (n_bins,)
+        The direction, with the sign.
+    sizes : tuple of float
+        Of the stakes, in (0, 1).
+    share : float
+        Weight within the family.
+    rungs : int
+        How many sizes of a ladder from the share of the bins to most of all events; 0 when sizes are fixed.
+    """
 
     name: str
     family: str
     place: int
-    """Of the direction in the column's list."""
     values: NDArray[np.float64]
     sizes: tuple[float, ...]
     share: float
+    rungs: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -134,7 +152,7 @@ def bets_of(null: Null, direction: str = "both") -> Bets:
     .. [2] Waudby-Smith, I., Ramdas, A. (2024). Estimating means of bounded random variables by betting. Journal of
        the Royal Statistical Society B 86(1).
     """
-    found = list(_sides(null, direction))
+    found = sides_of(null, direction)
     values = np.array([side.values for side in found])
     places = np.array([side.place for side in found])
     tolerances = null.tolerance(values, places)
@@ -199,7 +217,7 @@ def log_bets(
     return np.asarray(np.floor(np.log1p(stakes[:, None] * (directions - tolerances[:, None])) / QUANTUM) * QUANTUM)
 
 
-def _weights(found: list[_Side], learned: float) -> tuple[NDArray[np.float64], float]:
+def _weights(found: list[Side], learned: float) -> tuple[NDArray[np.float64], float]:
     shares: dict[str, float] = {}
     for side in found:
         shares[side.family] = shares.get(side.family, 0.0) + side.share
@@ -210,13 +228,25 @@ def _weights(found: list[_Side], learned: float) -> tuple[NDArray[np.float64], f
     return np.array(weights), learned / whole
 
 
-def _sides(null: Null, direction: str) -> Iterator[_Side]:
-    for side, way in _all_sides(null):
-        if direction == "both" or way in {direction, "any"}:
-            yield side
+def sides_of(null: Null, direction: str = "both") -> list[Side]:
+    """List the sides of all directions of a column.
+
+    Parameters
+    ----------
+    null : Null
+        What is normal for it.
+    direction : str, optional
+        As for ``bets_of``.
+
+    Returns
+    -------
+    list of Side
+        Each with as many bets as it has sizes, in the order of ``bets_of``.
+    """
+    return [side for side, way in _all_sides(null) if direction == "both" or way in {direction, "any"}]
 
 
-def _all_sides(null: Null) -> Iterator[tuple[_Side, str]]:
+def _all_sides(null: Null) -> Iterator[tuple[Side, str]]:
     """Yield each side of each direction, and which way the values move then."""
     tolerances = null.tolerance(
         np.array([direction.values for direction in null.directions]), np.arange(len(null.directions))
@@ -228,21 +258,34 @@ def _all_sides(null: Null) -> Iterator[tuple[_Side, str]]:
         if direction.family == "shape":
             # A likelihood ratio already is a bet: a stake of 1 pays it, less the tolerance.
             size = min(tolerance - float(direction.values.min()), SIZE_MAX)
-            yield _Side(up, "shape", place, direction.values, (size,), share), direction.way
+            yield Side(up, "shape", place, direction.values, (size,), share), direction.way
         elif direction.family == "polynomial":
-            yield _Side(up, "shape", place, direction.values, POLYNOMIAL_SIZES, share / 2.0), direction.way
-            yield _Side(down, "shape", place, against, POLYNOMIAL_SIZES, share / 2.0), direction.way
+            yield Side(up, "shape", place, direction.values, POLYNOMIAL_SIZES, share / 2.0), direction.way
+            yield Side(down, "shape", place, against, POLYNOMIAL_SIZES, share / 2.0), direction.way
         elif direction.family != "tail" or direction.probability <= TAIL_SHARE_MAX:
             family = "grow" if direction.family == "label" else direction.family
-            sizes = _ladder(min(direction.probability + tolerance, 1.0), RUNGS[family])
-            yield _Side(up, family, place, direction.values, sizes, share), direction.way
+            sizes = ladder(min(direction.probability + tolerance, 1.0), RUNGS[family])
+            yield Side(up, family, place, direction.values, sizes, share, len(sizes)), direction.way
             if direction.both:
                 family = "shrink" if direction.family == "label" else family
-                yield _Side(down, family, place, against, SHRINK_SIZES, share), direction.way
+                yield Side(down, family, place, against, SHRINK_SIZES, share), direction.way
 
 
-def _ladder(tolerated: float, rungs: int) -> tuple[float, ...]:
-    """Return the best stakes on shares between a little more than what is tolerated and most of all events."""
+def ladder(tolerated: float, rungs: int) -> tuple[float, ...]:
+    """Return the best stakes on shares between a little more than what is tolerated and most of all events.
+
+    Parameters
+    ----------
+    tolerated : float
+        The largest share that is no news, from 0 to 1.
+    rungs : int
+        How many; at least 2.
+
+    Returns
+    -------
+    tuple of float
+        Sizes in (0, 1).
+    """
     high = max(GROW_TO, (1.0 + tolerated) / 2.0)
     low, left = min(GROW_FROM * tolerated, high), max(1.0 - tolerated, SIZE_MIN)
     shares = [low * (high / low) ** (i / (rungs - 1)) for i in range(rungs)]

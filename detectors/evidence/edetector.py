@@ -10,7 +10,6 @@ between columns. Hence the mean number of ticks until the model's evidence first
 """
 
 import hashlib
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,30 +21,16 @@ from detectors.evidence.fusion import Blame, Evidence, blamed, log_sum, log_sum_
 from detectors.evidence.layout import lay_out
 from detectors.evidence.options import EvidenceOptions
 from detectors.evidence.recursion import Work, advance, chunk_of, fixed_increments, nothing_yet
+from detectors.evidence.seasons import SeasonalLayouts, pieces_of
 from detectors.evidence.selfreplay import SelfTest, self_test, strengths_of
-from detectors.evidence.state import EvidenceState
+from detectors.evidence.state import EvidenceState, Run
 
 VERSION = "2"
 """Part of every state's digest: raise it when the bets or the recursion change."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Run:
-    """What ``EvidenceEngine.run`` saw.
-
-    Parameters
-    ----------
-    state : EvidenceState
-        After the last tick that was taken.
-    log_model : ndarray of float64, shape (n_taken,)
-        Natural logarithm of the model's evidence after each tick taken.
-    alarm : int or None
-        Index of the tick that reached the threshold, always the last one taken; None if none did.
-    """
-
-    state: EvidenceState
-    log_model: NDArray[np.float64]
-    alarm: int | None
+SEASONAL_VERSION = "2 seasons 1"
+"""The same for baselines with seasons."""
+SEASONS_BYTES = 8_000_000
+"""Ticks come in the order of time, so that one season is in use for an hour, and then the next."""
 
 
 class EvidenceEngine:
@@ -57,10 +42,13 @@ class EvidenceEngine:
         What is normal.
     options : EvidenceOptions, optional
         What an operator may say.
+    seasons_bytes : int, optional
+        With a baseline that has seasons: how much memory the bets of different seasons may take, 25 kB a column each;
+        those of two are held in any case. Bets of another season are made anew.
 
     Notes
     -----
-    The engine itself never changes; a state holds all it remembers. A tick costs about 100 microseconds for 20
+    What the engine says never changes; a state holds all it remembers. A tick costs about 100 microseconds for 20
     numeric and 5 categorical columns, however many events it has. Increments of the fixed bets are exact sums, so the
     same counts give the same bits in any order; ``run`` gives the same bits as ``step``.
 
@@ -90,15 +78,20 @@ class EvidenceEngine:
     [('x', 10)]
     """
 
-    def __init__(self, baseline: Baseline, options: EvidenceOptions | None = None) -> None:
+    def __init__(
+        self, baseline: Baseline, options: EvidenceOptions | None = None, *, seasons_bytes: int = SEASONS_BYTES
+    ) -> None:
         self._baseline = baseline
         self._options = options or EvidenceOptions()
-        self._strengths = strengths_of(baseline, self._options)
-        self._layout = lay_out(baseline, self._options, self._strengths)
+        self._strengths = strengths_of(baseline.settled, self._options)
+        self._layout = lay_out(baseline.settled, self._options, self._strengths)
+        self._seasons = None
+        if baseline.seasonal:
+            self._seasons = SeasonalLayouts(baseline, self._options, self._strengths, self._layout, seasons_bytes)
         shares = self._layout.log_shares[self._layout.columns]
         self._log_weights = self._layout.log_weights + np.where(self._layout.columns >= 0, shares, 0.0)
         self._chunk = chunk_of(self._layout)
-        text = f"{VERSION} {baseline.digest} {self._options!r}"
+        text = f"{SEASONAL_VERSION if baseline.seasonal else VERSION} {baseline.digest} {self._options!r}"
         self._digest = hashlib.sha256(text.encode()).digest()
 
     @property
@@ -110,6 +103,11 @@ class EvidenceEngine:
     def options(self) -> EvidenceOptions:
         """What the operator said."""
         return self._options
+
+    @property
+    def seasonal(self) -> bool:
+        """Whether it must be told the season of each tick."""
+        return self._seasons is not None
 
     @property
     def insufficient(self) -> str | None:
@@ -156,7 +154,9 @@ class EvidenceEngine:
         """
         return self._seal(nothing_yet(self._layout))
 
-    def step(self, state: EvidenceState, tick: int, counts: NDArray[np.int64]) -> EvidenceState:
+    def step(
+        self, state: EvidenceState, tick: int, counts: NDArray[np.int64], season: int | None = None
+    ) -> EvidenceState:
         """Take one tick.
 
         Parameters
@@ -167,6 +167,8 @@ class EvidenceEngine:
             Its number, larger than that of the tick before, at least 0. Ticks without events may be left out.
         counts : ndarray of int64, shape (baseline.total,)
             Flat counts, from ``detectors.binning.count``.
+        season : int or None, optional
+            Of the tick, from ``detectors.baseline.season_of``; needed when the baseline has seasons.
 
         Returns
         -------
@@ -176,11 +178,12 @@ class EvidenceEngine:
         Raises
         ------
         DetectorError
-            When the tick does not come after the one before, or the counts have another shape.
+            When the tick does not come after the one before, the counts have another shape, or its season is needed.
         StateError
             When the state belongs to another engine.
         """
-        return self.run(state, np.array([tick]), counts[None], None).state
+        seasons = None if season is None else np.array([season])
+        return self.run(state, np.array([tick]), counts[None], None, seasons).state
 
     def run(
         self,
@@ -188,6 +191,7 @@ class EvidenceEngine:
         ticks: NDArray[np.int64],
         counts: NDArray[np.int64],
         log_threshold: float | None,
+        seasons: NDArray[np.int64] | None = None,
     ) -> Run:
         """Take many ticks, and stop after the one that raises an alarm.
 
@@ -201,6 +205,8 @@ class EvidenceEngine:
             Flat counts of each tick.
         log_threshold : float or None
             Natural logarithm of A, the promised mean number of ticks between false alarms; None never stops.
+        seasons : ndarray of int64, shape (n_ticks,), optional
+            Of the ticks, from ``detectors.baseline.seasons_of``; needed when the baseline has seasons.
 
         Returns
         -------
@@ -210,11 +216,12 @@ class EvidenceEngine:
         Raises
         ------
         DetectorError
-            When ticks do not increase, or shapes do not fit.
+            When ticks do not increase, shapes do not fit, or seasons are needed.
         StateError
             When the state belongs to another engine.
         """
         self._check(state, ticks, counts)
+        pieces = pieces_of(len(ticks), self._chunk, self._seasons or self._layout, seasons)
         work = Work(
             ticks=state.ticks,
             last_tick=state.last_tick,
@@ -225,11 +232,10 @@ class EvidenceEngine:
         )
         seen: list[float] = []
         limit = np.inf if log_threshold is None else log_threshold
-        for start in range(0, len(ticks), self._chunk):
-            chunk = slice(start, start + self._chunk)
-            padded, increments = fixed_increments(self._layout, counts[chunk])
+        for chunk, layout in pieces:
+            padded, increments = fixed_increments(layout, counts[chunk])
             for tick, *row in zip(ticks[chunk].tolist(), padded, increments, strict=True):
-                advance(self._layout, self._options.learned_events, work, tick, (row[0], row[1]))
+                advance(layout, self._options.learned_events, work, tick, (row[0], row[1]))
                 seen.append(log_sum(work.sums + self._log_weights))
                 if seen[-1] >= limit:
                     return Run(state=self._seal(work), log_model=np.array(seen), alarm=len(seen) - 1)
@@ -360,7 +366,7 @@ class EvidenceEngine:
         """
         if not budget > 1.0:
             raise DetectorError(f"budget is {budget}; it must be above 1")
-        return self_test(self._baseline, self._options, self._strengths, budget)
+        return self_test(self._baseline.settled, self._options, self._strengths, budget)
 
     def _check_state(self, state: EvidenceState) -> None:
         if state.digest != self._digest:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.baseline import ROWS_MIN, Baseline, Column
+from detectors.baseline import ROWS_MIN, Baseline, Column, Season
+from detectors.baseline.season import settled
 from detectors.evidence.bets import Bets, bets_of
 from detectors.evidence.calibrate import NATURAL_STDS, Null, null_of
 from detectors.evidence.options import ColumnOptions, EvidenceOptions
@@ -68,6 +69,8 @@ class Explanation:
         What is missing for a promise, in one sentence; None when nothing is.
     directions : tuple of Tolerated
         One for each direction, and last one for those that the learned bet finds.
+    season : str or None
+        Which hours the column follows, in one sentence; None when it follows none.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Explanation:
     text: str
     insufficient: str | None
     directions: tuple[Tolerated, ...]
+    season: str | None = None
 
 
 def explain(baseline: Baseline, options: EvidenceOptions, strengths: NDArray[np.float64]) -> tuple[Explanation, ...]:
@@ -123,6 +127,7 @@ def explain(baseline: Baseline, options: EvidenceOptions, strengths: NDArray[np.
 def _explained(
     baseline: Baseline, column: Column, options: EvidenceOptions, told: ColumnOptions, strength: float
 ) -> Explanation:
+    season, column = column.season, settled(column)
     null = null_of(column, options, told.minimum_effect)
     rows, worst = int(column.counts.sum()), null.dependence.largest
     bets = bets_of(null, told.direction)
@@ -138,7 +143,20 @@ def _explained(
             *_tolerated(null, options, told.direction, rows, strength),
             *_learned(null, bets, options, strength),
         ),
+        season=None if season is None else _season(season),
     )
+
+
+def _season(season: Season) -> str:
+    hours = season.counts.sum(axis=1)
+    known = hours[hours > 0]
+    rows = f"{known.mean():,.0f}" if len(known) else "0"
+    text = (
+        f"follows the {season.name} (UTC): that makes a row {season.gain:.2g} nats more likely on days left out. "
+        f"Events are compared with their own hour, which may be off by one standard error of its {rows} rows on average"
+    )
+    unknown = len(hours) - len(known)
+    return text + (f"; {unknown} of {len(hours)} hours have too few rows, nothing is bet then" if unknown else "")
 
 
 def _why(baseline: Baseline, options: EvidenceOptions, worst: float, eta: float, strength: float) -> str:
@@ -268,7 +286,7 @@ def insufficiency(baseline: Baseline, options: EvidenceOptions | None = None) ->
             "and thousands are better"
         )
     missing = []
-    for column, told in zip(baseline.columns, options.of(baseline), strict=True):
+    for column, told in zip(baseline.settled.columns, options.of(baseline), strict=True):
         if told.ignore:
             continue
         lack = lacking(column, null_of(column, options))

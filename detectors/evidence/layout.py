@@ -58,6 +58,9 @@ class LearnedGroup:
         Where the group lies in the vector of bets.
     cells : slice
         Where its memory lies.
+    moves : ndarray of float64, shape (n_columns, n_bins, n_bins), optional
+        How an event of the tick's season counts in the bins of each column as a whole, see
+        ``detectors.baseline.profile.transport``; zero where the season is not known.
     """
 
     gather: NDArray[np.int64]
@@ -65,6 +68,7 @@ class LearnedGroup:
     caps: NDArray[np.float64]
     place: slice
     cells: slice
+    moves: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -132,8 +136,8 @@ def lay_out(baseline: Baseline, options: EvidenceOptions, strengths: NDArray[np.
     shares = shares_of(baseline, own, options.shares)
     bets = shares.weigh([bets_of(null, o.direction) for null, o in zip(nulls, own, strict=True)])
     builder = _Builder(baseline)
-    fixed = tuple(builder.fixed(group, bets) for group in _groups(baseline, FIXED_FACTOR))
-    learned = tuple(builder.learned(group, bets, nulls) for group in _groups(baseline, LEARNED_FACTOR))
+    fixed = tuple(builder.fixed(group, bets) for group in groups_of(baseline, FIXED_FACTOR))
+    learned = tuple(builder.learned(group, bets, nulls) for group in groups_of(baseline, LEARNED_FACTOR))
     columns = np.concatenate(builder.columns)
     etas = np.concatenate(builder.etas) * np.where(columns >= 0, strengths[columns], 1.0)
     with np.errstate(divide="ignore"):
@@ -155,7 +159,21 @@ def lay_out(baseline: Baseline, options: EvidenceOptions, strengths: NDArray[np.
     )
 
 
-def _groups(baseline: Baseline, factor: int) -> list[list[int]]:
+def groups_of(baseline: Baseline, factor: int) -> list[list[int]]:
+    """Return which columns share a group.
+
+    Parameters
+    ----------
+    baseline : Baseline
+        Whose columns.
+    factor : int
+        ``FIXED_FACTOR`` or ``LEARNED_FACTOR``.
+
+    Returns
+    -------
+    list of list of int
+        In the order of the layout's groups; within a group in the order of its rows.
+    """
     sizes = [len(column.counts) for column in baseline.columns]
     groups: list[list[int]] = []
     for i in sorted(range(len(sizes)), key=sizes.__getitem__):

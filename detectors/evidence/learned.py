@@ -19,7 +19,12 @@ SIZE_MAX = 0.95
 """The worst bin keeps at least 5 % of the stake."""
 
 
-def learned_logs(null: StackedNulls, memory: NDArray[np.float64], caps: NDArray[np.float64]) -> NDArray[np.float64]:
+def learned_logs(
+    null: StackedNulls,
+    memory: NDArray[np.float64],
+    caps: NDArray[np.float64],
+    moves: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
     """Return the logarithms of the learned bets for the next tick.
 
     Parameters
@@ -30,6 +35,8 @@ def learned_logs(null: StackedNulls, memory: NDArray[np.float64], caps: NDArray[
         Faded counts of past events.
     caps : ndarray of float64, shape (n_columns,)
         Largest logarithm of each column's bet.
+    moves : ndarray of float64, shape (n_columns, n_bins, n_bins), optional
+        Of the tick's season, as in ``LearnedGroup``.
 
     Returns
     -------
@@ -40,12 +47,16 @@ def learned_logs(null: StackedNulls, memory: NDArray[np.float64], caps: NDArray[
     -----
     About ten passes over ``n_columns * n_bins`` numbers and one over ``n_columns * n_ways * n_bins``.
     """
-    direction, tolerance, stake = _staked(null, memory)
+    direction, tolerance, stake = _staked(null, memory, moves)
     return _rounded(stake[:, None] * (direction - tolerance[:, None]), caps[:, None])
 
 
 def learned_increments(
-    null: StackedNulls, memory: NDArray[np.float64], caps: NDArray[np.float64], counts: NDArray[np.float64]
+    null: StackedNulls,
+    memory: NDArray[np.float64],
+    caps: NDArray[np.float64],
+    counts: NDArray[np.float64],
+    moves: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Return the log increments of the learned bets for a tick.
 
@@ -59,6 +70,8 @@ def learned_increments(
         Largest logarithm of each column's bet.
     counts : ndarray of float64, shape (n_columns, n_bins)
         The tick.
+    moves : ndarray of float64, shape (n_columns, n_bins, n_bins), optional
+        Of the tick's season, as in ``LearnedGroup``.
 
     Returns
     -------
@@ -70,8 +83,8 @@ def learned_increments(
     Logarithms are taken only where the tick has events. The sums are exact, so this cannot show in the result.
     """
     if np.count_nonzero(counts) > DENSE * counts.size:
-        return np.asarray(np.einsum("fk,fk->f", counts, learned_logs(null, memory, caps)))
-    direction, tolerance, stake = _staked(null, memory)
+        return np.asarray(np.einsum("fk,fk->f", counts, learned_logs(null, memory, caps, moves)))
+    direction, tolerance, stake = _staked(null, memory, moves)
     columns, bins = np.nonzero(counts)
     won = stake[columns] * (direction[columns, bins] - tolerance[columns])
     paid = counts[columns, bins] * _rounded(won, caps[columns])
@@ -79,7 +92,7 @@ def learned_increments(
 
 
 def _staked(
-    null: StackedNulls, memory: NDArray[np.float64]
+    null: StackedNulls, memory: NDArray[np.float64], moves: NDArray[np.float64] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     events = memory.sum(axis=1, keepdims=True)
     # q / p - 1 with q = (memory + prior * p) / (events + prior)
@@ -87,6 +100,8 @@ def _staked(
     direction -= events
     direction *= null.present
     direction /= events + PRIOR_EVENTS
+    if moves is not None:
+        direction = np.matmul(moves, direction[:, :, None])[:, :, 0]
     tolerance = null.learned_effect * np.sqrt(np.einsum("fk,fk,fk->f", direction, direction, null.variances))
     if null.wander.shape[1]:
         moved = np.einsum("fwk,fk->fw", null.wander, direction)
@@ -99,6 +114,24 @@ def _staked(
 
 def _rounded(won: NDArray[np.float64], caps: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.floor(np.minimum(np.log1p(won), caps) / QUANTUM) * QUANTUM)
+
+
+def moved(counts: NDArray[np.float64], moves: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """Take the season from a tick.
+
+    Parameters
+    ----------
+    counts : ndarray of float64, shape (n_columns, n_bins)
+        The tick.
+    moves : ndarray of float64, shape (n_columns, n_bins, n_bins), optional
+        Of its season, as in ``LearnedGroup``.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_columns, n_bins)
+        What is remembered of it; the same without a season.
+    """
+    return counts if moves is None else np.matmul(counts[:, None, :], moves)[:, 0, :]
 
 
 def remember(memory: NDArray[np.float64], counts: NDArray[np.float64], events_kept: float) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.evidence.layout import Layout
-from detectors.evidence.learned import learned_increments, remember
+from detectors.evidence.learned import learned_increments, moved, remember
 
 CHUNK_TICKS = 128
 """At most so many ticks' fixed increments are worked out at once; bounds the memory of a run."""
@@ -144,8 +144,8 @@ def advance(
     for group in layout.learned:
         counts = padded[group.gather]
         memory = work.memory[group.cells].reshape(counts.shape)
-        increment[group.place] = learned_increments(group.null, memory, group.caps, counts)
-        work.memory[group.cells] = remember(memory, counts, events_kept).ravel()
+        increment[group.place] = learned_increments(group.null, memory, group.caps, counts, group.moves)
+        work.memory[group.cells] = remember(memory, moved(counts, group.moves), events_kept).ravel()
     if layout.tempered:
         increment *= layout.etas
     np.logaddexp(work.sums, 0.0, out=work.sums)

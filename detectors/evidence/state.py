@@ -122,3 +122,22 @@ class EvidenceState:
         return EvidenceState(
             digest=digest, ticks=ticks, last_tick=last_tick, sums=sums, peaks=peaks, since=since, memory=memory
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Run:
+    """What ``EvidenceEngine.run`` saw.
+
+    Parameters
+    ----------
+    state : EvidenceState
+        After the last tick that was taken.
+    log_model : ndarray of float64, shape (n_taken,)
+        Natural logarithm of the model's evidence after each tick taken.
+    alarm : int or None
+        Index of the tick that reached the threshold, always the last one taken; None if none did.
+    """
+
+    state: EvidenceState
+    log_model: NDArray[np.float64]
+    alarm: int | None

@@ -104,7 +104,12 @@ class Together:
         return tuple(engine.start() for engine in self._engines)
 
     def run(
-        self, states: States, ticks: NDArray[np.int64], counts: NDArray[np.int64], log_threshold: float | None
+        self,
+        states: States,
+        ticks: NDArray[np.int64],
+        counts: NDArray[np.int64],
+        log_threshold: float | None,
+        seasons: NDArray[np.int64] | None = None,
     ) -> TogetherRun:
         """Take many ticks, and stop after the one that raises an alarm.
 
@@ -118,6 +123,8 @@ class Together:
             Flat counts of each tick, those of the engines side by side.
         log_threshold : float or None
             Natural logarithm of A; None never stops.
+        seasons : ndarray of int64, shape (n_ticks,), optional
+            Of the ticks, from ``detectors.baseline.seasons_of``; needed when a baseline has seasons.
 
         Returns
         -------
@@ -127,20 +134,21 @@ class Together:
         Raises
         ------
         DetectorError
-            When ticks do not increase, or shapes do not fit.
+            When ticks do not increase, shapes do not fit, or seasons are needed.
         StateError
             When a state belongs to another engine.
         """
         if len(self._engines) == 1:
-            alone = self._engines[0].run(states[0], ticks, counts, log_threshold)
+            alone = self._engines[0].run(states[0], ticks, counts, log_threshold, seasons)
             return TogetherRun(states=(alone.state,), log_model=alone.log_model, alarm=alone.alarm)
-        after, seen = self._all(states, ticks, counts)
+        after, seen = self._all(states, ticks, counts, seasons)
         over = np.flatnonzero(seen >= (np.inf if log_threshold is None else log_threshold))
         if not len(over):
             return TogetherRun(states=after, log_model=seen, alarm=None)
         alarm = int(over[0])
         if alarm + 1 < len(ticks):
-            after, seen = self._all(states, ticks[: alarm + 1], counts[: alarm + 1])
+            shown = slice(alarm + 1)
+            after, seen = self._all(states, ticks[shown], counts[shown], None if seasons is None else seasons[shown])
         return TogetherRun(states=after, log_model=seen, alarm=alarm)
 
     def read(self, states: States) -> float:
@@ -187,7 +195,11 @@ class Together:
         return tuple((part, self._engines[part].name(states[part], np.array([column]))[0]) for part, column in chosen)
 
     def _all(
-        self, states: States, ticks: NDArray[np.int64], counts: NDArray[np.int64]
+        self,
+        states: States,
+        ticks: NDArray[np.int64],
+        counts: NDArray[np.int64],
+        seasons: NDArray[np.int64] | None,
     ) -> tuple[States, NDArray[np.float64]]:
         if counts.shape != (len(ticks), self.total):
             raise DetectorError(f"counts have shape {counts.shape}; {(len(ticks), self.total)} is needed")
@@ -197,7 +209,7 @@ class Together:
             own = counts[:, place]
             # All events have every tick, be it without a value; a part has those with its events.
             some = np.ones(len(ticks), np.bool_) if engine is self._engines[0] else own.any(axis=1)
-            run = engine.run(state, ticks[some], own[some], None)
+            run = engine.run(state, ticks[some], own[some], None, None if seasons is None else seasons[some])
             known = np.append(engine.read(state).log_model, run.log_model)
             row[:] = known[np.cumsum(some)]
             after.append(run.state)

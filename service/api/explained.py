@@ -35,6 +35,8 @@ class ColumnDetails(View, frozen=True, kw_only=True):
     """How far it may move in each direction, in words."""
     left_out: int = 0
     """Directions with the smallest tolerances that are not listed."""
+    season: str | None = None
+    """Which hours the column follows, in a sentence; null when it follows none."""
 
 
 class BaselineView(View, frozen=True, kw_only=True):
@@ -98,4 +100,5 @@ def of_column(column: ColumnView, explained: ColumnCalibration | None) -> Column
         insufficient=explained.insufficient,
         tolerances=explained.tolerances,
         left_out=explained.left_out,
+        season=explained.season,
     )

@@ -20,6 +20,7 @@ class ColumnPromise:
     name: str
     summary: str
     why: str
+    season: str | None
     insufficient: str | None
     lines: tuple[str, ...]
     lines_left: int
@@ -65,6 +66,7 @@ def _column(column: ColumnCalibration) -> ColumnPromise:
         name=column.name,
         summary=f"{100 * column.share:.3g} % of the budget, {worth}" if column.share else "ignored by the policy",
         why=f"{column.why[:1].upper()}{column.why[1:]}.",
+        season=column.season and f"{column.season[:1].upper()}{column.season[1:]}.",
         insufficient=column.insufficient,
         lines=lines[:LINES_SHOWN],
         lines_left=max(0, len(lines) - LINES_SHOWN) + column.left_out,

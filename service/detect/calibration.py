@@ -74,6 +74,7 @@ def _column(explained: Explanation, share: float, most: int) -> c.ColumnCalibrat
             c.Tolerance(direction=t.direction, by=t.by, cause=t.cause, exponent=t.eta, text=t.text) for t in kept
         ),
         left_out=len(explained.directions) - len(kept),
+        season=explained.season,
     )
 
 

@@ -40,7 +40,7 @@ class Part(Protocol):
     def evidence(self) -> PartEvidence:
         """Return what it says now."""
 
-    def step(self, tick: int) -> None:
+    def step(self, tick: int, season: int) -> None:
         """Let what was counted in the tick that ends bear on its evidence; nothing, if nothing was."""
 
     def findings(self, places: NDArray[np.int64], tick_us: int) -> Sequence[ColumnFinding]:
@@ -71,10 +71,10 @@ class Parts:
     def _speaking(self) -> tuple[Part, ...]:
         return tuple(part for part in self._outer if part.log_share > -math.inf)
 
-    def step(self, tick: int) -> None:
-        """Close the open tick of every part."""
+    def step(self, tick: int, season: int) -> None:
+        """Close the open tick of every part; ``season`` is that of the tick, see ``detectors.baseline.season_of``."""
         for part in (*self._inner, *self._outer):
-            part.step(tick)
+            part.step(tick, season)
 
     def settle(self) -> None:
         """Note an alarm in every part."""

@@ -69,7 +69,7 @@ class SegmentPart:
         self._open_counts += count(self.engine.baseline, columns)
         self._open_events += events
 
-    def step(self, tick: int) -> None:
+    def step(self, tick: int, season: int) -> None:
         """Let the open tick bear on the evidence, if it had a value."""
         events, counts = self._open_events, self._open_counts
         if not events:
@@ -77,7 +77,7 @@ class SegmentPart:
         self.events_total += events
         self._open_events, self._open_counts = 0, np.zeros_like(counts)
         if counts.any():
-            self._set(self.engine.bets.step(self.state, tick, counts))
+            self._set(self.engine.bets.step(self.state, tick, counts, season))
             self.changes.add(tick, events, counts, strongest_tick(self.engine, self.state))
 
     def findings(self, places: NDArray[np.int64], tick_us: int) -> tuple[ColumnFinding, ...]:

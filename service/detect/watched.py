@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.baseline import season_of
 from detectors.binning import count
 from detectors.errors import ColumnError
 from detectors.evidence import Blame, EvidenceState
@@ -116,10 +117,11 @@ class Watched:
         tick, events, counts = self.open_tick, self.open_events, self.flush()
         if tick == NO_TICK:
             return False
-        self.parts.step(tick)
+        season = season_of(tick * self.tick_us, self.tick_us)
+        self.parts.step(tick, season)
         if not counts.any():
             return False
-        self.set_evidence(self.engine.bets.step(self.evidence, tick, counts))
+        self.set_evidence(self.engine.bets.step(self.evidence, tick, counts, season))
         self.windows.note(self.log_model, self.read.log_columns)
         self.changes.add(tick, events, counts, strongest_tick(self.engine, self.evidence))
         return True

@@ -39,6 +39,8 @@ class ColumnCalibration(Record, frozen=True, kw_only=True):
     tolerances: tuple[Tolerance, ...]
     left_out: int = 0
     """Directions with the smallest tolerances that are not listed."""
+    season: str | None = None
+    """Which hours it follows, in a sentence; ``None`` when it follows none."""
 
 
 class SelfTestAlarm(Record, frozen=True, kw_only=True):

@@ -92,7 +92,8 @@ def _in_time_order(frame: Frame, *, timed: bool) -> tuple[Frame, list[tuple[str,
     if unknown:
         return frame, [("timestamp", f"{unknown} rows have no time that can be read: the order of the file was kept")]
     warning = ("timestamp", "the rows were put in the order of this column")
-    return _take(frame, np.argsort(times, kind="stable")), [warning]
+    order = np.argsort(times, kind="stable")
+    return replace(_take(frame, order), timestamps_us=times[order]), [warning]
 
 
 def _take(frame: Frame, rows: NDArray[np.int64]) -> Frame:

@@ -15,6 +15,9 @@ from service.domain.policy import Segments, Tuning
 from service.frames import Coded
 from service.replay.counting import count_ticks
 
+SEASONS_BYTES = 256_000_000
+"""A long file passes through all hours again and again: their bets are kept at hand."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Divided:
@@ -63,8 +66,8 @@ class Divided:
                 shares=told.shares,
                 calibrate=options.calibrate,
             )
-            parts.append((EvidenceEngine(part, own), shares[0]))
-        return Together(EvidenceEngine(self.whole, options), parts)
+            parts.append((EvidenceEngine(part, own, seasons_bytes=SEASONS_BYTES), shares[0]))
+        return Together(EvidenceEngine(self.whole, options, seasons_bytes=SEASONS_BYTES), parts)
 
     def count_ticks(
         self, values: dict[str, Values], labels: Codes | None, bounds: NDArray[np.int64]

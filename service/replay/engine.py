@@ -274,7 +274,8 @@ def _detect(spans: Iterator[Span], divided: Divided, engine: Together, budget: f
         starts = np.concatenate([[found.rows], ticks.ends[:-1]])
         at = 0
         while at < len(ticks.numbers):
-            run = engine.run(states, ticks.numbers[at:], ticks.counts[at:], threshold)
+            seasons = cutting.seasons(ticks.numbers[at:])
+            run = engine.run(states, ticks.numbers[at:], ticks.counts[at:], threshold, seasons)
             states, first = run.states, at
             at += len(run.log_model)
             since.add(ticks.numbers[first:at], starts[first:at])

@@ -69,7 +69,12 @@ def choose(reference: Source, source: Source, choice: Choice) -> Watched:
         made = {column: space.inputs for space in saved.spaces for column in space.columns}
         names, warnings = _names(reference, [n for n in saved.names if n not in made], source, list(head), choice)
         scores = [column for column, inputs in made.items() if inputs and choice.together and set(inputs) <= set(names)]
-        return Watched(saved.only([*names, *scores]), tuple(warnings))
+        kept = saved.only([*names, *scores])
+        if choice.time is None and kept.seasonal:
+            followed = _listed([kept.names[i] for i in kept.seasonal])
+            warnings.append(f"the baseline knows which hours {followed} follow, which takes --time: ignored")
+            kept = kept.without_seasons()
+        return Watched(kept, (*warnings, *_followed(kept)))
     have = list(_head(reference))
     names, warnings = _names(reference, have, source, list(head), choice)
     arrays = load(reference, [*names, choice.time] if choice.time in have and choice.time not in names else names)
@@ -211,7 +216,17 @@ def _compile(
     if choice.together:
         left = [(spec, values) for spec, values in columns if spec.name in kept]
         baseline = add_spaces(CompiledBaseline(baseline, compiled.warnings), left, {}, times).baseline
-    return Watched(baseline, tuple(warnings))
+    return Watched(baseline, (*warnings, *_followed(baseline)))
+
+
+def _followed(baseline: Baseline) -> list[str]:
+    """Say which columns follow the hours."""
+    found: dict[str, list[str]] = {}
+    for place in baseline.seasonal:
+        column = baseline.columns[place]
+        if column.season is not None:
+            found.setdefault(column.season.name, []).append(column.spec.name)
+    return [f"compared with their own {name} (UTC): {_listed(names)}" for name, names in found.items()]
 
 
 def _unfit(array: Any, *, typed: bool) -> str | None:

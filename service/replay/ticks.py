@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from detectors.baseline import Baseline, CategoricalColumn
+from detectors.baseline import Baseline, CategoricalColumn, seasons_of
 from detectors.columns import Codes, Values
 from service.replay.cells import codes, numbers
 from service.replay.divided import Divided
@@ -46,6 +46,10 @@ class Cutting:
     def start_us(self, number: int) -> int:
         """Return when a tick begins."""
         return (number - self.origin) * self.us
+
+    def seasons(self, numbers: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """Return the seasons of ticks; ``None`` for ticks of rows."""
+        return None if self.time is None else seasons_of((numbers - self.origin) * self.us, self.us)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

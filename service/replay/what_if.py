@@ -113,14 +113,15 @@ class _Follower:
         if any(desk.busy for desk in awake):
             numbers, counts = numbers[:1], counts[:1]
         floor = min((desk.threshold_log for desk in awake), default=None)
-        run = self._engine.run(self._states, numbers, counts, floor)
+        run = self._engine.run(self._states, numbers, counts, floor, self._cutting.seasons(numbers))
         seen = len(run.log_model)
         low = max((desk.settles_log for desk in self._desks if desk.resting), default=-np.inf)
         fallen = np.flatnonzero(run.log_model < low)
         if len(fallen) and fallen[0] + 1 < seen:
             # A desk wakes up within the stretch, and could have seen the rest of it.
             seen = int(fallen[0]) + 1
-            run = self._engine.run(self._states, numbers[:seen], counts[:seen], None)
+            seasons = self._cutting.seasons(numbers[:seen])
+            run = self._engine.run(self._states, numbers[:seen], counts[:seen], None, seasons)
         self._states = run.states
         self._position += seen
         self._show(float(run.log_model[-1]), int(numbers[seen - 1]), int(ends[seen - 1]) - 1)

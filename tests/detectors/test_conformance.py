@@ -90,6 +90,27 @@ def evidence_of(counts: NDArray[np.int64]) -> NDArray[Any]:
     return np.frombuffer(engine().step(state, 1, counts).to_bytes(), np.uint8)
 
 
+@cache
+def engine_in_season() -> EvidenceEngine:
+    """Return an engine of the plain columns, which come first, whose first one follows the hours."""
+    columns = columns_of(batch_of(0, 1000))
+    kinds = {n: ColumnKind.CATEGORICAL if isinstance(v, Codes) else ColumnKind.NUMERIC for n, v in columns.items()}
+    specs = [(ColumnSpec(name=name, kind=kinds[name]), values) for name, values in columns.items()]
+    rank = np.argsort(np.argsort(batch_of(0, 1000)[:, 0]))
+    times = (24 * (np.arange(1000) % 20) + rank * 24 // 1000) * 3_600_000_000
+    baseline = compile_baseline(specs, times=times).baseline
+    assert baseline.names == reference().names[: len(baseline.names)]
+    assert baseline.columns[0].season is not None
+    return EvidenceEngine(baseline)
+
+
+def evidence_in_season(counts: NDArray[np.int64]) -> NDArray[Any]:
+    engine = engine_in_season()
+    own = counts[: engine.baseline.total]
+    state = engine.step(engine.start(), 0, own, 72)
+    return np.frombuffer(engine.step(state, 1, own, 84).to_bytes(), np.uint8)
+
+
 def numbers_of(found: Any) -> NDArray[np.float64]:
     names = list(type(found).__dataclass_fields__)
     return np.concatenate([np.asarray(getattr(found, name), np.float64).ravel() for name in names])
@@ -143,6 +164,7 @@ DETECTORS: tuple[PerEvent | PerTick, ...] = (
     PerEvent("bins", lambda baseline, batch: bin_rows(baseline, events_of(baseline, batch)).T),
     PerTick("counts", lambda _, counts: counts),
     PerTick("evidence", lambda _, counts: evidence_of(counts)),
+    PerTick("evidence in season", lambda _, counts: evidence_in_season(counts)),
     PerTick("effects", lambda baseline, counts: numbers_of(effect_sizes(baseline, counts))),
     PerTick("intervals", lambda baseline, counts: numbers_of(_intervals(baseline, counts))),
 )

@@ -42,7 +42,8 @@ class FakePart:
             log_share=self.log_share, log_model=log_model, log_columns=self.log_columns, log_shares=log_shares
         )
 
-    def step(self, tick: int) -> None:
+    def step(self, tick: int, season: int) -> None:
+        assert season == 7
         self.steps.append(tick)
 
     def findings(self, places: NDArray[np.int64], tick_us: int) -> Sequence[ColumnFinding]:  # noqa: ARG002 - the seam's
@@ -99,8 +100,8 @@ def test_blame_is_told_by_whoever_it_belongs_to_strongest_first(bets: EvidenceEn
 def test_every_part_steps_settles_and_is_kept() -> None:
     made = [FakePart("eu", 0.5, (0.0, 0.0)), FakePart("rate", 0.0, (0.0, 0.0))]
     parts = Parts(made[:1], made[1:])
-    parts.step(3)
-    parts.step(4)
+    parts.step(3, 7)
+    parts.step(4, 7)
     parts.settle()
     assert [(part.steps, part.settled) for part in made] == [([3, 4], 1), ([3, 4], 1)]
     assert parts.stored() == [("eu", b"\x03\x04"), ("rate", b"\x03\x04")]
