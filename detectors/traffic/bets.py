@@ -2,9 +2,9 @@
 
 What is usual is a band: given all that came before, the count lies stochastically between the negative binomial with
 mean ``expected / ratio`` and the one with mean ``expected * ratio``, both with the same dispersion. A bet is the
-likelihood ratio of a negative binomial further out to the one at the band's edge. It only grows with the count (or only
-falls with it), so its mean is largest at the edge, where it is at most 1: it loses under every distribution of the band,
-whatever its form. Bursts are what the dispersion is for.
+likelihood ratio of a negative binomial further out to the one at the band's edge. It only grows with the count (or
+only falls with it), so its mean is largest at the edge, where it is at most 1: it loses under every distribution of the
+band, whatever its form. Bursts are what the dispersion is for.
 """
 
 import numpy as np

@@ -1,10 +1,12 @@
 """From the counts of a learning span to what is usual: a level, how far it may be off, and how bursty it is.
 
-Nobody says beforehand how many events a model gets, so that is learnt from its own traffic, once, and frozen: a baseline
-that follows the traffic would follow a slow change too. All of it is tested on the span itself: each fifth is replayed
-against what the other four taught, and the tolerance grows until that raises nothing.
+Nobody says beforehand how many events a model gets, so that is learnt from its own traffic, once, and frozen: a
+baseline that follows the traffic would follow a slow change too. All of it is tested on the
+span itself: each fifth is replayed against what the other four taught, and the tolerance grows until that raises
+nothing.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -139,8 +141,8 @@ def usual_share(
     Returns
     -------
     Usual or None
-        The level is per event: the mean of a Poisson count that is stochastically larger than one event's. None when there
-        are too few beats, or shares vary too much.
+        The level is per event: the mean of a Poisson count that is stochastically larger than one event's. None when
+        there are too few beats, or shares vary too much.
 
     Examples
     --------
@@ -203,11 +205,12 @@ def replayed(log_bet: NDArray[np.float64]) -> float:
     >>> round(float(np.exp(replayed(np.zeros((3, 2))))), 3)
     3.0
     """
-    sums, worst = np.full(log_bet.shape[1], -np.inf), -np.inf
+    sums: NDArray[np.float64] = np.full(log_bet.shape[1], -np.inf)
+    worst = -math.inf
     for row in log_bet:
         sums = advance(sums, row)
         worst = max(worst, log_sum(sums))
-    return float(worst - np.log(log_bet.shape[1]))
+    return worst - math.log(log_bet.shape[1])
 
 
 def _tolerance(
@@ -218,9 +221,10 @@ def _tolerance(
     stretch = max(STRETCH_MIN, len(counts) // STRETCHES)
     seen, usual = _stretches(counts, stretch), _stretches(expected, stretch)
     chance = float(np.mean(1.0 / (usual + 0.5))) + dispersion / stretch
-    slow = float(np.sqrt(max(0.0, np.var(np.log((seen + 0.5) / (usual + 0.5))) - chance)))
-    error = float(np.sqrt(1.0 / (counts.sum() + 1.0) + dispersion / len(counts)))
-    ratio = max(minimum_ratio, float(np.exp(SLOW_DEVIATIONS * slow + STANDARD_ERRORS * error)))
+    moved = float(np.var(np.log((seen + 0.5) / (usual + 0.5))))
+    slow = math.sqrt(max(0.0, moved - chance))
+    error = math.sqrt(1.0 / (float(counts.sum()) + 1.0) + dispersion / len(counts))
+    ratio = max(minimum_ratio, math.exp(SLOW_DEVIATIONS * slow + STANDARD_ERRORS * error))
     limit = LOG_LIMIT + np.log(len(counts))
     # What the deviations did not tell, such as a trend or rare long bursts, shows in the replay.
     while ratio <= RATIO_MAX:
@@ -245,7 +249,7 @@ def _dispersion(counts: NDArray[np.float64], expected: NDArray[np.float64]) -> f
         if weight:
             upper = (len(seen) - 1) / float(chdtri(len(seen) - 1, 1.0 - UPPER))
             excess = upper * float(((seen - usual) ** 2).sum()) - float(usual.sum())
-            found = max(found, length * excess / weight)
+            found = max(found, float(length * excess / weight))
         length *= 2
     return found
 
@@ -281,7 +285,7 @@ def _at(level: NDArray[np.float64], start_us: NDArray[np.int64]) -> NDArray[np.f
     if len(level) == 1:
         return np.full(len(start_us), level[0])
     place = (start_us % _DAY_US) * (HOURS / _DAY_US) - 0.5
-    return np.interp(place, np.arange(-1.0, HOURS + 1), np.concatenate([level[-1:], level, level[:1]]))
+    return np.asarray(np.interp(place, np.arange(-1.0, HOURS + 1), np.concatenate([level[-1:], level, level[:1]])))
 
 
 def _deviance(counts: NDArray[np.float64], expected: NDArray[np.float64]) -> float:

@@ -20,6 +20,7 @@ from detectors.evidence.fusion import log_sum
 from detectors.traffic.bets import BETS, advance, log_bets
 from detectors.traffic.learn import Usual, usual_rate, usual_share
 from detectors.traffic.options import QUIET_LEAST_US, QUIET_TIMES, RATE, TrafficOptions
+from detectors.traffic.packing import pack, unpack
 
 MAGIC = b"LZTRAF01"
 NONE = -1
@@ -66,8 +67,8 @@ class TrafficMonitor:
 
     Notes
     -----
-    A tick costs about 2 microseconds, and the end of a beat 50 more. Memory and bytes: 10 to 40 kB while learning, under
-    2 kB afterwards. What has been learnt never changes.
+    A tick costs about 2 microseconds, and the end of a beat 50 more. State: up to 40 kB while learning, 2 kB after it.
+    What has been learnt never changes.
 
     The evidence of each column less the number of ticks falls on average for as long as the counts of every beat, given
     those before, lie in the band of ``detectors.traffic.bets``.
@@ -115,6 +116,11 @@ class TrafficMonitor:
         return (None,) * len(self.options.names) if self._usual is None else tuple(self._usual)
 
     @property
+    def lessons(self) -> tuple[list[tuple[int, ...]], list[Usual | None] | None, int]:
+        """What was learnt: the beats of the span while it lasts, what is usual after it, the longest pause in ticks."""
+        return self._seen, self._usual, self._longest
+
+    @property
     def quiet_us(self) -> int | None:
         """How long a pause is silence; None until that is learnt."""
         if self.options.quiet_us is not None or not self.learnt:
@@ -129,12 +135,12 @@ class TrafficMonitor:
 
     @property
     def log_columns(self) -> NDArray[np.float64]:
-        """Natural logarithm of each column's evidence, shape (n_columns,); -inf for none. At most the ticks on average."""
+        """Natural logarithm of each column's evidence, shape (n_columns,); -inf for none."""
         return self._log_columns
 
     @property
     def log_shares(self) -> NDArray[np.float64]:
-        """Natural logarithm of each column's share, shape (n_columns,): equal for those that are bet on, -inf for others."""
+        """Natural logarithm of each column's share, shape (n_columns,): the same for all that are bet on, else -inf."""
         bet_on = np.array([usual is not None for usual in self.usual])
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(bet_on / max(1, bet_on.sum())))
@@ -160,7 +166,9 @@ class TrafficMonitor:
             When the tick does not come after the one before, or the row has another length.
         """
         if tick <= self._last_tick or len(row) != self._width:
-            raise DetectorError(f"tick {tick} with {len(row)} numbers after tick {self._last_tick}; {self._width} wanted")
+            raise DetectorError(
+                f"tick {tick} with {len(row)} numbers after tick {self._last_tick}; {self._width} wanted"
+            )
         pause = tick - self._last_tick - 1
         if self._last_tick != NONE and pause * self.options.tick_us > self._quiet_or_span():
             self.pause()
@@ -178,6 +186,24 @@ class TrafficMonitor:
         self._last_tick = NONE
         self._open = [0] * self._width
         self._start()
+
+    def carry_on(self, before: "TrafficMonitor") -> None:
+        """Take over what another monitor has learnt so far; evidence starts from zero.
+
+        Parameters
+        ----------
+        before : TrafficMonitor
+            The other one; it is not to be used any more. One with other options than how long silence is, has learnt
+            nothing of use.
+        """
+        if before.options.digest == self.options.digest:
+            self._seen, self._usual, self._longest = before.lessons
+        self.pause()
+
+    @property
+    def resting(self) -> bool:
+        """Whether it waits for a first tick."""
+        return self._last_tick == NONE
 
     def moved(self) -> tuple[Moved, ...]:
         """Return where each column stands, in their order, without those that are not bet on.
@@ -226,7 +252,7 @@ class TrafficMonitor:
         arrays = (self._sums, self._peaks, self._faded, self._since)
         evidence = b"".join(a.astype(a.dtype.newbyteorder("<"), copy=False).tobytes() for a in arrays)
         if self._learning_bytes is None:
-            self._learning_bytes = _pack(np.array(self._seen, np.int64).reshape(-1, self._width + 1))
+            self._learning_bytes = pack(np.array(self._seen, np.int64).reshape(-1, self._width + 1))
         body = MAGIC + self.options.digest + _LENGTH.pack(len(text)) + text + evidence + self._learning_bytes
         return body + hashlib.sha256(body).digest()
 
@@ -273,7 +299,7 @@ class TrafficMonitor:
             count = form[0] * form[1]
             setattr(monitor, name, np.frombuffer(body, kind, count, at).reshape(form).astype(kind[1:]))
             at += 8 * count
-        monitor._seen = [tuple(row) for row in _unpack(body[at:], monitor._width + 1).tolist()]
+        monitor._seen = [tuple(row) for row in unpack(body[at:], monitor._width + 1).tolist()]
         monitor._read()
         return monitor
 
@@ -311,15 +337,14 @@ class TrafficMonitor:
             self._learning_bytes = None
             if len(self._seen) < self._learn_beats:
                 return
-            self._learn()
-            rows = rows[taken:] if self.learnt else []
+            rows = rows[taken:] if self._learn() else []
         if rows and self.active:
             self._bet(np.array(rows, np.int64))
 
-    def _learn(self) -> None:
+    def _learn(self) -> bool:
         table, self._seen = np.array(self._seen, np.int64), []
         if table[:, 1].sum() < EVENTS_MIN:
-            return
+            return False
         options = self.options
         starts = table[:, 0] * (self._beat_ticks * options.tick_us)
         shares = [
@@ -327,6 +352,7 @@ class TrafficMonitor:
             for i in range(len(options.shares))
         ]
         self._usual = [usual_rate(table[:, 1], starts, options.minimum_ratio), *shares]
+        return True
 
     def _bet(self, rows: NDArray[np.int64]) -> None:
         starts = rows[:, 0] * (self._beat_ticks * self.options.tick_us)
@@ -353,25 +379,3 @@ class TrafficMonitor:
             bets = self._bets_of(place)
             self._log_columns[place] = log_sum(self._sums[place, :bets]) + np.log(self._beat_ticks / bets)
         self._log_model = log_sum(self._log_columns + self.log_shares)
-
-
-def _pack(table: NDArray[np.int64]) -> bytes:
-    """Write small whole numbers column by column, each in the smallest type, the first one as steps."""
-    parts = [_LENGTH.pack(len(table))]
-    for place, column in enumerate(table.T):
-        first = int(column[0]) if place == 0 and len(column) else 0
-        values = np.diff(column, prepend=first) if place == 0 else column
-        kind = np.min_scalar_type(int(values.max(initial=0)))
-        parts.append(struct.pack("<qB", first, kind.itemsize) + values.astype(kind.newbyteorder("<")).tobytes())
-    return b"".join(parts)
-
-
-def _unpack(data: bytes, columns: int) -> NDArray[np.int64]:
-    (rows,) = _LENGTH.unpack_from(data)
-    at, found = _LENGTH.size, []
-    for place in range(columns):
-        first, size = struct.unpack_from("<qB", data, at)
-        values = np.frombuffer(data, f"<u{size}", rows, at + 9).astype(np.int64)
-        found.append(np.cumsum(values) + first if place == 0 else values)
-        at += 9 + size * rows
-    return np.stack(found, axis=1)

@@ -1,7 +1,7 @@
 """What an operator may say about traffic."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from detectors.errors import DetectorError
 
@@ -68,7 +68,7 @@ class TrafficOptions:
 
     @property
     def beat_ticks(self) -> int:
-        """Ticks of a beat, the step in which traffic is counted: whole ticks, at most 2,880 beats in a learning span."""
+        """Ticks of a beat, the step in which traffic is counted: at most 2,880 beats in a learning span."""
         for seconds in BEAT_SECONDS:
             if seconds * 1_000_000 * BEATS_MAX >= self.learn_us:
                 return max(1, -(-seconds * 1_000_000 // self.tick_us))
@@ -86,5 +86,5 @@ class TrafficOptions:
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 over the options and the version, 32 bytes."""
-        return hashlib.sha256(f"{VERSION} {self!r}".encode()).digest()
+        """SHA-256 over the version and what learning depends on, 32 bytes: what silence is, may change afterwards."""
+        return hashlib.sha256(f"{VERSION} {replace(self, quiet_us=None)!r}".encode()).digest()

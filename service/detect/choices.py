@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 from detectors.evidence import GROUPS
 from service.domain.errors import Place
-from service.domain.policy import ColumnChoice, Direction, Policy
+from service.domain.policy import Action, ColumnChoice, Direction, Policy
 from service.domain.records import Version
 from service.domain.schema import (
     LATENCY,
@@ -23,6 +23,7 @@ from service.domain.schema import (
 from service.domain.texts import bad_text
 
 PLACES_MAX = 100
+STRENGTH = {action: rank for rank, action in enumerate(Action)}
 
 
 def bad_choices(policy: Policy, at: str = "") -> list[Place]:
@@ -33,6 +34,9 @@ def bad_choices(policy: Policy, at: str = "") -> list[Place]:
         for group in policy.shares
         if group not in GROUPS
     ]
+    if STRENGTH[policy.actions.stale] > STRENGTH[Action.NOTIFY]:
+        reason = f"is '{policy.actions.stale}', but silence takes no traffic away: it must be 'record' or 'notify'"
+        found.append(Place(f"{at}actions.stale", reason))
     return found[:PLACES_MAX]
 
 

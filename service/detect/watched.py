@@ -18,6 +18,7 @@ from service.detect.changes import Changes
 from service.detect.columns import columns_of
 from service.detect.engines import Engine
 from service.detect.status import columns_status, findings_of
+from service.detect.traffic import Traffic
 from service.detect.windows import Windows
 from service.domain.records import ColumnFinding
 from service.frames import Frame, FrameError, between, concat_frames, decode_columns
@@ -39,8 +40,10 @@ _logger = logging.getLogger("lazaretto.detect")
 class Watched:
     """The evidence of one era of a version that has a baseline."""
 
-    def __init__(self, engine: Engine, windows: Windows, tick_us: int) -> None:
+    def __init__(self, engine: Engine, windows: Windows, tick_us: int, traffic: Traffic | None = None) -> None:
         self.engine = engine
+        self.traffic = traffic
+        """How many events come; ``None`` where the policy watches no traffic."""
         self.windows = windows
         self.tick_us = tick_us
         self.open_tick = NO_TICK
@@ -72,8 +75,15 @@ class Watched:
         """When the open tick ends; ``None`` when there is none."""
         return None if self.open_tick == NO_TICK else (self.open_tick + 1) * self.tick_us
 
-    def take(self, entry: LogEntry) -> None:
-        """Add the events of one entry to the open tick."""
+    @property
+    def log_model(self) -> float:
+        """Natural logarithm of the model's evidence, traffic included once it is learnt."""
+        return self.read.log_model if self.traffic is None else self.traffic.fuse(self.read.log_model)
+
+    def take(self, entry: LogEntry, *, serving: bool = True) -> None:
+        """Add the events of one entry to the open tick; traffic counts only while the version serves."""
+        if self.traffic is not None:
+            self.traffic.take(entry.rows, serving=serving)
         self.open_tick = entry.arrival_us // self.tick_us
         first, self.open_events = self.open_events, self.open_events + entry.rows
         if entry.rows >= ROWS_ALONE:
@@ -96,6 +106,8 @@ class Watched:
         counts = self.open_counts
         if self.open_tick != NO_TICK:
             self.windows.add(self.open_tick * self.tick_us, self.open_events, counts)
+            if self.traffic is not None:
+                self.traffic.close(self.open_tick)
             self.open_counts = np.zeros_like(counts)
             self.open_tick, self.open_events, self.last_events = NO_TICK, 0, self.open_events
             self._columns_json = None
@@ -107,16 +119,20 @@ class Watched:
         if tick == NO_TICK or not counts.any():
             return False
         self.set_evidence(self.engine.bets.step(self.evidence, tick, counts))
-        self.windows.note(self.read.log_model, self.read.log_columns)
+        self.windows.note(self.log_model, self.read.log_columns)
         self.changes.add(tick, events, counts, self._changed_tick())
         return True
 
     def findings(self, threshold_log: float) -> tuple[ColumnFinding, ...]:
         """Return the blamed columns, strongest first; none below the threshold."""
-        if self.read.log_model < threshold_log:
+        if self.log_model < threshold_log:
             return ()
         counts = self.changes.since(self._changed_tick()).counts
-        return findings_of(self.engine, self.evidence, counts, self.tick_us, threshold_log)
+        if self.traffic is None or not self.traffic.monitor.active:
+            return findings_of(self.engine, self.evidence, counts, self.tick_us, threshold_log)
+        whole, own = self.traffic.blame(self.engine, self.read.log_columns, threshold_log)
+        found = [f for f in findings_of(self.engine, self.evidence, counts, self.tick_us, -math.inf) if f.name in whole]
+        return tuple(sorted([*found, *self.traffic.findings(own)], key=lambda f: -f.evidence_log))
 
     def _changed_tick(self) -> int:
         """Return since when the strongest column has changed, if it has."""
@@ -131,6 +147,8 @@ class Watched:
         frames = [(first, frame) for first, body in pending if (frame := _decoded(body)) is not None]
         for frame in concat_frames([frame for _, frame in frames]):
             self._count(frame, jointly=stride == 1)
+            if self.traffic is not None:
+                self.traffic.see(frame)
         if stride > 1:
             for first, frame in frames:
                 for start, stop in _chosen(first, frame.rows, stride):

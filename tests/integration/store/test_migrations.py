@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "0002"
+down_revision = "0003"
 
 def upgrade() -> None:
     with op.batch_alter_table("models") as models:
