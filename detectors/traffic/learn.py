@@ -26,6 +26,8 @@ STRETCHES = 40
 STRETCH_MIN = 4
 BEATS_MIN = 40
 DISPERSION_MIN = 0.01
+DISPERSION_SHARE = 0.25
+"""Of the beats of the span. Where it is more, even four times the usual would take as long to tell as was learnt."""
 STRETCHES_LEAST = 8
 UPPER = 0.1
 SLOW_DEVIATIONS = 2.0
@@ -115,7 +117,7 @@ def usual_rate(counts: NDArray[np.int64], start_us: NDArray[np.int64], minimum_r
         by_hour = _held_out(counted, start_us, folds, hours=True)
         if _deviance(counted, by_hour) < HOURS_BETTER * _deviance(counted, held_out):
             best, held_out = True, by_hour
-    tolerated = _tolerance(counted, held_out, minimum_ratio, both=True)
+    tolerated = _tolerance(counted, held_out, minimum_ratio)
     if tolerated is None:
         return None
     level = _levels(counted, start_us, hours=best)
@@ -156,14 +158,14 @@ def usual_share(
     found, looked = hits.astype(np.float64), events.astype(np.float64)
     folds = np.arange(len(hits)) * FOLDS // len(hits)
     # A share is known no better than to one event more than was seen.
-    level = per_event(max((found.sum() + 1.0) / (looked.sum() + 2.0), minimum_share / minimum_ratio))
+    level = per_event((found.sum() + 1.0) / (looked.sum() + 2.0))
     others = [(found[folds != fold].sum() + 1.0) / (looked[folds != fold].sum() + 2.0) for fold in range(FOLDS)]
-    floor = minimum_share / minimum_ratio
-    held_out = np.array([per_event(max(share, floor)) for share in others])[folds] * looked
-    tolerated = _tolerance(found, held_out, minimum_ratio, both=False)
+    held_out = np.array([per_event(share) for share in others])[folds] * looked
+    floor = per_event(minimum_share)
+    tolerated = _tolerance(found, held_out, minimum_ratio, floor * looked)
     if tolerated is None:
         return None
-    return Usual(level=(level,), ratio=tolerated[0], dispersion=tolerated[1])
+    return Usual(level=(max(level, floor / tolerated[0]),), ratio=tolerated[0], dispersion=tolerated[1])
 
 
 def per_event(share: float) -> float:
@@ -214,22 +216,28 @@ def replayed(log_bet: NDArray[np.float64]) -> float:
 
 
 def _tolerance(
-    counts: NDArray[np.float64], expected: NDArray[np.float64], minimum_ratio: float, *, both: bool
+    counts: NDArray[np.float64],
+    expected: NDArray[np.float64],
+    minimum_ratio: float,
+    floor: NDArray[np.float64] | None = None,
 ) -> tuple[float, float] | None:
-    """Return ratio and dispersion under which the span raises nothing against what its other parts expect."""
+    """Return ratio and dispersion under which the span raises nothing against what its other parts expect.
+
+    ``floor`` is what is never news, where only more is bet on.
+    """
     dispersion = _dispersion(counts, expected)
     stretch = max(STRETCH_MIN, len(counts) // STRETCHES)
     seen, usual = _stretches(counts, stretch), _stretches(expected, stretch)
     chance = float(np.mean(1.0 / (usual + 0.5))) + dispersion / stretch
-    moved = float(np.var(np.log((seen + 0.5) / (usual + 0.5))))
-    slow = math.sqrt(max(0.0, moved - chance))
+    slow = math.sqrt(max(0.0, float(np.var((seen + 0.5) / (usual + 0.5))) - chance))
     error = math.sqrt(1.0 / (float(counts.sum()) + 1.0) + dispersion / len(counts))
-    ratio = max(minimum_ratio, math.exp(SLOW_DEVIATIONS * slow + STANDARD_ERRORS * error))
+    ratio = max(minimum_ratio, (1.0 + SLOW_DEVIATIONS * slow) * math.exp(STANDARD_ERRORS * error))
     limit = LOG_LIMIT + np.log(len(counts))
     # What the deviations did not tell, such as a trend or rare long bursts, shows in the replay.
-    while ratio <= RATIO_MAX:
-        log_bet = log_bets(counts, expected, ratio, dispersion)
-        if replayed(log_bet if both else log_bet[:, :BETS]) <= limit:
+    while ratio <= RATIO_MAX and dispersion <= len(counts) * DISPERSION_SHARE:
+        edge = expected if floor is None else np.maximum(expected, floor / ratio)
+        log_bet = log_bets(counts, edge, ratio, dispersion)
+        if replayed(log_bet if floor is None else log_bet[:, :BETS]) <= limit:
             return ratio, dispersion
         ratio, dispersion = ratio * WIDER, dispersion * MORE_DISPERSED
     return None
