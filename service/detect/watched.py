@@ -25,6 +25,8 @@ from service.frames import Frame, FrameError, between, concat_frames, decode_col
 from service.ports import LogEntry
 
 NO_TICK = -1
+EVERY_COLUMN = -1e300
+"""A threshold that every column is above that has a share of the budget."""
 Body = bytes | memoryview
 ROWS_ALONE = 500
 """A frame of as many rows gains nothing from company."""
@@ -131,8 +133,9 @@ class Watched:
         if self.traffic is None or not self.traffic.monitor.active:
             return findings_of(self.engine, self.evidence, counts, self.tick_us, threshold_log)
         whole, own = self.traffic.blame(self.engine, self.read.log_columns, threshold_log)
-        found = [f for f in findings_of(self.engine, self.evidence, counts, self.tick_us, -math.inf) if f.name in whole]
-        return tuple(sorted([*found, *self.traffic.findings(own)], key=lambda f: -f.evidence_log))
+        every = findings_of(self.engine, self.evidence, counts, self.tick_us, EVERY_COLUMN)
+        found = [finding for finding in every if finding.name in whole]
+        return tuple(sorted([*found, *self.traffic.findings(own)], key=lambda finding: -finding.evidence_log))
 
     def _changed_tick(self) -> int:
         """Return since when the strongest column has changed, if it has."""
