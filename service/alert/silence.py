@@ -69,7 +69,7 @@ def _open(silence: Silence, version: Version, lasted: str) -> SilenceDecision:
         reason=f"no event for {lasted}: longer than {why}",
         evidence_log=0.0,
         threshold_log=0.0,
-        confirmations=1,
+        confirmations=0,
         columns=(),
         since_us=silence.since_us,
         opened_us=silence.at_us,

@@ -18,9 +18,11 @@ from detectors.errors import StateError
 from detectors.evidence.fusion import blamed
 from detectors.evidence.options import QUALITY
 from detectors.traffic import RATE, Moved, TrafficMonitor, TrafficOptions
+from detectors.traffic.repeats import Repeats
 from service.detect.baselines import EFFECTS
 from service.detect.engines import Engine
 from service.detect.plan import Era
+from service.detect.repeats import hashes_of
 from service.domain.ids import Micros
 from service.domain.policy import SECONDS_PER_DAY, Tuning
 from service.domain.records import ColumnFinding
@@ -32,6 +34,7 @@ SHARE = 0.1
 """Of the budget, unless the policy says otherwise."""
 UNKNOWN = "quality.unknown_fields"
 ABSENT = "quality.absent_columns"
+REPEATED = "quality.repeated_events"
 NAMES_KEPT = 20
 """Of unknown fields, in the order of their coming."""
 STOPPED = -1
@@ -57,6 +60,7 @@ class StoredTraffic(msgspec.Struct, array_like=True):
     row: list[int]
     unknown: list[str]
     monitor: bytes
+    repeats: bytes | None = None
 
 
 class Traffic:
@@ -69,6 +73,7 @@ class Traffic:
         self.row: Row = [0] * (1 + 2 * len(options.shares))
         """Events of the open tick, then tries and hits of each share; the first is ``STOPPED`` once the tick does not
         count, because traffic stopped on purpose."""
+        self.repeats = Repeats() if REPEATED in options.shares else None
         self._optional = optional
         self._log_share = math.log(share)
         self._log_rest = math.log1p(-share)
@@ -85,7 +90,7 @@ class Traffic:
             minimum_ratio=said.minimum_ratio,
             minimum_share=said.minimum_share,
             quiet_us=None if said.stale_after_seconds is None else round(said.stale_after_seconds * 1e6),
-            shares=(UNKNOWN, ABSENT),
+            shares=(UNKNOWN, ABSENT, REPEATED) if said.duplicates else (UNKNOWN, ABSENT),
         )
         return cls(options, share_of(era.tuning, engine.baseline), _optional(engine.names))
 
@@ -93,10 +98,13 @@ class Traffic:
         """Go on with what another era under the same baseline has learnt; evidence starts from zero."""
         self.monitor.carry_on(before.monitor)
         self.unknown = before.unknown
+        if self.repeats is not None and before.repeats is not None:
+            self.repeats = before.repeats
 
     def stored(self) -> StoredTraffic:
         """Return everything that is needed to go on."""
-        return StoredTraffic(self.row, list(self.unknown), self.monitor.to_bytes())
+        repeats = None if self.repeats is None else self.repeats.to_bytes()
+        return StoredTraffic(self.row, list(self.unknown), self.monitor.to_bytes(), repeats)
 
     def adopt(self, stored: StoredTraffic) -> None:
         """Go on from a snapshot.
@@ -110,6 +118,8 @@ class Traffic:
         if len(stored.row) != len(self.row):
             raise StateError("the traffic of the open tick does not fit its columns")
         self.row, self.unknown = stored.row, dict.fromkeys(stored.unknown)
+        if self.repeats is not None:
+            self.repeats = Repeats.from_bytes(stored.repeats or b"")
 
     def take(self, events: int, *, serving: bool) -> None:
         """Count events that came; those of a version that should get none stop the clock."""
@@ -133,10 +143,16 @@ class Traffic:
                 self._note(label)
         if lacks:
             row[4] += frame.rows
+        if self.repeats is not None:
+            self.repeats.add(hashes_of(frame))
 
     def close(self, tick: int) -> None:
         """Tell the monitor about the open tick."""
         row, self.row = self.row, [0] * len(self.row)
+        if self.repeats is not None and row[0] > 0:
+            row[5], row[6] = self.repeats.close()
+        elif self.repeats is not None:
+            self.repeats.drop()
         if row[0] > 0:
             self.monitor.step(tick, row)
 
