@@ -192,7 +192,21 @@ def _watching(status: Status, quiet_seconds: float, stale_seconds: float, last: 
     if status.monitoring == "insufficient":
         missing = status.insufficient or "the baseline is too small or not signed here"
         return f"Insufficient, so nothing raises an alert: {missing}; {last}.", "warn"
-    return f"Watching {len(status.columns):,} columns; {last}.", "plain"
+    return f"Watching {len(status.columns):,} columns{_traffic(status)}; {last}.", "plain"
+
+
+def _traffic(status: Status) -> str:
+    traffic = status.traffic
+    if traffic is None:
+        return ""
+    unknown = f", fields that no schema knows: {', '.join(traffic.unknown_fields)}" if traffic.unknown_fields else ""
+    match traffic.state:
+        case "watching":
+            return f" and the traffic{unknown}"
+        case "warming":
+            return f" (the usual traffic is learnt to {traffic.learnt:.0%}){unknown}"
+        case _:
+            return f" (the traffic varies too much for a usual rate){unknown}"
 
 
 def _meaning(version: Version, model: Model) -> str:
@@ -225,6 +239,8 @@ def _why(facts: Facts, columns: Sequence[Column]) -> str | None:
         for column in columns
         if column.blamed
     ]
+    listed = {column.name for column in columns}
+    blamed += [f"{f.name} ({f.direction})" for f in facts.findings.values() if f.name not in listed]
     cause = words.CAUSE_NAMES[facts.alert.cause]
     if not blamed:
         return f"{cause}."
