@@ -7,7 +7,7 @@ import argparse
 import math
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +86,9 @@ def null_table() -> None:
 def delay_table() -> None:
     """Print the median ticks until another rate is seen, at one false alarm in 30 days of seconds and a tenth of it."""
     factors = (1.6, 2.0, 4.0, 0.6, 0.5, 0.25)
-    print("\n| traffic |" + "".join(f" x {factor:g} |" for factor in factors) + "\n|---" * (1 + len(factors)) + "|")
+    print(
+        "\n| traffic |" + "".join(f" x {factor:g} |" for factor in factors) + "\n" + "|---" * (1 + len(factors)) + "|"
+    )
     for name in list(STREAMS)[:5]:
         row = []
         for factor in factors:
@@ -112,7 +114,7 @@ def real_table(folder: Path) -> None:
         monitor = TrafficMonitor(TrafficOptions(tick_us=seconds * 1_000_000, learn_us=WEEK_US))
         seen = []
         for i in rows:
-            at = table["timestamp"][i].replace(tzinfo=UTC)
+            at = datetime.fromisoformat(str(table["timestamp"][i])).replace(tzinfo=UTC)
             tick = int(at.timestamp()) // seconds
             count = np.array([round(table["value"][i])])
             seen += [f"{at:%Y-%m-%d %H:%M} {monitor_says}" for monitor_says in _said(monitor, count, tick, seconds)]
@@ -150,11 +152,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", nargs="?", type=Path)
     directory = parser.parse_args().directory
-    null_table()
-    delay_table()
+    cost()
     if directory is not None:
         real_table(directory)
-    cost()
+    null_table()
+    delay_table()
 
 
 if __name__ == "__main__":

@@ -187,7 +187,7 @@ def monitoring_of(facts: Facts) -> tuple[str, str]:
 
 
 def _watching(status: Status, quiet_seconds: float, stale_seconds: float, last: str) -> tuple[str, str]:
-    if quiet_seconds > stale_seconds:
+    if quiet_seconds > stale_seconds or status.monitoring == "stale":
         return f"Stale: no event for {words.duration(quiet_seconds)}. Silence is not health.", "warn"
     if status.monitoring == "insufficient":
         missing = status.insufficient or "the baseline is too small or not signed here"

@@ -289,6 +289,8 @@ class VersionFold:
         return msgspec.json.encode(status).decode()
 
     def _monitoring(self) -> str:
+        if self.silent:
+            return "stale"
         if self.era is None or self.era.baseline_id is None:
             return "warming"
         return "watching" if self._insufficient() is None else "insufficient"

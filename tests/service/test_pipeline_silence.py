@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import cache
 
+import msgspec
 import pytest
 
 from service.detect.reference import CompiledReference
@@ -46,6 +47,11 @@ def sending(policy: Policy = MINUTE, *, with_baseline: bool = False) -> tuple[Qu
     return world, version
 
 
+def monitoring(world: World, version: Version) -> str:
+    said: str = msgspec.json.decode(world.store.tables.snapshots[version.id].status)["monitoring"]
+    return said
+
+
 def causes(world: World, status: str = "open") -> list[Cause]:
     return [alert.cause for alert in world.store.tables.alerts.values() if alert.status == status]
 
@@ -64,6 +70,7 @@ def test_silence_is_told_once_and_is_over_by_itself(*, with_baseline: bool) -> N
     assert incident.title == "Silence in m1 1: no event for 61 seconds"
     assert world.kinds() == ["alert_opened"]
     assert world.state(version) is State.ACTIVE
+    assert monitoring(world, version) == "stale"
 
     world.send(version, 5)
     world.catch_up()
@@ -71,6 +78,7 @@ def test_silence_is_told_once_and_is_over_by_itself(*, with_baseline: bool) -> N
     (after,) = world.store.tables.incidents.values()
     assert (after.status, after.verdict) == (IncidentStatus.RESOLVED, None)
     assert after.note == "events come again after 4 minutes without any"
+    assert monitoring(world, version) != "stale"
     assert world.kinds() == ["alert_opened", "alert_opened"]
     said = [(item.actor, item.kind) for _, item in world.store.tables.timeline]
     assert said == [(SYSTEM, "opened"), (SYSTEM, "ended")]

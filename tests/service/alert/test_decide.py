@@ -189,3 +189,18 @@ def test_an_alert_keeps_a_bounded_number_of_columns() -> None:
     assert decision.incident is not None
     assert len(decision.alert.columns) == COLUMNS_MAX
     assert decision.incident.title.endswith(f"and {COLUMNS_MAX + 27} more")
+
+
+@pytest.mark.parametrize(
+    ("name", "group", "direction", "cause"),
+    [
+        ("traffic.rate", "traffic", "down, 0.4 times the usual", Cause.TRAFFIC),
+        ("quality.unknown_fields", "quality", "up, 9 times the usual: shoe_size", Cause.DATA_QUALITY),
+        ("age", "feature", "missing up, vanished", Cause.DATA_QUALITY),
+    ],
+)
+def test_traffic_has_a_cause_of_its_own_and_its_making_is_quality(
+    name: str, group: str, direction: str, cause: Cause
+) -> None:
+    assert cause_of(finding(name, group, direction)) is cause
+    assert Actions().of(Cause.TRAFFIC) is Action.NOTIFY

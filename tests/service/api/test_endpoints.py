@@ -103,6 +103,30 @@ def test_contradictions_of_a_policy_are_422_with_both_places(
     assert [error["at"] for error in refused.json()["errors"]] == [f"columns.{place}" for place in places]
 
 
+def test_a_policy_speaks_about_traffic_and_silence_takes_nothing_away(world: World) -> None:
+    world.model("ends-traffic")
+    path = "/v1/models/ends-traffic/policy"
+    policy = {"traffic": {"learn_days": 2, "stale_after_seconds": 600}, "shares": {"traffic": 1}}
+    assert world.client.put(path, json=policy, headers=world.everything).status_code == 200
+    shown = world.client.get(path, headers=world.everything).json()
+    assert shown["traffic"] == {
+        "learn_days": 2.0,
+        "minimum_ratio": 1.5,
+        "minimum_share": 0.01,
+        "stale_after_seconds": 600.0,
+        "duplicates": False,
+    }
+    assert (shown["actions"]["traffic"], shown["actions"]["stale"]) == ("notify", "notify")
+    for bad, place in (
+        ({"actions": {"stale": "quarantine"}}, "actions.stale"),
+        ({"traffic": {"learn_days": 61}}, "traffic.learn_days"),
+        ({"traffic": {"rate": True}}, "traffic.rate"),
+    ):
+        refused = world.client.put(path, json=bad, headers=world.everything)
+        assert refused.status_code == 422
+        assert [error["at"] for error in refused.json()["errors"]] == [place]
+
+
 def test_a_policy_is_held_against_the_schemas_that_are_known(world: World) -> None:
     columns = {"agee": {"weight": 2}, "country": {"direction": "up"}, "score.later": {"weight": 2}}
     body = {"name": "ends-known", "owner": "risk", "policy": {"columns": columns, "shares": {"weather": 1}}}

@@ -114,3 +114,20 @@ def test_what_is_missing_for_a_promise_and_what_a_policy_says_in_vain_is_told() 
     assert (answer.monitoring, answer.insufficient) == ("insufficient", "the reference has 40 rows")
     assert answer.warnings == [{"at": "policy.columns.agee", "reason": "no such column"}]
     assert (status(None).insufficient, status(None).warnings) == (None, [])
+
+
+def test_what_is_learnt_of_the_traffic_is_told_and_an_older_snapshot_has_none() -> None:
+    text = (
+        '{"monitoring": "watching", "traffic": {"state": "watching", "learnt": 1.0, "stale_after_seconds": 300.0,'
+        ' "beat_seconds": 60.0, "unknown_fields": ["shoe_size"],'
+        ' "columns": [{"name": "traffic.rate", "group": "traffic",'
+        ' "log_evidence": 2.302585, "text": "2.1 times the usual", "tolerance": 1.5}]}}'
+    )
+    traffic = status(replace(a_snapshot(1), status=text)).traffic
+    assert traffic is not None
+    assert (traffic.monitoring, traffic.learnt, traffic.stale_after_seconds) == ("watching", 1.0, 300.0)
+    assert traffic.unknown_fields == ["shoe_size"]
+    (rate,) = traffic.columns
+    assert (rate.name, rate.now, rate.tolerance) == ("traffic.rate", "2.1 times the usual", 1.5)
+    assert rate.evidence == pytest.approx(10.0)
+    assert status(a_snapshot(1)).traffic is None
