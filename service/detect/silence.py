@@ -60,12 +60,13 @@ class Silences:
             since = serving_since(version_id)
             if plan is None or since is None or fold.silent or not fold.last_arrival_us:
                 continue
+            speaks = entry.kind is EntryKind.BATCH and entry.version_id == version_id
             quiet = fold.quiet_us(plan)
             # What a version has learnt by the next look, it may need at once.
-            silent_us = max(fold.heard_us, since) + (quiet if quiet is not None else OFF_US)
-            speaks = entry.kind is EntryKind.BATCH and entry.version_id == version_id
-            if quiet is None or speaks or entry.arrival_us < silent_us:
-                self._next_us = min(self._next_us, max(silent_us, entry.arrival_us + 1))
+            from_us = entry.arrival_us if speaks or quiet is None else max(fold.heard_us, since)
+            silent_us = from_us + (OFF_US if quiet is None else quiet)
+            if entry.arrival_us < silent_us:
+                self._next_us = min(self._next_us, silent_us)
                 continue
             learnt = plan.settled.tuning.traffic.stale_after_seconds is None
             found.append(fold.tell_silence(entry, Micros(max(fold.heard_us, since)), over=False, learnt=learnt))

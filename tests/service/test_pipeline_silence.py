@@ -2,15 +2,19 @@
 
 from dataclasses import replace
 from functools import cache
+from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
 
 from service.detect.reference import CompiledReference
+from service.detect.silence import Silences
+from service.domain.evaluation import Silence
 from service.domain.policy import Action, Actions, Cause, Policy, Traffic
 from service.domain.records import IncidentStatus, Verdict, Version
 from service.domain.states import Event, State
-from service.ports import SYSTEM
+from service.ports import SYSTEM, LogEntry
 from service.worker.loop import Worker
 from tests.service.worker.world import ANA, SMALL_BUDGET, World, compiled
 
@@ -212,3 +216,24 @@ def test_however_the_log_is_cut_and_whoever_dies_the_same_is_told(entries_max: i
         outcomes.append((tables.alerts, tables.incidents, tables.snapshots, tables.position))
     assert outcomes[0] == outcomes[1]
     assert len(outcomes[0][0]) >= 3
+
+
+def test_versions_are_looked_at_only_when_one_may_have_fallen_silent() -> None:
+    """Each look costs time for every version there is: a busy log must not look at each entry."""
+    world, version = sending(Policy(budget=SMALL_BUDGET.budget))
+    other = world.add_version("2", policy=MINUTE, reference=None)
+    looks = []
+    find = Silences.find
+
+    def counted(self: Silences, entry: LogEntry, *rest: Any) -> list[Silence]:
+        looks.append(self.due(entry))
+        return find(self, entry, *rest)
+
+    with patch.object(Silences, "find", counted):
+        for _ in range(400):
+            world.clock.advance(1)
+            world.send(other, 1)
+        world.catch_up()
+    assert len(looks) == 400
+    assert sum(looks) < 20
+    assert version.id != other.id
