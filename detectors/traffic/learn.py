@@ -97,8 +97,8 @@ def usual_rate(counts: NDArray[np.int64], start_us: NDArray[np.int64], minimum_r
 
     Notes
     -----
-    Cost: some 10 ms for 2,880 beats, most of it for the replays; more where the tolerance has to widen. The hours of the day get levels of their own once the
-    beats span three days, if that explains held-out beats better.
+    Cost: some 10 ms for 2,880 beats, most of it for the replays; more where the tolerance has to widen. The hours of
+    the day get levels of their own once the beats span three days, if that explains held-out beats better.
 
     Examples
     --------

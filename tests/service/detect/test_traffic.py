@@ -4,23 +4,27 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from service.alert.decide import cause_of
 from service.detect.reference import CompiledReference
 from service.detect.repeats import hashes_of
 from service.detect.status import VANISHED
 from service.detect.traffic import ABSENT, REPEATED, SHARE, UNKNOWN, share_of
-from service.domain.evaluation import Evaluation
+from service.detect.watch import Watch
+from service.domain.evaluation import Evaluation, Silence
 from service.domain.ids import Micros, Position, VersionId
 from service.domain.policy import Cause, ColumnChoice, Policy, Traffic
 from service.domain.records import ColumnFinding
 from service.domain.schema import UNKNOWN_FIELDS
 from service.frames import Coded, Frame, between
 from service.ports import Control, LogEntry
-from tests.service.detect.test_watch import THRESHOLD, Disk, folded, status
+from tests.service.detect.test_watch import THRESHOLD, Disk, folded, logs, status
 from tests.service.worker.world import (
     SMALL_BUDGET,
     baseline_record,
@@ -239,3 +243,45 @@ def test_copies_are_known_whatever_their_answer_and_their_company() -> None:
     assert np.concatenate(halves).tolist() == own.tolist()
     other = replace(frame, categorical=(Coded(("XX",), np.zeros(3_000, np.int32)), frame.categorical[1]))
     assert not set(hashes_of(other).tolist()) & set(own.tolist())
+
+
+@given(logs(), st.data())
+@settings(max_examples=25, deadline=None)
+def test_cuts_and_restarts_change_nothing_of_traffic_and_silence(entries: list[LogEntry], data: st.DataObject) -> None:
+    """With a learning span so short that most of the logs are bet on."""
+    short = Traffic(learn_days=6 / 86_400, duplicates=True, stale_after_seconds=60.0)
+    policy = Policy(budget=SMALL_BUDGET.budget, traffic=short)
+    middle = len(entries) // 2
+    versions = [make_version(1, restart=data.draw(st.sampled_from([0, middle]))), make_version(2)]
+    records = {1: [baseline_record(1, reference())], 2: [baseline_record(2, reference(), name="c1")]}
+    decided = make_control(versions, records, policy)
+    with (
+        patch("detectors.traffic.options.BEATS_LEAST", 3),
+        patch("detectors.traffic.learn.BEATS_MIN", 3),
+        patch("detectors.traffic.monitor.EVENTS_MIN", 1),
+    ):
+        whole, cut = Disk(decided), Disk(decided)
+        told = [told_of(whole, whole.watch(), entries), []]
+        watch, rest, at = cut.watch(), entries, None
+        while rest:
+            size = data.draw(st.integers(1, len(rest)))
+            told[1] += told_of(cut, watch, rest[:size])
+            at, rest = rest[size - 1].arrival_us, rest[size:]
+            if data.draw(st.booleans()):
+                watch = cut.watch(read_at=at)
+    assert told[0] == told[1]
+    assert cut.evaluations == whole.evaluations
+    assert cut.snapshots == whole.snapshots
+
+
+def told_of(disk: Disk, watch: Watch, entries: Sequence[LogEntry]) -> list[Silence]:
+    """Do one pass as the pipeline does, and return the silences it told of."""
+    told = []
+    for entry in entries:
+        disk.evaluations += watch.close_due(entry)
+        told += watch.silences(entry, lambda _: Micros(0))
+        watch.take(entry, serving=True)
+    watch.settle(entries[-1].position)
+    disk.snapshots |= {snapshot.version_id: snapshot for snapshot in watch.take_snapshots()}
+    disk.windows |= {(row.version_id, row.level, row.start_us): row for row in watch.take_rows()}
+    return told

@@ -48,9 +48,12 @@ class Disk:
         self.windows: dict[tuple[VersionId, str, int], Window] = {}
         self.evaluations: list[Evaluation] = []
 
-    def watch(self) -> Watch:
+    def watch(self, read_at: Micros | None = None) -> Watch:
         watch = Watch(
-            KEY, self.snapshots, lambda version_id, level, start: self.windows.get((version_id, level, start))
+            KEY,
+            self.snapshots,
+            lambda version_id, level, start: self.windows.get((version_id, level, start)),
+            read_at=read_at,
         )
         watch.heed(self.control)
         return watch
