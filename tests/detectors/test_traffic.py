@@ -212,6 +212,20 @@ def test_silence_is_no_rate_and_ends_with_nothing() -> None:
     assert max(seen) < math.log(A)
 
 
+def test_the_beat_in_which_events_come_again_is_not_whole_and_does_not_count() -> None:
+    options = TrafficOptions(tick_us=1_000_000, learn_us=600 * 30 * 1_000_000, quiet_us=60_000_000)
+    assert options.beat_ticks == 10
+    monitor = TrafficMonitor(options)
+    rng = np.random.default_rng(0)
+    run(monitor, rng.poisson(20, 18_200).tolist())
+    assert monitor.learnt
+    monitor.step(18_309, [20])
+    monitor.step(18_310, [20])
+    assert monitor.log_model == -math.inf
+    run(monitor, rng.poisson(20, 15).tolist(), first=18_311)
+    assert monitor.log_model > -math.inf
+
+
 def test_a_pause_that_is_no_silence_counts_as_few_events() -> None:
     monitor = TrafficMonitor(HOUR)
     rng = np.random.default_rng(6)
