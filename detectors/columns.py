@@ -34,6 +34,7 @@ class ColumnGroup(StrEnum):
     SCORE = "score"
     LATENCY = "latency"
     MULTIVARIATE = "multivariate"
+    TRAFFIC = "traffic"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,11 +17,12 @@ import msgspec
 
 from service.alert.decide import decide as decide_alert
 from service.alert.decide import rebuilt
+from service.decisions import Decisions, judge_silence
 from service.detect.watch import Watch
 from service.domain.evaluation import Evaluation
-from service.domain.ids import Position, VersionId
-from service.domain.policy import Action, Cause
-from service.domain.records import Alert, Incident, TimelineItem, TransitionRecord, Version
+from service.domain.ids import Micros, Position, VersionId
+from service.domain.policy import Action, Cause, Policy
+from service.domain.records import Alert, Incident, TransitionRecord, Version
 from service.domain.states import SERVING, Event, next_state
 from service.entropy import random_hex
 from service.frames import encode_frame
@@ -33,7 +34,8 @@ from service.ingest.halves import frame_of
 from service.ingest.labels import decode_labels
 from service.ingest.limits import Limits
 from service.ingest.prepare import Prepared, Preparer, Preparers, digest_of
-from service.notify.compose import LOG, Kind, Notice, alert_opened, compose, held_back, state_changed
+from service.log.paging import arrival_of
+from service.notify.compose import LOG, Kind, alert_opened, compose, held_back, state_changed
 from service.ports import (
     SYSTEM,
     Appended,
@@ -212,7 +214,8 @@ class Memory:
     def __init__(self, stages: WorkStages) -> None:
         self.position = stages.store.position()
         self.control = stages.store.control()
-        self.watch = Watch(stages.signing_key, stages.store.snapshots(), stages.store.windows)
+        read_at = arrival_of(stages.log, self.position)
+        self.watch = Watch(stages.signing_key, stages.store.snapshots(), stages.store.windows, read_at=read_at)
         self.take_over(self.control)
 
     def take_over(self, control: Control) -> None:
@@ -232,16 +235,15 @@ class Memory:
         version = self.versions.get(version_id)
         return version is not None and version.state in SERVING
 
+    def of(self, version_id: VersionId) -> tuple[Version, dict[str, Alert], Policy]:
+        """Return a version, its open alerts by id, and its policy."""
+        version = self.versions[version_id]
+        standing = self.open_alerts.setdefault(version_id, {})
+        return version, standing, self.control.models[version.model_id].policy
 
-@dataclass(slots=True)
-class Decisions:
-    """What one pass has decided so far."""
-
-    alerts: dict[str, Alert] = field(default_factory=dict)
-    incidents: list[Incident] = field(default_factory=list)
-    timeline: list[tuple[str, TimelineItem]] = field(default_factory=list)
-    transitions: list[tuple[TransitionRecord, int]] = field(default_factory=list)
-    notices: list[Notice] = field(default_factory=list)
+    def serving_since(self, version_id: VersionId) -> Micros | None:
+        """Return since when the gate lets traffic through to a version; ``None`` while it does not."""
+        return self.versions[version_id].since_us if self.serves(version_id) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,6 +277,9 @@ def process_batches(stages: WorkStages, memory: Memory) -> Progress:
     for entry in entries:
         for evaluation in memory.watch.close_due(entry):  # tick histograms -> evidence
             judge(evaluation, memory, decisions)  # -> alert -> incident -> state -> outbox
+        for silence in memory.watch.silences(entry, memory.serving_since):
+            version, standing, policy = memory.of(silence.version_id)
+            judge_silence(silence, version, standing, policy.actions.stale, decisions)
         memory.watch.take(entry, serving=memory.serves(entry.version_id))  # columns -> tick histograms
         stages.give_way()
     last = entries[-1].position if entries else memory.position
@@ -291,9 +296,7 @@ def process_batches(stages: WorkStages, memory: Memory) -> Progress:
 
 def judge(evaluation: Evaluation, memory: Memory, decisions: Decisions) -> None:
     """Let one evaluation bear on alerts, incidents, the state, and on whom to tell."""
-    version = memory.versions[evaluation.version_id]
-    policy = memory.control.models[version.model_id].policy
-    standing = memory.open_alerts.setdefault(version.id, {})
+    version, standing, policy = memory.of(evaluation.version_id)
     unresolved = memory.unresolved.get(version.id, {})
     decision = decide_alert(evaluation, version, tuple(standing.values()), policy, unresolved)
     for alert in decision.changed:
@@ -356,6 +359,7 @@ def commit(stages: WorkStages, memory: Memory, decisions: Decisions, last: Posit
             alerts=tuple(decisions.alerts.values()),
             incidents=decisions.incidents,
             timeline=decisions.timeline,
+            endings=decisions.endings,
             transitions=decisions.transitions,
             messages=[message for notice in decisions.notices for message in compose(notice, stages.channels)],
             stats=stages.stats(),

@@ -14,6 +14,7 @@ from service.domain.records import (
     ApiKey,
     AuditEntry,
     BaselineRecord,
+    Ending,
     Incident,
     Message,
     Model,
@@ -142,6 +143,8 @@ class Outcome:
     """New ones."""
     timeline: Sequence[tuple[str, TimelineItem]] = ()
     """What happened to older incidents, by their ids."""
+    endings: Sequence[Ending] = ()
+    """Of incidents, new ones among them; one that people have resolved stays as they left it."""
     transitions: Sequence[tuple[TransitionRecord, int]] = ()
     """With the lock that the version must still have."""
     messages: Sequence[Message] = ()

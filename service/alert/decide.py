@@ -2,9 +2,10 @@
 
 The cause of an alert follows from the blamed columns, by this rule:
 
-* a column whose *missing*, *invalid* or *unseen* bin grew speaks of ``data_quality``;
+* a column whose *missing*, *invalid* or *unseen* bin grew, or whose group is ``quality``, speaks of ``data_quality``;
 * else the latency column speaks of ``latency``;
 * else the prediction, a probability or a score of them speaks of ``prediction_drift``;
+* else the event rate speaks of ``traffic``;
 * else it is ``data_drift``. A score of all inputs together is no more than that: beside a feature whose odd values have
   more evidence it follows from those, as they are among its inputs, and speaks of ``data_quality`` too.
 
@@ -104,13 +105,13 @@ def rebuilt(alert: Alert, actor: Actor) -> TimelineItem:
 
 def cause_of(finding: ColumnFinding) -> Cause:
     """Return what one blamed column speaks of."""
-    if finding.direction.split()[0] in QUALITY_BINS:
+    if finding.group == "quality" or finding.direction.split()[0] in QUALITY_BINS:
         return Cause.DATA_QUALITY
     if finding.group == "latency":
         return Cause.LATENCY
     if finding.group in {"prediction", "score"}:
         return Cause.PREDICTION_DRIFT
-    return Cause.DATA_DRIFT
+    return Cause.TRAFFIC if finding.group == "traffic" else Cause.DATA_DRIFT
 
 
 def _causes(findings: Sequence[ColumnFinding]) -> list[Cause]:

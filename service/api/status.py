@@ -12,6 +12,7 @@ from service.api.watch import (
     Effects,
     Intervals,
     SegmentWatch,
+    TrafficWatch,
     e_value,
     log10,
     monitoring,
@@ -75,6 +76,35 @@ class SegmentStatus(View, frozen=True, kw_only=True):
     columns: list[SegmentColumnStatus]
 
 
+class TrafficColumnStatus(View, frozen=True, kw_only=True):
+    """How much of something comes, against what the version has learnt to be usual."""
+
+    name: str
+    group: str
+    evidence: float
+    evidence_log10: float | None
+    now: str
+    """The newest counts, in words."""
+    tolerance: float | None
+    """How many times more or less is still usual."""
+
+
+class TrafficStatus(View, frozen=True, kw_only=True):
+    """The traffic of a version."""
+
+    monitoring: str
+    """``warming`` while it is learnt, ``watching``, or ``insufficient`` where no rate is usual."""
+    learnt: float
+    """How much of the learning span is over, from 0 to 1."""
+    stale_after_seconds: float | None
+    """A pause of this length is an alert; ``null`` until it is learnt."""
+    beat_seconds: float
+    """The step in which traffic is counted."""
+    unknown_fields: list[str]
+    """Fields that came and that the schema does not know: the first twenty."""
+    columns: list[TrafficColumnStatus]
+
+
 class Status(View, frozen=True, kw_only=True):
     """Of ``GET .../status``."""
 
@@ -105,6 +135,8 @@ class Status(View, frozen=True, kw_only=True):
     columns: list[ColumnStatus]
     segments: list[SegmentStatus]
     """Those that the policy declares."""
+    traffic: TrafficStatus | None
+    """``null`` without a baseline, or where the policy watches no traffic."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +185,7 @@ def status_of(
         lag_seconds=moment.lag_seconds,
         columns=[_column(column) for column in columns],
         segments=[_segment(segment) for segment in watch.segments],
+        traffic=None if watch.traffic is None else _traffic(watch.traffic),
     )
 
 
@@ -165,6 +198,27 @@ def columns_of_schema(schema: Schema) -> list[ColumnWatch]:
     ]
     kind = "categorical" if schema.prediction.kind is PredictionKind.CLASS else "numeric"
     return [*features, ColumnWatch(name=PREDICTION, kind=kind, group="prediction")]
+
+
+def _traffic(traffic: TrafficWatch) -> TrafficStatus:
+    return TrafficStatus(
+        monitoring=traffic.state,
+        learnt=traffic.learnt,
+        stale_after_seconds=traffic.stale_after_seconds,
+        beat_seconds=traffic.beat_seconds,
+        unknown_fields=list(traffic.unknown_fields),
+        columns=[
+            TrafficColumnStatus(
+                name=column.name,
+                group=column.group,
+                evidence=e_value(column.log_evidence),
+                evidence_log10=log10(column.log_evidence),
+                now=column.text,
+                tolerance=column.tolerance,
+            )
+            for column in traffic.columns
+        ],
+    )
 
 
 def _column(column: ColumnWatch) -> ColumnStatus:

@@ -58,6 +58,27 @@ class SegmentWatch(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[SegmentColumn, ...] = ()
 
 
+class TrafficColumnWatch(msgspec.Struct, frozen=True, kw_only=True):
+    """One column of traffic in the snapshot's status."""
+
+    name: str
+    group: str
+    log_evidence: float | None = None
+    text: str = ""
+    tolerance: float | None = None
+
+
+class TrafficWatch(msgspec.Struct, frozen=True, kw_only=True):
+    """The traffic in the snapshot's status."""
+
+    state: str = "warming"
+    learnt: float = 0.0
+    stale_after_seconds: float | None = None
+    beat_seconds: float = 0.0
+    unknown_fields: tuple[str, ...] = ()
+    columns: tuple[TrafficColumnWatch, ...] = ()
+
+
 class Watch(msgspec.Struct, frozen=True, kw_only=True):
     """The snapshot's status."""
 
@@ -72,6 +93,7 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     ticks: int = 0
     columns: tuple[ColumnWatch, ...] = ()
     segments: tuple[SegmentWatch, ...] = ()
+    traffic: TrafficWatch | None = None
 
     def strongest(self) -> list[ColumnWatch]:
         """Return the columns by evidence, strongest first; those without any in their order at the end."""

@@ -66,6 +66,14 @@ class StatusSegment(msgspec.Struct, frozen=True, kw_only=True):
     log_evidence: float | None = None
 
 
+class TrafficStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What the worker wrote of the traffic."""
+
+    state: str = "warming"
+    learnt: float = 0.0
+    unknown_fields: tuple[str, ...] = ()
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """``Snapshot.status``, as the worker wrote it."""
 
@@ -77,6 +85,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     ticks: int = 0
     columns: tuple[StatusColumn, ...] = ()
     segments: tuple[StatusSegment, ...] = ()
+    traffic: TrafficStatus | None = None
     trail: tuple[tuple[int, float | None], ...] = ()
     """The evidence at the newest ticks: (start of the tick, natural log), oldest first."""
 
@@ -125,8 +134,8 @@ class Facts:
 
     @property
     def alert(self) -> Alert | None:
-        """The strongest open alert."""
-        return self.alerts[0] if self.alerts else None
+        """The strongest open alert that evidence stands behind: silence is shown as silence."""
+        return next((alert for alert in self.alerts if alert.cause is not Cause.STALE), None)
 
     @property
     def findings(self) -> dict[str, ColumnFinding]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 from service.console import words
 from service.console.charts import NARROW, WIDE, EvidenceChart, Mark, Point, evidence_chart
-from service.console.facts import MINUTE_US, SPAN, Current, Effects, Facts, Intervals, Status, StatusColumn
+from service.console.facts import MINUTE_US, SPAN, Current, Effects, Facts, Intervals, StatusColumn
 from service.console.histograms import Bar, bars
+from service.console.monitoring import monitoring_of
 from service.console.next_steps import Steps, steps_of
 from service.console.overview import TONES, share_of
 from service.console.promises import Promise, promise_of
@@ -185,30 +186,6 @@ def version_page(facts: Facts, viewer: Identity) -> VersionPage:
     )
 
 
-def monitoring_of(facts: Facts) -> tuple[str, str]:
-    """Return what the monitor itself is doing, and its tone: silence is never shown as health."""
-    status, last_us = facts.status, facts.status.last_us
-    if facts.version.baseline_id is None:
-        return "Warming: there is no baseline yet, so events are kept and counted, but nothing is judged.", "warn"
-    if last_us is None:
-        return "No events have arrived yet.", "warn"
-    last = f"the last event arrived {words.ago(last_us, facts.now_us)}"
-    if facts.version.state not in SERVING:
-        return f"The gate is closed; {last}.", "plain"
-    return _watching(status, (facts.now_us - last_us) / 1e6, facts.stale_seconds, last)
-
-
-def _watching(status: Status, quiet_seconds: float, stale_seconds: float, last: str) -> tuple[str, str]:
-    missing = status.insufficient or "the baseline is too small or not signed here"
-    blind = f"Insufficient, so nothing raises an alert: {missing}" if status.monitoring == "insufficient" else None
-    if quiet_seconds > stale_seconds:
-        stale = f"Stale: no event for {words.duration(quiet_seconds)}. Silence is not health."
-        return stale if blind is None else f"{stale} {blind}.", "warn"
-    if blind is not None:
-        return f"{blind}; {last}.", "warn"
-    return f"Watching {len(status.columns):,} columns; {last}.", "plain"
-
-
 def _meaning(version: Version, model: Model) -> str:
     text = words.STATE_MEANINGS[version.state]
     if version.state not in SERVING and model.policy.fallback:
@@ -236,6 +213,8 @@ def _why(facts: Facts, columns: Sequence[Column]) -> str | None:
         return None
     own = [column for column in columns if column.blamed]
     blamed = [f"{column.name} ({column.direction})" if column.direction else column.name for column in own]
+    listed = {column.name for column in columns}
+    blamed += [f"{f.name} ({f.direction})" for f in facts.findings.values() if f.name not in listed]
     blamed += [finding.words for finding in facts.inside]
     cause = words.CAUSE_NAMES[facts.alert.cause]
     if not blamed:

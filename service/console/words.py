@@ -50,6 +50,8 @@ CAUSE_NAMES = {
     Cause.PREDICTION_DRIFT: "Prediction drift",
     Cause.DATA_QUALITY: "Data quality",
     Cause.LATENCY: "Latency",
+    Cause.TRAFFIC: "Traffic",
+    Cause.STALE: "Silence",
 }
 
 

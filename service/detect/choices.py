@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from detectors.evidence import GROUPS
 from service.detect.segment_choices import bad_segments, bad_segments_for
 from service.domain.errors import Place
-from service.domain.policy import SECONDS_PER_DAY, ColumnChoice, Direction, Policy
+from service.domain.policy import SECONDS_PER_DAY, Action, ColumnChoice, Direction, Policy
 from service.domain.records import Version
 from service.domain.schema import (
     LATENCY,
@@ -24,6 +24,7 @@ from service.domain.schema import (
 from service.domain.texts import bad_text
 
 PLACES_MAX = 100
+STRENGTH = {action: rank for rank, action in enumerate(Action)}
 
 
 def bad_choices(policy: Policy, at: str = "") -> list[Place]:
@@ -36,6 +37,9 @@ def bad_choices(policy: Policy, at: str = "") -> list[Place]:
         if group not in GROUPS
     ]
     found += bad_segments(policy, at)
+    if STRENGTH[policy.actions.stale] > STRENGTH[Action.NOTIFY]:
+        reason = f"is '{policy.actions.stale}', but silence takes no traffic away: it must be 'record' or 'notify'"
+        found.append(Place(f"{at}actions.stale", reason))
     return found[:PLACES_MAX]
 
 

@@ -13,16 +13,17 @@ from service.detect.engines import Engine, Engines
 from service.detect.parts import StoredPart
 from service.detect.plan import Era, Plan
 from service.detect.status import finite
+from service.detect.traffic import StoredTraffic, Traffic
 from service.detect.trail import Trail
 from service.detect.watched import Watched
 from service.detect.windows import ReadWindow, Windows
-from service.domain.evaluation import Evaluation
+from service.domain.evaluation import Evaluation, Silence
 from service.domain.ids import Micros, Position, VersionId
 from service.domain.policy import Tuning
 from service.domain.records import Snapshot, Window
 from service.ports import LogEntry
 
-FORMAT = 4
+FORMAT = 5
 UNUSABLE = "the stored baseline cannot be used: its signature or its content is not what was signed; put it again"
 _logger = logging.getLogger("lazaretto.detect")
 
@@ -47,6 +48,9 @@ class Stored(msgspec.Struct, array_like=True):
     last_events: int = 0
     parts: list[StoredPart] = []
     """Of the evidence of segments."""
+    traffic: StoredTraffic | None = None
+    heard_us: int = 0
+    silent: bool = False
 
 
 class VersionFold:
@@ -58,6 +62,10 @@ class VersionFold:
         self.labels_total = 0
         self.leaks_total = 0
         self.last_arrival_us = 0
+        self.heard_us = 0
+        """Since when silence counts: the last event, or the end of a time in which nobody could have been heard."""
+        self.silent = False
+        """Whether people were told that no events come."""
         self.position = Position(0)
         """Of the last entry that changed anything here."""
         self.touched_us = Micros(0)
@@ -82,18 +90,53 @@ class VersionFold:
                 windows = _new_windows(self.version_id, era, engine)
                 if before is not None:
                     windows.carry_on(before.windows)
-            self.watched = Watched(engine, windows, era.tick_us)
+            self.watched = Watched(engine, windows, era.tick_us, self._traffic_of(era, engine, before))
         self.era = era
+
+    def _traffic_of(self, era: Era, engine: Engine, before: Watched | None) -> Traffic | None:
+        """Return the traffic of a new era: what was learnt under the same baseline still holds."""
+        traffic = Traffic.of(era, engine)
+        if before is None or self.era is None or self.era.baseline_id != era.baseline_id:
+            return traffic
+        if traffic is not None and before.traffic is not None:
+            traffic.carry_on(before.traffic)
+        return traffic
 
     def take_batch(self, entry: LogEntry, *, serving: bool) -> None:
         """Count the events of one entry; those of a version that should get none are leaks of the gate."""
         self.events_total += entry.rows
-        self.last_arrival_us = entry.arrival_us
+        self.last_arrival_us = self.heard_us = entry.arrival_us
         if not serving:
             self.leaks_total += entry.rows
         self._touch(entry.position, entry.arrival_us)
         if self.watched is not None:
-            self.watched.take(entry)
+            self.watched.take(entry, serving=serving)
+
+    def quiet_us(self, plan: Plan) -> int | None:
+        """Return how long a pause is silence; ``None`` while nobody knows."""
+        said = plan.settled.tuning.traffic.stale_after_seconds
+        if said is not None:
+            return round(said * 1e6)
+        traffic = None if self.watched is None else self.watched.traffic
+        return None if traffic is None else traffic.monitor.quiet_us
+
+    def tell_silence(self, entry: LogEntry, since_us: Micros, *, over: bool, learnt: bool) -> Silence:
+        """Note that people hear of a silence, or of its end."""
+        self.silent = over is False
+        self._touch(entry.position, entry.arrival_us)
+        return Silence(
+            version_id=self.version_id,
+            position=entry.position,
+            at_us=entry.arrival_us,
+            since_us=since_us,
+            over=over,
+            learnt=learnt,
+        )
+
+    def hear_from(self, entry: LogEntry) -> None:
+        """Let silence count from an entry on: before it, nobody could have been heard."""
+        self.heard_us = entry.arrival_us
+        self._touch(entry.position, entry.arrival_us)
 
     def take_labels(self, entry: LogEntry) -> None:
         """Count labels; the log keeps them for the detectors that learn from them."""
@@ -110,16 +153,17 @@ class VersionFold:
         watched = self.watched
         if watched is None or not watched.step():
             return None
-        self._trail.add(watched.windows.last_tick_start_us, watched.log_model)
+        log_model = watched.log_model
+        self._trail.add(watched.windows.last_tick_start_us, log_model)
         if position <= plan.restart_position:
             return None
-        if watched.log_model >= plan.threshold_log:
+        if log_model >= plan.threshold_log:
             watched.settle_changes()
         return Evaluation(
             version_id=self.version_id,
             position=position,
             at_us=at_us,
-            evidence_log=watched.log_model,
+            evidence_log=log_model,
             threshold_log=plan.threshold_log,
             findings=watched.findings(plan.threshold_log),
             sufficient=watched.engine.sufficient,
@@ -183,6 +227,7 @@ class VersionFold:
         if stored.format != FORMAT:
             raise StateError(f"format {stored.format}; this release writes {FORMAT}")
         self.last_arrival_us = stored.last_arrival_us
+        self.heard_us, self.silent = stored.heard_us, stored.silent
         if not stored.entered:
             return
         self.era = Era(
@@ -196,7 +241,10 @@ class VersionFold:
             return
         windows = _new_windows(self.version_id, self.era, engine)
         windows.restore(stored.last_tick_start_us, read)
-        self.watched = Watched(engine, windows, stored.tick_us)
+        traffic = Traffic.of(self.era, engine)
+        if traffic is not None and stored.traffic is not None:
+            traffic.adopt(stored.traffic)
+        self.watched = Watched(engine, windows, stored.tick_us, traffic)
         self.watched.parts.restore(stored.parts)
         self.watched.set_evidence(EvidenceState.from_bytes(engine.bets, stored.evidence), stored.evidence)
         self.watched.open_tick = stored.open_tick
@@ -214,6 +262,8 @@ class VersionFold:
             tick_us=0 if era is None else era.tick_us,
             tuning=Tuning() if era is None else era.tuning,
             entered=era is not None,
+            heard_us=self.heard_us,
+            silent=self.silent,
         )
         if watched is not None:
             stored.last_tick_start_us = watched.windows.last_tick_start_us
@@ -224,6 +274,7 @@ class VersionFold:
             stored.changes = watched.changes.to_bytes()
             stored.evidence = watched.evidence_bytes()
             stored.parts = watched.parts.stored()
+            stored.traffic = None if watched.traffic is None else watched.traffic.stored()
         return stored
 
     def _status(self, threshold_log: float) -> str:
@@ -236,6 +287,7 @@ class VersionFold:
             "last_arrival_us": self.last_arrival_us,
             "log_evidence": finite(self._evidence_log()),
             "ticks": 0 if watched is None else watched.read.ticks,
+            "traffic": None if watched is None or watched.traffic is None else watched.traffic.status(),
             "columns": msgspec.Raw(b"[]" if watched is None else watched.columns_json(threshold_log)),
             "trail": self._trail.json(),
         }
@@ -244,6 +296,8 @@ class VersionFold:
         return msgspec.json.encode(status).decode()
 
     def _monitoring(self) -> str:
+        if self.silent:
+            return "stale"
         if self.era is None or self.era.baseline_id is None:
             return "warming"
         return "watching" if self._insufficient() is None else "insufficient"

@@ -23,6 +23,20 @@ StoredPart = tuple[str, bytes]
 """A part's name and its state, in a snapshot."""
 
 
+class Outer(Protocol):
+    """Evidence of its own, which whoever made it feeds and keeps."""
+
+    @property
+    def log_share(self) -> float:
+        """Natural logarithm of its share of the budget; one that has -inf says nothing yet."""
+
+    def evidence(self) -> PartEvidence:
+        """Return what it says now."""
+
+    def findings(self, places: NDArray[np.int64], tick_us: int) -> Sequence[ColumnFinding]:
+        """Describe the change of some of its columns, in the order of ``places``."""
+
+
 class Part(Protocol):
     """Evidence of its own, in ticks of its own."""
 
@@ -32,10 +46,7 @@ class Part(Protocol):
 
     @property
     def log_share(self) -> float:
-        """Natural logarithm of its share of the budget, among inner parts of what the outer ones leave.
-
-        Of an inner part it never changes. An outer part that has -inf says nothing yet.
-        """
+        """Natural logarithm of its share of what the outer ones leave; it never changes."""
 
     def evidence(self) -> PartEvidence:
         """Return what it says now."""
@@ -59,7 +70,7 @@ class Part(Protocol):
 class Parts:
     """All parts of one version; without any, the evidence of the model is that of all events together, bit for bit."""
 
-    def __init__(self, inner: Sequence[Part], outer: Sequence[Part] = ()) -> None:
+    def __init__(self, inner: Sequence[Part], outer: Sequence[Outer] = ()) -> None:
         self._inner, self._outer = tuple(inner), tuple(outer)
         self._log_rest = log_rest([part.log_share for part in inner])
 
@@ -68,17 +79,17 @@ class Parts:
         return bool(self._inner or self._speaking)
 
     @property
-    def _speaking(self) -> tuple[Part, ...]:
+    def _speaking(self) -> tuple[Outer, ...]:
         return tuple(part for part in self._outer if part.log_share > -math.inf)
 
     def step(self, tick: int, season: int) -> None:
-        """Close the open tick of every part; ``season`` is that of the tick, see ``detectors.baseline.season_of``."""
-        for part in (*self._inner, *self._outer):
+        """Close the open tick of every inner part, of a season as from ``detectors.baseline.season_of``."""
+        for part in self._inner:
             part.step(tick, season)
 
     def settle(self) -> None:
-        """Note an alarm in every part."""
-        for part in (*self._inner, *self._outer):
+        """Note an alarm in every inner part."""
+        for part in self._inner:
             part.settle()
 
     def log_model(self, bets: EvidenceEngine, read: WholeEvidence) -> float:
@@ -106,8 +117,8 @@ class Parts:
         return tuple(found[each] for each in chosen)
 
     def stored(self) -> list[StoredPart]:
-        """Return the parts as a snapshot keeps them."""
-        return [(part.name, part.to_bytes()) for part in (*self._inner, *self._outer)]
+        """Return the inner parts as a snapshot keeps them."""
+        return [(part.name, part.to_bytes()) for part in self._inner]
 
     def restore(self, stored: Sequence[StoredPart]) -> None:
         """Take them back.
@@ -119,11 +130,10 @@ class Parts:
         msgspec.MsgspecError
             When they are something else.
         """
-        parts = (*self._inner, *self._outer)
-        names = [part.name for part in parts]
+        names = [part.name for part in self._inner]
         if [name for name, _ in stored] != names:
             raise StateError(f"the stored parts are {[name for name, _ in stored]}, not {names}")
-        for part, (_, data) in zip(parts, stored, strict=True):
+        for part, (_, data) in zip(self._inner, stored, strict=True):
             part.restore(data)
 
     def _all(self, bets: EvidenceEngine, read: WholeEvidence) -> list[PartEvidence]:

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.baseline.bins import Column
 from detectors.evidence import Blame, Evidence, EvidenceState
 from service.detect.baselines import effect_rows, sized
 from service.detect.engines import Engine
@@ -18,6 +19,9 @@ INTERVALS_OF = "1h"
 """The rolling window whose effect sizes people see as the status: only it is worth the cost of intervals."""
 LEARNED = "distribution"
 """The direction of the learned bet."""
+MISSING = "missing"
+VANISHED = "missing up, vanished"
+"""What is said of a column that no event has any more."""
 ODD_BINS = frozenset({"missing", "invalid", "unseen"})
 
 
@@ -79,16 +83,24 @@ def finite(log: float) -> float | None:
     return round(float(log), 6) if math.isfinite(log) else None
 
 
+def _vanished(column: Column, seen: NDArray[np.int64]) -> bool:
+    """Tell whether no event has the column any more, that some of the baseline had."""
+    place = next((place for place, name in column.specials if name == MISSING), None)
+    return place is not None and 0 < int(seen[place]) == int(seen.sum()) and column.counts[place] < column.counts.sum()
+
+
 def _direction(engine: Engine, blame: Blame, counts: NDArray[np.int64]) -> str:
     """Return what a person reads of the change.
 
     The learned bet says only that the distribution changed. Where one of the bins for odd values explains most of it,
     that bin is named: it makes the difference between drift and a data bug.
     """
-    if blame.direction != LEARNED:
-        return blame.direction
     j = engine.baseline.index[blame.name]
     column, seen = engine.baseline.columns[j], counts[engine.baseline.slices[j]]
+    if _vanished(column, seen):
+        return VANISHED
+    if blame.direction != LEARNED:
+        return blame.direction
     # Half an event more in every bin keeps the logarithm finite where the baseline or the window has none.
     expected = (column.counts + 0.5) / (column.counts + 0.5).sum()
     share = (seen + 0.5) / (seen + 0.5).sum()

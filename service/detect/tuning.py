@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from detectors.baseline import Baseline
-from detectors.columns import ColumnKind
+from detectors.columns import ColumnGroup, ColumnKind
 from detectors.evidence import GROUPS, ColumnOptions, EvidenceOptions
 from service.domain.errors import Place
 from service.domain.policy import ColumnChoice, Direction, Tuning
 
 NOTES_MAX = 100
+TRAFFIC = ColumnGroup.TRAFFIC.value
+"""Its share is divided off before the baseline's columns get theirs: see ``service.detect.traffic``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,7 @@ def fit(tuning: Tuning, baseline: Baseline) -> Fitted:
     options = EvidenceOptions(
         minimum_effect=tuning.minimum_effect,
         columns=columns,
-        shares=tuple((group, share) for group, share in tuning.shares if group in GROUPS),
+        shares=tuple((group, share) for group, share in tuning.shares if group in GROUPS and group != TRAFFIC),
     )
     return Fitted(options=options, notes=tuple(notes[:NOTES_MAX]), insufficient=insufficient)
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from service.detect.engines import Engines
 from service.detect.fold import VersionFold
 from service.detect.plan import Plan
+from service.detect.silence import ServingSince, Silences
 from service.detect.windows import ReadWindow
-from service.domain.evaluation import Evaluation
+from service.domain.evaluation import Evaluation, Silence
 from service.domain.ids import Micros, Position, VersionId
 from service.domain.records import Snapshot, Window
 from service.ports import Control, EntryKind, LogEntry
@@ -16,7 +17,15 @@ from service.ports import Control, EntryKind, LogEntry
 class Watch:
     """The folds of all versions, in the order of the log."""
 
-    def __init__(self, signing_key: bytes, snapshots: Mapping[VersionId, Snapshot], read: ReadWindow) -> None:
+    def __init__(
+        self,
+        signing_key: bytes,
+        snapshots: Mapping[VersionId, Snapshot],
+        read: ReadWindow,
+        *,
+        read_at: Micros | None = None,
+    ) -> None:
+        """Begin after an entry that arrived at ``read_at``, where that is known."""
         self._engines = Engines(signing_key)
         self._snapshots = dict(snapshots)
         """Of versions that were not needed yet."""
@@ -28,10 +37,12 @@ class Watch:
         """Versions whose plan changes at a position that is yet to come."""
         self._next_close_us: float = -math.inf
         """No tick ends before this; unknown at the start."""
+        self._silences = Silences(read_at)
 
     def heed(self, control: Control) -> None:
         """Take over what people decided."""
         self._engines.heed(control)
+        self._silences.look_again()
         before, self._plans = self._plans, {}
         for version in control.versions.values():
             plan = Plan.of(version, control.models[version.model_id].policy, control.baselines.get(version.id, ()))
@@ -53,6 +64,20 @@ class Watch:
         evaluations = [self._close(version_id, entry.position, entry.arrival_us) for _, version_id in due]
         self._next_close_us = min((closes for closes, _ in open_ticks if closes > entry.arrival_us), default=math.inf)
         return [evaluation for evaluation in evaluations if evaluation is not None]
+
+    def silences(self, entry: LogEntry, serving_since: ServingSince) -> list[Silence]:
+        """Return which versions have fallen silent by the time of an entry, and whether its own is silent no more."""
+        off = self._silences.hear(entry)
+        if off or self._silences.due(entry):
+            self._load_all()
+        if off:
+            for version_id, fold in self._folds.items():
+                if fold.last_arrival_us and version_id in self._plans:
+                    fold.hear_from(entry)
+                    self._touched.add(version_id)
+        found = self._silences.find(entry, self._folds, self._plans, serving_since)
+        self._touched.update(silence.version_id for silence in found)
+        return found
 
     def take(self, entry: LogEntry, *, serving: bool) -> None:
         """Add one entry to its version."""

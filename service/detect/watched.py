@@ -21,12 +21,14 @@ from service.detect.engines import Engine
 from service.detect.parts import Parts
 from service.detect.segments import SegmentParts
 from service.detect.status import columns_status, findings_of, strongest_tick
+from service.detect.traffic import Traffic
 from service.detect.windows import Windows
 from service.domain.records import ColumnFinding
 from service.frames import Frame, FrameError, between, concat_frames, decode_columns
 from service.ports import LogEntry
 
 NO_TICK = -1
+"""A threshold that every column is above that has a share of the budget."""
 Body = bytes | memoryview
 ROWS_ALONE = 500
 """A frame of as many rows gains nothing from company."""
@@ -42,8 +44,10 @@ _logger = logging.getLogger("lazaretto.detect")
 class Watched:
     """The evidence of one era of a version that has a baseline."""
 
-    def __init__(self, engine: Engine, windows: Windows, tick_us: int) -> None:
+    def __init__(self, engine: Engine, windows: Windows, tick_us: int, traffic: Traffic | None = None) -> None:
         self.engine = engine
+        self.traffic = traffic
+        """How many events come; ``None`` where the policy watches no traffic."""
         self.windows = windows
         self.tick_us = tick_us
         self.open_tick = NO_TICK
@@ -63,18 +67,13 @@ class Watched:
         self._columns_json: bytes | None = None
         self._segments_json: bytes | None = None
         self.segments = SegmentParts(engine)
-        self.parts = Parts(self.segments.parts)
+        self.parts = Parts(self.segments.parts, () if traffic is None else (traffic,))
         self.set_evidence(engine.bets.start())
 
     def set_evidence(self, state: EvidenceState, stored: bytes | None = None) -> None:
-        """Put an evidence state in place of the one before; ``stored`` are its bytes, when they are at hand.
-
-        What parts remember is to be set first.
-        """
+        """Put an evidence state in place of the one before; ``stored`` are its bytes, when they are at hand."""
         self.evidence = state
         self.read = self.engine.bets.read(state)
-        self.log_model = self.parts.log_model(self.engine.bets, self.read)
-        """Of the model: of all events together and of the parts."""
         self._evidence_bytes = stored
         self.forget_status()
 
@@ -83,8 +82,15 @@ class Watched:
         """When the open tick ends; ``None`` when there is none."""
         return None if self.open_tick == NO_TICK else (self.open_tick + 1) * self.tick_us
 
-    def take(self, entry: LogEntry) -> None:
-        """Add the events of one entry to the open tick."""
+    @property
+    def log_model(self) -> float:
+        """Natural logarithm of the model's evidence: of all events, of segments, and of traffic once learnt."""
+        return self.parts.log_model(self.engine.bets, self.read)
+
+    def take(self, entry: LogEntry, *, serving: bool = True) -> None:
+        """Add the events of one entry to the open tick; traffic counts only while the version serves."""
+        if self.traffic is not None:
+            self.traffic.take(entry.rows, serving=serving)
         self.open_tick = entry.arrival_us // self.tick_us
         first, self.open_events = self.open_events, self.open_events + entry.rows
         if entry.rows >= ROWS_ALONE:
@@ -107,6 +113,8 @@ class Watched:
         counts = self.open_counts
         if self.open_tick != NO_TICK:
             self.windows.add(self.open_tick * self.tick_us, self.open_events, counts)
+            if self.traffic is not None:
+                self.traffic.close(self.open_tick)
             self.open_counts = np.zeros_like(counts)
             self.open_tick, self.open_events, self.last_events = NO_TICK, 0, self.open_events
             self.forget_status()
@@ -157,6 +165,8 @@ class Watched:
         frames = [(first, frame) for first, body in pending if (frame := _decoded(body, key)) is not None]
         for frame in concat_frames([frame for _, frame in frames]):
             self._count(frame, jointly=stride == 1)
+            if self.traffic is not None:
+                self.traffic.see(frame)
         if stride > 1:
             for first, frame in frames:
                 for start, stop in _chosen(first, frame.rows, stride):

@@ -7,6 +7,21 @@ from service.domain.records import ColumnFinding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """A version that sent events has stopped, or sends some again. Said once each."""
+
+    version_id: VersionId
+    position: Position
+    """Of the entry that showed it."""
+    at_us: Micros
+    since_us: Micros
+    """When the last event before it arrived, or the wait for one began."""
+    over: bool
+    learnt: bool
+    """Whether the version's own pauses told how long is too long; else the policy did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """The evidence of one version after one tick with events."""
 

@@ -24,6 +24,10 @@ class Cause(StrEnum):
     PREDICTION_DRIFT = "prediction_drift"
     DATA_QUALITY = "data_quality"
     LATENCY = "latency"
+    TRAFFIC = "traffic"
+    """More or fewer events than usual."""
+    STALE = "stale"
+    """No events at all. No evidence is behind it: a pause is as long as it is."""
 
 
 class FailMode(StrEnum):
@@ -60,6 +64,10 @@ class Actions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     prediction_drift: Action = Action.QUARANTINE
     data_quality: Action = Action.QUARANTINE
     latency: Action = Action.NOTIFY
+    traffic: Action = Action.NOTIFY
+    """How many events come says little about the model that answers them."""
+    stale: Action = Action.NOTIFY
+    """At most ``notify``: where no traffic goes, there is nothing to take away."""
 
     def of(self, cause: Cause) -> Action:
         """Return the action for ``cause``."""
@@ -115,6 +123,21 @@ class Segments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return f"{self.column.removeprefix(SEGMENT_PREFIX)}={value}"
 
 
+class Traffic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is watched of the traffic itself, and from when on."""
+
+    learn_days: Annotated[float, msgspec.Meta(ge=0, le=60)] = 7.0
+    """How much traffic a version's own usual is learnt from; 0 watches no traffic."""
+    minimum_ratio: Annotated[float, msgspec.Meta(ge=1.05, le=10)] = 1.5
+    """So many times more or less is never news."""
+    minimum_share: Annotated[float, msgspec.Meta(ge=1e-6, le=0.9)] = 0.01
+    """Up to this share of repeated or oddly made events is never news."""
+    stale_after_seconds: Annotated[float, msgspec.Meta(ge=1, le=30 * SECONDS_PER_DAY)] | None = None
+    """A pause of this length is an alert. By default twice the longest one while learning, at least five minutes."""
+    duplicates: bool = False
+    """Whether events that repeat others are counted; it costs time."""
+
+
 class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     """All that a policy says about evidence: whenever it changes, evidence starts from zero."""
 
@@ -125,6 +148,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     """By name."""
     segments: Segments | None = None
     """Values in order."""
+    traffic: Traffic = Traffic()
 
 
 COLUMNS_MAX = 10_000
@@ -144,6 +168,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     shares: Annotated[dict[Name, Share], msgspec.Meta(max_length=32)] = {}
     """Of the false-alarm budget, by group of columns, relative to one another. Empty: every column has the same."""
     segments: Segments | None = None
+    traffic: Traffic = Traffic()
     actions: Actions = Actions()
     confirmations: Annotated[int, msgspec.Meta(ge=1, le=100)] = 2
     dry_run: bool = False
@@ -169,4 +194,5 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             segments=None
             if self.segments is None
             else msgspec.structs.replace(self.segments, values=tuple(sorted(self.segments.values))),
+            traffic=self.traffic,
         )

@@ -166,6 +166,15 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """An incident that is over by itself: nobody has to say what it was."""
+
+    incident_id: str
+    at_us: Micros
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineItem:
     """One thing that was said or done about an incident."""
 

@@ -70,5 +70,7 @@ PREDICTION = "prediction"
 LATENCY = "latency_ms"
 PROBABILITY_PREFIX = "probabilities."
 SCORE_PREFIX = "score."
+UNKNOWN_FIELDS = "features.unknown_fields"
+"""Column of a frame that says which fields no schema knows its events had. No feature can have this name."""
 RESERVED_NAMES = frozenset({PREDICTION, LATENCY, "event_id", "timestamp", "principal"})
 RESERVED_PREFIXES = (PROBABILITY_PREFIX, SCORE_PREFIX, "features.", "segment.", "attributions.")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from service.domain.errors import BadRequest, Place, TooLarge, Unprocessable
 from service.domain.schema import LATENCY, PREDICTION, PROBABILITY_PREFIX
 from service.frames import MISSING, Coded, Frame, Texts
-from service.ingest.arrow_stream import NO_FLOATS, Columns, Floats, open_events, open_stream
+from service.ingest.arrow_stream import KEYED, NO_FLOATS, Columns, Floats, open_events, open_stream, unknown_of
 from service.ingest.arrow_values import (
     is_narrow,
     is_text,
@@ -29,13 +29,13 @@ from service.ingest.arrow_values import (
 from service.ingest.envelope import Refusals, bad_name, bad_segment, check_rows
 from service.ingest.layout import Layout
 from service.ingest.lists import class_names, pack_fingerprints, segment_names
+from service.ingest.unknown import with_unknown
 from service.ingest.values import BadTimestamp, check_labels, parse_timestamp
 
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _MICROS_MAX = 253_402_300_800_000_000
 """The year 10000."""
 _FIELDS = ("event_id", "timestamp", "principal", PREDICTION, LATENCY, "embedding", "fingerprint")
-_PREFIXES = (PROBABILITY_PREFIX, "segment.", "attributions.")
 Source: TypeAlias = "pa.Array | NDArray[np.float32] | None"
 """Where the numbers of a column come from; ``None`` when it was not sent."""
 
@@ -55,9 +55,10 @@ def read_stream(content: bytes, layout: Layout) -> tuple[Frame, Refusals]:
         if shaped is not None:
             frame, refused = read_arrays(shaped.columns, shaped.rows, layout, shaped.floats)
             if not refused.rows:
-                return frame, refused
+                return with_unknown(frame, shaped.unknown, layout), refused
         opened = open_stream(content, layout, lambda names: _choose(names, layout))
-        return read_arrays(opened.columns, opened.rows, layout)
+        frame, refused = read_arrays(opened.columns, opened.rows, layout)
+        return with_unknown(frame, unknown_of(opened.names, layout), layout), refused
     except (pa.ArrowException, ValueError) as error:
         raise BadRequest(f"the Arrow columns cannot be read: {str(error)[:200]}") from None
 
@@ -67,7 +68,7 @@ def _choose(names: tuple[str, ...], layout: Layout) -> frozenset[str]:
     if not alone and not any(name.startswith("features.") for name in names):
         raise Unprocessable("the batch has no features", places=[Place("features", "no column features.<name>")])
     known = {*_FIELDS, *(f"features.{name}" for name in layout.stored)}
-    wanted = [name for name in names if name in known or name.startswith(_PREFIXES)]
+    wanted = [name for name in names if name in known or name.startswith(KEYED)]
     twice = [name for name, count in Counter(wanted).items() if count > 1]
     if twice:
         raise Unprocessable("columns are there twice", places=[Place(name, "is there twice") for name in twice[:100]])

@@ -13,10 +13,13 @@ from service.domain.schema import LATENCY, PREDICTION, PROBABILITY_PREFIX
 from service.ingest.arrow_guard import check_stream
 from service.ingest.arrow_values import unviewed
 from service.ingest.layout import Layout
+from service.ingest.typed import EVENT_FIELDS
 
 OPTIONS = pa.ipc.IpcReadOptions(use_threads=False)
 REMEMBERED_BYTES_MAX = 65_536
 _FLOAT32 = pa.float32()
+KEYED = (PROBABILITY_PREFIX, "segment.", "attributions.")
+"""Columns that belong to one field of an event."""
 Columns = dict[str, pa.Array]
 
 
@@ -79,6 +82,8 @@ class Shaped(NamedTuple):
     """But for ``floats``."""
     rows: int
     floats: Floats
+    unknown: tuple[str, ...]
+    """Columns that nobody knows."""
 
 
 class _Shape(NamedTuple):
@@ -87,6 +92,7 @@ class _Shape(NamedTuple):
     floats: tuple[int, ...]
     float_names: tuple[str, ...]
     others: tuple[tuple[int, str], ...]
+    unknown: tuple[str, ...]
 
 
 Choose = Callable[[tuple[str, ...], Layout], Collection[str]]
@@ -113,7 +119,7 @@ def open_events(content: bytes, layout: Layout, choose: Choose) -> Shaped | None
         columns = {name: unviewed(batch.column(i), layout.limits) for i, name in shape.others}
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise _invalid(error) from None
-    return Shaped(columns, batch.num_rows, Floats(shape.float_names, np.asarray(tensor).T))
+    return Shaped(columns, batch.num_rows, Floats(shape.float_names, np.asarray(tensor).T), shape.unknown)
 
 
 def _shape(head: bytes, schema: pa.Schema, layout: Layout, choose: Choose) -> _Shape:
@@ -148,7 +154,14 @@ def _shape_of(schema: pa.Schema, layout: Layout, choose: Choose) -> _Shape:
     }
     taken = set(floats.values())
     others = tuple((i, name) for name, i in places.items() if i not in taken)
-    return _Shape(tuple(floats.values()), tuple(floats), others)
+    return _Shape(tuple(floats.values()), tuple(floats), others, unknown_of(names, layout))
+
+
+def unknown_of(names: Sequence[str], layout: Layout) -> tuple[str, ...]:
+    """Return the columns of a stream that neither telemetry nor the schema knows; a feature by its own name."""
+    known = {*EVENT_FIELDS, *(f"features.{name}" for name in (*layout.stored, *layout.dropped))}
+    unknown = [name for name in names if name not in known and not name.startswith(KEYED)]
+    return tuple(sorted({name.removeprefix("features.") for name in unknown}))
 
 
 def _invalid(error: Exception) -> BadRequest:

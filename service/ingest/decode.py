@@ -18,6 +18,7 @@ from service.ingest.limits import Limits
 from service.ingest.lists import CHECKED, TYPED, Lists, to_frame
 from service.ingest.media import EVENTS, Format, format_of
 from service.ingest.typed import TypedDecoder
+from service.ingest.unknown import UnknownFields, with_unknown
 
 T = TypeVar("T")
 Steps = Generator[None, None, T]
@@ -84,6 +85,7 @@ class EventDecoder:
         self._layout = Layout(schema, limits)
         self._exact = TypedDecoder(self._layout, exact=True)
         self._tolerant = TypedDecoder(self._layout, exact=False)
+        self._unknown = UnknownFields(self._layout, self._exact)
         self._few = FewDecoder(self._layout, self._exact)
 
     def decode(self, raw: Raw) -> Decoded:
@@ -115,14 +117,14 @@ class EventDecoder:
         lists = yield from self._typed(content, lines=lines)
         if lists is not None:
             yield
-            frame = to_frame(self._layout, lists, TYPED)
+            frame = with_unknown(to_frame(self._layout, lists, TYPED), lists.unknown, self._layout)
             if _times_are_good(frame, lists.timestamps):
                 return Decoded(frame=frame, rejected=0, errors=(), content=content)
         yield
         read = lenient.read_lines if lines else lenient.read_json
         lists, refused = read(content, self._layout)
         yield
-        frame = to_frame(self._layout, lists, CHECKED)
+        frame = with_unknown(to_frame(self._layout, lists, CHECKED), lists.unknown, self._layout)
         return _decoded(frame, content, rejected=len(refused.rows), errors=refused.places)
 
     def few(self, raw: Raw) -> Few | None:
@@ -153,7 +155,10 @@ class EventDecoder:
         if parsed is None:
             return None
         yield
-        return typed.lists(parsed)
+        lists = typed.lists(parsed)
+        if lists is not None and typed is self._tolerant:
+            lists.unknown = self._unknown.of(content, lines=lines)
+        return lists
 
 
 def open_body(raw: Raw, limits: Limits) -> bytes:

@@ -16,6 +16,7 @@ from service.ingest.layout import Layout
 from service.ingest.lenient_columns import Columns
 from service.ingest.limits import Limits
 from service.ingest.lists import Lists, class_names, segment_names
+from service.ingest.unknown import unknown_in_rows
 from service.ingest.values import Values
 
 _DIGITS_MAX = 309
@@ -183,6 +184,7 @@ def _gather(events: Sequence[dict[str, Any]], times: Sequence[datetime | None], 
         principals=[event.get("principal") for event in events],
         predictions=column("prediction"),
         probabilities={name: each(probabilities, name) for name in classes},
+        unknown=unknown_in_rows(events, layout),
         latencies=column("latency_ms"),
         segments={key: each(segments, key) for key in segment_names(key for each in segments for key in each)},
         attributions={name: each(attributions, name) for name in layout.stored if name in names},

@@ -52,6 +52,8 @@ class Lists:
     segments: Mapping[str, Values] = field(default_factory=dict)
     attributions: Mapping[str, Values] = field(default_factory=dict)
     fingerprints: Values = ()
+    unknown: Sequence[str] = ()
+    """Names of fields that the schema does not know."""
 
 
 @dataclass(frozen=True, slots=True)

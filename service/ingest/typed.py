@@ -4,6 +4,7 @@ It takes clean bodies only. Whatever it does not accept, be it one mistyped valu
 again by ``lenient``, which knows why.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
@@ -18,7 +19,7 @@ from service.ingest.lists import Lists, class_names, segment_names
 from service.ingest.values import Values, sent
 
 Number = float | None
-_EVENT_FIELDS = (
+EVENT_FIELDS = (
     "features",
     "event_id",
     "timestamp",
@@ -31,6 +32,8 @@ _EVENT_FIELDS = (
     "embedding",
     "fingerprint",
 )
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*?)`(?: - at `\$[^`]*`)?\Z", re.DOTALL)
+"""What the decoder says of it."""
 Kinds = Mapping[str, Any]
 """A type for each field of an event but ``features``."""
 
@@ -86,6 +89,15 @@ class TypedDecoder:
         if len(events) != lines or len(events) > self._layout.rows_max:
             return None
         return Parsed(events, None)
+
+    def unknown(self, body: bytes, *, lines: bool) -> str | None:
+        """Return the first field that the schema does not know, of a body that is clean but for such fields."""
+        try:
+            self._line.decode_lines(body) if lines else self._body.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            found = _UNKNOWN.match(str(error))
+            return None if found is None else found[1]
+        return None
 
     def lists(self, parsed: "Parsed") -> Lists | None:
         """Return the batch, or ``None`` if its envelope is not clean."""
@@ -146,14 +158,14 @@ class TypedDecoder:
         first: tuple[Any, ...] = ("features", features)
         if self._layout.lone_embedding is not None:
             first = ("features", features | UnsetType, UNSET)
-        rest = [(field, kinds[field], None) for field in _EVENT_FIELDS[1:]]
+        rest = [(field, kinds[field], None) for field in EVENT_FIELDS[1:]]
         return msgspec.defstruct(name, [first, *rest], gc=False, forbid_unknown_fields=self._exact)
 
     def _rows(self, events: Sequence[Struct]) -> Lists | None:
         if not events:
             return None
         layout = self._layout
-        columns: dict[str, Any] = dict(zip(_EVENT_FIELDS, zip(*map(astuple, events), strict=True), strict=True))
+        columns: dict[str, Any] = dict(zip(EVENT_FIELDS, zip(*map(astuple, events), strict=True), strict=True))
         structs, embedding = columns["features"], columns["embedding"]
         if layout.lone_embedding is not None:
             if any(one is UNSET and vector is None for one, vector in zip(structs, embedding, strict=True)):
@@ -169,7 +181,7 @@ class TypedDecoder:
         return self._lists(len(events), features, columns, keyed)
 
     def _columns(self, columns: Struct) -> Lists | None:
-        fields = dict(zip(_EVENT_FIELDS, astuple(columns), strict=True))
+        fields = dict(zip(EVENT_FIELDS, astuple(columns), strict=True))
         structs = fields["features"]
         if structs is UNSET and fields["embedding"] is None:
             return None

@@ -20,8 +20,9 @@ from service.ports import Appended, Clock, EntryKind, NewEntry
 from service.settings import Settings
 
 MARK = NewEntry(kind=EntryKind.MARK, version_id=VersionId(0), batch_id="", rows=0, body=b"")
-LONGEST_TICK_SECONDS = 3_600.0
-"""No policy may ask for a longer tick; marks go on until a pause has lasted this long."""
+MARK_SECONDS_MAX = 60.0
+"""Marks go on for as long as the log is written, at least one a minute: a pause may be a silence that has to be told,
+and a gap without marks says that nobody was listening."""
 GATHER_SECONDS = 0.001
 """When several requests waited for the last commit, the next group gathers for this long: under load, fewer and larger
 commits are worth more than a millisecond. A client that sends one request after the other never waits for it."""
@@ -64,7 +65,7 @@ class GroupCommitLog:
     ----------
     mark_after
         Seconds without an entry after which a mark is appended, so that the last tick can close. Further marks follow
-        at twice the pause each, until no tick can be open any more.
+        at twice the pause each, and then once a minute, so that silence is seen.
     """
 
     def __init__(self, storage: Storage, limits: LogLimits, clock: Clock, *, mark_after: float = 1.0) -> None:
@@ -210,13 +211,15 @@ class GroupCommitLog:
 
 
 class _Pause:
-    """When the next mark is due: after the first, second, fourth ... stretch of ``mark_after`` without an entry."""
+    """When the next mark is due: after one, two, four ... times ``mark_after`` without an entry, then every minute."""
 
     def __init__(self, mark_after: float) -> None:
         self._mark_after = mark_after
         self._since = monotonic()
         self._stretch = mark_after
-        """A log that is opened has a pause to mark as well: the process before it may have died before its mark."""
+        """Until the next mark, since the last entry.
+
+        A log that is opened has a pause to mark as well: the process before it may have died before its mark."""
 
     def begin(self) -> None:
         """Start over: an entry came."""
@@ -224,9 +227,8 @@ class _Pause:
         self._stretch = self._mark_after
 
     def marked(self) -> None:
-        """Wait twice as long for the next mark, or for ever when every tick has closed by now."""
-        closed = self._stretch > LONGEST_TICK_SECONDS
-        self._stretch = float("inf") if closed else self._stretch * 2
+        """Wait twice as long for the next mark, but not more than a minute longer."""
+        self._stretch += min(self._stretch, MARK_SECONDS_MAX)
 
     def remaining(self) -> float:
         """Return the seconds until a mark is due."""

@@ -78,6 +78,21 @@ def alert_opened(alert: Alert, incident: Incident, version: Version) -> Notice:
     )
 
 
+def alert_over(alert: Alert, text: str, version: Version, at_us: Micros) -> Notice:
+    """Say that what an alert told of is over by itself: the same alert, resolved."""
+    return Notice(
+        kind=Kind.ALERT_OPENED,
+        key=f"{alert.id}:over",
+        version=version,
+        summary=f"{version.model} {version.version}: {text}",
+        description=alert.reason,
+        at_us=at_us,
+        firing=False,
+        labels={"cause": alert.cause},
+        annotations={"alert_id": alert.id, "incident_id": alert.incident_id},
+    )
+
+
 def held_back(kind: Kind, alert: Alert, version: Version, text: str, at_us: Micros) -> Notice:
     """Say what a policy would have done, and why it did not: a dry run or the blast-radius cap."""
     return Notice(

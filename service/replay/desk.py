@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from service.decisions import Decisions
 from service.domain.evaluation import Evaluation
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.policy import Policy
@@ -16,7 +17,7 @@ from service.domain.records import ColumnFinding, Model, Snapshot, Version, Wind
 from service.domain.schema import Prediction, PredictionKind, Schema
 from service.domain.states import SERVING, Event, State
 from service.notify.compose import Kind
-from service.pipeline import Decisions, Memory, WorkStages, judge
+from service.pipeline import Memory, WorkStages, judge
 from service.ports import Control, LogEntry, Outcome
 
 ONE = VersionId(1)

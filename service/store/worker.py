@@ -11,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, delete, insert, select, tuple_, u
 
 from service.domain.errors import Conflict, Unavailable
 from service.domain.ids import Micros, Position, VersionId
-from service.domain.records import BaselineRecord, Incident, Snapshot, TimelineItem, Window
+from service.domain.records import BaselineRecord, Ending, Incident, IncidentStatus, Snapshot, TimelineItem, Window
 from service.filelock import FileLock, Locked
 from service.ports import SYSTEM, Clock, Control, Outcome, StaleControl
 from service.store import tables
@@ -133,6 +133,7 @@ class SqlWorkerStore:
             for incident_id, item in outcome.timeline:
                 add_to_timeline(connection, incident_id, item)
             upsert(connection, tables.alerts, [alert_values(alert) for alert in outcome.alerts])
+            _end_incidents(connection, outcome.endings)
             for record, lock in outcome.transitions:
                 try:
                     apply_transition(connection, record, lock=lock)
@@ -141,7 +142,7 @@ class SqlWorkerStore:
             add_messages(connection, outcome.messages)
             self._advance(connection, outcome)
             self._sweep(connection, outcome.windows)
-            changed = outcome.alerts or outcome.transitions or outcome.incidents
+            changed = outcome.alerts or outcome.transitions or outcome.incidents or outcome.endings
             return bump(connection) if changed else outcome.revision
 
     def close(self) -> None:
@@ -247,6 +248,16 @@ def _open_incidents(connection: Connection, incidents: Sequence[Incident]) -> No
         connection.execute(insert(tables.incidents).values(incident_values(incident)))
         item = TimelineItem(at_us=incident.opened_us, actor=SYSTEM, kind="opened", body=incident.title)
         add_to_timeline(connection, incident.id, item)
+
+
+def _end_incidents(connection: Connection, endings: Sequence[Ending]) -> None:
+    t = tables.incidents
+    for ending in endings:
+        unsettled = (t.c.id == ending.incident_id) & (t.c.status != IncidentStatus.RESOLVED.value)
+        values = {"status": IncidentStatus.RESOLVED.value, "note": ending.note, "resolved_us": ending.at_us}
+        if connection.execute(update(t).where(unsettled).values(**values, lock=t.c.lock + 1)).rowcount:
+            item = TimelineItem(at_us=ending.at_us, actor=SYSTEM, kind="ended", body=ending.note)
+            add_to_timeline(connection, ending.incident_id, item)
 
 
 def _delete_windows(connection: Connection, level: str, *, before_us: int) -> None:

@@ -13,6 +13,7 @@ from service.domain.records import (
     AuditEntry,
     BaselineRecord,
     Incident,
+    IncidentStatus,
     Message,
     Model,
     Snapshot,
@@ -192,6 +193,18 @@ class InMemoryWorker:
         for incident_id, item in outcome.timeline:
             tables.note(incident_id, item)
         tables.save_alerts(outcome.alerts)
+        for ending in outcome.endings:
+            standing = tables.incidents[ending.incident_id]
+            if standing.status is not IncidentStatus.RESOLVED:
+                tables.incidents[ending.incident_id] = replace(
+                    standing,
+                    status=IncidentStatus.RESOLVED,
+                    note=ending.note,
+                    resolved_us=ending.at_us,
+                    lock=standing.lock + 1,
+                )
+                item = TimelineItem(at_us=ending.at_us, actor=SYSTEM, kind="ended", body=ending.note)
+                tables.note(ending.incident_id, item)
         for record, lock in outcome.transitions:
             tables.apply(record, lock)
         for message in outcome.messages:
@@ -200,7 +213,7 @@ class InMemoryWorker:
         tables.stats = outcome.stats
         tables.heartbeat_us = self._clock.now_us()
         tables.lease_until_us = Micros(tables.heartbeat_us + self._lease_us)
-        if outcome.alerts or outcome.transitions or outcome.incidents:
+        if outcome.alerts or outcome.transitions or outcome.incidents or outcome.endings:
             tables.revision += 1
 
 

@@ -2,16 +2,23 @@
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import IntegrityError
 
+from service.domain.ids import Position
+from service.domain.policy import Cause
+from service.ports import Outcome
 from service.store import StoreRefused, open_store
 from service.store import migrate as m
 from service.store.engine import parse_url
 from service.store.tables import metadata
 from tests.fakes import ManualClock
+from tests.integration.store import samples as s
 
 NEXT = '''
 """A migration of the future."""
@@ -19,7 +26,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "0002"
+down_revision = "0003"
 
 def upgrade() -> None:
     with op.batch_alter_table("models") as models:
@@ -50,6 +57,32 @@ def test_migrations_go_up_and_down_and_up_again(empty_url: str) -> None:
         assert m.status(empty_url) is m.SchemaStatus.EMPTY
     with m._connected(parse_url(empty_url)) as connection:
         assert not set(metadata.tables) & set(inspect(connection).get_table_names())
+
+
+def test_alerts_about_traffic_need_the_newer_schema_and_the_others_survive_both_ways(
+    empty_url: str, clock: ManualClock
+) -> None:
+    m.upgrade(empty_url)
+    with closing(open_store(empty_url, timeout_seconds=5.0)) as store:
+        with store.control.write() as tx:
+            version = s.registered(tx)
+        worker = store.worker("w", 10.0, clock)
+        incidents = [s.incident(version, "i1"), s.incident(version, "i2", Cause.STALE)]
+        alerts = [s.alert(incidents[0], "a1"), s.alert(incidents[1], "a2")]
+        outcome = Outcome(first=worker.position(), last=Position(5), revision=worker.revision())
+        worker.commit(replace(outcome, incidents=incidents, alerts=alerts))
+    m.downgrade(empty_url, "0002")
+    m.upgrade(empty_url)
+    with closing(open_store(empty_url, timeout_seconds=5.0)) as store:
+        assert [incident.id for incident in store.read.incidents(version_id=None, status=None, limit=9)] == ["i1"]
+        assert [alert.id for alert in store.read.alerts(version_id=None, status=None, limit=9)] == ["a1"]
+        assert [item.kind for item in store.read.timeline("i1")] == ["opened"]
+        again = store.worker("v", 10.0, clock)
+        clock.advance(60)
+        outcome = Outcome(first=again.position(), last=Position(6), revision=again.revision())
+        second = replace(alerts[0], id="a3")
+        with pytest.raises(IntegrityError):
+            again.commit(replace(outcome, alerts=[second]))
 
 
 def test_opening_an_empty_store_gives_it_its_tables(empty_url: str) -> None:

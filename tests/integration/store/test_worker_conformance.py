@@ -8,7 +8,7 @@ import pytest
 from service.domain.errors import Unavailable
 from service.domain.ids import Position
 from service.domain.policy import Cause
-from service.domain.records import IncidentStatus, TimelineItem, Verdict, Version
+from service.domain.records import Ending, IncidentStatus, TimelineItem, Verdict, Version
 from service.domain.states import Event, State
 from service.ports import SYSTEM, Outcome, StaleControl, WorkerStore
 from service.store import Store
@@ -110,6 +110,34 @@ def test_unresolved_incidents_are_known_and_their_timeline_goes_on(store: AnySto
         resolved = replace(first, status=IncidentStatus.RESOLVED, resolved_us=s.at(13), verdict=Verdict.BENIGN)
         tx.save_incident(resolved, replace(item, kind="resolve"))
     assert list(worker.control().unresolved) == [second]
+
+
+def test_an_incident_that_ends_by_itself_is_resolved_once_and_not_over_what_people_said(
+    store: AnyStore, clock: ManualClock
+) -> None:
+    version = _registered(store)
+    worker = store.worker("w", 10.0, clock)
+    first, second = s.incident(version, "i1", Cause.STALE), s.incident(version, "i2", Cause.TRAFFIC)
+    open_alerts = [s.alert(first, "a1"), s.alert(second, "a2")]
+    worker.commit(_outcome(worker, 5, incidents=[first, second], alerts=open_alerts))
+    with store.control.write() as tx:
+        settled = replace(second, status=IncidentStatus.RESOLVED, verdict=Verdict.BENIGN, resolved_us=s.at(20))
+        tx.save_incident(settled, s.item("resolve", "benign", 20))
+    before = worker.revision()
+    endings = [
+        Ending(incident_id=incident.id, at_us=s.at(40), note="events come again") for incident in (first, second)
+    ]
+    closed = s.closed(open_alerts[0])
+    assert worker.commit(_outcome(worker, 6, alerts=[closed], endings=endings)) > before
+    one, two = store.read.incident("i1"), store.read.incident("i2")
+    assert one is not None
+    assert two is not None
+    assert (one.status, one.verdict, one.note) == (IncidentStatus.RESOLVED, None, "events come again")
+    assert (one.resolved_us, one.lock) == (s.at(40), 1)
+    assert (two.verdict, two.note, two.resolved_us) == (Verdict.BENIGN, settled.note, s.at(20))
+    assert [item.kind for item in store.read.timeline("i1")] == ["opened", "ended"]
+    assert [item.kind for item in store.read.timeline("i2")] == ["opened", "resolve"]
+    assert list(worker.control().open_alerts) == []
 
 
 def test_control_holds_what_people_decided_at_one_revision(store: AnyStore, clock: ManualClock) -> None:

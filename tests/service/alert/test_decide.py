@@ -231,3 +231,18 @@ def test_a_segment_is_named_in_title_and_reason_and_stays_with_the_finding() -> 
     assert decision.incident.title == "Data drift in fraud 1: age (mean up) in region=eu, income (mean up)"
     assert "age (mean up) in region=eu" in decision.alert.reason
     assert decision.alert.columns[0].segment == "region=eu"
+
+
+@pytest.mark.parametrize(
+    ("name", "group", "direction", "cause"),
+    [
+        ("traffic.rate", "traffic", "down, 0.4 times the usual", Cause.TRAFFIC),
+        ("quality.unknown_fields", "quality", "up, 9 times the usual: shoe_size", Cause.DATA_QUALITY),
+        ("age", "feature", "missing up, vanished", Cause.DATA_QUALITY),
+    ],
+)
+def test_traffic_has_a_cause_of_its_own_and_its_making_is_quality(
+    name: str, group: str, direction: str, cause: Cause
+) -> None:
+    assert cause_of(finding(name, group, direction)) is cause
+    assert Actions().of(Cause.TRAFFIC) is Action.NOTIFY

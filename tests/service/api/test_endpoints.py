@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-from typing import Any
 
 import pytest
 
@@ -55,74 +54,6 @@ def test_a_model_is_registered_read_and_listed(world: World) -> None:
     assert [feature["name"] for feature in version["schema"]["features"]] == ["age", "country"]
     listed = world.client.get("/v1/models?limit=1000", headers=world.everything).json()["models"]
     assert "ends-model" in [model["name"] for model in listed]
-
-
-def test_a_policy_is_replaced_whole(world: World) -> None:
-    world.model("ends-policy")
-    headers = world.everything
-    put = world.client.put("/v1/models/ends-policy/policy", json={"dry_run": True, "reviewers": 1}, headers=headers)
-    assert put.json()["policy"]["dry_run"] is True
-    put = world.client.put("/v1/models/ends-policy/policy", json={"fail": "closed"}, headers=headers)
-    policy = world.client.get("/v1/models/ends-policy/policy", headers=headers).json()
-    assert (policy["dry_run"], policy["reviewers"], policy["fail"]) == (False, 2, "closed")
-    assert world.client.get("/v1/gate/ends-policy/9").status_code == 403
-
-
-def test_a_policy_speaks_about_columns_and_groups(world: World) -> None:
-    world.model("ends-columns")
-    policy = {"columns": {"age": {"direction": "up", "weight": 2}}, "shares": {"prediction": 3, "quality": 0.5}}
-    put = world.client.put("/v1/models/ends-columns/policy", json=policy, headers=world.everything)
-    assert put.status_code == 200
-    shown = world.client.get("/v1/models/ends-columns/policy", headers=world.everything).json()
-    assert shown["columns"] == {"age": {"direction": "up", "minimum_effect": None, "weight": 2.0, "ignore": False}}
-    assert shown["shares"] == policy["shares"]
-
-
-@pytest.mark.parametrize(
-    ("policy", "places"),
-    [
-        (
-            {"columns": {"age": {"ignore": True, "weight": 2, "direction": "up"}}},
-            ["age.direction", "age.ignore", "age.weight", "age.ignore"],
-        ),
-        ({"columns": {"age": {"weight": 0}, "country": {"colour": "red"}}}, ["age.weight", "country.colour"]),
-        ({"columns": {"age": {"direction": "sideways"}}}, ["age.direction"]),
-    ],
-)
-def test_contradictions_of_a_policy_are_422_with_both_places(
-    world: World, policy: dict[str, Any], places: list[str]
-) -> None:
-    name = f"ends-bad-{len(places)}-{places[-1].replace('.', '-')}"
-    refused = world.client.post(
-        "/v1/models", json={"name": name, "owner": "risk", "policy": policy}, headers=world.everything
-    )
-    assert refused.status_code == 422
-    assert [error["at"] for error in refused.json()["errors"]] == [f"policy.columns.{place}" for place in places]
-    world.model(name)
-    refused = world.client.put(f"/v1/models/{name}/policy", json=policy, headers=world.everything)
-    assert [error["at"] for error in refused.json()["errors"]] == [f"columns.{place}" for place in places]
-
-
-def test_a_budget_that_allows_an_alarm_at_every_tick_is_422_with_both_places(world: World) -> None:
-    policy = {"budget": {"false_alarms": 24, "per_days": 1}, "tick_seconds": 3600}
-    body = {"name": "ends-budget", "owner": "risk", "policy": policy}
-    refused = world.client.post("/v1/models", json=body, headers=world.everything)
-    assert refused.status_code == 422
-    assert [error["at"] for error in refused.json()["errors"]] == ["policy.budget", "policy.tick_seconds"]
-    policy["budget"] = {"false_alarms": 23.9, "per_days": 1}
-    assert world.client.post("/v1/models", json=body, headers=world.everything).status_code == 201
-
-
-def test_a_policy_is_held_against_the_schemas_that_are_known(world: World) -> None:
-    columns = {"agee": {"weight": 2}, "country": {"direction": "up"}, "score.later": {"weight": 2}}
-    body = {"name": "ends-known", "owner": "risk", "policy": {"columns": columns, "shares": {"weather": 1}}}
-    refused = world.client.post("/v1/models", json=body, headers=world.everything)
-    assert [error["at"] for error in refused.json()["errors"]] == ["policy.shares.weather"]
-    world.model("ends-known")
-    refused = world.client.put("/v1/models/ends-known/policy", json={"columns": columns}, headers=world.everything)
-    errors = {error["at"]: error["reason"] for error in refused.json()["errors"]}
-    assert set(errors) == {"columns.agee", "columns.country.direction", "versions.1.schema.features.country.kind"}
-    assert "the nearest is 'age'" in errors["columns.agee"]
 
 
 def test_a_baseline_is_compiled_signed_and_shown_with_its_bins(world: World) -> None:

@@ -148,3 +148,20 @@ def test_segments_are_listed_with_their_evidence() -> None:
     assert (eu.columns[0].direction, eu.columns[0].since) == ("mean up", "1970-01-01T00:00:00.000005Z")
     assert (us.insufficient, us.evidence, us.columns) == ("too few rows", 0.0, [])
     assert status(snapshot).segments == []
+
+
+def test_what_is_learnt_of_the_traffic_is_told_and_an_older_snapshot_has_none() -> None:
+    text = (
+        '{"monitoring": "watching", "traffic": {"state": "watching", "learnt": 1.0, "stale_after_seconds": 300.0,'
+        ' "beat_seconds": 60.0, "unknown_fields": ["shoe_size"],'
+        ' "columns": [{"name": "traffic.rate", "group": "traffic",'
+        ' "log_evidence": 2.302585, "text": "2.1 times the usual", "tolerance": 1.5}]}}'
+    )
+    traffic = status(replace(a_snapshot(1), status=text)).traffic
+    assert traffic is not None
+    assert (traffic.monitoring, traffic.learnt, traffic.stale_after_seconds) == ("watching", 1.0, 300.0)
+    assert traffic.unknown_fields == ["shoe_size"]
+    (rate,) = traffic.columns
+    assert (rate.name, rate.now, rate.tolerance) == ("traffic.rate", "2.1 times the usual", 1.5)
+    assert rate.evidence == pytest.approx(10.0)
+    assert status(a_snapshot(1)).traffic is None

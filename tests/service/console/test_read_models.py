@@ -18,6 +18,7 @@ from service.console.words import with_interval
 from service.domain.ids import Actor
 from service.domain.keys import Identity
 from service.domain.policy import Cause, Policy
+from service.domain.records import ColumnFinding
 from service.domain.states import State
 from tests.service.console.seeding import OPERATOR, READER, Fleet, busy_fleet
 
@@ -308,3 +309,73 @@ def test_what_changed_in_a_segment_is_told_apart_from_what_changed_in_all_events
 
 def test_without_segments_the_page_has_none() -> None:
     assert version_page(facts_of(busy_fleet(), "digits", "1"), ADA).segments == ()
+
+
+def test_a_change_of_the_traffic_is_named_although_no_column_of_the_baseline_shows_it() -> None:
+    fleet = busy_fleet()
+    tables = fleet.store.tables
+    rate = ColumnFinding(
+        name="traffic.rate",
+        group="traffic",
+        direction="up, 2.1 times the usual",
+        evidence_log=30.0,
+        since_us=tables.alerts["a1"].since_us,
+        effects={},
+    )
+    tables.alerts["a1"] = replace(tables.alerts["a1"], cause=Cause.TRAFFIC, columns=(rate,))
+    page = version_page(facts_of(fleet, "digits", "1"), ADA)
+    assert page.why == "Traffic: traffic.rate (up, 2.1 times the usual)."
+
+
+def test_silence_is_shown_as_silence_and_not_as_a_change_of_the_data() -> None:
+    fleet = busy_fleet()
+    tables = fleet.store.tables
+    version = tables.version("fraud-scorer", "2026-11-02")
+    assert version is not None
+    silent = replace(
+        tables.alerts["a1"], id="a9", version_id=version.id, cause=Cause.STALE, evidence_log=0.0, columns=()
+    )
+    tables.alerts["a9"] = replace(silent, incident_id="i9")
+    tables.incidents["i9"] = replace(
+        tables.incidents["01jd9"], id="i9", version_id=version.id, cause=Cause.STALE, title="Silence in fraud-scorer"
+    )
+    status = msgspec.json.decode(tables.snapshots[version.id].status)
+    text = msgspec.json.encode({**status, "monitoring": "stale"}).decode()
+    tables.snapshots[version.id] = replace(tables.snapshots[version.id], status=text)
+    page = version_page(facts_of(fleet, "fraud-scorer", "2026-11-02"), ADA)
+    assert page.why is None
+    assert page.certainty.alarm is None
+    assert page.window is not None
+    assert "change" not in page.window
+    assert page.incident is not None
+    assert (page.incident.title, page.incident.cause) == ("Silence in fraud-scorer", "Silence")
+    assert page.monitoring.startswith("Stale: no event for")
+
+
+@pytest.mark.parametrize(
+    ("traffic", "said"),
+    [
+        (None, "Watching 8 columns; "),
+        ({"state": "warming", "learnt": 0.4}, "Watching 8 columns (the usual traffic is learnt to 40%); "),
+        ({"state": "watching", "learnt": 1.0}, "Watching 8 columns and the traffic; "),
+        (
+            {"state": "insufficient", "learnt": 1.0},
+            "Watching 8 columns (the traffic varies too much for a usual rate); ",
+        ),
+        (
+            {"state": "watching", "learnt": 1.0, "unknown_fields": ["a", "b"]},
+            "Watching 8 columns and the traffic, fields that no schema knows: a, b; ",
+        ),
+    ],
+)
+def test_the_page_says_how_the_traffic_is_watched(traffic: dict[str, object] | None, said: str) -> None:
+    fleet = busy_fleet()
+    tables = fleet.store.tables
+    version = tables.version("fraud-scorer", "2026-11-02")
+    assert version is not None
+    status = msgspec.json.decode(tables.snapshots[version.id].status)
+    said = said.replace("8", str(len(status["columns"])))
+    text = msgspec.json.encode({**status, "traffic": traffic}).decode()
+    tables.snapshots[version.id] = replace(tables.snapshots[version.id], status=text)
+    page = version_page(facts_of(fleet, "fraud-scorer", "2026-11-02"), ADA)
+    assert page.monitoring.startswith(said)

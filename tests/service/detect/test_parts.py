@@ -97,16 +97,18 @@ def test_blame_is_told_by_whoever_it_belongs_to_strongest_first(bets: EvidenceEn
     assert [each.segment for each in found] == ["rate", None, "eu"]
 
 
-def test_every_part_steps_settles_and_is_kept() -> None:
-    made = [FakePart("eu", 0.5, (0.0, 0.0)), FakePart("rate", 0.0, (0.0, 0.0))]
-    parts = Parts(made[:1], made[1:])
+def test_every_inner_part_steps_settles_and_is_kept_and_whoever_made_an_outer_one_sees_to_it() -> None:
+    made = [FakePart("eu", 0.5, (0.0, 0.0)), FakePart("us", 0.2, (0.0, 0.0))]
+    outer = FakePart("rate", 0.0, (0.0, 0.0))
+    parts = Parts(made, [outer])
     parts.step(3, 7)
     parts.step(4, 7)
     parts.settle()
     assert [(part.steps, part.settled) for part in made] == [([3, 4], 1), ([3, 4], 1)]
-    assert parts.stored() == [("eu", b"\x03\x04"), ("rate", b"\x03\x04")]
-    again = [FakePart("eu", 0.5, (0.0, 0.0)), FakePart("rate", 0.0, (0.0, 0.0))]
-    Parts(again[:1], again[1:]).restore(parts.stored())
+    assert (outer.steps, outer.settled) == ([], 0)
+    assert parts.stored() == [("eu", b"\x03\x04"), ("us", b"\x03\x04")]
+    again = [FakePart("eu", 0.5, (0.0, 0.0)), FakePart("us", 0.2, (0.0, 0.0))]
+    Parts(again).restore(parts.stored())
     assert [part.steps for part in again] == [[3, 4], [3, 4]]
     with pytest.raises(StateError, match="stored parts"):
         Parts(again[:1]).restore(parts.stored())

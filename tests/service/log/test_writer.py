@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from threading import Event
 from time import sleep
@@ -327,14 +326,12 @@ def test_a_pause_is_marked_so_that_the_last_tick_can_close(storage: HeldStorage,
     assert len(marks) >= 2
 
 
-def test_marks_come_after_twice_the_pause_each_until_the_longest_tick_has_closed() -> None:
+def test_marks_come_after_twice_the_pause_each_and_then_every_minute() -> None:
     pause = _Pause(1.0)
     stretches = []
-    with suppress(OverflowError):
-        while pause._stretch < float("inf"):
-            stretches.append(pause._stretch)
-            pause.marked()
-    assert stretches == [2.0**n for n in range(13)]
-    assert stretches[-1] > 3_600
+    for _ in range(10):
+        stretches.append(pause._stretch)
+        pause.marked()
+    assert stretches == [1, 2, 4, 8, 16, 32, 64, 124, 184, 244]
     pause.begin()
     assert pause._stretch == 1.0

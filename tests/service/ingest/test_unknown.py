@@ -1,0 +1,109 @@
+"""Fields that no schema knows: ignored, named, and never a reason to refuse."""
+
+import json
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pytest
+
+from service.domain.schema import UNKNOWN_FIELDS
+from service.frames import Frame, decode_frame, encode_frame
+from service.ingest.decode import EventDecoder, Raw
+from service.ingest.unknown import NAME_LENGTH_MAX, REMEMBERED_MAX
+from tests.service.ingest.support import ARROW, JSON, LIMITS, NDJSON, SCHEMA, as_lines, as_rows
+
+CLEAN = {"features": {"age": 1.0, "country": "DE"}, "latency_ms": 2.0}
+
+
+def decoded(body: bytes, content_type: str = JSON, decoder: EventDecoder | None = None) -> Frame:
+    decoder = decoder or EventDecoder(SCHEMA, LIMITS)
+    return decoder.decode(Raw(body, content_type, None)).frame
+
+
+def unknown(frame: Frame) -> str | None:
+    if UNKNOWN_FIELDS not in frame.categorical_names:
+        return None
+    column = frame.categorical[frame.categorical_names.index(UNKNOWN_FIELDS)]
+    assert column.codes.tolist() == [0] * frame.rows
+    return column.labels[0]
+
+
+def event(features: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    return {**CLEAN, "features": {**CLEAN["features"], **(features or {})}, **more}  # type: ignore[dict-item]
+
+
+def bodies(events: list[dict[str, Any]]) -> dict[str, bytes]:
+    """Write events in each of the ways that take one path each."""
+    first = events[0]
+    columns = {
+        name: {inner: [e[name][inner] for e in events] for inner in value}
+        if isinstance(value, dict)
+        else [e[name] for e in events]
+        for name, value in first.items()
+    }
+    return {JSON: as_rows(events), NDJSON: as_lines(events), "columns": json.dumps({"columns": columns}).encode()}
+
+
+@pytest.mark.parametrize("odd", [False, True], ids=["clean", "with an odd value"])
+@pytest.mark.parametrize("form", [JSON, NDJSON, "columns"])
+def test_unknown_fields_are_named_in_every_form_of_json(form: str, *, odd: bool) -> None:
+    events = [event({"shoe_size": 43, "age": "old" if odd else 1.0}, gpu="a100") for _ in range(3)]
+    content_type = NDJSON if form == NDJSON else JSON
+    frame = decoded(bodies(events)[form], content_type)
+    found = unknown(frame)
+    assert found is not None
+    assert set(found.split(", ")) == {"shoe_size", "gpu"}
+    assert frame.rows == 3
+
+
+def test_columns_of_a_stream_that_nobody_knows_are_named() -> None:
+    for kind in (pa.float32(), pa.float64()):
+        table = pa.table({"features.age": pa.array([1.0, 2.0], kind), "features.new": [1, 2], "x": [0, 0]})
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        assert unknown(decoded(sink.getvalue().to_pybytes(), ARROW)) == "new, x"
+
+
+@pytest.mark.parametrize("form", [JSON, NDJSON, "columns"])
+def test_known_fields_are_no_surprise(form: str) -> None:
+    body = bodies([event({"age": "old"}), event()])[form]
+    assert unknown(decoded(body, NDJSON if form == NDJSON else JSON)) is None
+    assert unknown(decoded(bodies([event(), event()])[form], NDJSON if form == NDJSON else JSON)) is None
+
+
+def test_all_fields_of_a_sender_are_named_again_each_time() -> None:
+    decoder = EventDecoder(SCHEMA, LIMITS)
+    body = as_rows([event({"b": 1, "a": 2})])
+    first, again = (unknown(decoded(body, decoder=decoder)) for _ in range(2))
+    assert first == again == "b, a"
+
+
+def test_names_are_bounded_in_number_and_length() -> None:
+    decoder = EventDecoder(SCHEMA, LIMITS)
+    many = unknown(decoded(as_rows([event({f"field {i:03}": 1 for i in range(50)})]), decoder=decoder))
+    assert many is not None
+    assert len(many.split(", ")) == 5
+    long = unknown(decoded(as_rows([event({"x" * 5_000: 1})]), decoder=decoder))
+    assert long == "x" * NAME_LENGTH_MAX
+    found = [
+        unknown(decoded(as_rows([event({f"new {i}": 1, "other": 1})]), decoder=decoder))
+        for i in range(REMEMBERED_MAX + 5)
+    ]
+    assert found[0] == "new 0, other"
+    assert found[-1] == f"new {REMEMBERED_MAX + 4}"
+    assert len(decoder._unknown._known) == REMEMBERED_MAX
+
+
+@pytest.mark.parametrize("name", ["` - at `$.x`", "a\nb", "größe", '"', ""])
+def test_any_name_may_come(name: str) -> None:
+    frame = decoded(as_rows([event({name: 1})]))
+    assert unknown(frame) in {name[:NAME_LENGTH_MAX], None}
+    assert decode_frame(encode_frame(frame)).categorical_names == frame.categorical_names
+
+
+def test_what_the_decoder_says_of_a_field_is_still_understood() -> None:
+    """The words are the library's own; if they change, names would be lost without a sign."""
+    with pytest.raises(msgspec.ValidationError, match="Object contains unknown field `new` - at"):
+        EventDecoder(SCHEMA, LIMITS)._exact._body.decode(as_rows([event({"new": 1})]))
