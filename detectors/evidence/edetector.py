@@ -25,7 +25,7 @@ from detectors.evidence.recursion import Work, advance, chunk_of, fixed_incremen
 from detectors.evidence.selfreplay import SelfTest, self_test, strengths_of
 from detectors.evidence.state import EvidenceState
 
-VERSION = "2"
+VERSION = "3"
 """Part of every state's digest: raise it when the bets or the recursion change."""
 
 
