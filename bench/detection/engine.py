@@ -11,6 +11,7 @@ from bench.detection.streams import Table
 from detectors.baseline import Baseline
 from detectors.binning import bin_rows
 from detectors.evidence import EvidenceEngine, EvidenceOptions
+from detectors.sums import tick_sums
 
 CHUNK_CELLS = 2_000_000
 CHUNK_TICKS = 1_000
@@ -23,16 +24,22 @@ def engine_of(reference: Table, tick_rows: int = 1) -> EvidenceEngine:
 
 
 def ticks_of(baseline: Baseline, bins: NDArray[np.int32], tick_rows: int) -> NDArray[np.int64]:
-    """Return the counts of ticks."""
+    """Return the counts of ticks, without their sums."""
     ticks = len(bins) // tick_rows
     cells = np.repeat(np.arange(ticks), tick_rows)[:, None] * baseline.total + bins
     return np.bincount(cells.ravel(), minlength=ticks * baseline.total).reshape(ticks, baseline.total)
 
 
-def _chunks(engine: EvidenceEngine, bins: NDArray[np.int32], tick_rows: int = 1) -> Iterator[NDArray[np.int64]]:
-    size = tick_rows * max(1, min(CHUNK_TICKS, CHUNK_CELLS // engine.baseline.total))
+def _chunks(engine: EvidenceEngine, stream: Table, tick_rows: int = 1) -> Iterator[NDArray[np.int64]]:
+    baseline = engine.baseline
+    values = with_scores(baseline, stream)
+    bins = bin_rows(baseline, values)
+    bins = bins[: len(bins) // tick_rows * tick_rows]
+    size = tick_rows * max(1, min(CHUNK_TICKS, CHUNK_CELLS // baseline.total))
     for at in range(0, len(bins), size):
-        yield ticks_of(engine.baseline, bins[at : at + size], tick_rows)
+        rows = bins[at : at + size]
+        bounds = np.arange(at, at + len(rows) + 1, tick_rows)
+        yield np.concatenate([ticks_of(baseline, rows, tick_rows), tick_sums(baseline, values, bounds)], axis=1)
 
 
 def alarms(engine: EvidenceEngine, stream: Table, promise: float) -> list[int]:
@@ -45,10 +52,8 @@ def blamed_alarms(
 ) -> list[tuple[int, tuple[str, ...]]]:
     """Return the last row of each tick that alarmed, and the columns blamed. Rows that fill no tick are left out."""
     found: list[tuple[int, tuple[str, ...]]] = []
-    bins = bin_rows(engine.baseline, with_scores(engine.baseline, stream))
-    bins = bins[: len(bins) // tick_rows * tick_rows]
     state, tick = engine.start(), 0
-    for chunk in _chunks(engine, bins, tick_rows):
+    for chunk in _chunks(engine, stream, tick_rows):
         left = chunk
         while len(left):
             run = engine.run(state, np.arange(tick, tick + len(left)), left, math.log(promise))
@@ -65,7 +70,7 @@ def first_alarms(engine: EvidenceEngine, stream: Table, promises: Sequence[float
     """Return the row of the first alarm for each promise; one pass serves all."""
     found: list[int | None] = [None] * len(promises)
     state, at = engine.start(), 0
-    for chunk in _chunks(engine, bin_rows(engine.baseline, with_scores(engine.baseline, stream))):
+    for chunk in _chunks(engine, stream):
         run = engine.run(state, np.arange(at, at + len(chunk)), chunk, math.log(max(promises)))
         for i, promise in enumerate(promises):
             reached = np.flatnonzero(run.log_model >= math.log(promise))

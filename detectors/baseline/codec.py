@@ -12,7 +12,8 @@ sorted keys and no white space; then for each column its arrays without gaps:
 Then come the arrays of the spaces, see ``detectors.baseline.codec_spaces``.
 
 ``unsigned`` has 1, 2, 4 or 8 bytes, the fewest that hold the column's largest block count; the header says which.
-Version 2 added inflation and order, and made blocks smaller and more; version 3 added spaces.
+Version 2 added inflation and order, and made blocks smaller and more; version 3 added spaces; version 4 added what bets
+on sums need.
 
 Nothing is executed when bytes are read, every length is checked before memory is taken for it, and bytes that would
 not be written again the same way are refused.
@@ -36,7 +37,7 @@ from detectors.errors import BaselineError
 from detectors.spaces import Space
 
 MAGIC = b"LZBASE01"
-VERSION = 3
+VERSION = 4
 HEADER_BYTES_MAX = 64 * 1024 * 1024
 COLUMNS_MAX = 10_000
 BINS_MAX = 4_096

@@ -97,17 +97,57 @@ def dependence_of(
     -----
     A column of independent rows is taken for dependent in fewer than one case in a hundred.
     """
-    rows, scales = int(column.counts.sum()), column.inflation.shape[1]
-    alone = np.ones(len(directions))
+    return dependence_from(
+        column.inflation,
+        int(column.counts.sum()),
+        np.array([direction.probability for direction in directions]),
+        blocks=blocks_used(column),
+        tick_events=tick_events,
+        known=known,
+    )
+
+
+def dependence_from(
+    inflation: NDArray[np.float64],
+    rows: int,
+    chances: NDArray[np.float64],
+    *,
+    blocks: int,
+    tick_events: float = 1.0,
+    known: bool = True,
+) -> Dependence:
+    """Tell how many rows are worth one independent row, from measured ratios.
+
+    Parameters
+    ----------
+    inflation : ndarray of float64, shape (n_directions + 1, n_scales)
+        See ``detectors.baseline.inflation``.
+    rows : int
+        Reference rows.
+    chances : ndarray of float64, shape (n_directions,)
+        The probability that an indicator points at; 1 for what is no indicator.
+    blocks : int
+        Into so many the reference is cut to see how it varies by nature.
+    tick_events : float, optional
+        Events that every tick has at least: shorter stretches do not matter to bets.
+    known : bool, optional
+        False takes all rows for independent, whatever the ratios tell.
+
+    Returns
+    -------
+    Dependence
+        All ones for rows that are independent as far as can be told.
+    """
+    scales = inflation.shape[1]
+    alone = np.ones(len(chances))
     if scales == 0 or not known:
         return Dependence(error=alone, bets=alone, short=alone, overall=1.0, largest=1.0, largest_bets=1.0)
     lengths = 2.0 ** np.arange(1, scales + 1)
-    chances = np.array([direction.probability for direction in directions])
     events = np.append(np.where(chances < 1.0, rows * np.minimum(chances, 1.0 - chances), rows), rows)
-    limits = _limits(column.inflation, lengths, rows, events)
+    limits = _limits(inflation, lengths, rows, events)
     error, largest = _largest(limits, events)
     bets, largest_bets = _largest(limits[:, lengths >= min(tick_events, lengths[-1])], events)
-    short, _ = _largest(limits[:, lengths <= rows / (blocks_used(column) * SHORT)], events)
+    short, _ = _largest(limits[:, lengths <= rows / (blocks * SHORT)], events)
     return Dependence(
         error=error[:-1],
         bets=bets[:-1],

@@ -160,8 +160,9 @@ class EvidenceEngine:
             Before the tick; it is not changed.
         tick : int
             Its number, larger than that of the tick before, at least 0. Ticks without events may be left out.
-        counts : ndarray of int64, shape (baseline.total,)
-            Flat counts, from ``detectors.binning.count``.
+        counts : ndarray of int64, shape (baseline.total,) or (baseline.total + baseline.sums,)
+            Flat counts, from ``detectors.binning.count``; and behind them the sums of the spaces, from
+            ``detectors.sums.sums_of``, without which no bet on them is made.
 
         Returns
         -------
@@ -192,8 +193,8 @@ class EvidenceEngine:
             Before the first tick; it is not changed.
         ticks : ndarray of int64, shape (n_ticks,)
             Numbers of the ticks, increasing.
-        counts : ndarray of int64, shape (n_ticks, baseline.total)
-            Flat counts of each tick.
+        counts : ndarray of int64, shape (n_ticks, baseline.total) or (n_ticks, baseline.total + baseline.sums)
+            Flat counts of each tick, and perhaps its sums.
         log_threshold : float or None
             Natural logarithm of A, the promised mean number of ticks between false alarms; None never stops.
 
@@ -336,9 +337,9 @@ class EvidenceEngine:
 
     def _check(self, state: EvidenceState, ticks: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
         self._check_state(state)
-        if counts.shape != (len(ticks), self._baseline.total):
-            expected = (len(ticks), self._baseline.total)
-            raise DetectorError(f"counts have shape {counts.shape}; {expected} is needed")
+        total, sums = self._baseline.total, self._baseline.sums
+        if counts.shape not in {(len(ticks), total), (len(ticks), total + sums)}:
+            raise DetectorError(f"counts have shape {counts.shape}; {(len(ticks), total)} is needed")
         before = np.concatenate([[state.last_tick], ticks[:-1]])
         if np.any(ticks <= before):
             place = int(np.argmax(ticks <= before))

@@ -98,8 +98,8 @@ def fixed_increments(layout: Layout, counts: NDArray[np.int64]) -> tuple[NDArray
     ----------
     layout : Layout
         Of the bets.
-    counts : ndarray of int64, shape (n_ticks, total)
-        Flat counts.
+    counts : ndarray of int64, shape (n_ticks, total) or (n_ticks, total + sums)
+        Flat counts, and perhaps the sums behind them; without, the bets on sums win and lose nothing.
 
     Returns
     -------
@@ -108,13 +108,16 @@ def fixed_increments(layout: Layout, counts: NDArray[np.int64]) -> tuple[NDArray
     ndarray of float64, shape (n_ticks, n_bets)
         Exact sums; 0 for the learned bets.
     """
-    padded = np.zeros((len(counts), counts.shape[1] + 1))
-    padded[:, :-1] = counts
+    padded = np.zeros((len(counts), layout.total + 1))
+    padded[:, :-1] = counts[:, : layout.total]
     increments = np.zeros((len(counts), len(layout.columns)))
     for group in layout.fixed:
         gathered = padded[:, group.gather].transpose(1, 0, 2)
         products = np.matmul(gathered, group.logs)
         increments[:, group.place] = products.transpose(1, 0, 2).reshape(len(counts), -1)
+    sums = counts[:, layout.total :].astype(np.float64)
+    for tilts in layout.tilts if sums.shape[1] else ():
+        increments[:, tilts.place] = tilts.increments(sums)
     return padded, increments
 
 

@@ -16,7 +16,6 @@ from detectors.columns import ColumnGroup
 from detectors.evidence.bets import Bets
 from detectors.evidence.options import QUALITY, ColumnOptions
 
-
 TOGETHER_MAX = 0.2
 """Unless groups have shares, the scores of all inputs together have at most so much of the budget: they are many, and
 most of what goes wrong shows in a single column."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from detectors.baseline import Baseline, CategoricalColumn
 from detectors.binning import count
 from detectors.columns import Codes, Values
+from detectors.sums import tick_sums
 from service.replay.cells import codes, numbers
 from service.replay.counting import count_ticks, cut
 from service.replay.reference import BOOLEANS, load
@@ -56,6 +57,7 @@ class Ticks:
     numbers: NDArray[np.int64]
     """Increasing, from 0."""
     counts: NDArray[np.int64]
+    """Of each bin, and behind them the sums of the spaces."""
     ends: NDArray[np.int64]
     """The row after the last one of each."""
 
@@ -132,7 +134,7 @@ def cut_ticks(spans: Iterator[Span], baseline: Baseline) -> Iterator[Ticks]:
             bounds = span.bounds[first : end + 1]
             yield Ticks(
                 numbers=span.numbers[first:end],
-                counts=count_ticks(baseline, span.values, bounds),
+                counts=_with_sums(baseline, span.values, bounds, count_ticks(baseline, span.values, bounds)),
                 ends=span.first_row + bounds[1:],
             )
         held = _one(span, baseline, last)
@@ -141,12 +143,20 @@ def cut_ticks(spans: Iterator[Span], baseline: Baseline) -> Iterator[Ticks]:
 
 
 def _one(span: Span, baseline: Baseline, place: int) -> Ticks:
-    start, end = span.bounds[place : place + 2].tolist()
+    bounds = span.bounds[place : place + 2]
+    start, end = bounds.tolist()
+    counts = count(baseline, cut(span.values, start, end))[None]
     return Ticks(
         numbers=span.numbers[place : place + 1],
-        counts=count(baseline, cut(span.values, start, end))[None],
+        counts=_with_sums(baseline, span.values, bounds, counts),
         ends=np.array([span.first_row + end]),
     )
+
+
+def _with_sums(
+    baseline: Baseline, values: dict[str, Values], bounds: NDArray[np.int64], counts: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    return np.concatenate([counts, tick_sums(baseline, values, bounds)], axis=1) if baseline.sums else counts
 
 
 def _batches(source: Source, baseline: Baseline, cutting: Cutting) -> Generator[Batch]:
@@ -177,7 +187,7 @@ def _values(baseline: Baseline, batch: Batch, rows: int) -> dict[str, Values]:
             array = pa.nulls(rows, pa.string())
         values[column.spec.name] = _labels(column, array) if isinstance(column, CategoricalColumn) else numbers(array)
     for space in baseline.spaces:
-        values |= space.scores(values, baseline.index)
+        values |= space.values(values, baseline.index)
     return values
 
 
