@@ -25,6 +25,8 @@ from detectors.baseline.directions import Direction
 LEVEL = 3e-4
 """Stretches of one length that vary more than independent rows would in this share of cases, divided by the number of
 directions, show dependence."""
+LEVEL_ROWS = 2_000
+"""A reference with fewer rows has less power to show it, so the level is as many times larger, up to four."""
 UPPER = 0.9
 """The inflation used is the upper limit of a one-sided interval with this confidence, the largest over all lengths."""
 UNLIKELY = 0.999
@@ -185,7 +187,8 @@ def _limits(
     pairs = events[:, None] ** 2 * (lengths - 1.0) / (2.0 * rows)
     found = np.maximum((ratios - 1.0) * events[:, None] / 2.0 + pairs, 0.0)
     chance = np.maximum(chance, np.where(events[:, None] < rows, gammainc(np.maximum(found, 1e-9), pairs), 0.0))
-    dependent = bool((chance < LEVEL / len(ratios)).any())
+    level = LEVEL * min(max(1.0, LEVEL_ROWS / rows), 4.0)
+    dependent = bool((chance < level / len(ratios)).any())
     held = np.maximum(1.5 * rows / (lengths + ratios), 2.0)
     upper = ratios * held / chdtri(held, UPPER)
     if not dependent:
