@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from detectors.sums import tick_sums
 
 CHUNK_CELLS = 2_000_000
 CHUNK_TICKS = 1_000
+REBUILT = 10
+"""Ticks."""
 
 
 def engine_of(reference: Table, tick_rows: int = 1) -> EvidenceEngine:
@@ -51,7 +54,23 @@ def blamed_alarms(
     engine: EvidenceEngine, stream: Table, promise: float, tick_rows: int = 1
 ) -> list[tuple[int, tuple[str, ...]]]:
     """Return the last row of each tick that alarmed, and the columns blamed. Rows that fill no tick are left out."""
-    found: list[tuple[int, tuple[str, ...]]] = []
+    return [(alarm.row, alarm.blamed) for alarm in all_alarms(engine, stream, promise, tick_rows)]
+
+
+class Alarm(NamedTuple):
+    """One alarm."""
+
+    row: int
+    """The last one of the tick that alarmed."""
+    blamed: tuple[str, ...]
+    again: bool
+    """Whether the change began when the engine started anew after the alarm before: what had changed has stayed so."""
+
+
+def all_alarms(engine: EvidenceEngine, stream: Table, promise: float, tick_rows: int = 1) -> list[Alarm]:
+    """Return all alarms."""
+    found: list[Alarm] = []
+    began = 0
     state, tick = engine.start(), 0
     for chunk in _chunks(engine, stream, tick_rows):
         left = chunk
@@ -60,9 +79,10 @@ def blamed_alarms(
             taken = len(run.log_model)
             state, tick, left = run.state, tick + taken, left[taken:]
             if run.alarm is not None:
-                names = tuple(blame.name for blame in engine.blame(state, math.log(promise)))
-                found.append((tick * tick_rows - 1, names))
-                state = engine.start()
+                blames = engine.blame(state, math.log(promise))
+                again = bool(found) and blames[0].since_tick <= began + REBUILT
+                found.append(Alarm(tick * tick_rows - 1, tuple(blame.name for blame in blames), again))
+                state, began = engine.start(), tick
     return found
 
 

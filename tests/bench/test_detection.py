@@ -144,6 +144,17 @@ def test_ticks_of_several_rows_alarm_at_their_last_row() -> None:
     assert names == ("x",)
 
 
+def test_a_change_that_lasts_is_told_from_one_that_comes_again() -> None:
+    rng = np.random.default_rng(6)
+    detector = engine.engine_of({"x": rng.normal(size=2_000)})
+    moved = np.repeat([0.0, 3.0, 0.0, 3.0], [200, 50, 300, 10])
+    found = engine.all_alarms(detector, {"x": rng.normal(size=560) + moved}, 1e3)
+    first, *during = [alarm for alarm in found if alarm.row < 250]
+    assert during
+    assert (first.again, {alarm.again for alarm in during}) == (False, {True})
+    assert not next(alarm for alarm in found if alarm.row >= 550).again
+
+
 def test_columns_of_a_table_become_numbers_or_labels() -> None:
     table = pa.table({"n": [1, None, 3], "t": ["a", None, "b"], "b": [True, False, True]})
     found = table_of(table, "n", "t", "b")
