@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.errors import BaselineError, DetectorError
-from detectors.exact import DIMENSIONS_MAX, Fitted
+from detectors.exact import COMPONENTS_MAX, DIMENSIONS_MAX, Fitted
 from detectors.registry import FITTED
 from detectors.spaces import Space, Standard, Tilts
 from detectors.spaces.space import INPUTS_MAX
@@ -157,7 +157,7 @@ def _space(entry: Any, take: Take, place: str) -> Space:
 
 
 def _tilts(entry: Any, take: Take, place: str) -> Tilts:
-    parts = _whole(entry["parts"], DIMENSIONS_MAX, place, low=1)
+    parts = _whole(entry["parts"], COMPONENTS_MAX, place, low=1)
     number = _whole(entry["statistics"], STATISTICS_MAX, place, low=1)
     scales = _whole(entry["scales"], SCALES_MAX, place)
     real = np.dtype(np.float64)
@@ -184,7 +184,7 @@ def _standard(size: int, take: Take, place: str) -> Standard:
 
 
 def _fitted(entry: Any, coordinates: int, take: Take, place: str) -> Fitted:
-    components = _whole(entry["components"], DIMENSIONS_MAX, place)
+    components = _whole(entry["components"], COMPONENTS_MAX, place)
     if coordinates > DIMENSIONS_MAX:
         raise BaselineError(f"{place}: {coordinates} coordinates; at most {DIMENSIONS_MAX} are possible")
     weights = take(np.dtype(np.int32), components * coordinates, place)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from detectors.exact import GRID_BITS, NARROW_BITS, Coordinates, Fitted, fitted_of
 from detectors.numbers import normals_of
 
-DIRECTIONS = 128
+DIRECTIONS = 256
 SEED = "directions 2"
 
 
@@ -23,7 +23,7 @@ def fit_directions(coordinates: Coordinates, like: Fitted | None = None) -> Fitt
     Returns
     -------
     Fitted
-        128 directions from a fixed seed, as likely to point anywhere.
+        256 directions from a fixed seed, as likely to point anywhere.
 
     Notes
     -----
@@ -32,7 +32,7 @@ def fit_directions(coordinates: Coordinates, like: Fitted | None = None) -> Fitt
     Examples
     --------
     >>> fit_directions(np.zeros((4, 10), dtype=np.float32)).weights.shape
-    (128, 4)
+    (256, 4)
     """
     if like is not None:
         return like

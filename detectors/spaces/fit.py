@@ -15,7 +15,7 @@ from detectors.registry import FITTED
 from detectors.scores.pairs import coarse
 from detectors.spaces.space import INPUTS_MAX, Space, lacking, stacked
 from detectors.spaces.standard import INVERSE_MAX, Standard
-from detectors.spaces.tilts import Tilts, fit_tilts, rows_for
+from detectors.spaces.tilts import Tilts, along, fit_tilts, rows_for
 
 ROWS_MIN = 100
 """With fewer reference rows nothing is fitted."""
@@ -231,9 +231,9 @@ def _tilts(source: _Source, space: Space, placed: Coordinates) -> Tilts | None:
     statistics = number if space.name else number * (number - 1) // 2
     raw = source.raw(slice(0, min(source.rows, FIT_ROWS, rows_for(statistics))))
     first = space.parts(space.coordinates(raw[:, source.usable(raw)]))
-    if standard is not None:
-        parts, first = standard.place(parts), standard.place(first)
-    return fit_tilts(coarse(parts), coarse(first), varies, standard)
+    if standard is None:
+        return fit_tilts(coarse(parts), coarse(first), varies, None)
+    return fit_tilts(along(parts, standard), along(first, standard), varies, standard)
 
 
 def _fits(placed: Coordinates, like: Mapping[str, Fitted], of: str | None) -> dict[str, Fitted]:

@@ -305,7 +305,7 @@ class Space:
         ndarray of float32, shape (n_parts, n_events)
             Whole numbers.
         """
-        return self.fits["direction"].image(coordinates).astype(np.float32) if self.name else coordinates
+        return self.fits["direction"].products(coordinates) if self.name else coordinates
 
     def _parts(self, coordinates: Coordinates) -> Coordinates:
         return coordinates if self.tilts is None else self.tilts.parts_of(self.parts(coordinates))

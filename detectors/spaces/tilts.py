@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from detectors.errors import DetectorError
 from detectors.exact import Coordinates
-from detectors.scores.pairs import CLIP, COARSE_BITS, coarse
+from detectors.scores.pairs import CLIP, COARSE_BITS, COARSE_MAX, coarse
 from detectors.spaces.standard import Standard
 from detectors.stretches import GRID, ratios_of, scales_of
 
@@ -125,7 +125,36 @@ class Tilts:
         ndarray of float32, shape (n_parts, n_events)
             Whole numbers in units of 2^-6 deviations, at most three deviations.
         """
-        return coarse(coordinates if self.standard is None else self.standard.place(coordinates))
+        return coarse(coordinates) if self.standard is None else along(coordinates, self.standard)
+
+
+def along(places: Coordinates, standard: Standard) -> Coordinates:
+    """Return the parts of events that lie at some places along directions.
+
+    Parameters
+    ----------
+    places : ndarray of float32, shape (n_directions, n_events)
+        Whole numbers; they are not changed.
+    standard : Standard
+        Their centres and deviations.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_directions, n_events)
+        Whole numbers in units of 2^-6 deviations, at most three deviations.
+
+    Examples
+    --------
+    >>> standard = Standard(centre=np.array([10.0]), inverse=np.array([0.5]))
+    >>> along(np.array([[10.0, 12.0, 1000.0]], dtype=np.float32), standard)
+    array([[  0.,  64., 192.]], dtype=float32)
+    """
+    placed = places - standard.centre.astype(np.float32)[:, None]
+    placed *= (standard.inverse * 2.0**COARSE_BITS).astype(np.float32)[:, None]
+    np.maximum(placed, -COARSE_MAX, out=placed)
+    np.minimum(placed, COARSE_MAX, out=placed)
+    np.rint(placed, out=placed)
+    return placed
 
 
 def highest(slopes: NDArray[np.float64], *, products: bool) -> NDArray[np.float64]:

@@ -22,6 +22,8 @@ def test_divergences_have_their_values_by_hand() -> None:
     assert bounds.normal_mean(0.5) == 0.125
     assert bounds.normal_scale(2.0) == pytest.approx(1.5 - math.log(2))
     assert bounds.correlation(0.6) == pytest.approx(-0.5 * math.log(0.64))
+    matrix = np.full((5, 5), 0.6) + 0.4 * np.eye(5)
+    assert bounds.correlation(0.6, 5) == pytest.approx(-0.5 * math.log(np.linalg.det(matrix)))
     missing = bounds.shares(np.array([0.03, 0.97]), np.array([0.01, 0.99]))
     assert missing == pytest.approx(0.03 * math.log(3) + 0.97 * math.log(97 / 99))
     assert bounds.shares(np.array([1.0, 0.0]), np.array([0.5, 0.5])) == pytest.approx(math.log(2))
