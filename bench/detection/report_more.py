@@ -80,8 +80,8 @@ def real_section(results: Results) -> list[str]:
     text = (
         "The engine with A = 10,000 ticks, peers as they come. Windows of 1,000 rows need references of at least two. "
         "`missed`: no alarm from the change to the end. `2 of 4`: labelled anomalies that had an alarm. Where nobody "
-        "knows what happened, alarms are only counted; they may be right. The engine compares with its reference, so after "
-        "an alarm it alarms again while a change lasts, where a detector that takes the new state for normal alarms once."
+        "knows what happened, alarms are only counted; they may be right. The engine compares with its reference: it "
+        "alarms again while a change lasts, where a detector that takes the new state for normal alarms once."
     )
     weak = _weak(results.real)
     return ["### 3. Real streams", text, *(weak if weak[1] else []), table(head, rows)]
