@@ -304,7 +304,7 @@ def test_one_pair_among_many_is_found_soon_and_named(sign: float) -> None:
         delays.append(run.alarm - 199)
         names.append(next((b.name, b.direction) for b in engine.blame(run.state, math.log(1e4))))
     assert 0 < np.median(delays) <= 2.5 * 41
-    assert names.count(("score.pairs", f"x3 with x7 {'up' if sign > 0 else 'down'}")) >= 7
+    assert names.count(("score.pairs", f"correlation of x3 with x7 {'up' if sign > 0 else 'down'}")) >= 7
 
 
 def test_two_inputs_that_come_apart_are_found() -> None:
