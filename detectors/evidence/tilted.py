@@ -123,7 +123,7 @@ def tilt_groups(
         products = cell + 1 + tilts.parts + np.arange(len(statistics))
         yield TiltGroup(
             column=column,
-            names=tuple(_names(space, tilts)),
+            names=names_of(space, tilts),
             statistic=products if tilts.products else places[:, 0],
             first=places[:, 0],
             second=places[:, 1],
@@ -180,6 +180,24 @@ def terms(
     most = tilts.highest - tilts.log_means - np.log1p(tolerances)
     grid = LEAST + np.linspace(0.0, 1.0, PAYMENTS) * (most.ravel()[:, None] - LEAST)
     return tolerances, exponents(np.exp(grid), inflation).reshape(tolerances.shape)
+
+
+def names_of(space: Space, tilts: Tilts) -> tuple[str, ...]:
+    """Return what each bet on the sums of a space sees.
+
+    Parameters
+    ----------
+    space : Space
+        Whose inputs.
+    tilts : Tilts
+        Its own.
+
+    Returns
+    -------
+    tuple of str, length n_statistics * n_ways
+        Such as ``correlation of age with income up``, or ``direction 7 down``.
+    """
+    return tuple(_names(space, tilts))
 
 
 def _names(space: Space, tilts: Tilts) -> Iterator[str]:

@@ -256,6 +256,18 @@ def test_all_weights_add_up_to_one_with_bets_on_sums() -> None:
     assert baseline.only({"x0", "x1"}).sums == 0
 
 
+def test_the_tolerance_of_the_bets_on_sums_is_explained() -> None:
+    baseline, _ = tied()
+    explained = {each.name: each.directions[-1] for each in EvidenceEngine(baseline).explain()}
+    pairs, direction = explained["score.pairs"], explained["score.direction.face"]
+    assert pairs.text.startswith("correlation of any two inputs: what 40 bets look at may move by ")
+    assert "most of all correlation of x" in pairs.text
+    assert direction.text.startswith("any direction: what 1,024 bets look at may move by ")
+    tolerances, _ = terms(tilts_of(baseline, 0), EvidenceOptions())
+    assert pairs.by == pytest.approx(float((tolerances / np.sqrt(tilts_of(baseline, 0).variances)).max()))
+    assert not any(each.direction == pairs.direction for name, each in explained.items() if name != "score.pairs")
+
+
 def test_parts_of_another_number_are_refused() -> None:
     baseline, _ = tied()
     with pytest.raises(ColumnError, match="shape"):
