@@ -178,8 +178,8 @@ def _tilted(
         cause, why = _tilt_cause(float(by.flat[worst]), (minimum, error), errors)
         what = "correlation of any two inputs" if space.tilts.products else "any direction"
         text = (
-            f"{what}: what {by.size:,} bets look at may move by {by.min():.2g} to {by.max():.2g} standard deviations; "
-            f"most of all {names_of(space, space.tilts)[worst]}: {why}"
+            f"{what}: may move by {by.min():.2g} to {by.max():.2g} standard deviations, by which of {by.size:,} bets "
+            f"looks at it; most of all {names_of(space, space.tilts)[worst]}: {why}"
         )
         eta = float(etas.max()) * strength
         yield Tolerated(direction=what, by=float(by.flat[worst]), cause=cause, eta=eta, text=text)

@@ -260,9 +260,10 @@ def test_the_tolerance_of_the_bets_on_sums_is_explained() -> None:
     baseline, _ = tied()
     explained = {each.name: each.directions[-1] for each in EvidenceEngine(baseline).explain()}
     pairs, direction = explained["score.pairs"], explained["score.direction.face"]
-    assert pairs.text.startswith("correlation of any two inputs: what 40 bets look at may move by ")
-    assert "most of all correlation of x" in pairs.text
-    assert direction.text.startswith("any direction: what 1,024 bets look at may move by ")
+    assert pairs.text.startswith("correlation of any two inputs: may move by ")
+    assert "by which of 40 bets looks at it; most of all correlation of x" in pairs.text
+    assert "by which of 1,024 bets looks at it; most of all direction " in direction.text
+    assert direction.text.startswith("any direction: may move by ")
     tolerances, _ = terms(tilts_of(baseline, 0), EvidenceOptions())
     assert pairs.by == pytest.approx(float((tolerances / np.sqrt(tilts_of(baseline, 0).variances)).max()))
     assert not any(each.direction == pairs.direction for name, each in explained.items() if name != "score.pairs")
