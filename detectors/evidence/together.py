@@ -52,8 +52,8 @@ class Together:
 
     Notes
     -----
-    Numbers of all engines lie side by side in one flat vector: the bins of each, and behind them its sums. A tick without
-    events of a part is none of its ticks. The cost is that of the engines one after the other.
+    Numbers of all engines lie side by side in one flat vector: the bins of each, and behind them its sums. A tick
+    without events of a part is none of its ticks. The cost is that of the engines one after the other.
 
     Examples
     --------

@@ -258,7 +258,7 @@ def test_all_weights_add_up_to_one_with_bets_on_sums() -> None:
 
 def test_the_tolerance_of_the_bets_on_sums_is_explained() -> None:
     baseline, _ = tied()
-    explained = {each.name: each.directions[-1] for each in EvidenceEngine(baseline).explain()}
+    explained = {each.name: each.directions[-2] for each in EvidenceEngine(baseline).explain()}
     pairs, direction = explained["score.pairs"], explained["score.direction.face"]
     assert pairs.text.startswith("correlation of any two inputs: may move by ")
     assert "by which of 40 bets looks at it; most of all correlation of x" in pairs.text

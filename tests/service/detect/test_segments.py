@@ -14,6 +14,7 @@ from detectors.binning import count
 from detectors.columns import Codes, Values
 from detectors.errors import BaselineError
 from detectors.evidence import Together
+from detectors.sums import sums_of
 from service.detect import references
 from service.detect.calibration import calibrate
 from service.detect.columns import columns_of
@@ -109,6 +110,7 @@ def test_the_evidence_of_the_model_is_the_mean_by_share() -> None:
             np.concatenate(
                 [
                     count(own.whole, everything),
+                    sums_of(own.whole, everything),
                     *(count(segment.baseline, mine[i]) for i, segment in enumerate(own.segments) if segment.baseline),
                 ]
             )
