@@ -16,6 +16,8 @@ from detectors.errors import DetectorError
 
 DIMENSIONS_MAX = 128
 """Coordinates of an event, at most."""
+COMPONENTS_MAX = 256
+"""Rows of a linear map, at most."""
 GRID_BITS = 7
 """Coordinates are multiples of 2^-7 deviations."""
 CLIP = 8.0
@@ -69,8 +71,9 @@ class Fitted:
 
     def __post_init__(self) -> None:
         components, coordinates = self.weights.shape if self.weights.ndim == 2 else (0, 0)  # noqa: PLR2004 - a matrix
-        if not (1 <= components <= DIMENSIONS_MAX and 1 <= coordinates <= DIMENSIONS_MAX):
-            raise DetectorError(f"weights have shape {self.weights.shape}; 1 to {DIMENSIONS_MAX} each way are possible")
+        if not (1 <= components <= COMPONENTS_MAX and 1 <= coordinates <= DIMENSIONS_MAX):
+            limits = f"1 to {COMPONENTS_MAX} by 1 to {DIMENSIONS_MAX}"
+            raise DetectorError(f"weights have shape {self.weights.shape}; {limits} are possible")
         if self.offsets.shape != (components,) or self.amplitudes.shape not in {(0,), (components,)}:
             raise DetectorError(f"offsets and amplitudes must be one for each of {components} components")
         if not -64 <= self.exponent <= 64:  # noqa: PLR2004 - far beyond any use
@@ -101,8 +104,22 @@ class Fitted:
         ndarray of float64, shape (n_components, n_events)
             Whole numbers, in units of ``2**-(exponent + 7)``; exact.
         """
-        exact = self._matrix @ coordinates.astype(self._matrix.dtype, copy=False)
-        return np.asarray(exact - self.offsets[:, None].astype(np.float64))
+        return np.asarray(self.products(coordinates) - self.offsets[:, None].astype(np.float64))
+
+    def products(self, coordinates: Coordinates) -> NDArray[Any]:
+        """Map events without taking the offsets off.
+
+        Parameters
+        ----------
+        coordinates : ndarray of float32, shape (n_coordinates, n_events)
+            Whole numbers, at most 1024 in size.
+
+        Returns
+        -------
+        ndarray of float32 or float64, shape (n_components, n_events)
+            Whole numbers, exact; float32 where it is wide enough.
+        """
+        return np.asarray(self._matrix @ coordinates.astype(self._matrix.dtype, copy=False))
 
 
 def fitted_of(

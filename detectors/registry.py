@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.exact import Coordinates, Fitted
-from detectors.scores.directions import directions, directions_in, fit_directions
+from detectors.scores.directions import directions, fit_directions
 from detectors.scores.entropy import entropy
 from detectors.scores.mahalanobis import fit_mahalanobis, mahalanobis
 from detectors.scores.margin import margin
 from detectors.scores.norm import norm
-from detectors.scores.pairs import fit_pairs, pairs, pairs_in
+from detectors.scores.pairs import fit_pairs, pairs
 from detectors.scores.residual import fit_residual, residual
 from detectors.scores.typicality import fit_typicality, typicality
 
@@ -69,9 +69,6 @@ class FittedScore:
         Takes that and events' coordinates; returns one finite number per event, the same in whatever batch it comes.
     weighted : bool, optional
         Whether what is kept has amplitudes.
-    several : callable, optional
-        Of a score that makes several numbers of an event, one row each: how many there are. Their columns end in
-        ``.1``, ``.2`` and so on.
     of : {"features", "embeddings"}, optional
         What it is for; both by default.
 
@@ -93,7 +90,6 @@ class FittedScore:
     fit: Callable[[Coordinates, Fitted | None], Fitted | None]
     apply: Callable[[Fitted, Coordinates], NDArray[np.float64]]
     weighted: bool = False
-    several: Callable[[Fitted], int] | None = None
     of: Literal["features", "embeddings"] | None = None
 
 
@@ -102,10 +98,8 @@ FITTED: Mapping[str, FittedScore] = MappingProxyType(
         "mahalanobis": FittedScore(name="mahalanobis", fit=fit_mahalanobis, apply=mahalanobis),
         "residual": FittedScore(name="residual", fit=fit_residual, apply=residual),
         "typicality": FittedScore(name="typicality", fit=fit_typicality, apply=typicality, weighted=True),
-        "pairs": FittedScore(name="pairs", fit=fit_pairs, apply=pairs, several=pairs_in, of="features"),
-        "direction": FittedScore(
-            name="direction", fit=fit_directions, apply=directions, several=directions_in, of="embeddings"
-        ),
+        "pairs": FittedScore(name="pairs", fit=fit_pairs, apply=pairs, of="features"),
+        "direction": FittedScore(name="direction", fit=fit_directions, apply=directions, of="embeddings"),
     }
 )
 """Every fitted score by name."""

@@ -31,9 +31,9 @@ def normal_scale(scale: float) -> float:
     return (scale**2 - 1) / 2 - math.log(scale)
 
 
-def correlation(rho: float) -> float:
-    """Return the KL of two standard normals with this correlation from two independent ones."""
-    return -math.log(1 - rho**2) / 2
+def correlation(rho: float, columns: int = 2) -> float:
+    """Return the KL of standard normals, each two with this correlation, from independent ones."""
+    return -((columns - 1) * math.log(1 - rho) + math.log(1 + (columns - 1) * rho)) / 2
 
 
 def shares(after: Floats, before: Floats) -> float:

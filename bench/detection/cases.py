@@ -1,4 +1,4 @@
-"""The changes whose delay is measured: 20 columns, one of them (two for the correlation) changes."""
+"""The changes whose delay is measured: 20 columns, one of them changes, or how several relate to each other."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from detectors.scores.norm import norm
 COLUMNS = 20
 REFERENCE = 20_000
 EMBEDDING = 16
+TIE = 0.6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +76,15 @@ def _missing(rng: np.random.Generator, before: int, after: int) -> Table:
     return {"x0": np.where(rng.random(before + after) < share, np.nan, values)}
 
 
-def _pair(rng: np.random.Generator, before: int, after: int) -> Table:
-    first, second = rng.normal(size=(2, before + after))
-    rho = np.repeat([0.0, 0.6], [before, after])
-    return {"x0": rho * first + np.sqrt(1 - rho**2) * second, "x1": first}
+def _tied(columns: int) -> Callable[[np.random.Generator, int, int], Table]:
+    """Let some columns share a cause after the change, so that each two of them have this correlation."""
+
+    def make(rng: np.random.Generator, before: int, after: int) -> Table:
+        cause, *own = rng.normal(size=(1 + columns, before + after))
+        rho = np.repeat([0.0, TIE], [before, after])
+        return {f"x{j}": np.sqrt(rho) * cause + np.sqrt(1 - rho) * each for j, each in enumerate(own)}
+
+    return make
 
 
 def _embedding(rng: np.random.Generator, before: int, after: int) -> Table:
@@ -107,7 +113,6 @@ def cases() -> list[Case]:
     new, seen = np.append(0.99 * SHARES, 0.01), np.append(SHARES, bounds.HALF_ROW / REFERENCE)
     missing = bounds.shares(np.array([0.03, 0.97]), np.array([0.01, 0.99]))
     heavy = bounds.student_known(3, REFERENCE)
-    two = bounds.correlation(0.6)
     quadrature = "quadrature; each tail beyond half a reference row is one bin"
     half = "exact; before, the unseen label has half a reference row"
     return [
@@ -117,6 +122,9 @@ def cases() -> list[Case]:
         Case(name="label 15 % to 5 %", kind="c", make=_shares(fewer), kl=bounds.shares(fewer, SHARES), how="exact"),
         Case(name="missing 1 % to 3 %", kind="m", make=_missing, kl=missing, how="exact"),
         Case(name="unseen label at 1 %", kind="c", make=_shares(new), kl=bounds.shares(new, seen), how=half),
-        Case(name="correlation 0 to 0.6", kind="p", make=_pair, kl=two, how="exact", limited=False),
+        *(
+            Case(name=name, kind=f"p{n}", make=_tied(n), kl=bounds.correlation(TIE, n), how="exact", limited=False)
+            for n, name in ((2, "correlation 0 to 0.6"), (5, "the same of five columns"), (COLUMNS, "the same of all"))
+        ),
         Case(name="embedding shift, 16 dim.", kind="e", make=_embedding, kl=0.5, how="exact", limited=False),
     ]

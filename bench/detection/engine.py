@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +12,15 @@ from bench.detection.streams import Table, Times
 from detectors.baseline import Baseline, seasons_of
 from detectors.binning import bin_rows
 from detectors.evidence import EvidenceEngine, EvidenceOptions
+from detectors.sums import tick_sums
 
 CHUNK_CELLS = 2_000_000
 CHUNK_TICKS = 1_000
 SEASONS_BYTES = 256_000_000
 HOUR_US = 3_600_000_000
 WEEK_HOURS = 168
+REBUILT = 10
+"""Ticks."""
 
 
 def engine_of(reference: Table, tick_rows: int = 1, times: Times | None = None) -> EvidenceEngine:
@@ -34,16 +38,22 @@ def seasons(times: Times, tick_rows: int) -> Times:
 
 
 def ticks_of(baseline: Baseline, bins: NDArray[np.int32], tick_rows: int) -> NDArray[np.int64]:
-    """Return the counts of ticks."""
+    """Return the counts of ticks, without their sums."""
     ticks = len(bins) // tick_rows
     cells = np.repeat(np.arange(ticks), tick_rows)[:, None] * baseline.total + bins
     return np.bincount(cells.ravel(), minlength=ticks * baseline.total).reshape(ticks, baseline.total)
 
 
-def _chunks(engine: EvidenceEngine, bins: NDArray[np.int32], tick_rows: int = 1) -> Iterator[NDArray[np.int64]]:
-    size = tick_rows * max(1, min(CHUNK_TICKS, CHUNK_CELLS // engine.baseline.total))
+def _chunks(engine: EvidenceEngine, stream: Table, tick_rows: int = 1) -> Iterator[NDArray[np.int64]]:
+    baseline = engine.baseline
+    values = with_scores(baseline, stream)
+    bins = bin_rows(baseline, values)
+    bins = bins[: len(bins) // tick_rows * tick_rows]
+    size = tick_rows * max(1, min(CHUNK_TICKS, CHUNK_CELLS // baseline.total))
     for at in range(0, len(bins), size):
-        yield ticks_of(engine.baseline, bins[at : at + size], tick_rows)
+        rows = bins[at : at + size]
+        bounds = np.arange(at, at + len(rows) + 1, tick_rows)
+        yield np.concatenate([ticks_of(baseline, rows, tick_rows), tick_sums(baseline, values, bounds)], axis=1)
 
 
 def alarms(engine: EvidenceEngine, stream: Table, promise: float, times: Times | None = None) -> list[int]:
@@ -55,12 +65,28 @@ def blamed_alarms(
     engine: EvidenceEngine, stream: Table, promise: float, tick_rows: int = 1, times: Times | None = None
 ) -> list[tuple[int, tuple[str, ...]]]:
     """Return the last row of each tick that alarmed, and the columns blamed. Rows that fill no tick are left out."""
-    found: list[tuple[int, tuple[str, ...]]] = []
-    bins = bin_rows(engine.baseline, with_scores(engine.baseline, stream))
-    bins = bins[: len(bins) // tick_rows * tick_rows]
+    return [(alarm.row, alarm.blamed) for alarm in all_alarms(engine, stream, promise, tick_rows, times)]
+
+
+class Alarm(NamedTuple):
+    """One alarm."""
+
+    row: int
+    """The last one of the tick that alarmed."""
+    blamed: tuple[str, ...]
+    again: bool
+    """Whether the change began when the engine started anew after the alarm before: what had changed has stayed so."""
+
+
+def all_alarms(
+    engine: EvidenceEngine, stream: Table, promise: float, tick_rows: int = 1, times: Times | None = None
+) -> list[Alarm]:
+    """Return all alarms."""
+    found: list[Alarm] = []
+    began = 0
     state, tick = engine.start(), 0
     hours = seasons(times, tick_rows) if engine.seasonal and times is not None else None
-    for chunk in _chunks(engine, bins, tick_rows):
+    for chunk in _chunks(engine, stream, tick_rows):
         left = chunk
         while len(left):
             own = None if hours is None else hours[tick : tick + len(left)]
@@ -68,9 +94,10 @@ def blamed_alarms(
             taken = len(run.log_model)
             state, tick, left = run.state, tick + taken, left[taken:]
             if run.alarm is not None:
-                names = tuple(blame.name for blame in engine.blame(state, math.log(promise)))
-                found.append((tick * tick_rows - 1, names))
-                state = engine.start()
+                blames = engine.blame(state, math.log(promise))
+                again = bool(found) and blames[0].since_tick <= began + REBUILT
+                found.append(Alarm(tick * tick_rows - 1, tuple(blame.name for blame in blames), again))
+                state, began = engine.start(), tick
     return found
 
 
@@ -81,7 +108,7 @@ def first_alarms(
     found: list[int | None] = [None] * len(promises)
     state, at = engine.start(), 0
     hours = seasons(times, 1) if engine.seasonal and times is not None else None
-    for chunk in _chunks(engine, bin_rows(engine.baseline, with_scores(engine.baseline, stream))):
+    for chunk in _chunks(engine, stream):
         own = None if hours is None else hours[at : at + len(chunk)]
         run = engine.run(state, np.arange(at, at + len(chunk)), chunk, math.log(max(promises)), own)
         for i, promise in enumerate(promises):

@@ -42,7 +42,7 @@ def with_scores(baseline: Baseline, table: Table) -> Table:
     """Return the columns of a stream and their scores."""
     columns, embeddings = split(table)
     for space in getattr(baseline, "spaces", ()):
-        columns |= space.scores_of_embedding(embeddings[space.name]) if space.name else space.scores(columns)
+        columns |= space.values_of_embedding(embeddings[space.name]) if space.name else space.values(columns)
     return columns
 
 

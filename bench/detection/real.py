@@ -77,9 +77,10 @@ def measure(folder: Path, versions: dict[str, str], only: Only, say: Callable[[s
         reference, rest = stream.parts
         before, after = (None, None) if stream.times is None else np.split(stream.times, [stream.reference])
         detector = engine.engine_of(reference, stream.tick_rows, before)
-        alarms = engine.blamed_alarms(detector, rest, stream.promise, stream.tick_rows, after)
-        name = f"**{ENGINE}**"
-        found.append(score(stream, name, [row for row, _ in alarms], _first_blamed(stream, alarms)))
+        alarms = engine.all_alarms(detector, rest, stream.promise, stream.tick_rows, after)
+        blamed = _first_blamed(stream, [(alarm.row, alarm.blamed) for alarm in alarms])
+        found.append(score(stream, f"**{ENGINE}**", [alarm.row for alarm in alarms], blamed))
+        found[-1].again = sum(alarm.again for alarm in alarms)
         say(f"{stream.name}: {found[-1]} ({time.perf_counter() - start:.0f} s)")
         for peer in for_real_data(versions, len(stream.table), (length(reference), length(rest))):
             if only.peers and not peer.name.startswith(only.peers):

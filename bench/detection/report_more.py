@@ -36,7 +36,10 @@ def _weak(cells: list[RealCell]) -> list[str]:
         engine, *peers = (cell for cell in cells if cell.stream == stream)
         allowed = engine.quiet_rows / engine.tick_rows / PROMISE
         if float(gammaincinv(engine.false_alarms, TAIL)) > allowed if engine.false_alarms else False:
-            lines.append(f"* {stream}: **{engine.false_alarms} false alarms**, where {allowed:.1f} are promised.")
+            lasting = f"; {engine.again} alarms are of a change that lasts" if engine.again else ""
+            lines.append(
+                f"* {stream}: **{engine.false_alarms} false alarms**, where {allowed:.1f} are promised{lasting}."
+            )
         if engine.kind == "change":
             found = [(c.delay, c.detector) for c in peers if c.delay and c.false_alarms <= engine.false_alarms]
             best = min(found, default=(0, ""))
@@ -77,7 +80,8 @@ def real_section(results: Results) -> list[str]:
     text = (
         "The engine with A = 10,000 ticks, peers as they come. Windows of 1,000 rows need references of at least two. "
         "`missed`: no alarm from the change to the end. `2 of 4`: labelled anomalies that had an alarm. Where nobody "
-        "knows what happened, alarms are only counted; they may be right."
+        "knows what happened, alarms are only counted; they may be right. The engine compares with its reference: it "
+        "alarms again while a change lasts, where a detector that takes the new state for normal alarms once."
     )
     weak = _weak(results.real)
     return ["### 3. Real streams", text, *(weak if weak[1] else []), table(head, rows)]

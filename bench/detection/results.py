@@ -85,6 +85,8 @@ class RealCell(msgspec.Struct):
     targets: int = 0
     blamed: str = ""
     tick_rows: int = 1
+    again: int = 0
+    """Alarms of a change that has lasted since the alarm before; known of the engine only."""
 
 
 class SpeedCell(msgspec.Struct):

@@ -74,6 +74,21 @@ class Baseline:
         return sum(len(column.counts) for column in self.columns)
 
     @cached_property
+    def tilted(self) -> tuple[Space, ...]:
+        """The spaces whose events are added up as well, for bets on sums."""
+        return tuple(space for space in self.spaces if space.tilts is not None and space.tilted in self.index)
+
+    @cached_property
+    def sums(self) -> int:
+        """How many such sums a tick has, see ``detectors.sums``."""
+        return sum(space.tilts.size for space in self.tilted if space.tilts is not None)
+
+    @cached_property
+    def width(self) -> int:
+        """How many numbers a tick has: a count for each bin, and the sums behind them."""
+        return self.total + self.sums
+
+    @cached_property
     def slices(self) -> tuple[slice, ...]:
         """Where each column lies in a flat vector."""
         return tuple(

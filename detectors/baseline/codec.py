@@ -14,7 +14,9 @@ see ``detectors.baseline.codec_spaces``.
 
 ``unsigned`` has 1, 2, 4 or 8 bytes, the fewest that hold the column's largest block count; the header says which.
 Version 2 added inflation and order, and made blocks smaller and more; version 3 added spaces; version 4 seasonal
-profiles. A baseline without them is written as version 3, as ever, so that its digest stays what it was.
+profiles; version 5 what bets on sums need. A baseline is written as the first version that holds all of it, so that the
+digest of one without profiles and spaces stays what it was. Spaces of versions 3 and 4 had other scores: they are
+refused.
 
 Nothing is executed when bytes are read, every length is checked before memory is taken for it, and bytes that would
 not be written again the same way are refused.
@@ -41,6 +43,7 @@ from detectors.spaces import Space
 MAGIC = b"LZBASE01"
 VERSION = 3
 SEASONAL_VERSION = 4
+SPACES_VERSION = 5
 HEADER_BYTES_MAX = 64 * 1024 * 1024
 COLUMNS_MAX = 10_000
 BINS_MAX = 4_096
@@ -70,7 +73,7 @@ def encode(columns: Sequence[Column], rows: int, *, ordered: bool, spaces: Seque
         The artefact.
     """
     header = {
-        "version": SEASONAL_VERSION if any(column.season is not None for column in columns) else VERSION,
+        "version": _version(columns, spaces),
         "rows": rows,
         "ordered": ordered,
         "blocks": len(columns[0].blocks),
@@ -84,6 +87,12 @@ def encode(columns: Sequence[Column], rows: int, *, ordered: bool, spaces: Seque
     arrays += [array for space in spaces for array in arrays_of_space(space)]
     parts += [array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes() for array in arrays]
     return b"".join(parts)
+
+
+def _version(columns: Sequence[Column], spaces: Sequence[Space]) -> int:
+    if spaces:
+        return SPACES_VERSION
+    return VERSION if all(column.season is None for column in columns) else SEASONAL_VERSION
 
 
 def _describe(column: Column) -> dict[str, Any]:
@@ -177,9 +186,12 @@ def _header(data: bytes) -> tuple[dict[str, Any], int]:
         raise BaselineError(f"header: {type(error).__name__}: {error}") from error
     if not isinstance(header, dict):
         raise BaselineError("header: not an object")
-    if header.get("version") not in {VERSION, SEASONAL_VERSION}:
-        known = f"versions {VERSION} and {SEASONAL_VERSION}"
-        raise BaselineError(f"header: version {header.get('version')!r:.40}; this program reads {known}")
+    version = header.get("version")
+    if version not in (VERSION, SEASONAL_VERSION, SPACES_VERSION):
+        known = f"versions {VERSION} to {SPACES_VERSION}"
+        raise BaselineError(f"header: version {version!r:.40}; this program reads {known}")
+    if version != SPACES_VERSION and header.get("spaces"):
+        raise BaselineError(f"header: version {version} had other scores of all inputs together: compile it anew")
     return header, start + length
 
 

@@ -2,9 +2,12 @@
 
 In the header, ``spaces`` is a list: name, inputs, which of them are categorical, number of raw values, number of
 coordinates (0 when raw values are coordinates themselves), seed, and of each fitted score its name, number of
-components, exponent, and whether it has amplitudes. After the arrays of the last column, for each space: centres and
-inverse deviations of the raw values (float64), the same of the projection if there is one, and for each score weights
-(int32, ``components * coordinates``), offsets (int64), amplitudes (int32).
+components, exponent, and whether it has amplitudes; and ``tilts``, null or the numbers of parts, statistics, scales and
+rows, and whether there is a standard. After the arrays of the last column, for each space: centres and inverse
+deviations of the raw values (float64), the same of the projection if there is one, and for each score weights (int32,
+``components * coordinates``), offsets (int64), amplitudes (int32); then of the tilts centres and inverse deviations of
+the standard if there is one, statistics (int32, two each), and float64: slopes, means, variances, variances between
+blocks, inflation.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,13 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.errors import BaselineError, DetectorError
-from detectors.exact import DIMENSIONS_MAX, Fitted
+from detectors.exact import COMPONENTS_MAX, DIMENSIONS_MAX, Fitted
 from detectors.registry import FITTED
-from detectors.spaces import Space, Standard
+from detectors.spaces import Space, Standard, Tilts
 from detectors.spaces.space import INPUTS_MAX
+from detectors.spaces.tilts import STATISTICS_MAX, WAYS
+from detectors.stretches import SCALES_MAX
 
 SPACES_MAX = 256
 """A baseline has at most so many spaces: one of the features, the others of embeddings."""
+ROWS_MAX = 2**53
 Take = Callable[[np.dtype[Any], int, str], NDArray[Any]]
 
 
@@ -53,6 +59,17 @@ def describe_space(space: Space) -> dict[str, Any]:
             }
             for name, fitted in space.fits.items()
         ],
+        "tilts": None if space.tilts is None else _describe_tilts(space.tilts),
+    }
+
+
+def _describe_tilts(tilts: Tilts) -> dict[str, Any]:
+    return {
+        "parts": tilts.parts,
+        "statistics": len(tilts.statistics),
+        "scales": tilts.inflation.shape[1],
+        "rows": tilts.rows,
+        "standard": tilts.standard is not None,
     }
 
 
@@ -74,6 +91,11 @@ def arrays_of_space(space: Space) -> list[NDArray[Any]]:
         arrays += [space.projected.centre, space.projected.inverse]
     for fitted in space.fits.values():
         arrays += [fitted.weights, fitted.offsets, fitted.amplitudes]
+    tilts = space.tilts
+    if tilts is not None:
+        if tilts.standard is not None:
+            arrays += [tilts.standard.centre, tilts.standard.inverse]
+        arrays += [tilts.statistics, tilts.slopes, tilts.log_means, tilts.variances, tilts.between, tilts.inflation]
     return arrays
 
 
@@ -130,6 +152,29 @@ def _space(entry: Any, take: Take, place: str) -> Space:
         standard=standard,
         projected=projected,
         fits=fits,
+        tilts=None if entry["tilts"] is None else _tilts(entry["tilts"], take, place),
+    )
+
+
+def _tilts(entry: Any, take: Take, place: str) -> Tilts:
+    parts = _whole(entry["parts"], COMPONENTS_MAX, place, low=1)
+    number = _whole(entry["statistics"], STATISTICS_MAX, place, low=1)
+    scales = _whole(entry["scales"], SCALES_MAX, place)
+    real = np.dtype(np.float64)
+    standard = _standard(parts, take, place) if entry["standard"] is True else None
+    statistics = take(np.dtype(np.int32), 2 * number, place).reshape(number, 2)
+    slopes = take(real, 2 * number * WAYS, place).reshape(number, WAYS, 2)
+    log_means, variances, between = (take(real, number * WAYS, place).reshape(number, WAYS) for _ in range(3))
+    return Tilts(
+        standard=standard,
+        parts=parts,
+        statistics=statistics,
+        slopes=slopes,
+        log_means=log_means,
+        variances=variances,
+        between=between,
+        inflation=take(real, (number + 1) * scales, place).reshape(number + 1, scales),
+        rows=_whole(entry["rows"], ROWS_MAX, place, low=1),
     )
 
 
@@ -139,7 +184,7 @@ def _standard(size: int, take: Take, place: str) -> Standard:
 
 
 def _fitted(entry: Any, coordinates: int, take: Take, place: str) -> Fitted:
-    components = _whole(entry["components"], DIMENSIONS_MAX, place)
+    components = _whole(entry["components"], COMPONENTS_MAX, place)
     if coordinates > DIMENSIONS_MAX:
         raise BaselineError(f"{place}: {coordinates} coordinates; at most {DIMENSIONS_MAX} are possible")
     weights = take(np.dtype(np.int32), components * coordinates, place)

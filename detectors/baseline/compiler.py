@@ -25,6 +25,13 @@ ROWS_PER_VALUE = 5
 """So many rows per distinct value on average make a column of few values discrete."""
 BLOCK_ROWS = 16
 """A block of the reference has at least so many rows, unless there are fewer."""
+TAIL_LEVELS = (0.002, 0.008, 0.02)
+"""Bins at either end hold these shares of the rows together, fewer than others: a change of spread or of tails shows
+there first. With 32 bins of equal shares a third of what one event tells of such a change would be lost."""
+TAIL_ROWS = 20
+"""But at least so many rows."""
+TAIL_BINS = 16
+"""Columns with fewer bins have equal ones."""
 CLOCK_VALUES = 20
 """A column with more distinct values than this that never turns back is a clock."""
 
@@ -231,14 +238,26 @@ def _layout(ordered: Edges, distinct: Edges, repeats: NDArray[np.int64], bins: i
     if len(distinct) <= bins and len(ordered) >= ROWS_PER_VALUE * len(distinct):
         edges, targets = _one_bin_per_value(distinct)
         return _Bins(edges, targets, int(np.count_nonzero(repeats == 1)))
-    ranks = (np.arange(bins) * len(ordered)) // bins
-    starts = ordered[ranks]
+    starts = ordered[_ranks(len(ordered), bins)]
     heavy = distinct[repeats * bins >= 2 * len(ordered)]
     after_heavy = _after(heavy)
     after_heavy = after_heavy[after_heavy <= ordered[-1]]
     last = _after(ordered[-1:])
     edges = np.unique(np.concatenate([starts, after_heavy, last]))
     return _Bins(edges, np.arange(len(edges) - 1, dtype=np.int32), 0)
+
+
+def _ranks(rows: int, bins: int) -> NDArray[np.int64]:
+    """Return the rank of the first value of each bin: few values in the outermost bins, equally many in the others."""
+    levels = TAIL_LEVELS if bins >= TAIL_BINS else ()
+    lows = [0]
+    for end in (int(level * rows) for level in levels):
+        if end - lows[-1] >= TAIL_ROWS and end * bins < rows * len(lows):
+            lows.append(end)
+    tails = np.array(lows[1:], dtype=np.int64)
+    first, middle = lows[-1], bins - 2 * len(tails)
+    inner = first + (np.arange(middle) * (rows - 2 * first)) // middle
+    return np.concatenate([[0] if len(tails) else [], tails[:-1], inner, rows - tails[::-1]]).astype(np.int64)
 
 
 def _after(values: Edges) -> Edges:

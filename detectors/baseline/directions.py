@@ -5,7 +5,7 @@ rows are at hand: afterwards only counts are left.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.polynomial import Legendre
@@ -27,6 +27,8 @@ SHRINK_FROM = 0.02
 """Only bins with at least this share can shrink noticeably."""
 TAIL_BINS = (1, 2, 4)
 LABEL_MAX = 40
+SPECIAL_SHARES = {"unseen": 2.0, "missing": 1.5, "invalid": 0.5}
+"""Relative weights of the special bins; those that are not listed have 1."""
 _SPECIAL_WORDS = {"below": "below range", "above": "above range", "between": "between known values"}
 
 
@@ -50,7 +52,7 @@ class Direction:
         ``up`` or ``down`` when values move that way; ``both`` when it says nothing about that; ``any`` when it must
         be watched whatever an operator says about the way.
     share : float
-        Weight within the family, relative to the family's other directions.
+        Weight within the family, relative to the family's other directions; 0 for what cannot happen.
     probability : float
         Of the bins that an indicator points at; 1 for a shape.
     """
@@ -129,7 +131,13 @@ def _directions(column: Column, probabilities: NDArray[np.float64]) -> Iterator[
         yield from _labels(column, probabilities)
     for place, name in column.specials:
         way = {"below": "down", "above": "up"}.get(name, "any")
-        yield _indicator(probabilities, [place], _SPECIAL_WORDS.get(name, name), "special", way)
+        found = _indicator(probabilities, [place], _SPECIAL_WORDS.get(name, name), "special", way)
+        yield replace(found, share=0.0 if name == "other" and _complete(column) else SPECIAL_SHARES.get(name, 1.0))
+
+
+def _complete(column: Column) -> bool:
+    """Tell whether each known label has a bin of its own, so that no event can be another known one."""
+    return isinstance(column, CategoricalColumn) and not len(column.known)
 
 
 def _shapes(column: NumericColumn, probabilities: NDArray[np.float64]) -> Iterator[Direction]:

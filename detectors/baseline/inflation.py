@@ -10,38 +10,15 @@ are worth one independent row, whatever the size of a tick.
 import numpy as np
 from numpy.typing import NDArray
 
-GRID = 2.0**-12
-"""Ratios are rounded to multiples of this, so that the order of summation cannot show in the artefact's bytes."""
-STRETCHES_MIN = 8
-"""The longest stretch fits so many times into the reference."""
-SCALES_MAX = 30
-OVERLAP = 4
-"""Stretches begin every quarter of their length."""
+from detectors import stretches
+from detectors.stretches import GRID, SCALES_MAX, scales_of
+
+__all__ = ["SCALES_MAX", "inflation_of", "ratios_of", "scales_of"]
+
 CELLS = 2_000_000
 """At most so many numbers are held at once, but for the rows of one direction."""
 COUNTS = 20_000_000
 """At most so many counts are held at once, but for those of two bins."""
-
-
-def scales_of(rows: int) -> int:
-    """Return how many lengths of stretches are looked at: 2, 4, 8, ... rows.
-
-    Parameters
-    ----------
-    rows : int
-        Reference rows.
-
-    Returns
-    -------
-    int
-        At least 0. The longest stretch has an eighth of the rows.
-
-    Examples
-    --------
-    >>> scales_of(10_000), scales_of(15)
-    (10, 0)
-    """
-    return min(max((rows // STRETCHES_MIN).bit_length() - 1, 0), SCALES_MAX)
 
 
 def inflation_of(directions: NDArray[np.float64], bin_of_row: NDArray[np.int64], scales: int) -> NDArray[np.float64]:
@@ -106,29 +83,8 @@ def ratios_of(directions: NDArray[np.float64], bin_of_row: NDArray[np.int64], sc
     step = max(1, CELLS // len(bin_of_row))
     for start in range(0, len(directions), step):
         chunk = slice(start, min(start + step, len(directions)))
-        found[chunk] = _ratios(directions[chunk].take(bin_of_row, axis=1), scales)
+        found[chunk] = stretches.ratios_of(directions[chunk].take(bin_of_row, axis=1), scales)
     return found
-
-
-def _ratios(values: NDArray[np.float64], scales: int) -> NDArray[np.float64]:
-    rows = values.shape[1]
-    sums = values - values.mean(axis=1, keepdims=True)
-    variance = np.einsum("ij,ij->i", sums, sums) / rows
-    varies = variance > np.finfo(np.float64).eps * np.maximum(1.0, (values**2).max(axis=1))
-    safe = np.where(varies, variance, 1.0)
-    ratios = np.ones((len(values), scales))
-    length = stride = 1
-    for j in range(scales):
-        apart = length // stride
-        sums = sums[:, :-apart] + sums[:, apart:]
-        length *= 2
-        if length > OVERLAP:
-            sums = np.ascontiguousarray(sums[:, ::2])
-            stride *= 2
-        mean_square = np.einsum("ij,ij->i", sums, sums) / sums.shape[1]
-        ratio = mean_square / (length * safe * (1.0 - length / rows))
-        ratios[:, j] = np.where(varies, ratio, 1.0)
-    return ratios
 
 
 def _overall(bin_of_row: NDArray[np.int64], bins: int, scales: int) -> NDArray[np.float64]:

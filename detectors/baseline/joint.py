@@ -37,8 +37,8 @@ def add_spaces(
     Returns
     -------
     CompiledBaseline
-        With up to 35 columns more for the features, and eleven for each embedding; the same when there is too little
-        to learn from.
+        With up to four columns more for the features, and for each embedding; the same when there is too little to
+        learn from.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def add_spaces(
     >>> names = ("x", "y")
     >>> columns = [(ColumnSpec(name=name, kind=ColumnKind.NUMERIC), rng.normal(size=1000)) for name in names]
     >>> add_spaces(compile_baseline(columns), columns, {}).baseline.names
-    ('x', 'y', 'score.mahalanobis', 'score.typicality', 'score.pairs.1')
+    ('x', 'y', 'score.mahalanobis', 'score.typicality', 'score.pairs')
     """
     known = compiled.baseline.index
     alone = {warning.column for warning in compiled.warnings if warning.code in ALONE}

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from detectors.baseline.bins import CategoricalColumn, Column, NumericColumn, compact
 from detectors.baseline.directions import Direction, directions_of, pseudo_counts
-from detectors.baseline.inflation import GRID, ratios_of
+from detectors.baseline.inflation import ratios_of
 from detectors.baseline.profile import (
     BINS_MAX,
     DAY_HOURS,
@@ -19,6 +19,7 @@ from detectors.baseline.profile import (
     shares_in,
     transport,
 )
+from detectors.stretches import GRID
 
 C = TypeVar("C", NumericColumn, CategoricalColumn)
 

@@ -19,9 +19,9 @@ QUANTUM = 2.0**-24
 float64: the same in any order, however a tick is split. Rounding down keeps every bet valid."""
 
 POLYNOMIAL_SIZES = (0.15, 0.6)
-RUNGS = {"tail": 2, "special": 4, "grow": 3}
+RUNGS = {"tail": 2, "special": 5, "grow": 3}
 """So many sizes for a share that may grow, from a little more than is tolerated to most of all events."""
-GROW_FROM = 1.8
+GROW_FROM = 2.2
 TAIL_SHARE_MAX = 0.5
 GROW_TO = 0.6
 SHRINK_SIZES = (0.25, 0.6, 0.9)
@@ -106,7 +106,7 @@ class Bets:
     >>> null = null_of(column, EvidenceOptions())
     >>> bets = bets_of(null)
     >>> bets.names[0], bets.names[-1], len(bets.names)
-    ('mean up', 'invalid up', 53)
+    ('mean up', 'invalid up', 57)
     >>> bool((null.probabilities @ np.exp(bets.logs) <= 1).all())
     True
     """
@@ -142,8 +142,9 @@ def bets_of(null: Null, direction: str = "both") -> Bets:
 
     Notes
     -----
-    A numeric column with 32 bins has 53 fixed bets; a categorical one has three for each bin and three more for each
-    bin with at least 2 % of the rows. Memory is ``8 * n_bins * n_bets`` bytes: 15 kB for the former.
+    A numeric column with 32 bins has 57 fixed bets; a categorical one has three for each label, five for each
+    special bin, and three more for each bin with at least 2 % of the rows. Memory is ``8 * n_bins * n_bets`` bytes:
+    16 kB for the former.
 
     References
     ----------
@@ -255,6 +256,8 @@ def _all_sides(null: Null) -> Iterator[tuple[Side, str]]:
         up, down = f"{direction.name} {direction.word}", f"{direction.name} down"
         against = -direction.values
         share = direction.share
+        if not share:
+            continue
         if direction.family == "shape":
             # A likelihood ratio already is a bet: a stake of 1 pays it, less the tolerance.
             size = min(tolerance - float(direction.values.min()), SIZE_MAX)

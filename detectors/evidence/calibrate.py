@@ -18,7 +18,11 @@ from detectors.evidence.options import EvidenceOptions
 
 CAUTION = 4.0
 """Pseudo-count added when a direction's variance is judged. With it three standard errors above an empty bin are
-``0.5 + 3 * sqrt(4.5) = 6.9`` rows; the exact (Clopper-Pearson) limit of the same confidence is 6.6."""
+``0.5 + 3 * sqrt(4.5 + 0.5) = 7.2`` rows; the exact (Clopper-Pearson) limit of the same confidence is 6.6."""
+CAUTION_SPECIAL = 0.5
+"""The same of values that need not occur at all (missing, invalid, unknown), whose share may have any order of
+magnitude. If all of eight orders are as likely, a bin that stayed empty has a share above the 3.5 rows that this makes
+of it in one case of a thousand, as three standard errors should."""
 BLOCK_LEVEL = 0.01
 """Blocks that differ more than chance would let them in this share of cases are taken to differ by nature."""
 NATURAL_STDS = 2.0
@@ -230,7 +234,7 @@ def null_of(column: Column, options: EvidenceOptions, minimum_effect: float | No
     scheffe += max(dependence.largest - dependence.overall, 0.0) * options.standard_errors**2
     return Null(
         probabilities=probabilities,
-        variances=(smoothed + CAUTION) / rows,
+        variances=(smoothed + caution_of(column)) / rows,
         directions=directions,
         dependence=dependence,
         blocks=blocks,
@@ -241,6 +245,26 @@ def null_of(column: Column, options: EvidenceOptions, minimum_effect: float | No
         error=options.standard_errors / float(np.sqrt(rows)),
         learned_effect=max(minimum, float(np.sqrt(scheffe / rows))),
     )
+
+
+def caution_of(column: Column) -> NDArray[np.float64]:
+    """Return the pseudo-counts with which the variance of a direction is judged.
+
+    Parameters
+    ----------
+    column : NumericColumn or CategoricalColumn
+        Of a baseline.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_bins,)
+        ``CAUTION_SPECIAL`` for values that need not occur at all, ``CAUTION`` elsewhere.
+    """
+    caution = np.full(len(column.counts), CAUTION)
+    for place, name in column.specials:
+        if name in {"missing", "invalid", "other", "unseen"}:
+            caution[place] = CAUTION_SPECIAL
+    return caution
 
 
 def _coarse(column: Column) -> NDArray[np.float64]:

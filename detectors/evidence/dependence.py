@@ -25,6 +25,8 @@ from detectors.baseline.directions import Direction
 LEVEL = 3e-4
 """Stretches of one length that vary more than independent rows would in this share of cases, divided by the number of
 directions, show dependence."""
+LEVEL_ROWS = 2_000
+"""A reference with fewer rows has less power to show it, so the level is as many times larger, up to four."""
 UPPER = 0.9
 """The inflation used is the upper limit of a one-sided interval with this confidence, the largest over all lengths."""
 UNLIKELY = 0.999
@@ -97,17 +99,57 @@ def dependence_of(
     -----
     A column of independent rows is taken for dependent in fewer than one case in a hundred.
     """
-    rows, scales = int(column.counts.sum()), column.inflation.shape[1]
-    alone = np.ones(len(directions))
+    return dependence_from(
+        column.inflation,
+        int(column.counts.sum()),
+        np.array([direction.probability for direction in directions]),
+        blocks=blocks_used(column),
+        tick_events=tick_events,
+        known=known,
+    )
+
+
+def dependence_from(
+    inflation: NDArray[np.float64],
+    rows: int,
+    chances: NDArray[np.float64],
+    *,
+    blocks: int,
+    tick_events: float = 1.0,
+    known: bool = True,
+) -> Dependence:
+    """Tell how many rows are worth one independent row, from measured ratios.
+
+    Parameters
+    ----------
+    inflation : ndarray of float64, shape (n_directions + 1, n_scales)
+        See ``detectors.baseline.inflation``.
+    rows : int
+        Reference rows.
+    chances : ndarray of float64, shape (n_directions,)
+        The probability that an indicator points at; 1 for what is no indicator.
+    blocks : int
+        Into so many the reference is cut to see how it varies by nature.
+    tick_events : float, optional
+        Events that every tick has at least: shorter stretches do not matter to bets.
+    known : bool, optional
+        False takes all rows for independent, whatever the ratios tell.
+
+    Returns
+    -------
+    Dependence
+        All ones for rows that are independent as far as can be told.
+    """
+    scales = inflation.shape[1]
+    alone = np.ones(len(chances))
     if scales == 0 or not known:
         return Dependence(error=alone, bets=alone, short=alone, overall=1.0, largest=1.0, largest_bets=1.0)
     lengths = 2.0 ** np.arange(1, scales + 1)
-    chances = np.array([direction.probability for direction in directions])
     events = np.append(np.where(chances < 1.0, rows * np.minimum(chances, 1.0 - chances), rows), rows)
-    limits = _limits(column.inflation, lengths, rows, events)
+    limits = _limits(inflation, lengths, rows, events)
     error, largest = _largest(limits, events)
     bets, largest_bets = _largest(limits[:, lengths >= min(tick_events, lengths[-1])], events)
-    short, _ = _largest(limits[:, lengths <= rows / (blocks_used(column) * SHORT)], events)
+    short, _ = _largest(limits[:, lengths <= rows / (blocks * SHORT)], events)
     return Dependence(
         error=error[:-1],
         bets=bets[:-1],
@@ -145,7 +187,8 @@ def _limits(
     pairs = events[:, None] ** 2 * (lengths - 1.0) / (2.0 * rows)
     found = np.maximum((ratios - 1.0) * events[:, None] / 2.0 + pairs, 0.0)
     chance = np.maximum(chance, np.where(events[:, None] < rows, gammainc(np.maximum(found, 1e-9), pairs), 0.0))
-    dependent = bool((chance < LEVEL / len(ratios)).any())
+    level = LEVEL * min(max(1.0, LEVEL_ROWS / rows), 4.0)
+    dependent = bool((chance < level / len(ratios)).any())
     held = np.maximum(1.5 * rows / (lengths + ratios), 2.0)
     upper = ratios * held / chdtri(held, UPPER)
     if not dependent:

@@ -20,14 +20,14 @@ from detectors.evidence.explain import Explanation, explain, insufficiency
 from detectors.evidence.fusion import Blame, Evidence, blamed, log_sum, log_sum_by
 from detectors.evidence.layout import lay_out
 from detectors.evidence.options import EvidenceOptions
-from detectors.evidence.recursion import Work, advance, chunk_of, fixed_increments, nothing_yet
+from detectors.evidence.recursion import Work, advance, check_ticks, chunk_of, fixed_increments, nothing_yet
 from detectors.evidence.seasons import SeasonalLayouts, pieces_of
 from detectors.evidence.selfreplay import SelfTest, self_test, strengths_of
 from detectors.evidence.state import EvidenceState, Run
 
-VERSION = "2"
+VERSION = "3"
 """Part of every state's digest: raise it when the bets or the recursion change."""
-SEASONAL_VERSION = "2 seasons 1"
+SEASONAL_VERSION = "3 seasons 1"
 """The same for baselines with seasons."""
 SEASONS_BYTES = 8_000_000
 """Ticks come in the order of time, so that one season is in use for an hour, and then the next."""
@@ -165,8 +165,9 @@ class EvidenceEngine:
             Before the tick; it is not changed.
         tick : int
             Its number, larger than that of the tick before, at least 0. Ticks without events may be left out.
-        counts : ndarray of int64, shape (baseline.total,)
-            Flat counts, from ``detectors.binning.count``.
+        counts : ndarray of int64, shape (baseline.total,) or (baseline.width,)
+            Flat counts, from ``detectors.binning.count``; and behind them the sums of the spaces, from
+            ``detectors.sums.sums_of``, without which no bet on them is made.
         season : int or None, optional
             Of the tick, from ``detectors.baseline.season_of``; needed when the baseline has seasons.
 
@@ -201,8 +202,8 @@ class EvidenceEngine:
             Before the first tick; it is not changed.
         ticks : ndarray of int64, shape (n_ticks,)
             Numbers of the ticks, increasing.
-        counts : ndarray of int64, shape (n_ticks, baseline.total)
-            Flat counts of each tick.
+        counts : ndarray of int64, shape (n_ticks, baseline.total) or (n_ticks, baseline.width)
+            Flat counts of each tick, and perhaps its sums.
         log_threshold : float or None
             Natural logarithm of A, the promised mean number of ticks between false alarms; None never stops.
         seasons : ndarray of int64, shape (n_ticks,), optional
@@ -374,13 +375,7 @@ class EvidenceEngine:
 
     def _check(self, state: EvidenceState, ticks: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
         self._check_state(state)
-        if counts.shape != (len(ticks), self._baseline.total):
-            expected = (len(ticks), self._baseline.total)
-            raise DetectorError(f"counts have shape {counts.shape}; {expected} is needed")
-        before = np.concatenate([[state.last_tick], ticks[:-1]])
-        if np.any(ticks <= before):
-            place = int(np.argmax(ticks <= before))
-            raise DetectorError(f"tick {ticks[place]} does not come after tick {before[place]}")
+        check_ticks(state.last_tick, ticks, counts, (self._baseline.total, self._baseline.width))
 
     def _seal(self, work: Work) -> EvidenceState:
         return EvidenceState(

@@ -11,11 +11,13 @@ from detectors.baseline.season import settled
 from detectors.evidence.bets import Bets, bets_of
 from detectors.evidence.calibrate import NATURAL_STDS, Null, null_of
 from detectors.evidence.options import ColumnOptions, EvidenceOptions
+from detectors.evidence.tilted import names_of, terms
 
 INDEPENDENT_MIN = 20.0
 """A column needs the worth of so many independent rows."""
 LEARNED = "distribution"
 """The direction of the learned bet, as blame names it."""
+TINY = 1e-12
 SMALL = 0.1
 """What smoothing adds is told when it is more than this share of the tolerance."""
 
@@ -141,6 +143,7 @@ def _explained(
         insufficient=lacking(column, null),
         directions=(
             *_tolerated(null, options, told.direction, rows, strength),
+            *_tilted(baseline, column.spec.name, options, told, strength),
             *_learned(null, bets, options, strength),
         ),
         season=None if season is None else _season(season),
@@ -157,6 +160,29 @@ def _season(season: Season) -> str:
     )
     unknown = len(hours) - len(known)
     return text + (f"; {unknown} of {len(hours)} hours have too few rows, nothing is bet then" if unknown else "")
+
+
+def _tilted(
+    baseline: Baseline, name: str, options: EvidenceOptions, told: ColumnOptions, strength: float
+) -> Iterator[Tolerated]:
+    """Tell of the bets on sums that a column carries which of them may move furthest: there may be thousands."""
+    for space in baseline.tilted:
+        if space.tilted != name or space.tilts is None:
+            continue
+        tolerances, etas = terms(space.tilts, options, told.minimum_effect, ordered=baseline.ordered)
+        by = tolerances / np.sqrt(np.maximum(space.tilts.variances, TINY))
+        worst = int(np.argmax(by))
+        minimum = options.minimum_effect if told.minimum_effect is None else told.minimum_effect
+        error = options.standard_errors / float(np.sqrt(space.tilts.rows))
+        errors = f"{options.standard_errors:g} standard errors of {space.tilts.rows:,} rows"
+        cause, why = _tilt_cause(float(by.flat[worst]), (minimum, error), errors)
+        what = "correlation of any two inputs" if space.tilts.products else "any direction"
+        text = (
+            f"{what}: may move by {by.min():.2g} to {by.max():.2g} standard deviations, by which of {by.size:,} bets "
+            f"looks at it; most of all {names_of(space, space.tilts)[worst]}: {why}"
+        )
+        eta = float(etas.max()) * strength
+        yield Tolerated(direction=what, by=float(by.flat[worst]), cause=cause, eta=eta, text=text)
 
 
 def _why(baseline: Baseline, options: EvidenceOptions, worst: float, eta: float, strength: float) -> str:
@@ -223,6 +249,15 @@ def _cause(
         worth = f"{rows:,} rows" if inflation <= 1.0 else f"{rows:,} rows that are worth {rows / inflation:,.0f}"
         return "standard_errors", f"{options.standard_errors:g} standard errors of {worth}"
     return "minimum_effect", "the minimum effect"
+
+
+def _tilt_cause(by: float, parts: tuple[float, float], errors: str) -> tuple[str, str]:
+    minimum, error = parts
+    if by <= minimum * (1.0 + SMALL):
+        return "minimum_effect", "the minimum effect"
+    if by <= error * (1.0 + SMALL):
+        return "standard_errors", errors
+    return "natural_variation", "rows or blocks of the reference that move together"
 
 
 def lacking(column: Column, null: Null) -> str | None:

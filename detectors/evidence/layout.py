@@ -5,7 +5,7 @@ have no weight.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from detectors.evidence.bets import Bets, bets_of
 from detectors.evidence.calibrate import Null, StackedNulls, null_of, stack
 from detectors.evidence.options import EvidenceOptions
 from detectors.evidence.shares import shares_of
+from detectors.evidence.tilted import TILT_SHARE, TiltGroup, tilt_groups
 
 LEARNED_NAME = "distribution"
 FIXED_FACTOR = 2
@@ -81,6 +82,10 @@ class Layout:
         In the order of the vector.
     learned : tuple of LearnedGroup
         After them.
+    tilts : tuple of TiltGroup
+        The bets on sums, after those.
+    total : int
+        Bins of all columns; the sums of a tick stand behind them.
     columns : ndarray of int64, shape (n_bets,)
         The column of each bet; -1 for padding.
     names : tuple of str, length n_bets
@@ -103,6 +108,8 @@ class Layout:
 
     fixed: tuple[FixedGroup, ...]
     learned: tuple[LearnedGroup, ...]
+    tilts: tuple[TiltGroup, ...]
+    total: int
     columns: NDArray[np.int64]
     names: tuple[str, ...]
     log_weights: NDArray[np.float64]
@@ -135,11 +142,18 @@ def lay_out(baseline: Baseline, options: EvidenceOptions, strengths: NDArray[np.
     nulls = [null_of(column, options, o.minimum_effect) for column, o in zip(baseline.columns, own, strict=True)]
     shares = shares_of(baseline, own, options.shares)
     bets = shares.weigh([bets_of(null, o.direction) for null, o in zip(nulls, own, strict=True)])
+    for space in baseline.tilted:
+        bets[baseline.index[space.tilted]] = _lessened(bets[baseline.index[space.tilted]])
     builder = _Builder(baseline)
     fixed = tuple(builder.fixed(group, bets) for group in groups_of(baseline, FIXED_FACTOR))
     learned = tuple(builder.learned(group, bets, nulls) for group in groups_of(baseline, LEARNED_FACTOR))
+    etas = np.concatenate(builder.etas)
     columns = np.concatenate(builder.columns)
-    etas = np.concatenate(builder.etas) * np.where(columns >= 0, strengths[columns], 1.0)
+    etas = etas * np.where(columns >= 0, strengths[columns], 1.0)
+    tilts = tuple(tilt_groups(baseline, options, strengths, len(columns)))
+    for group in tilts:
+        builder.tilted(group)
+    columns, etas = np.concatenate(builder.columns), np.concatenate([etas, *(group.etas.ravel() for group in tilts)])
     with np.errstate(divide="ignore"):
         log_shares = np.log(shares.columns)
     weighted = np.flatnonzero(columns >= 0)
@@ -147,6 +161,8 @@ def lay_out(baseline: Baseline, options: EvidenceOptions, strengths: NDArray[np.
     return Layout(
         fixed=fixed,
         learned=learned,
+        tilts=tilts,
+        total=baseline.total,
         columns=columns,
         names=tuple(builder.names),
         log_weights=np.where(np.isneginf(log_shares)[columns], -np.inf, np.concatenate(builder.log_weights)),
@@ -157,6 +173,11 @@ def lay_out(baseline: Baseline, options: EvidenceOptions, strengths: NDArray[np.
         starts=np.searchsorted(columns[by_column], np.arange(len(baseline.columns))),
         cells=builder.cells,
     )
+
+
+def _lessened(bets: Bets) -> Bets:
+    """Leave most of a column's weight to the bets on sums that belong to it."""
+    return replace(bets, weights=bets.weights * (1.0 - TILT_SHARE), learned=bets.learned * (1.0 - TILT_SHARE))
 
 
 def groups_of(baseline: Baseline, factor: int) -> list[list[int]]:
@@ -225,6 +246,11 @@ class _Builder:
         place = self._place(np.array(group, dtype=np.int64), log_weights)
         null = stack([nulls[i] for i in group])
         return LearnedGroup(gather=gather, null=null, caps=caps, place=place, cells=cells)
+
+    def tilted(self, group: TiltGroup) -> None:
+        self.names += group.names
+        number = len(group.names)
+        self._place(np.full(number, group.column), np.full(number, np.log(TILT_SHARE / number)))
 
     def _place(self, columns: NDArray[np.int64], log_weights: NDArray[np.float64]) -> slice:
         self.columns.append(columns.ravel())

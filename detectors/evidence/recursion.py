@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.errors import DetectorError
 from detectors.evidence.layout import Layout
 from detectors.evidence.learned import learned_increments, moved, remember
 
@@ -74,6 +75,33 @@ def nothing_yet(layout: Layout) -> Work:
     )
 
 
+def check_ticks(last_tick: int, ticks: NDArray[np.int64], counts: NDArray[np.int64], widths: tuple[int, int]) -> None:
+    """Refuse ticks that cannot be taken.
+
+    Parameters
+    ----------
+    last_tick : int
+        The one before.
+    ticks : ndarray of int64, shape (n_ticks,)
+        Their numbers.
+    counts : ndarray of int64, shape (n_ticks, n_numbers)
+        Flat counts, and perhaps the sums behind them.
+    widths : tuple of int
+        How many numbers a tick has without its sums, and with them.
+
+    Raises
+    ------
+    DetectorError
+        When ticks do not increase or shapes do not fit.
+    """
+    if counts.shape not in {(len(ticks), width) for width in widths}:
+        raise DetectorError(f"counts have shape {counts.shape}; {(len(ticks), widths[0])} is needed")
+    before = np.concatenate([[last_tick], ticks[:-1]])
+    if np.any(ticks <= before):
+        place = int(np.argmax(ticks <= before))
+        raise DetectorError(f"tick {ticks[place]} does not come after tick {before[place]}")
+
+
 def chunk_of(layout: Layout) -> int:
     """Return how many ticks' increments to work out at once.
 
@@ -98,8 +126,8 @@ def fixed_increments(layout: Layout, counts: NDArray[np.int64]) -> tuple[NDArray
     ----------
     layout : Layout
         Of the bets.
-    counts : ndarray of int64, shape (n_ticks, total)
-        Flat counts.
+    counts : ndarray of int64, shape (n_ticks, total) or (n_ticks, total + sums)
+        Flat counts, and perhaps the sums behind them; without, the bets on sums win and lose nothing.
 
     Returns
     -------
@@ -108,13 +136,16 @@ def fixed_increments(layout: Layout, counts: NDArray[np.int64]) -> tuple[NDArray
     ndarray of float64, shape (n_ticks, n_bets)
         Exact sums; 0 for the learned bets.
     """
-    padded = np.zeros((len(counts), counts.shape[1] + 1))
-    padded[:, :-1] = counts
+    padded = np.zeros((len(counts), layout.total + 1))
+    padded[:, :-1] = counts[:, : layout.total]
     increments = np.zeros((len(counts), len(layout.columns)))
     for group in layout.fixed:
         gathered = padded[:, group.gather].transpose(1, 0, 2)
         products = np.matmul(gathered, group.logs)
         increments[:, group.place] = products.transpose(1, 0, 2).reshape(len(counts), -1)
+    sums = counts[:, layout.total :].astype(np.float64)
+    for tilts in layout.tilts if sums.shape[1] else ():
+        increments[:, tilts.place] = tilts.increments(sums)
     return padded, increments
 
 

@@ -23,7 +23,7 @@ from detectors.baseline.profile import WEEK_HOURS, shares_in, slots_in, transpor
 from detectors.baseline.season import overall_shares, settled, slot_directions
 from detectors.errors import DetectorError
 from detectors.evidence.bets import QUANTUM, SIZE_MAX, ladder, sides_of
-from detectors.evidence.calibrate import CAUTION, Null, null_of, stack
+from detectors.evidence.calibrate import Null, caution_of, null_of, stack
 from detectors.evidence.dependence import exponents
 from detectors.evidence.layout import FIXED_FACTOR, LEARNED_FACTOR, FixedGroup, Layout, LearnedGroup, groups_of
 from detectors.evidence.options import ColumnOptions, EvidenceOptions
@@ -85,6 +85,7 @@ class SeasonalColumn:
         self._overall = overall_shares(column)
         self._null = null_of(settled(column), options, told.minimum_effect)
         self._rows = int(column.counts.sum())
+        self._caution = caution_of(column)
         sides = sides_of(self._null, told.direction)
         repeats = [len(side.sizes) for side in sides]
         values = np.array([side.values for side in sides])
@@ -146,7 +147,7 @@ class SeasonalColumn:
         error = SLOT_ERRORS * float(np.sqrt(null.dependence.overall / rows))
         return replace(
             null,
-            variances=shares + CAUTION / self._rows,
+            variances=shares + self._caution / self._rows,
             wander=shares * (null.wander / null.probabilities @ move.T),
             estimates=plain - shares + np.array([np.zeros_like(room), room]),
             learned_effect=null.learned_effect + error,

@@ -12,8 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.baseline import Baseline
+from detectors.columns import ColumnGroup
 from detectors.evidence.bets import Bets
 from detectors.evidence.options import QUALITY, ColumnOptions
+
+TOGETHER_MAX = 0.2
+"""Unless groups have shares, the scores of all inputs together have at most so much of the budget: they are many, and
+most of what goes wrong shows in a single column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -67,6 +72,7 @@ def shares_of(baseline: Baseline, own: Sequence[ColumnOptions], groups: Sequence
     Shares
         Once any group has a share, the budget is divided by group and then by weight. A group that is not named has
         1; one without columns leaves its share to the others. The group ``quality`` exists only when it is named.
+        Without any, the columns of the group ``multivariate`` have at most a fifth of the budget together.
 
     Examples
     --------
@@ -86,6 +92,7 @@ def shares_of(baseline: Baseline, own: Sequence[ColumnOptions], groups: Sequence
     """
     weights = np.array([0.0 if options.ignore else options.weight for options in own])
     if not groups:
+        weights = _capped(baseline, weights)
         return Shares(columns=weights / weights.sum(), quality=None)
     told = dict(groups)
     plain = np.zeros(len(weights))
@@ -100,6 +107,15 @@ def shares_of(baseline: Baseline, own: Sequence[ColumnOptions], groups: Sequence
     whole = plain + special
     part = np.divide(special, whole, out=np.zeros(len(whole)), where=whole > 0.0)
     return Shares(columns=whole / whole.sum(), quality=part)
+
+
+def _capped(baseline: Baseline, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    together = np.array([column.spec.group is ColumnGroup.MULTIVARIATE for column in baseline.columns])
+    own, others = float(weights[together].sum()), float(weights[~together].sum())
+    most = TOGETHER_MAX / (1.0 - TOGETHER_MAX) * others
+    if not 0.0 < most < own:
+        return weights
+    return np.where(together, weights * (most / own), weights)
 
 
 def _split(bets: Bets, quality: float) -> Bets:

@@ -52,8 +52,8 @@ class Together:
 
     Notes
     -----
-    Counts of all engines lie side by side in one flat vector. A tick without events of a part is none of its ticks. The
-    cost is that of the engines one after the other.
+    Numbers of all engines lie side by side in one flat vector: the bins of each, and behind them its sums. A tick
+    without events of a part is none of its ticks. The cost is that of the engines one after the other.
 
     Examples
     --------
@@ -80,7 +80,7 @@ class Together:
         log_shares = [float(np.log(share)) for _, share in parts]
         self._engines = (whole, *(engine for engine, _ in parts))
         self._log_shares = [log_rest(log_shares), *log_shares]
-        ends = np.cumsum([engine.baseline.total for engine in self._engines]).tolist()
+        ends = np.cumsum([engine.baseline.width for engine in self._engines]).tolist()
         self._places = [slice(a, b) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
 
     @property
@@ -90,8 +90,8 @@ class Together:
 
     @property
     def total(self) -> int:
-        """Bins of all engines together."""
-        return sum(engine.baseline.total for engine in self._engines)
+        """Numbers of a tick, of all engines together."""
+        return sum(engine.baseline.width for engine in self._engines)
 
     def start(self) -> States:
         """Return the states before the first tick.
@@ -120,7 +120,7 @@ class Together:
         ticks : ndarray of int64, shape (n_ticks,)
             Numbers of the ticks, increasing; at least one.
         counts : ndarray of int64, shape (n_ticks, total)
-            Flat counts of each tick, those of the engines side by side.
+            Flat counts of each tick and the sums behind them, those of the engines side by side.
         log_threshold : float or None
             Natural logarithm of A; None never stops.
         seasons : ndarray of int64, shape (n_ticks,), optional

@@ -1,13 +1,13 @@
-"""Where an embedding lies along a few fixed directions."""
+"""Where an embedding lies along many fixed directions."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.exact import GRID_BITS, NARROW_BITS, Coordinates, Fitted, fitted_of
-from detectors.numbers import signs_of
+from detectors.numbers import normals_of
 
-DIRECTIONS = 8
-SEED = "directions 1"
+DIRECTIONS = 256
+SEED = "directions 2"
 
 
 def fit_directions(coordinates: Coordinates, like: Fitted | None = None) -> Fitted | None:
@@ -23,7 +23,7 @@ def fit_directions(coordinates: Coordinates, like: Fitted | None = None) -> Fitt
     Returns
     -------
     Fitted
-        At most eight directions, of signs from a fixed seed.
+        256 directions from a fixed seed, as likely to point anywhere.
 
     Notes
     -----
@@ -32,33 +32,17 @@ def fit_directions(coordinates: Coordinates, like: Fitted | None = None) -> Fitt
     Examples
     --------
     >>> fit_directions(np.zeros((4, 10), dtype=np.float32)).weights.shape
-    (4, 4)
+    (256, 4)
     """
     if like is not None:
         return like
-    size = len(coordinates)
-    number = min(DIRECTIONS, size)
-    return fitted_of(signs_of(SEED, number, size) / np.sqrt(size), np.zeros(number), bits=NARROW_BITS)
-
-
-def directions_in(fitted: Fitted) -> int:
-    """Return the number of directions.
-
-    Parameters
-    ----------
-    fitted : Fitted
-        From ``fit_directions``.
-
-    Returns
-    -------
-    int
-        At least 1.
-    """
-    return len(fitted.weights)
+    drawn = normals_of(SEED, DIRECTIONS, len(coordinates))
+    unit = drawn / np.sqrt((drawn**2).sum(axis=1, keepdims=True))
+    return fitted_of(unit, np.zeros(DIRECTIONS), bits=NARROW_BITS)
 
 
 def directions(fitted: Fitted, coordinates: Coordinates) -> NDArray[np.float64]:
-    """Return where events lie along each direction.
+    """Return where events lie along the first direction.
 
     Parameters
     ----------
@@ -69,13 +53,14 @@ def directions(fitted: Fitted, coordinates: Coordinates) -> NDArray[np.float64]:
 
     Returns
     -------
-    ndarray of float64, shape (n_directions, n_events)
-        In deviations.
+    ndarray of float64, shape (n_events,)
+        In deviations. The other directions are for the bets on sums, see ``detectors.spaces.tilts``.
 
     Examples
     --------
     >>> fitted = fit_directions(np.zeros((4, 10), dtype=np.float32))
-    >>> directions(fitted, np.full((4, 1), 128.0, dtype=np.float32)).ravel()
-    array([1., 0., 1., 1.])
+    >>> directions(fitted, np.eye(4, dtype=np.float32) * 128.0).shape
+    (4,)
     """
-    return fitted.image(coordinates) * 2.0 ** -(fitted.exponent + GRID_BITS)
+    first = fitted.weights[:1].astype(np.float64) @ coordinates.astype(np.float64)
+    return np.asarray(first[0] * 2.0 ** -(fitted.exponent + GRID_BITS))

@@ -1,87 +1,80 @@
-"""How much inputs move together, a few pairs at a time."""
-
-from functools import lru_cache
-from typing import Any
+"""How much all inputs move together, and which parts of an event tell it of each pair."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.exact import GRID_BITS, Coordinates, Fitted
 
-COLUMNS_MAX = 32
-"""So many columns at most; more pairs than that share columns."""
-COORDINATES_MAX = 32
-"""With more coordinates a column would hold so many pairs that a single one is not seen among them."""
+COORDINATES_MAX = 64
+"""With more coordinates there would be more than 2,016 pairs to bet on at every tick."""
 CLIP = 3.0
 """Deviations beyond this count as so many: one far event must not outweigh all others."""
 COARSE_BITS = 6
 """Products of whole numbers up to 192, in units of 2^-6 deviations: float32 adds up 455 of them exactly."""
+COARSE_MAX = int(CLIP * 2**COARSE_BITS)
 
 
 def fit_pairs(coordinates: Coordinates, like: Fitted | None = None) -> Fitted | None:
-    """Deal all pairs of coordinates to columns.
+    """Tell which coordinates vary.
 
     Parameters
     ----------
     coordinates : ndarray of float32, shape (n_coordinates, n_events)
-        Reference events; only their shape and which of them vary matter.
+        Reference events; only which coordinates vary matters.
     like : Fitted, optional
         A fit to more events, which is returned.
 
     Returns
     -------
     Fitted or None
-        ``weights[i, j]`` is the column of the pair, from 1; 0 where ``i >= j``. None with more than 32 coordinates.
+        ``weights`` has one row, 1 for a coordinate that varies. None with fewer than two of those, or with more than
+        64 coordinates.
 
     Examples
     --------
-    >>> fit_pairs(np.array([[128.0, -128.0], [0.0, 64.0], [-64.0, 64.0]], dtype=np.float32)).weights
-    array([[0, 1, 2],
-           [0, 0, 3],
-           [0, 0, 0]], dtype=int32)
+    >>> fit_pairs(np.array([[128.0, -128.0], [0.0, 0.0], [-64.0, 64.0]], dtype=np.float32)).weights
+    array([[1, 0, 1]], dtype=int32)
     """
     if like is not None:
         return like
-    size = len(coordinates)
-    varies = np.flatnonzero(coordinates.any(axis=1))
-    if size > COORDINATES_MAX or len(varies) < 2:  # noqa: PLR2004 - a pair
+    varies = np.asarray(coordinates.any(axis=1))
+    if len(coordinates) > COORDINATES_MAX or np.count_nonzero(varies) < 2:  # noqa: PLR2004 - a pair
         return None
-    first, second = np.triu_indices(len(varies), 1)
-    # Neighbours in this order share no input, so that what moves together falls into different columns.
-    order = np.lexsort((first, second - first))
-    dealt = np.zeros((size, size), dtype=np.int32)
-    number = len(order)
-    columns = min(number, COLUMNS_MAX)
-    place = np.arange(number) if number == columns else np.empty(number, dtype=np.int64)
-    if number > columns:
-        place[order] = np.arange(number) % columns
-    dealt[varies[first], varies[second]] = place + 1
     return Fitted(
-        weights=dealt,
-        offsets=np.zeros(size, dtype=np.int64),
+        weights=varies.astype(np.int32)[None],
+        offsets=np.zeros(1, dtype=np.int64),
         exponent=0,
         amplitudes=np.zeros(0, dtype=np.int32),
     )
 
 
-def pairs_in(fitted: Fitted) -> int:
-    """Return the number of columns.
+def coarse(coordinates: Coordinates) -> Coordinates:
+    """Return coordinates with fewer bits, so that many products of them can be added up exactly.
 
     Parameters
     ----------
-    fitted : Fitted
-        From ``fit_pairs``.
+    coordinates : ndarray of float32, shape (n_coordinates, n_events)
+        In units of 2^-7 deviations; they are not changed.
 
     Returns
     -------
-    int
-        At least 1.
+    ndarray of float32, shape (n_coordinates, n_events)
+        Whole numbers from -192 to 192, in units of 2^-6 deviations.
+
+    Examples
+    --------
+    >>> coarse(np.array([[64.0, -1024.0]], dtype=np.float32))
+    array([[  32., -192.]], dtype=float32)
     """
-    return len(_dealt(fitted))
+    found = coordinates * np.float32(2.0 ** (COARSE_BITS - GRID_BITS))
+    np.maximum(found, -COARSE_MAX, out=found)
+    np.minimum(found, COARSE_MAX, out=found)
+    np.rint(found, out=found)
+    return found
 
 
 def pairs(fitted: Fitted, coordinates: Coordinates) -> NDArray[np.float64]:
-    """Return the sums of the products of each column's pairs.
+    """Return the mean of the products of all pairs of coordinates that vary.
 
     Parameters
     ----------
@@ -92,37 +85,22 @@ def pairs(fitted: Fitted, coordinates: Coordinates) -> NDArray[np.float64]:
 
     Returns
     -------
-    ndarray of float64, shape (n_columns, n_events)
-        In squared deviations: of a single pair, the mean is about their correlation.
+    ndarray of float64, shape (n_events,)
+        In squared deviations: large when all inputs lie on the same side.
 
     Notes
     -----
-    ``n_coordinates ** 2 / 2`` products per event.
+    Two passes over the coordinates: the products of all pairs add up to half of the square of the sum less the sum of
+    the squares.
 
     Examples
     --------
     >>> fitted = fit_pairs(np.array([[128.0, -128.0], [0.0, 64.0]], dtype=np.float32))
     >>> pairs(fitted, np.array([[128.0, 1024.0], [-128.0, 64.0]], dtype=np.float32))
-    array([[-1. ,  1.5]])
+    array([-1. ,  1.5])
     """
-    limit = CLIP * 2.0**COARSE_BITS
-    coarse = coordinates * np.float32(2.0 ** (COARSE_BITS - GRID_BITS))
-    np.maximum(coarse, -limit, out=coarse)
-    np.minimum(coarse, limit, out=coarse)
-    np.rint(coarse, out=coarse)
-    dealt = _dealt(fitted)
-    found = np.empty((len(dealt), coordinates.shape[1]))
-    for row, (first, second) in zip(found, dealt, strict=True):
-        row[:] = np.einsum("ij,ij->j", coarse[first], coarse[second])
-    found *= 2.0 ** (-2 * COARSE_BITS)
-    return found
-
-
-@lru_cache(maxsize=1024)
-def _dealt(fitted: Fitted) -> tuple[tuple[NDArray[Any], NDArray[Any]], ...]:
-    columns = min(int(fitted.weights.max()), COLUMNS_MAX)
-    return tuple(
-        (first, second)
-        for first, second in (np.nonzero(fitted.weights == column) for column in range(1, columns + 1))
-        if len(first)
-    )
+    used = coarse(coordinates[fitted.weights[0] > 0])
+    total = used.sum(axis=0, dtype=np.float64)
+    squares = np.einsum("ij,ij->j", used, used, dtype=np.float64)
+    number = len(used) * (len(used) - 1) / 2.0
+    return np.asarray((total * total - squares) / 2.0 * (2.0 ** (-2 * COARSE_BITS) / number))

@@ -12,7 +12,10 @@ from detectors.columns import Codes, ColumnGroup, ColumnKind, ColumnSpec, Values
 from detectors.exact import DIMENSIONS_MAX, Coordinates, Fitted
 from detectors.numbers import signs_of
 from detectors.registry import FITTED
-from detectors.spaces.space import INPUTS_MAX, INVERSE_MAX, Space, Standard, lacking, stacked
+from detectors.scores.pairs import coarse
+from detectors.spaces.space import INPUTS_MAX, Space, lacking, stacked
+from detectors.spaces.standard import INVERSE_MAX, Standard
+from detectors.spaces.tilts import Tilts, along, fit_tilts, rows_for
 
 ROWS_MIN = 100
 """With fewer reference rows nothing is fitted."""
@@ -177,7 +180,8 @@ def _fit(source: _Source) -> tuple[Space, Scored] | None:
         projected=projected,
         fits=_fits(placed[:, usable], {}, "embeddings" if source.name else "features"),
     )
-    return space, _scored(source, space, step, placed, usable)
+    scored = _scored(source, space, step, placed, usable)
+    return replace(space, tilts=_tilts(source, space, placed[:, usable])), scored
 
 
 def _first_standard(source: _Source, step: int) -> tuple[Standard, float]:
@@ -224,6 +228,22 @@ def _in_all_parts(usable: NDArray[np.bool_]) -> bool:
     edges = np.linspace(0, len(usable), FOLDS + 1).astype(np.int64)[:-1]
     whole = int(np.count_nonzero(usable))
     return whole >= ROWS_MIN and 2 * int(np.add.reduceat(usable, edges, dtype=np.int64).max()) <= whole
+
+
+def _tilts(source: _Source, space: Space, placed: Coordinates) -> Tilts | None:
+    """Learn the bets on sums, if the space has the score that they belong to."""
+    if space.tilted not in space.columns:
+        return None
+    parts = space.parts(placed)
+    varies = np.asarray(parts.any(axis=1))
+    standard = _standard(parts) if space.name else None
+    number = int(np.count_nonzero(varies))
+    statistics = number if space.name else number * (number - 1) // 2
+    raw = source.raw(slice(0, min(source.rows, FIT_ROWS, rows_for(statistics))))
+    first = space.parts(space.coordinates(raw[:, source.usable(raw)]))
+    if standard is None:
+        return fit_tilts(coarse(parts), coarse(first), varies, None)
+    return fit_tilts(along(parts, standard), along(first, standard), varies, standard)
 
 
 def _fits(placed: Coordinates, like: Mapping[str, Fitted], of: str | None) -> dict[str, Fitted]:

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from detectors.columns import Codes, Values
 from detectors.errors import ColumnError, DetectorError
-from detectors.exact import CLIP, DIMENSIONS_MAX, GRID_BITS, Coordinates, Fitted
+from detectors.exact import DIMENSIONS_MAX, Coordinates, Fitted
 from detectors.numbers import place_of, signs_of
 from detectors.registry import FITTED
+from detectors.spaces.standard import Standard
+from detectors.spaces.tilts import Tilts
 
 CHUNK_VALUES = 262_144
 """So many coordinates are worked on at once: they stay in the processor's cache."""
@@ -21,8 +23,6 @@ INPUTS_MAX = 2**14
 """Sums of so many coordinates of 10 bits fit into the 24 bits of float32."""
 ABSENT_SHARE = 0.5
 """An event that lacks more of its inputs has no scores."""
-INVERSE_MAX = 1e30
-"""A deviation below 1e-30 counts as none."""
 
 
 def score_column(score: str, space: str) -> str:
@@ -49,63 +49,6 @@ def score_column(score: str, space: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Standard:
-    """How raw values become comparable.
-
-    Parameters
-    ----------
-    centre : ndarray of float64, shape (n,)
-        Their medians.
-    inverse : ndarray of float64, shape (n,)
-        One divided by their robust standard deviations; 0 for a value that never varied, which then says nothing.
-
-    Examples
-    --------
-    >>> standard = Standard(centre=np.array([5.0]), inverse=np.array([0.5]))
-    >>> standard.place(np.array([[5.0, 6.0, 1e300, np.nan]]))
-    array([[   0.,   64., 1024.,    0.]], dtype=float32)
-    """
-
-    centre: NDArray[np.float64]
-    inverse: NDArray[np.float64]
-
-    def __post_init__(self) -> None:
-        if self.centre.shape != self.inverse.shape or not np.isfinite(self.centre).all():
-            raise DetectorError("a centre and a deviation are needed for every raw value")
-        if not ((self.inverse >= 0.0) & (self.inverse <= INVERSE_MAX)).all():
-            raise DetectorError(f"a deviation is below {1 / INVERSE_MAX:g}")
-
-    def place(self, values: NDArray[Any]) -> Coordinates:
-        """Return coordinates: deviations from the centre as whole numbers of 2^-7, at most 8 deviations.
-
-        Parameters
-        ----------
-        values : ndarray of float32 or float64, shape (n, n_events)
-            Raw values; what is not finite goes to the centre. They are not changed.
-
-        Returns
-        -------
-        ndarray of float32, shape (n, n_events)
-            Whole numbers.
-        """
-        dtype = values.dtype.type
-        with np.errstate(over="ignore", invalid="ignore"):
-            placed = values - self.centre.astype(dtype)[:, None]
-            placed *= (self.inverse * 2.0**GRID_BITS).astype(dtype)[:, None]
-        limit = CLIP * 2.0**GRID_BITS
-        np.maximum(placed, -limit, out=placed)
-        np.minimum(placed, limit, out=placed)
-        np.rint(placed, out=placed)
-        usable = np.isfinite(values)
-        if not usable.all():
-            placed[~usable] = 0.0
-        if np.isnan(placed.sum()):
-            # A difference that overflows, of a value that never varied in the reference.
-            placed[np.isnan(placed)] = 0.0
-        return np.asarray(placed, dtype=np.float32)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class Space:
     """What the reference taught about some inputs together.
 
@@ -125,6 +68,8 @@ class Space:
         For their random projection, when there are more of them than the reference supports, or than 128.
     fits : mapping of str to Fitted
         What each fitted score keeps, by name.
+    tilts : Tilts or None, optional
+        What bets on sums need, of the pairs of inputs or of an embedding's directions.
 
     Notes
     -----
@@ -140,7 +85,7 @@ class Space:
     >>> columns = [(ColumnSpec(name=name, kind=ColumnKind.NUMERIC), rng.normal(size=1000)) for name in names]
     >>> (space,), scores = fit_spaces(columns, {})
     >>> space.columns
-    ('score.mahalanobis', 'score.typicality', 'score.pairs.1')
+    ('score.mahalanobis', 'score.typicality', 'score.pairs')
     >>> found = space.scores({"x": np.array([0.0, 4.0]), "y": np.array([0.0, -4.0])})
     >>> found["score.mahalanobis"].round(1)
     array([0. , 5.8])
@@ -153,6 +98,7 @@ class Space:
     standard: Standard
     projected: Standard | None
     fits: Mapping[str, Fitted]
+    tilts: Tilts | None = None
 
     def __post_init__(self) -> None:
         self._check_sizes()
@@ -163,6 +109,15 @@ class Space:
                 raise DetectorError(f"space {self.name!r}: {name!r} is no score that is fitted so")
             if fitted.weights.shape[1] != self.dimensions:
                 raise DetectorError(f"space {self.name!r}: {name!r} is for {fitted.weights.shape[1]} coordinates")
+        self._check_tilts()
+
+    def _check_tilts(self) -> None:
+        if self.tilts is None:
+            return
+        told = self.fits.get("direction" if self.name else "pairs")
+        parts = 0 if told is None else len(told.weights) if self.name else self.dimensions
+        if self.tilts.parts != parts or self.tilts.products == bool(self.name):
+            raise DetectorError(f"space {self.name!r}: tilts of {self.tilts.parts} parts do not fit {parts}")
 
     def _check_sizes(self) -> None:
         raw = len(self.standard.centre)
@@ -182,14 +137,17 @@ class Space:
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """The columns that the scores of this space give."""
-        return tuple(column for name in self.fits for column in self._columns_of(name))
+        return tuple(score_column(name, self.name) for name in self.fits)
 
-    def _columns_of(self, name: str) -> list[str]:
-        several = FITTED[name].several
-        column = score_column(name, self.name)
-        if several is None:
-            return [column]
-        return [f"{column}.{number}" for number in range(1, several(self.fits[name]) + 1)]
+    @cached_property
+    def tilted(self) -> str:
+        """The column that the bets on sums belong to."""
+        return score_column("direction" if self.name else "pairs", self.name)
+
+    @cached_property
+    def parts_name(self) -> str:
+        """Under which name ``values`` returns the parts that are added up for those bets."""
+        return f"{self.tilted} parts"
 
     @cached_property
     def _signs(self) -> NDArray[np.float32]:
@@ -231,13 +189,34 @@ class Space:
         dict of str to ndarray of float64, shape (n_events,)
             By the name of the column. NaN for an event that lacks more than half of its inputs.
         """
+        return self._scores_only(self.values(columns, wanted))
+
+    def values(self, columns: Mapping[str, Values], wanted: Collection[str] | None = None) -> dict[str, NDArray[Any]]:
+        """Return the fitted scores of events, and the parts that are added up.
+
+        Parameters
+        ----------
+        columns : mapping of str to Values
+            With all inputs; they are not changed.
+        wanted : collection of str, optional
+            Only these columns of scores; all by default.
+
+        Returns
+        -------
+        dict of str to ndarray
+            As from ``scores``; and under ``parts_name``, when the column that the bets on sums belong to is wanted,
+            the parts, shape (n_events, 1 + n_parts), float32: the first is 1 for each event that counts.
+        """
         values = stacked(self.inputs, self.categorical, columns)
-        found = self._scores(values, wanted)
+        found = self._found(values, wanted)
         gaps = lacking(values)
         if gaps is not None:
             for numbers in found.values():
-                numbers[gaps] = np.nan
+                numbers[gaps] = np.nan if numbers.ndim == 1 else 0.0
         return found
+
+    def _scores_only(self, found: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
+        return {name: numbers for name, numbers in found.items() if name != self.parts_name}
 
     def scores_of_embedding(
         self, vectors: NDArray[np.float32], wanted: Collection[str] | None = None
@@ -261,32 +240,75 @@ class Space:
         ColumnError
             When the embeddings have another dimension.
         """
+        return self._scores_only(self.values_of_embedding(vectors, wanted))
+
+    def values_of_embedding(
+        self, vectors: NDArray[np.float32], wanted: Collection[str] | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """Return the fitted scores of embeddings, and the parts that are added up.
+
+        Parameters
+        ----------
+        vectors : ndarray of float32, shape (n_events, n_raw)
+            One row per event; they are not changed.
+        wanted : collection of str, optional
+            Only these columns of scores; all by default.
+
+        Returns
+        -------
+        dict of str to ndarray
+            As from ``values``.
+
+        Raises
+        ------
+        ColumnError
+            When the embeddings have another dimension.
+        """
         raw = len(self.standard.centre)
         if vectors.ndim != 2 or vectors.shape[1] != raw:  # noqa: PLR2004 - events by components
             raise ColumnError(f"embedding {self.name!r} has shape {vectors.shape}; (events, {raw}) is needed")
-        found = self._scores(vectors.T, wanted)
+        found = self._found(vectors.T, wanted)
         odd = ~np.isfinite(vectors).all(axis=1)
         if odd.any():
             status = np.where(np.isnan(vectors[odd]).any(axis=1), np.nan, np.inf)
             for numbers in found.values():
-                numbers[odd] = status
+                numbers[odd] = status if numbers.ndim == 1 else 0.0
         return found
 
-    def _scores(self, values: NDArray[Any], wanted: Collection[str] | None) -> dict[str, NDArray[np.float64]]:
-        columns = {name: self._columns_of(name) for name in self.fits}
-        if wanted is not None:
-            columns = {name: own for name, own in columns.items() if not set(own).isdisjoint(wanted)}
-        found = {name: np.empty((len(own), values.shape[1])) for name, own in columns.items()}
+    def _found(self, values: NDArray[Any], wanted: Collection[str] | None) -> dict[str, NDArray[Any]]:
+        columns = {name: score_column(name, self.name) for name in self.fits}
+        columns = {name: column for name, column in columns.items() if wanted is None or column in wanted}
+        events = values.shape[1]
+        found: dict[str, NDArray[Any]] = {column: np.empty(events) for column in columns.values()}
+        parts = None
+        if self.tilts is not None and self.tilted in found:
+            parts = np.ones((1 + self.tilts.parts, events), dtype=np.float32)
+            found[self.parts_name] = parts.T
         for part in self._chunks(values.shape):
             coordinates = self.coordinates(values[:, part])
-            for name, numbers in found.items():
-                numbers[:, part] = FITTED[name].apply(self.fits[name], coordinates)
-        return {
-            column: row
-            for name, own in columns.items()
-            for column, row in zip(own, found[name], strict=True)
-            if wanted is None or column in wanted
-        }
+            for name, column in columns.items():
+                found[column][part] = FITTED[name].apply(self.fits[name], coordinates)
+            if parts is not None:
+                parts[1:, part] = self._parts(coordinates)
+        return found
+
+    def parts(self, coordinates: Coordinates) -> Coordinates:
+        """Return what parts are made of: the coordinates, or of an embedding where they lie along each direction.
+
+        Parameters
+        ----------
+        coordinates : ndarray of float32, shape (n_coordinates, n_events)
+            From ``coordinates``.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_parts, n_events)
+            Whole numbers.
+        """
+        return self.fits["direction"].products(coordinates) if self.name else coordinates
+
+    def _parts(self, coordinates: Coordinates) -> Coordinates:
+        return coordinates if self.tilts is None else self.tilts.parts_of(self.parts(coordinates))
 
     @staticmethod
     def _chunks(shape: tuple[int, ...]) -> Iterator[slice]:

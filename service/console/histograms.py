@@ -92,8 +92,7 @@ def _ordinary(column: ColumnView, current: NDArray[np.int64]) -> list[tuple[str,
     special = set(_special(column))
     places = [place for place in range(len(column.bins)) if place not in special]
     if column.kind == "numeric":
-        size = _merged(len(places))
-        groups = [places[at : at + size] for at in range(0, len(places), size)]
+        groups = _neighbours(places, [column.counts[place] for place in places])
         return list(zip(_interval_labels(column, groups), groups, strict=True))
     before, now = max(sum(column.counts), 1), max(int(current.sum()), 1)
     order = sorted(places, key=lambda p: -max(column.counts[p] / before, int(current[p]) / now))
@@ -101,6 +100,18 @@ def _ordinary(column: ColumnView, current: NDArray[np.int64]) -> list[tuple[str,
         return [(column.bins[p], [p]) for p in places]
     shown, rest = order[: ROWS_MAX - 1], order[ROWS_MAX - 1 :]
     return [*((column.bins[p], [p]) for p in sorted(shown)), (f"{len(rest)} more", rest)]
+
+
+def _neighbours(places: list[int], counts: list[int]) -> list[list[int]]:
+    """Merge neighbours so that the baseline looks flat, as far as whole bins allow: outermost ones hold less."""
+    rows = -(-len(places) // _merged(len(places)))
+    middles = np.cumsum(counts) - np.array(counts) / 2.0
+    whole = sum(counts)
+    if rows == len(places) or not whole:
+        size = _merged(len(places))
+        return [places[at : at + size] for at in range(0, len(places), size)]
+    row_of = np.floor(middles * rows / whole).astype(np.int64).tolist()
+    return [[place for place, own in zip(places, row_of, strict=True) if own == row] for row in sorted(set(row_of))]
 
 
 def _merged(bins: int) -> int:

@@ -35,7 +35,7 @@ class Picks(NamedTuple):
 
 
 def columns_of(frame: Frame, wanted: tuple[str, ...], spaces: Sequence[Space] = ()) -> dict[str, Values]:
-    """Return the values of those wanted columns that the frame carries, and of the spaces' scores of them."""
+    """Return the values of those wanted columns that the frame carries, and what the spaces make of them."""
     # Clients may send probabilities of classes with long names of their own: such frames leave nothing behind.
     short = sum(map(len, frame.numeric_names)) <= REMEMBERED_CHARACTERS
     picked = _remembered if short else _picks
@@ -52,9 +52,9 @@ def columns_of(frame: Frame, wanted: tuple[str, ...], spaces: Sequence[Space] = 
             columns[name] = SCORES[score].function(probabilities)[: frame.rows]
     for space in spaces:
         if space.name and space.name in frame.embeddings:
-            columns |= space.scores_of_embedding(frame.embeddings[space.name], wanted)
+            columns |= space.values_of_embedding(frame.embeddings[space.name], wanted)
         elif space.inputs and all(name in columns for name in space.inputs):
-            columns |= space.scores(columns, wanted)
+            columns |= space.values(columns, wanted)
     return columns
 
 

@@ -32,7 +32,7 @@ class Engine:
     """What the policy says without effect."""
 
     joint: frozenset[str]
-    """The columns that are scores of spaces."""
+    """The columns that are scores of spaces, and the parts of events that are added up."""
     column: str | None = None
     """That tells the segments apart."""
     segments: tuple["Segment", ...] = ()
@@ -61,6 +61,7 @@ class Engine:
         fitted = fit(tuning, baseline)
         bets = EvidenceEngine(baseline, fitted.options)
         joint = frozenset(c.spec.name for c in baseline.columns if c.spec.group is ColumnGroup.MULTIVARIATE)
+        joint |= {space.parts_name for space in baseline.tilted}
         return cls(baseline, bets, baseline.names, fitted.insufficient or bets.insufficient, fitted.notes, joint)
 
     @property

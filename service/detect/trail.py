@@ -40,8 +40,8 @@ class Trail:
 
     def add(self, tick_start_us: int, log_evidence: float) -> None:
         """Add the newest tick."""
-        value = finite(log_evidence)
-        self._points.append(msgspec.json.encode((tick_start_us, None if value is None else round(value, DIGITS))))
+        value = None if finite(log_evidence) is None else round(log_evidence, DIGITS)
+        self._points.append(msgspec.json.encode((tick_start_us, value)))
         self._json = None
 
     def json(self) -> msgspec.Raw:

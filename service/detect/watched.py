@@ -15,6 +15,7 @@ from detectors.baseline import season_of
 from detectors.binning import count
 from detectors.errors import ColumnError
 from detectors.evidence import Blame, EvidenceState
+from detectors.sums import sums_of
 from service.detect.changes import Changes
 from service.detect.columns import columns_of
 from service.detect.engines import Engine
@@ -52,7 +53,8 @@ class Watched:
         self.tick_us = tick_us
         self.open_tick = NO_TICK
         self.open_events = 0
-        self.open_counts = np.zeros(engine.baseline.total, np.int64)
+        self.open_counts = np.zeros(engine.baseline.width, np.int64)
+        """Of each bin, and behind them the sums of the spaces."""
         self.changes = Changes(engine.baseline.total)
         """What effect sizes of a change are read from, undiluted by the time before it."""
         self.last_events = 0
@@ -108,11 +110,11 @@ class Watched:
         self._count_sample()
 
     def flush(self) -> NDArray[np.int64]:
-        """Close the open tick: its counts go to the windows, and are returned."""
+        """Close the open tick: its counts go to the windows, and are returned with its sums."""
         self.settle()
         counts = self.open_counts
         if self.open_tick != NO_TICK:
-            self.windows.add(self.open_tick * self.tick_us, self.open_events, counts)
+            self.windows.add(self.open_tick * self.tick_us, self.open_events, counts[: self.engine.baseline.total])
             if self.traffic is not None:
                 self.traffic.close(self.open_tick)
             self.open_counts = np.zeros_like(counts)
@@ -131,7 +133,8 @@ class Watched:
             return False
         self.set_evidence(self.engine.bets.step(self.evidence, tick, counts, season))
         self.windows.note(self.log_model, self.read.log_columns)
-        self.changes.add(tick, events, counts, strongest_tick(self.engine, self.evidence))
+        bins = counts[: self.engine.baseline.total]
+        self.changes.add(tick, events, bins, strongest_tick(self.engine, self.evidence))
         return True
 
     def findings(self, threshold_log: float) -> tuple[ColumnFinding, ...]:
@@ -186,7 +189,9 @@ class Watched:
             columns = columns_of(frame, self.engine.names, baseline.spaces if jointly else ())
             if only is not None:
                 columns = {name: values for name, values in columns.items() if name in only}
-            self.open_counts += count(baseline, columns)
+            self.open_counts[: baseline.total] += count(baseline, columns)
+            if baseline.sums and jointly:
+                self.open_counts[baseline.total :] += sums_of(baseline, columns)
             if only is None:
                 self.segments.count(frame, columns)
         except ColumnError as error:

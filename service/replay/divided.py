@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from detectors.baseline import Baseline
 from detectors.columns import Codes, Values
 from detectors.evidence import EvidenceEngine, EvidenceOptions, Together
+from detectors.sums import tick_sums
 from service.detect.splitting import places_of
 from service.detect.tuning import fit
 from service.domain.policy import Segments, Tuning
@@ -33,8 +34,8 @@ class Divided:
 
     @cached_property
     def total(self) -> int:
-        """Bins of all of them side by side."""
-        return self.whole.total + sum(part.total for part in self.parts)
+        """Numbers of a tick, of all of them side by side: of each its bins, and behind them its sums."""
+        return sum(baseline.width for baseline in self.baselines)
 
     @cached_property
     def baselines(self) -> tuple[Baseline, ...]:
@@ -50,8 +51,8 @@ class Divided:
     @cached_property
     def slices(self) -> tuple[slice, ...]:
         """Where the bins of each baseline lie."""
-        ends = np.cumsum([baseline.total for baseline in self.baselines]).tolist()
-        return tuple(slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True))
+        starts = np.cumsum([0, *(baseline.width for baseline in self.baselines)]).tolist()
+        return tuple(slice(start, start + own.total) for start, own in zip(starts, self.baselines, strict=False))
 
     def engine(self, options: EvidenceOptions, tuning: Tuning | None = None) -> Together:
         """Return the engines; ``tuning`` says what the policy means in each segment, when there is one."""
@@ -72,15 +73,17 @@ class Divided:
     def count_ticks(
         self, values: dict[str, Values], labels: Codes | None, bounds: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """Count several ticks, one after the other: shape (ticks, total).
+        """Count several ticks, one after the other, and add up what bets on sums need: shape (ticks, total).
 
         ``labels`` say the segment of each row; ``bounds`` are as for ``service.replay.counting.count_ticks``.
         """
         whole = count_ticks(self.whole, values, bounds)
+        if self.whole.sums:
+            whole = np.concatenate([whole, tick_sums(self.whole, values, bounds)], axis=1)
         if self.segments is None or not self.parts:
             return whole
         counts = np.zeros((len(bounds) - 1, self.total), np.int64)
-        counts[:, self.slices[0]] = whole
+        counts[:, : self.whole.width] = whole
         if labels is None:
             return counts
         start, end = int(bounds[0]), int(bounds[-1])

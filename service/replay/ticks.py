@@ -59,6 +59,7 @@ class Ticks:
     numbers: NDArray[np.int64]
     """Increasing, from 0."""
     counts: NDArray[np.int64]
+    """Of each bin, and behind them the sums of the spaces."""
     ends: NDArray[np.int64]
     """The row after the last one of each."""
 
@@ -187,7 +188,7 @@ def values_of(baseline: Baseline, batch: Batch, rows: int) -> dict[str, Values]:
             array = pa.nulls(rows, pa.string())
         values[column.spec.name] = _labels(column, array) if isinstance(column, CategoricalColumn) else numbers(array)
     for space in baseline.spaces:
-        values |= space.scores(values, baseline.index)
+        values |= space.values(values, baseline.index)
     return values
 
 

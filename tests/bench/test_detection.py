@@ -22,6 +22,8 @@ def test_divergences_have_their_values_by_hand() -> None:
     assert bounds.normal_mean(0.5) == 0.125
     assert bounds.normal_scale(2.0) == pytest.approx(1.5 - math.log(2))
     assert bounds.correlation(0.6) == pytest.approx(-0.5 * math.log(0.64))
+    matrix = np.full((5, 5), 0.6) + 0.4 * np.eye(5)
+    assert bounds.correlation(0.6, 5) == pytest.approx(-0.5 * math.log(np.linalg.det(matrix)))
     missing = bounds.shares(np.array([0.03, 0.97]), np.array([0.01, 0.99]))
     assert missing == pytest.approx(0.03 * math.log(3) + 0.97 * math.log(97 / 99))
     assert bounds.shares(np.array([1.0, 0.0]), np.array([0.5, 0.5])) == pytest.approx(math.log(2))
@@ -142,6 +144,17 @@ def test_ticks_of_several_rows_alarm_at_their_last_row() -> None:
     assert first % 10 == 9
     assert 200 < first < 240
     assert names == ("x",)
+
+
+def test_a_change_that_lasts_is_told_from_one_that_comes_again() -> None:
+    rng = np.random.default_rng(6)
+    detector = engine.engine_of({"x": rng.normal(size=2_000)})
+    moved = np.repeat([0.0, 3.0, 0.0, 3.0], [200, 50, 300, 10])
+    found = engine.all_alarms(detector, {"x": rng.normal(size=560) + moved}, 1e3)
+    first, *during = [alarm for alarm in found if alarm.row < 250]
+    assert during
+    assert (first.again, {alarm.again for alarm in during}) == (False, {True})
+    assert not next(alarm for alarm in found if alarm.row >= 550).again
 
 
 def test_columns_of_a_table_become_numbers_or_labels() -> None:

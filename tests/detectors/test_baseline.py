@@ -35,12 +35,20 @@ def test_counts_and_blocks_add_up_to_the_rows_whatever_the_values(columns: Colum
             assert 1 <= column.regular <= 6
 
 
-def test_continuous_values_fall_into_bins_of_equal_size() -> None:
+def test_continuous_values_fall_into_bins_of_equal_size_with_finer_ones_at_both_ends() -> None:
     column = numeric(np.random.default_rng(1).normal(size=32_000))
     regular = column.counts[1:33]
     assert column.regular == 32
-    assert regular.min() >= 990
-    assert regular.max() <= 1010
+    assert regular[:3].tolist() == regular[:28:-1].tolist() == [64, 192, 384]
+    assert np.ptp(regular[3:29]) <= 1
+    assert regular.sum() == 32_000
+
+
+@pytest.mark.parametrize(("rows", "fine"), [(300, 0), (1000, 1), (3000, 2), (20_000, 3)])
+def test_the_outermost_bins_hold_at_least_twenty_rows(rows: int, fine: int) -> None:
+    regular = numeric(np.random.default_rng(2).normal(size=rows)).counts[1:33]
+    assert np.count_nonzero(regular[:16] < 0.9 * rows / 32) == np.count_nonzero(regular[16:] < 0.9 * rows / 32) == fine
+    assert regular.min() >= min(20, rows // 32)
 
 
 def test_a_value_that_fills_two_bins_has_one_of_its_own() -> None:

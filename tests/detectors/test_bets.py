@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.special import exp1
 
 from detectors.baseline import Baseline
 from detectors.baseline.directions import HALF
 from detectors.binning import count
+from detectors.columns import Codes
 from detectors.errors import DetectorError
 from detectors.evidence import EvidenceOptions
 from detectors.evidence.bets import QUANTUM, bets_of
@@ -142,17 +144,36 @@ def test_the_memory_of_the_learned_bet_fades_and_stays_bounded() -> None:
     assert memory[0, 0] < 0.01 * memory[0, 1]
 
 
-def tolerance_of_missing(baseline: Baseline, **options: Any) -> float:
+def tolerance_of_missing(baseline: Baseline, name: str = "missing up", **options: Any) -> float:
     column = baseline.columns[0]
     null = null_of(column, EvidenceOptions(**options))
     bets = bets_of(null)
-    return float(bets.tolerances[bets.names.index("missing up")])
+    return float(bets.tolerances[bets.names.index(name)])
 
 
 def test_the_tolerance_of_an_empty_bin_covers_what_chance_may_have_hidden() -> None:
     baseline = baseline_of({"x": np.random.default_rng(0).normal(size=1000)})
     hidden = 6.6 / 1000  # a share that leaves 1000 rows without a hit in 0.13 % of cases (three sigma)
-    assert tolerance_of_missing(baseline, minimum_effect=0) + HALF / 1000 >= hidden
+    assert tolerance_of_missing(baseline, "above range up", minimum_effect=0) + HALF / 1000 >= hidden
+
+
+def test_values_that_need_not_occur_at_all_may_stay_rarer_than_those_beyond_the_range() -> None:
+    """The range ends where the reference happened to end; a missing value may be one of any order of magnitude."""
+    baseline = baseline_of({"x": np.random.default_rng(0).normal(size=1000)})
+    hidden = 3.5 / 1000
+    # With all orders of magnitude from 10**-8 to 1 as likely, the share after 1000 rows without a hit is above that in
+    # so many cases; three standard errors would be 0.0013.
+    assert exp1(3.5) / (exp1(1000 * 1e-8) - exp1(1000)) < 0.0013
+    assert tolerance_of_missing(baseline, minimum_effect=0) + HALF / 1000 == pytest.approx(hidden, rel=0.01)
+
+
+def test_nothing_is_staked_on_what_cannot_happen() -> None:
+    """With a bin for every known label, no event can be another known one."""
+    letters = MIXED.columns[MIXED.names.index("letter")]
+    many = Codes(tuple("abcdef"), np.arange(600, dtype=np.int32) % 6)
+    columns = (letters, baseline_of({"x": many}, categories=3).columns[0])
+    names = [bets_of(null_of(column, EvidenceOptions())).names for column in columns]
+    assert ["other up" in each for each in names] == [False, True]
 
 
 def test_the_tolerance_grows_with_the_minimum_effect_and_shrinks_with_the_rows() -> None:

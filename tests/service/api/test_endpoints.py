@@ -67,7 +67,7 @@ def test_a_baseline_is_compiled_signed_and_shown_with_its_bins(world: World) -> 
         "age",
         "country",
         "prediction",
-        *(f"score.{name}" for name in ("mahalanobis", "typicality", "pairs.1")),
+        *(f"score.{name}" for name in ("mahalanobis", "typicality", "pairs")),
     ]
     shown = world.client.get(path, headers=headers).json()
     assert shown["digest"] == put["digest"]
@@ -85,7 +85,7 @@ def test_a_baseline_says_what_it_tolerates_and_what_its_self_test_saw(world: Wor
     assert (shown["outdated"], shown["self_test"]) == (False, put["self_test"])
     assert "would have raised" in shown["self_test"]["text"]
     age = shown["details"][0]
-    assert age["share"] == pytest.approx(1 / len(put["columns"]))
+    assert age["share"] == pytest.approx(0.8 / 3)
     assert age["why"].startswith("exponent")
     assert any(": may move by" in tolerance["text"] for tolerance in age["tolerances"])
 
@@ -110,7 +110,7 @@ def test_another_policy_explains_baselines_anew(world: World) -> None:
     assert record is not None
     stored = world.runtime.api.read.calibration(record.id)
     assert stored is not None
-    assert stored.columns[0].share == pytest.approx(4 / (3 + len(stored.columns)))
+    assert stored.columns[0].share == pytest.approx(0.8 * 4 / (3 + 3))
     shown = world.client.get(path, headers=headers).json()
     assert shown["outdated"] is False
     assert shown["details"][0]["tolerances"][0]["by"] >= 0.5

@@ -14,6 +14,7 @@ from detectors.binning import count
 from detectors.columns import Codes, Values
 from detectors.errors import BaselineError
 from detectors.evidence import Together
+from detectors.sums import sums_of
 from service.detect import references
 from service.detect.calibration import calibrate
 from service.detect.columns import columns_of
@@ -105,14 +106,10 @@ def test_the_evidence_of_the_model_is_the_mean_by_share() -> None:
         mine: list[dict[str, Values]] = [{}] * 4
         for place, _, values in split(everything, places_of(frame.segments["region"], SEGMENTS.values)):
             mine[place] = values
-        counts.append(
-            np.concatenate(
-                [
-                    count(own.whole, everything),
-                    *(count(segment.baseline, mine[i]) for i, segment in enumerate(own.segments) if segment.baseline),
-                ]
-            )
-        )
+        apart = [count(segment.baseline, mine[i]) for i, segment in enumerate(own.segments) if segment.baseline]
+        counts.append(np.concatenate([count(own.whole, everything), sums_of(own.whole, everything), *apart]))
+    assert own.whole.sums
+    assert not any(segment.baseline.sums for segment in own.segments if segment.baseline)
     seconds = np.arange(1_795_428_000, 1_795_428_011)
     run = together.run(together.start(), seconds, np.array(counts), None)
     assert [e.evidence_log for e in disk.evaluations] == pytest.approx(run.log_model.tolist(), rel=1e-12)

@@ -2,6 +2,7 @@
 
 import io
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import csv, parquet
 
-from detectors.baseline import Baseline, compile_baseline
+from detectors.baseline import Baseline, add_spaces, compile_baseline
 from detectors.binning import count
 from detectors.columns import Codes, ColumnKind, ColumnSpec, Values
+from detectors.sums import sums_of
 from service.domain.policy import Segments
 from service.replay.command import Asked, replay_command
 from service.replay.counting import cut
@@ -177,6 +179,44 @@ def compiled(seed: int) -> Baseline:
     return compile_baseline([(ColumnSpec(name=name, kind=kinds[name]), v) for name, v in columns.items()]).baseline
 
 
+def with_spaces(seed: int) -> Baseline:
+    """Return a baseline of two numbers and a label, and of the three together."""
+    rng = np.random.default_rng(seed)
+    columns = {**columns_of(rng, 300), "y": rng.normal(size=300)}
+    specs = [
+        (ColumnSpec(name=name, kind=ColumnKind.CATEGORICAL if isinstance(v, Codes) else ColumnKind.NUMERIC), v)
+        for name, v in columns.items()
+    ]
+    return add_spaces(compile_baseline(specs), specs, {}).baseline
+
+
+@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=8), even=st.booleans(), seed=st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+def test_sums_stand_behind_the_bins_of_all_rows_and_before_those_of_segments(
+    sizes: list[int], even: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    divided = Divided(whole=JOINT, segments=DIVIDED.segments, column="s", parts=DIVIDED.parts)
+    assert divided.whole.sums == 1 + 3 + 3
+    bounds = np.concatenate([[0], np.cumsum([sizes[0]] * len(sizes) if even else sizes)])
+    rows = int(bounds[-1])
+    values: dict[str, Values] = {**columns_of(rng, rows), "y": rng.normal(size=rows)}
+    for space in divided.whole.spaces:
+        values |= space.values(values)
+    labels = Codes(("q", "z", "p"), rng.integers(-2, 3, rows).astype(np.int32))
+    found = divided.count_ticks(values, labels, bounds)
+    assert found.shape == (len(sizes), divided.total)
+    plain = DIVIDED.count_ticks(values, labels, bounds)
+    for tick, (start, end) in enumerate(pairwise(bounds.tolist())):
+        inside = cut(values, start, end)
+        own = [count(JOINT, inside), sums_of(JOINT, inside)]
+        assert found[tick].tolist() == [*np.concatenate(own).tolist(), *plain[tick, DIVIDED.whole.total :].tolist()]
+    for mine, theirs in zip(divided.slices[1:], DIVIDED.slices[1:], strict=True):
+        assert found[:, mine].tolist() == plain[:, theirs].tolist()
+    assert found[:, divided.slices[0]].sum() == rows * len(JOINT.columns)
+
+
+JOINT = with_spaces(4)
 DIVIDED = Divided(
     whole=compiled(1),
     segments=Segments(column="s", values=("p", "q")),
