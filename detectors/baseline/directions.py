@@ -16,9 +16,11 @@ from detectors.baseline.bins import CategoricalColumn, Column, NumericColumn
 
 HALF = 0.5
 """Pseudo-count of every bin (Krichevsky and Trofimov): no bin has probability zero."""
-SHIFTS = (0.3, 0.75, 1.6)
-"""Shifts of the mean, in standard deviations of the normal scores."""
-SCALES = ((1.2, "up"), (1.55, "up"), (0.8, "down"), (0.6, "down"))
+SHIFTS = {0.05: 0.5, 0.12: 0.5, 0.3: 1.0, 0.75: 1.0, 1.6: 1.0}
+"""Shifts of the mean, in standard deviations of the normal scores, and their relative weights. The best bet on a shift
+is the ratio of what it is beyond the tolerance: the small ones are for changes a little over it, on busy models."""
+SCALES = {1.07: 0.5, 1.2: 1.0, 1.55: 1.0, 0.93: 0.5, 0.8: 1.0, 0.6: 1.0}
+"""Factors of the spread, likewise."""
 FREEDOM = 3
 """Student's t with so many degrees of freedom stands for heavier tails."""
 POLYNOMIALS = ((3, "skew"), (4, "tail weight"))
@@ -104,7 +106,7 @@ def directions_of(column: Column) -> tuple[Direction, ...]:
 
     Notes
     -----
-    A numeric column with 32 bins has 26: eleven likelihood ratios of its normal scores (the mean shifted, the spread
+    A numeric column with 32 bins has 32: seventeen likelihood ratios of its normal scores (the mean shifted, the spread
     scaled, tails as heavy as Student's t with three degrees of freedom), which are what the best bet on exactly this
     change pays; two Legendre polynomials of the mid-rank, orthonormal under the baseline; nine groups of outermost
     bins; and four special bins. A categorical one has one for each bin.
@@ -145,13 +147,14 @@ def _shapes(column: NumericColumn, probabilities: NDArray[np.float64]) -> Iterat
         return
     ordered = probabilities[: column.ordered] / probabilities[: column.ordered].sum()
     cuts = ndtri(np.cumsum(ordered)[:-1])
-    moved = [("mean", word, ndtr(cuts - sign * by)) for by in SHIFTS for word, sign in (("up", 1.0), ("down", -1.0))]
-    moved += [("spread", word, ndtr(cuts / by)) for by, word in SCALES]
-    moved += [("heavy", "up", stdtr(FREEDOM, cuts * np.sqrt(FREEDOM / (FREEDOM - 2.0))))]
-    for name, word, cumulative in moved:
+    both = (("up", 1.0), ("down", -1.0))
+    moved = [("mean", word, ndtr(cuts - sign * by), part) for by, part in SHIFTS.items() for word, sign in both]
+    moved += [("spread", "up" if by > 1.0 else "down", ndtr(cuts / by), part) for by, part in SCALES.items()]
+    moved += [("heavy", "up", stdtr(FREEDOM, cuts * np.sqrt(FREEDOM / (FREEDOM - 2.0))), 1.0)]
+    for name, word, cumulative, part in moved:
         values = _ratio(np.diff(cumulative, prepend=0.0, append=1.0), ordered, len(probabilities))
         way = word if name == "mean" else "both"
-        share = SHAPE_SHARES[name] / sum(name == other for other, _, _ in moved)
+        share = SHAPE_SHARES[name] * part / sum(parts for other, _, _, parts in moved if other == name)
         yield Direction("tail weight" if name == "heavy" else name, "shape", values, word=word, way=way, share=share)
     yield from _polynomials(column, ordered, len(probabilities))
 

@@ -106,7 +106,7 @@ class Bets:
     >>> null = null_of(column, EvidenceOptions())
     >>> bets = bets_of(null)
     >>> bets.names[0], bets.names[-1], len(bets.names)
-    ('mean up', 'invalid up', 57)
+    ('mean up', 'invalid up', 63)
     >>> bool((null.probabilities @ np.exp(bets.logs) <= 1).all())
     True
     """
@@ -142,9 +142,9 @@ def bets_of(null: Null, direction: str = "both") -> Bets:
 
     Notes
     -----
-    A numeric column with 32 bins has 57 fixed bets; a categorical one has three for each label, five for each
+    A numeric column with 32 bins has 63 fixed bets; a categorical one has three for each label, five for each
     special bin, and three more for each bin with at least 2 % of the rows. Memory is ``8 * n_bins * n_bets`` bytes:
-    16 kB for the former.
+    18 kB for the former.
 
     References
     ----------

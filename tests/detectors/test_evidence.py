@@ -145,7 +145,7 @@ def test_the_state_does_not_grow() -> None:
 def test_each_family_has_as_many_bets_as_the_page_says() -> None:
     numeric, letter = (bets_of(null_of(BASELINE.columns[i], EvidenceOptions())).names for i in (0, 3))
     first = [name.split()[0] for name in numeric]
-    assert sum(word in {"mean", "spread", "tail", "skew"} for word in first) == 19
+    assert sum(word in {"mean", "spread", "tail", "skew"} for word in first) == 25
     assert sum(word in {"lowest", "highest", "outermost"} for word in first) == 18
     assert sum(name == "missing up" for name in numeric) == 5
     assert [sum(name == f"category 'a' {way}" for name in letter) for way in ("up", "down")] == [3, 3]

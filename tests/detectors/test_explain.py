@@ -50,7 +50,7 @@ def test_the_spread_of_two_values_that_are_equally_frequent_cannot_move(pairs: i
 
 def test_what_the_learned_bet_tolerates_is_explained_too() -> None:
     rng = np.random.default_rng(1)
-    trend = np.linspace(-1.0, 1.0, 10_000)
+    trend = np.linspace(-2.0, 2.0, 10_000)
     columns: Columns = {"calm": rng.normal(size=10_000), "wanders": rng.normal(size=10_000) + trend}
     engine = EvidenceEngine(baseline_of(columns))
     calm, wanders = (column.directions[-1] for column in engine.explain())
