@@ -22,6 +22,8 @@ from detectors.effects import effect_sizes
 from detectors.evidence import EvidenceEngine, EvidenceState
 from detectors.intervals import effect_intervals
 from detectors.registry import FITTED, SCORES
+from detectors.sums import sums_of
+from detectors.traffic.repeats import sampled_rows
 
 ROWS, WIDE = 60, 40
 Batch = NDArray[np.float64]
@@ -85,6 +87,18 @@ def counted(baseline: Baseline, batch: Batch) -> NDArray[np.int64]:
     return count(baseline, events_of(baseline, batch))
 
 
+def summed(baseline: Baseline, batch: Batch) -> NDArray[np.int64]:
+    """Return what pairs of inputs and the embedding add up to, behind the bins."""
+    with np.errstate(over="ignore"):
+        vectors = batch.astype(np.float32)
+    values: dict[str, Values] = {}
+    for space in baseline.spaces:
+        values |= space.values_of_embedding(vectors) if space.name else space.values(columns_of(batch))
+    sums = sums_of(baseline, values)
+    assert len(sums)
+    return np.concatenate([counted(baseline, batch), sums])
+
+
 def evidence_of(counts: NDArray[np.int64]) -> NDArray[Any]:
     state = engine().step(engine().start(), 0, counts)
     return np.frombuffer(engine().step(state, 1, counts).to_bytes(), np.uint8)
@@ -111,6 +125,13 @@ def evidence_in_season(counts: NDArray[np.int64]) -> NDArray[Any]:
     return np.frombuffer(engine.step(state, 1, own, 84).to_bytes(), np.uint8)
 
 
+def repeats_of(batch: Batch) -> NDArray[Any]:
+    """Return which events are in the sample of repeats."""
+    found = np.zeros(len(batch), np.int64)
+    found[sampled_rows(np.ascontiguousarray(batch.T))] = 1
+    return found
+
+
 def numbers_of(found: Any) -> NDArray[np.float64]:
     names = list(type(found).__dataclass_fields__)
     return np.concatenate([np.asarray(getattr(found, name), np.float64).ravel() for name in names])
@@ -134,8 +155,10 @@ class PerTick:
     name: str
     function: Callable[[Baseline, NDArray[np.int64]], NDArray[Any]]
 
+    tick: Callable[[Baseline, Batch], NDArray[np.int64]] = counted
+
     def of(self, baseline: Baseline, parts: list[Batch]) -> NDArray[Any]:
-        return self.function(baseline, np.sum([counted(baseline, part) for part in parts], axis=0, dtype=np.int64))
+        return self.function(baseline, np.sum([self.tick(baseline, part) for part in parts], axis=0, dtype=np.int64))
 
 
 def plain(name: str) -> PerEvent:
@@ -163,7 +186,10 @@ DETECTORS: tuple[PerEvent | PerTick, ...] = (
     *map(fitted, FITTED),
     PerEvent("bins", lambda baseline, batch: bin_rows(baseline, events_of(baseline, batch)).T),
     PerTick("counts", lambda _, counts: counts),
+    PerTick("sums", lambda _, counts: counts, summed),
     PerTick("evidence", lambda _, counts: evidence_of(counts)),
+    PerTick("evidence with sums", lambda _, counts: evidence_of(counts), summed),
+    PerEvent("repeats", lambda _, batch: repeats_of(batch)),
     PerTick("evidence in season", lambda _, counts: evidence_in_season(counts)),
     PerTick("effects", lambda baseline, counts: numbers_of(effect_sizes(baseline, counts))),
     PerTick("intervals", lambda baseline, counts: numbers_of(_intervals(baseline, counts))),
