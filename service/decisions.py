@@ -1,12 +1,14 @@
-"""What one pass of the worker has decided so far, and how a silence bears on it."""
+"""What one pass of the worker has decided so far, and how a silence or a change that lasts bears on it."""
 
 from dataclasses import dataclass, field
 
+from service.alert.decide import goes_on
 from service.alert.silence import decide_silence
-from service.domain.evaluation import Silence
-from service.domain.policy import Action
+from service.domain.evaluation import Evaluation, Silence
+from service.domain.policy import Action, Policy
 from service.domain.records import Alert, Ending, Incident, TimelineItem, TransitionRecord, Version
 from service.notify.compose import Notice, alert_opened, alert_over
+from service.ports import SYSTEM
 
 
 @dataclass(slots=True)
@@ -20,6 +22,15 @@ class Decisions:
     endings: list[Ending] = field(default_factory=list)
     transitions: list[tuple[TransitionRecord, int]] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
+
+
+def note_rebuilt(evaluation: Evaluation, standing: dict[str, Alert], policy: Policy, decisions: Decisions) -> None:
+    """Let the timeline of an open incident tell, once, that its change goes on after the alarm."""
+    if not evaluation.rebuilt:
+        return
+    told = goes_on(evaluation, tuple(standing.values()), policy, SYSTEM)
+    if told is not None:
+        decisions.timeline.append(told)
 
 
 def judge_silence(

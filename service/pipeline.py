@@ -17,7 +17,7 @@ import msgspec
 
 from service.alert.decide import decide as decide_alert
 from service.alert.decide import rebuilt
-from service.decisions import Decisions, judge_silence
+from service.decisions import Decisions, judge_silence, note_rebuilt
 from service.detect.watch import Watch
 from service.domain.evaluation import Evaluation
 from service.domain.ids import Micros, Position, VersionId
@@ -298,6 +298,7 @@ def judge(evaluation: Evaluation, memory: Memory, decisions: Decisions) -> None:
     """Let one evaluation bear on alerts, incidents, the state, and on whom to tell."""
     version, standing, policy = memory.of(evaluation.version_id)
     unresolved = memory.unresolved.get(version.id, {})
+    note_rebuilt(evaluation, standing, policy, decisions)
     decision = decide_alert(evaluation, version, tuple(standing.values()), policy, unresolved)
     for alert in decision.changed:
         standing[alert.id] = decisions.alerts[alert.id] = alert

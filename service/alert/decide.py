@@ -13,6 +13,9 @@ Of several causes the one with the strongest action names the alert, then the on
 as an open alert is among those of equal action it stays the name, so that one change is one incident, and a mild cause
 never hides one that calls for more.
 
+While an alert is open, a second evidence that starts from zero at the alarm tells whether the change lasts
+(``service.detect.rebuild``). It decides nothing: the incident's timeline says so, once.
+
 People who release a version let its evidence start from zero. When it reaches the threshold again before they have
 resolved the incident, the change goes on: the new alert belongs to the same incident.
 """
@@ -103,6 +106,25 @@ def rebuilt(alert: Alert, actor: Actor) -> TimelineItem:
     return TimelineItem(at_us=alert.opened_us, actor=actor, kind="rebuilt", body=alert.reason)
 
 
+def goes_on(
+    evaluation: Evaluation, open_alerts: Sequence[Alert], policy: Policy, actor: Actor
+) -> tuple[str, TimelineItem] | None:
+    """Return the incident of an open alert whose change lasts, and what its timeline says of it; ``None`` without one.
+
+    ``evaluation.rebuilt`` is not empty. Where no open alert has its cause, one change is still one incident.
+    """
+    evident = [alert for alert in open_alerts if alert.cause is not Cause.STALE]
+    _, standing = _name(evaluation.rebuilt, evident, policy)
+    alert = standing or max(evident, key=lambda alert: alert.evidence_log, default=None)
+    if alert is None:
+        return None
+    body = (
+        f"{_listed(evaluation.rebuilt)}: evidence, started again from zero at the alarm,"
+        f" reached the budget's {_power(evaluation.threshold_log)} too, so the change went on"
+    )
+    return alert.incident_id, TimelineItem(at_us=evaluation.at_us, actor=actor, kind="rebuilt", body=body)
+
+
 def cause_of(finding: ColumnFinding) -> Cause:
     """Return what one blamed column speaks of."""
     if finding.group == "quality" or finding.direction.split()[0] in QUALITY_BINS:
@@ -153,8 +175,7 @@ def _name(
 def _open(evaluation: Evaluation, version: Version, cause: Cause, earlier: Incident | None) -> Decision:
     causes = _causes(evaluation.findings)
     columns = tuple(f for f, c in zip(evaluation.findings, causes, strict=True) if c is cause is cause_of(f))
-    names = ", ".join(f.words for f in columns[:COLUMNS_IN_TITLE])
-    more = f" and {len(columns) - COLUMNS_IN_TITLE} more" if len(columns) > COLUMNS_IN_TITLE else ""
+    names = _listed(columns)
     words = cause.replace("_", " ").capitalize()
     incident = Incident(
         id=derived_id("incident", version.id, cause, evaluation.position),
@@ -162,7 +183,7 @@ def _open(evaluation: Evaluation, version: Version, cause: Cause, earlier: Incid
         model=version.model,
         version=version.version,
         cause=cause,
-        title=f"{words} in {version.model} {version.version}: {names}{more}",
+        title=f"{words} in {version.model} {version.version}: {names}",
         status=IncidentStatus.OPEN,
         assignee=None,
         verdict=None,
@@ -177,7 +198,7 @@ def _open(evaluation: Evaluation, version: Version, cause: Cause, earlier: Incid
         version_id=version.id,
         cause=cause,
         status="open",
-        reason=f"{words} in {names}{more}: evidence {_power(evaluation.evidence_log)}"
+        reason=f"{words} in {names}: evidence {_power(evaluation.evidence_log)}"
         f" reached the budget's {_power(evaluation.threshold_log)}",
         evidence_log=evaluation.evidence_log,
         threshold_log=evaluation.threshold_log,
@@ -192,6 +213,11 @@ def _open(evaluation: Evaluation, version: Version, cause: Cause, earlier: Incid
     if earlier is not None:
         return Decision(Why.OPENED, alert, (alert,), again=replace(earlier, title=f"Again: {incident.title}"))
     return Decision(Why.OPENED, alert, (alert,), incident)
+
+
+def _listed(columns: Sequence[ColumnFinding]) -> str:
+    names = ", ".join(f.words for f in columns[:COLUMNS_IN_TITLE])
+    return f"{names} and {len(columns) - COLUMNS_IN_TITLE} more" if len(columns) > COLUMNS_IN_TITLE else names
 
 
 def _power(log: float) -> str:

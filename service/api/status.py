@@ -11,6 +11,7 @@ from service.api.watch import (
     ColumnWatch,
     Effects,
     Intervals,
+    RebuildWatch,
     SegmentWatch,
     TrafficWatch,
     e_value,
@@ -105,6 +106,22 @@ class TrafficStatus(View, frozen=True, kw_only=True):
     columns: list[TrafficColumnStatus]
 
 
+class RebuildStatus(View, frozen=True, kw_only=True):
+    """The evidence that started again from zero at the alarm, to tell whether the change lasts."""
+
+    since: str
+    """When it started again: the alarm."""
+    times: int
+    """How often it has reached the threshold since; every time it starts from zero once more."""
+    last: str | None
+    """When it last reached the threshold; ``null`` when it has not."""
+    ticks: int
+    """With events, since it last started from zero."""
+    evidence: float
+    """Of these ticks."""
+    evidence_log10: float | None
+
+
 class Status(View, frozen=True, kw_only=True):
     """Of ``GET .../status``."""
 
@@ -137,6 +154,8 @@ class Status(View, frozen=True, kw_only=True):
     """Those that the policy declares."""
     traffic: TrafficStatus | None
     """``null`` without a baseline, or where the policy watches no traffic."""
+    rebuild: RebuildStatus | None
+    """``null`` while the evidence is below the threshold, and where it is the traffic that raises it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +205,7 @@ def status_of(
         columns=[_column(column) for column in columns],
         segments=[_segment(segment) for segment in watch.segments],
         traffic=None if watch.traffic is None else _traffic(watch.traffic),
+        rebuild=None if watch.rebuild is None else _rebuild(watch.rebuild),
     )
 
 
@@ -218,6 +238,17 @@ def _traffic(traffic: TrafficWatch) -> TrafficStatus:
             )
             for column in traffic.columns
         ],
+    )
+
+
+def _rebuild(rebuild: RebuildWatch) -> RebuildStatus:
+    return RebuildStatus(
+        since=iso(Micros(rebuild.since_us)),
+        times=rebuild.times,
+        last=None if rebuild.last_us is None else iso(Micros(rebuild.last_us)),
+        ticks=rebuild.ticks,
+        evidence=e_value(rebuild.log_evidence),
+        evidence_log10=log10(rebuild.log_evidence),
     )
 
 

@@ -79,6 +79,16 @@ class TrafficWatch(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[TrafficColumnWatch, ...] = ()
 
 
+class RebuildWatch(msgspec.Struct, frozen=True, kw_only=True):
+    """The evidence that started again from zero at the alarm, in the snapshot's status."""
+
+    since_us: int
+    times: int = 0
+    last_us: int | None = None
+    ticks: int = 0
+    log_evidence: float | None = None
+
+
 class Watch(msgspec.Struct, frozen=True, kw_only=True):
     """The snapshot's status."""
 
@@ -94,6 +104,7 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[ColumnWatch, ...] = ()
     segments: tuple[SegmentWatch, ...] = ()
     traffic: TrafficWatch | None = None
+    rebuild: RebuildWatch | None = None
 
     def strongest(self) -> list[ColumnWatch]:
         """Return the columns by evidence, strongest first; those without any in their order at the end."""

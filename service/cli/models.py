@@ -7,7 +7,7 @@ import typer
 from service.cli.common import AsJson, DataDir, load_settings, open_state, plain, print_json, print_table
 
 if TYPE_CHECKING:
-    from service.api.status import Status
+    from service.api.status import RebuildStatus, Status
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -81,6 +81,8 @@ def status(model: ModelName, version: VersionName = None, data_dir: DataDir = No
         typer.echo(f"held back: {answer.held_back}")
     evidence = "none yet" if answer.evidence_log10 is None else f"10^{answer.evidence_log10:.2f}"
     typer.echo(f"{answer.monitoring}; evidence {evidence}, alarm at 10^{answer.threshold_log10:.2f}")
+    if answer.rebuild is not None:
+        typer.echo(rebuild_line(answer.rebuild))
     typer.echo(f"{answer.events_total} events, {answer.labels_total} labels, {answer.leaks_total} leaks")
     rows = [
         [
@@ -96,6 +98,13 @@ def status(model: ModelName, version: VersionName = None, data_dir: DataDir = No
     print_table("Strongest columns", ["column", "kind", "evidence", "direction", "psi", "js"], rows)
     if answer.segments:
         print_table("Segments", ["segment", "evidence", "share", "strongest column"], _segment_rows(answer))
+
+
+def rebuild_line(rebuild: "RebuildStatus") -> str:
+    """Say whether the change lasts."""
+    evidence = "none yet" if rebuild.evidence_log10 is None else f"10^{rebuild.evidence_log10:.2f}"
+    back = "not back so far" if rebuild.last is None else f"back {rebuild.times} times, last {rebuild.last}"
+    return f"from zero at the alarm {rebuild.since}: {back}; since then {evidence} in {rebuild.ticks} ticks"
 
 
 def _segment_rows(answer: "Status") -> list[list[str]]:

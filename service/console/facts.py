@@ -74,6 +74,16 @@ class TrafficStatus(msgspec.Struct, frozen=True, kw_only=True):
     unknown_fields: tuple[str, ...] = ()
 
 
+class StatusRebuild(msgspec.Struct, frozen=True, kw_only=True):
+    """What the worker wrote of the evidence that started again from zero at the alarm."""
+
+    since_us: int
+    times: int = 0
+    last_us: int | None = None
+    ticks: int = 0
+    log_evidence: float | None = None
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """``Snapshot.status``, as the worker wrote it."""
 
@@ -86,6 +96,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[StatusColumn, ...] = ()
     segments: tuple[StatusSegment, ...] = ()
     traffic: TrafficStatus | None = None
+    rebuild: StatusRebuild | None = None
     trail: tuple[tuple[int, float | None], ...] = ()
     """The evidence at the newest ticks: (start of the tick, natural log), oldest first."""
 

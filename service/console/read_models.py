@@ -12,6 +12,7 @@ from service.console.monitoring import monitoring_of
 from service.console.next_steps import Steps, steps_of
 from service.console.overview import TONES, share_of
 from service.console.promises import Promise, promise_of
+from service.console.rebuild import rebuild_of
 from service.console.segments import SegmentRow, segment_rows
 from service.detect.baselines import compared, inflation_of
 from service.detect.trail import TICKS_MAX
@@ -119,6 +120,8 @@ class VersionPage:
     monitoring: str
     monitoring_tone: str
     certainty: Certainty
+    rebuild: str | None
+    """Whether the change of the alarm lasts."""
     steps: Steps
     charts: tuple[EvidenceChart, ...]
     chart_summary: str
@@ -159,6 +162,7 @@ def version_page(facts: Facts, viewer: Identity) -> VersionPage:
         monitoring=monitoring,
         monitoring_tone=tone,
         certainty=certainty,
+        rebuild=rebuild_of(facts),
         steps=steps_of(
             version,
             model.policy,

@@ -12,6 +12,7 @@ from service.detect.changes import Changes
 from service.detect.engines import Engine, Engines
 from service.detect.parts import StoredPart
 from service.detect.plan import Era, Plan
+from service.detect.rebuild import Rebuild, StoredRebuild
 from service.detect.status import finite
 from service.detect.traffic import StoredTraffic, Traffic
 from service.detect.trail import Trail
@@ -23,7 +24,7 @@ from service.domain.policy import Tuning
 from service.domain.records import Snapshot, Window
 from service.ports import LogEntry
 
-FORMAT = 5
+FORMAT = 6
 UNUSABLE = "the stored baseline cannot be used: its signature or its content is not what was signed; put it again"
 _logger = logging.getLogger("lazaretto.detect")
 
@@ -51,6 +52,7 @@ class Stored(msgspec.Struct, array_like=True):
     traffic: StoredTraffic | None = None
     heard_us: int = 0
     silent: bool = False
+    rebuild: StoredRebuild | None = None
 
 
 class VersionFold:
@@ -167,6 +169,7 @@ class VersionFold:
             threshold_log=plan.threshold_log,
             findings=watched.findings(plan.threshold_log),
             sufficient=watched.engine.sufficient,
+            rebuilt=watched.judge_rebuild(log_model, plan.threshold_log, at_us),
         )
 
     def snapshot(self, plan: Plan) -> Snapshot:
@@ -247,6 +250,8 @@ class VersionFold:
         self.watched = Watched(engine, windows, stored.tick_us, traffic)
         self.watched.parts.restore(stored.parts)
         self.watched.set_evidence(EvidenceState.from_bytes(engine.bets, stored.evidence), stored.evidence)
+        if stored.rebuild is not None:
+            self.watched.rebuild = Rebuild.adopt(engine, stored.rebuild)
         self.watched.open_tick = stored.open_tick
         self.watched.open_events = stored.open_events
         self.watched.last_events = stored.last_events
@@ -275,6 +280,7 @@ class VersionFold:
             stored.evidence = watched.evidence_bytes()
             stored.parts = watched.parts.stored()
             stored.traffic = None if watched.traffic is None else watched.traffic.stored()
+            stored.rebuild = None if watched.rebuild is None else watched.rebuild.stored()
         return stored
 
     def _status(self, threshold_log: float) -> str:
@@ -288,6 +294,7 @@ class VersionFold:
             "log_evidence": finite(self._evidence_log()),
             "ticks": 0 if watched is None else watched.read.ticks,
             "traffic": None if watched is None or watched.traffic is None else watched.traffic.status(),
+            "rebuild": None if watched is None or watched.rebuild is None else watched.rebuild.status(),
             "columns": msgspec.Raw(b"[]" if watched is None else watched.columns_json(threshold_log)),
             "trail": self._trail.json(),
         }

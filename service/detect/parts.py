@@ -98,6 +98,10 @@ class Parts:
             return read.log_model
         return mean_of(self._all(bets, read))
 
+    def log_inside(self, bets: EvidenceEngine, read: WholeEvidence) -> float:
+        """Return the evidence of the model as if the outer parts had no share."""
+        return mean_of(self._inside(bets, read)) if self._inner else read.log_model
+
     def findings(
         self, bets: EvidenceEngine, read: WholeEvidence, log_threshold: float, own: DescribeWhole, tick_us: int
     ) -> tuple[ColumnFinding, ...]:
@@ -136,14 +140,17 @@ class Parts:
         for part, (_, data) in zip(self._inner, stored, strict=True):
             part.restore(data)
 
-    def _all(self, bets: EvidenceEngine, read: WholeEvidence) -> list[PartEvidence]:
+    def _inside(self, bets: EvidenceEngine, read: WholeEvidence) -> list[PartEvidence]:
         whole = PartEvidence(
             log_share=self._log_rest,
             log_model=read.log_model,
             log_columns=read.log_columns,
             log_shares=bets.log_shares,
         )
-        inner, outer = [whole, *(part.evidence() for part in self._inner)], [p.evidence() for p in self._speaking]
+        return [whole, *(part.evidence() for part in self._inner)]
+
+    def _all(self, bets: EvidenceEngine, read: WholeEvidence) -> list[PartEvidence]:
+        inner, outer = self._inside(bets, read), [part.evidence() for part in self._speaking]
         if not outer:
             return inner
         room = log_rest([evidence.log_share for evidence in outer])

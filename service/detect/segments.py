@@ -38,6 +38,8 @@ class SegmentPart:
         self.events_total = 0
         self._open_events = 0
         self._open_counts = np.zeros(engine.baseline.total, np.int64)
+        self.closed: tuple[int, NDArray[np.int64]] | None = None
+        """Events and counts of the tick that was closed last, if it had any."""
         self._evidence_bytes: bytes | None = None
         self._set(engine.bets.start())
 
@@ -69,9 +71,15 @@ class SegmentPart:
         self._open_counts += count(self.engine.baseline, columns)
         self._open_events += events
 
+    def follow(self, first: "SegmentPart") -> None:
+        """Take what another part of the same segment counted in the tick that it has just closed."""
+        if first.closed is not None:
+            self._open_events, self._open_counts = first.closed
+
     def step(self, tick: int, season: int) -> None:
         """Let the open tick bear on the evidence, if it had a value."""
         events, counts = self._open_events, self._open_counts
+        self.closed = (events, counts) if events else None
         if not events:
             return
         self.events_total += events

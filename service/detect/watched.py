@@ -20,10 +20,12 @@ from service.detect.changes import Changes
 from service.detect.columns import columns_of
 from service.detect.engines import Engine
 from service.detect.parts import Parts
+from service.detect.rebuild import Rebuild
 from service.detect.segments import SegmentParts
 from service.detect.status import columns_status, findings_of, strongest_tick
 from service.detect.traffic import Traffic
 from service.detect.windows import Windows
+from service.domain.ids import Micros
 from service.domain.records import ColumnFinding
 from service.frames import Frame, FrameError, between, concat_frames, decode_columns
 from service.ports import LogEntry
@@ -70,6 +72,8 @@ class Watched:
         self._segments_json: bytes | None = None
         self.segments = SegmentParts(engine)
         self.parts = Parts(self.segments.parts, () if traffic is None else (traffic,))
+        self.rebuild: Rebuild | None = None
+        """The evidence that started again from zero at the alarm; ``None`` while there is none."""
         self.set_evidence(engine.bets.start())
 
     def set_evidence(self, state: EvidenceState, stored: bytes | None = None) -> None:
@@ -132,6 +136,8 @@ class Watched:
         if not counts.any():
             return False
         self.set_evidence(self.engine.bets.step(self.evidence, tick, counts, season))
+        if self.rebuild is not None:
+            self.rebuild.step(tick, season, counts, self.segments.parts)
         self.windows.note(self.log_model, self.read.log_columns)
         bins = counts[: self.engine.baseline.total]
         self.changes.add(tick, events, bins, strongest_tick(self.engine, self.evidence))
@@ -145,6 +151,24 @@ class Watched:
         if not self.parts:
             return self._findings(bets.blame(self.evidence, threshold_log))
         return self.parts.findings(bets, self.read, threshold_log, self._named, self.tick_us)
+
+    def judge_rebuild(self, log_model: float, threshold_log: float, at_us: Micros) -> tuple[ColumnFinding, ...]:
+        """Let evidence start again beside itself at an alarm, and forget that once the alarm's is below the threshold.
+
+        Returns the blamed columns when the second evidence reaches the threshold first. Where it is the traffic that
+        raises the alarm there is none, as it takes no part in it.
+        """
+        if log_model < threshold_log:
+            self.rebuild = None
+            return ()
+        bets = self.engine.bets
+        if not self.engine.sufficient or self.parts.log_inside(bets, self.read) < threshold_log:
+            self.rebuild = None
+            return ()
+        if self.rebuild is None:
+            self.rebuild = Rebuild(self.engine, at_us)
+            return ()
+        return self.rebuild.judge(threshold_log, at_us, self.tick_us, self.changes)
 
     def settle_changes(self) -> None:
         """Keep the beginning of the change readable: an alarm was raised."""

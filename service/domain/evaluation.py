@@ -36,6 +36,9 @@ class Evaluation:
     """The blamed columns, strongest first; empty below the threshold."""
     sufficient: bool
     """False when the baseline is too small for a promise: the evidence is shown, and raises nothing."""
+    rebuilt: tuple[ColumnFinding, ...] = ()
+    """Said once for each alarm: the columns blamed by the evidence that started again from zero at the alarm, when it
+    has reached the threshold too."""
 
     @property
     def above(self) -> bool:

@@ -83,6 +83,8 @@ def test_outer_parts_take_their_share_first_and_have_none_until_they_speak(bets:
     assert not Parts([], [outer])
     outer.share = 0.2
     assert Parts([], [outer])
+    assert silent.log_inside(bets, whole) == alone.log_model(bets, whole) != silent.log_model(bets, whole)
+    assert Parts([], [outer]).log_inside(bets, whole) == whole.log_model
     e_whole, e_inner, e_outer = (math.exp(log) for log in (whole.log_model, inner.evidence().log_model, 9.0))
     expected = 0.8 * 0.5 * e_whole + 0.8 * 0.5 * e_inner + 0.2 * e_outer
     assert math.exp(silent.log_model(bets, whole)) == pytest.approx(expected)
