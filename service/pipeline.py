@@ -377,12 +377,12 @@ async def _prepare_in_turn(stages: AcceptStages, preparer: Preparer, raw: Raw, i
         if len(raw.body) > DECODE_INLINE_BYTES_MAX:
             return await anyio.to_thread.run_sync(preparer.prepare, raw, idempotency_key)
         steps = preparer.preparing(raw, idempotency_key)
-        # The next body has its turn in the loop's next round at the earliest, so the last step needs no pause after it.
-        while True:
+        ready = None
+        while ready is None:
             ready = take_step(steps)
-            if ready is not None:
-                return ready
+            # After the last step too, with the turn still taken: or all bodies that wait would follow in the same round.
             await asyncio.sleep(0)
+        return ready
 
 
 def _kept(receipt: Receipt, idempotency_key: str | None) -> bytes:

@@ -28,6 +28,8 @@ SEGMENT_BYTES = 64 * 1024 * 1024
 """A segment takes no further group that would make it longer: this much disk is given back at once."""
 RESERVE_BYTES = 4 * 1024 * 1024
 """So much disk is asked for in advance: a sync that finds the space given already costs a quarter less."""
+CACHED_SEGMENTS = 2
+"""So many of the newest segments stay in the page cache, besides the one that is written to."""
 FILES_MAX = 2
 """How many segments a reader keeps open; one that is deleted meanwhile uses disk until it is closed."""
 BUFFERS_MAX = 512
@@ -178,12 +180,27 @@ class SegmentWriter:
 
     def _begin(self, number: int) -> int:
         self.close()
+        self._let_go()
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._end = self._reserved = 0
         self._file = os.open(segment_path(self._folder, number), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         for folder in (self._folder.parent, self._folder):  # it may be new, or its making not synced before a crash
             _sync_folder(folder)
         return self._file
+
+    def _let_go(self) -> None:
+        """Give back the page cache of what the worker has read long since, if it keeps up at all.
+
+        Bodies are read once, within moments. A cache that grows with the log would push out what others need, and each
+        page of it costs more than one that is used again.
+        """
+        for number in list(self._sizes)[-CACHED_SEGMENTS - 1 : -CACHED_SEGMENTS]:
+            with suppress(OSError):  # it costs memory, nothing else
+                file = os.open(segment_path(self._folder, number), os.O_RDONLY)
+                try:
+                    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+                finally:
+                    os.close(file)
 
     def _reserve(self, file: int, end: int) -> None:
         if end <= self._reserved:
