@@ -380,7 +380,7 @@ async def _prepare_in_turn(stages: AcceptStages, preparer: Preparer, raw: Raw, i
         ready = None
         while ready is None:
             ready = take_step(steps)
-            # After the last step too, with the turn still taken: or all bodies that wait would follow in the same round.
+            # After the last step too, with the turn still taken: or all bodies that wait would follow in this round.
             await asyncio.sleep(0)
         return ready
 
