@@ -31,7 +31,6 @@ from service.frames import Frame, FrameError, between, concat_frames, decode_col
 from service.ports import LogEntry
 
 NO_TICK = -1
-"""A threshold that every column is above that has a share of the budget."""
 Body = bytes | memoryview
 ROWS_ALONE = 500
 """A frame of as many rows gains nothing from company."""

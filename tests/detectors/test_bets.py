@@ -14,7 +14,7 @@ from detectors.baseline.directions import HALF
 from detectors.binning import count
 from detectors.columns import Codes
 from detectors.errors import DetectorError
-from detectors.evidence import EvidenceOptions
+from detectors.evidence import EvidenceEngine, EvidenceOptions
 from detectors.evidence.bets import QUANTUM, bets_of
 from detectors.evidence.calibrate import null_of, stack
 from detectors.evidence.learned import PRIOR_EVENTS, learned_increments, learned_logs, remember
@@ -137,6 +137,13 @@ def test_changes_as_small_as_the_page_says_make_some_bet_grow(tolerated: float, 
     counts = count(baseline, {"x": rng.normal(size=1_000_000) * scale + shift})
     bets = bets_of(null_of(baseline.columns[0], EvidenceOptions(minimum_effect=tolerated)))
     assert (counts @ bets.logs).max() / 1_000_000 > 0.0002
+
+
+def test_a_mean_moved_by_a_tenth_is_found_within_fifteen_thousand_rows() -> None:
+    rng = np.random.default_rng(0)
+    engine = EvidenceEngine(baseline_of({"x": rng.normal(size=50_000)}), EvidenceOptions(minimum_effect=0.05))
+    counts = np.array([count(engine.baseline, {"x": rng.normal(0.1, 1.0, 1_000)}) for _ in range(15)])
+    assert engine.run(engine.start(), np.arange(15), counts, float(np.log(1e5))).alarm is not None
 
 
 def test_the_learned_bet_stakes_nothing_before_it_has_learned() -> None:
