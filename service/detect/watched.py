@@ -32,10 +32,11 @@ from service.ports import LogEntry
 
 NO_TICK = -1
 Body = bytes | memoryview
-ROWS_ALONE = 500
+ROWS_ALONE = 4_000
 """A frame of as many rows gains nothing from company."""
-ROWS_TOGETHER = 4_000
-"""More rows than this at once leave the processor's cache."""
+ROWS_TOGETHER = 16_000
+BYTES_TOGETHER = 1 << 21
+"""Frames of more rows or bytes than this, counted at once, leave the processor's cache."""
 JOINT_BLOCK = 250
 """They are looked at in blocks of so many neighbours, which costs less than one here and one there."""
 JOINT_EVENTS = 2_000
@@ -63,7 +64,7 @@ class Watched:
         self._pending: list[tuple[int, Body]] = []
         """Frames of the open tick that are not counted yet, each with how many events came before it in the tick;
         counted together, they cost a fraction."""
-        self._pending_rows = 0
+        self._pending_rows = self._pending_bytes = 0
         self._sample: list[Frame] = []
         """Events of a busy tick that the joint scores have not looked at yet."""
         self._sample_rows = 0
@@ -103,12 +104,14 @@ class Watched:
             return
         self._pending.append((first, entry.body))
         self._pending_rows += entry.rows
-        if self._pending_rows >= ROWS_TOGETHER:
+        self._pending_bytes += len(entry.body)
+        if self._pending_rows >= ROWS_TOGETHER or self._pending_bytes >= BYTES_TOGETHER:
             self.settle()
 
     def settle(self) -> None:
         """Count the pending frames together, as the cost of a call is that of a thousand rows."""
-        pending, self._pending, self._pending_rows = self._pending, [], 0
+        pending, self._pending = self._pending, []
+        self._pending_rows = self._pending_bytes = 0
         self._count_together(pending)
         self._count_sample()
 

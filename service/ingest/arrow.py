@@ -128,10 +128,11 @@ class _Envelope:
         if not is_text(array.type):
             raise _wrong("event_id", array, "text")
         lengths = text_lengths(array)
-        for row in np.flatnonzero((lengths == 0) | (lengths > self._limits.string_bytes_max)).tolist():
-            reason = bad_name(array[row].as_py(), self._limits)
-            if reason:
-                self.refused.add(row, f"events[{row}].event_id", reason)
+        if lengths.min() == 0 or lengths.max() > self._limits.string_bytes_max:
+            for row in np.flatnonzero((lengths == 0) | (lengths > self._limits.string_bytes_max)).tolist():
+                reason = bad_name(array[row].as_py(), self._limits)
+                if reason:
+                    self.refused.add(row, f"events[{row}].event_id", reason)
         return tuple(array.to_pylist()) if array.null_count else texts(array)
 
     def _principals(self, array: pa.Array | None) -> Coded | None:
@@ -178,6 +179,8 @@ class _Envelope:
         stamps = plain(array, np.dtype("<i8"))
         per_second = _PER_SECOND[kind.unit]
         missing = nulls(array)
+        if kind.unit == "us" and missing is None and stamps.min() >= 0 and stamps.max() < _MICROS_MAX:
+            return stamps
         bad = (stamps < 0) | (stamps >= _MICROS_MAX // 1_000_000 * per_second if kind.unit != "ns" else False)
         if missing is not None:
             bad &= ~missing
