@@ -1,0 +1,117 @@
+"""A victim as an attacker sees it: it answers, counts what it is asked, and puts everything on record."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redteam.session import Goal, Kind, Session
+
+Predict = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""From inputs (n, dimension) to class probabilities (n, classes)."""
+Watch = Callable[[NDArray[np.float32], NDArray[np.float32], float, int], bool]
+"""Told of each request in order (input, probabilities, seconds, account); its answer is whether the monitor alarms."""
+
+
+class Enough(Exception):
+    """The client may ask no more: its queries are used up, or its goal is reached."""
+
+
+@dataclass
+class Oracle:
+    """Answers the requests of one client.
+
+    Parameters
+    ----------
+    predict : Predict
+        The victim.
+    queries_max : int
+        After so many requests ``Enough`` is raised.
+    goal : Goal or None
+        Of an attack on one input; the first request that reaches it is remembered.
+    after : int
+        How many more requests are answered once the goal is reached.
+    rate : float
+        Requests a second, for the simulated clock.
+    watch : Watch or None
+        A monitor that looks on; what it says is in ``alarmed``, for attackers who can see when they are refused.
+    """
+
+    predict: Predict
+    queries_max: int
+    goal: Goal | None = None
+    after: int = 0
+    rate: float = 10.0
+    watch: Watch | None = None
+    account: int = 0
+    """Under which account the next requests go."""
+    success: int | None = None
+    alarmed: list[bool] = field(default_factory=list)
+    """Of each request: whether the monitor that looks on alarmed."""
+    _inputs: list[NDArray[np.float32]] = field(default_factory=list)
+    _probabilities: list[NDArray[np.float32]] = field(default_factory=list)
+    _accounts: list[int] = field(default_factory=list)
+    _seconds: list[float] = field(default_factory=list)
+    _now: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def ask(self, inputs: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Answer inputs, shape (n, dimension); raise ``Enough`` at the first one that may not be asked any more."""
+        rows = np.atleast_2d(np.asarray(inputs, dtype=np.float64))
+        left = self._left()
+        if left <= 0:
+            raise Enough
+        asked = rows[:left]
+        answers = np.asarray(self.predict(asked), dtype=np.float64)
+        self._record(asked, answers)
+        if len(asked) < len(rows):
+            raise Enough
+        return answers
+
+    def wait(self, seconds: float) -> None:
+        """Let simulated time pass."""
+        self._now += seconds
+
+    def _left(self) -> int:
+        left = self.queries_max - len(self)
+        return left if self.success is None else min(left, self.success + 1 + self.after - len(self))
+
+    def _record(self, rows: NDArray[np.float64], answers: NDArray[np.float64]) -> None:
+        reached = None if self.goal is None else self.goal.reached(rows, answers.argmax(axis=1))
+        for i, (row, answer) in enumerate(zip(rows.astype(np.float32), answers.astype(np.float32), strict=True)):
+            if self.success is None and reached is not None and reached[i]:
+                self.success = len(self)
+            self._inputs.append(row)
+            self._probabilities.append(answer)
+            self._accounts.append(self.account)
+            self._seconds.append(self._now)
+            self._now += 1.0 / self.rate
+            self.alarmed.append(self.watch is not None and self.watch(row, answer, self._seconds[-1], self.account))
+
+    def session(self, *, workload: str, kind: Kind, victim: str, seed: int, source: int, error: str = "") -> Session:
+        """Return what is on record."""
+        inputs = np.array(self._inputs, dtype=np.float32)
+        probabilities = np.array(self._probabilities, dtype=np.float32)
+        distance = None
+        if self.goal is not None and len(inputs):
+            labels = probabilities.argmax(axis=1)
+            wanted = labels != self.goal.label if self.goal.target is None else labels == self.goal.target
+            away = np.where(wanted, self.goal.distances(inputs.astype(np.float64)), np.inf)
+            distance = np.minimum.accumulate(away).astype(np.float32)
+        return Session(
+            workload=workload,
+            kind=kind,
+            victim=victim,
+            seed=seed,
+            source=source,
+            inputs=inputs,
+            probabilities=probabilities,
+            seconds=np.array(self._seconds),
+            accounts=np.array(self._accounts, dtype=np.int32),
+            success=self.success,
+            distance=distance,
+            error=error,
+        )
