@@ -318,7 +318,7 @@ def test_the_command_tells_people_the_same(reference: Path, changed: Path) -> No
 
 
 def test_one_of_a_kind_is_not_told_as_several(reference: Path, tmp_path: Path) -> None:
-    pq.write_table(pq.read_table(reference).slice(0, 1), tmp_path / "one.parquet")
+    parquet.write_table(parquet.read_table(reference).slice(0, 1), tmp_path / "one.parquet")
     _, out, _ = run(tmp_path / "one.parquet", reference)
     assert out.startswith("1 row in 1 tick; ")
 
