@@ -9,7 +9,7 @@ from detectors.baseline.bins import CategoricalColumn, Column, NumericColumn
 ROWS_MIN = 100
 """With fewer rows a baseline supports no promise."""
 ROWS_GOOD = 500
-MISSING_SHARE = 0.4
+MISSING_SHARE = 0.2
 IDENTIFIER_SHARE = 0.9
 IDENTIFIER_ROWS = 20
 RARE_SHARE = 0.2

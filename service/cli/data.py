@@ -52,13 +52,13 @@ def push(
         raise Failure("a key with scope admin is needed: --key or LAZARETTO_API_KEY")
     if not file.is_file():
         raise Failure(f"there is no file {file}")
-    with file.open("rb") as content:
-        answer = httpx.put(
-            f"{url.rstrip('/')}/v1/models/{quote(model, safe='')}/versions/{quote(version, safe='')}/baseline",
-            content=content,
-            headers={**headers, "authorization": f"Bearer {key}", "content-length": str(file.stat().st_size)},
-            timeout=TIMEOUT_SECONDS,
-        )
+    headers |= {"authorization": f"Bearer {key}", "content-length": str(file.stat().st_size)}
+    path = f"/v1/models/{quote(model, safe='')}/versions/{quote(version, safe='')}/baseline"
+    try:
+        with file.open("rb") as content:
+            answer = httpx.put(url.rstrip("/") + path, content=content, headers=headers, timeout=TIMEOUT_SECONDS)
+    except (httpx.RequestError, httpx.InvalidURL) as error:
+        raise Failure(f"no answer from {url} (--url or LAZARETTO_URL): {str(error) or type(error).__name__}") from error
     body = _problem_or_view(answer.content)
     if body is None:
         raise Failure(f"{url} answered {answer.status_code} with something else than JSON; is it Lazaretto?")

@@ -26,7 +26,7 @@ from service.detect.repeats import hashes_of
 from service.domain.ids import Micros
 from service.domain.policy import SECONDS_PER_DAY, Tuning
 from service.domain.records import ColumnFinding
-from service.domain.schema import LATENCY, PREDICTION, PROBABILITY_PREFIX, UNKNOWN_FIELDS
+from service.domain.schema import LATENCY, PREDICTION, PROBABILITY_PREFIX, UNKNOWN_FIELDS, UNKNOWN_SEPARATOR
 from service.frames import Frame
 
 TRAFFIC = ColumnGroup.TRAFFIC.value
@@ -215,8 +215,10 @@ class Traffic:
         }
 
     def _note(self, label: str) -> None:
-        if label not in self.unknown and len(self.unknown) < NAMES_KEPT:
-            self.unknown[label] = None
+        """Remember the fields that one request had; those of an earlier release may stand in one piece."""
+        for name in label.split(UNKNOWN_SEPARATOR):
+            if name not in self.unknown and len(self.unknown) < NAMES_KEPT:
+                self.unknown[name] = None
 
 
 def share_of(tuning: Tuning, baseline: Baseline) -> float:

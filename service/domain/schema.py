@@ -72,5 +72,7 @@ PROBABILITY_PREFIX = "probabilities."
 SCORE_PREFIX = "score."
 UNKNOWN_FIELDS = "features.unknown_fields"
 """Column of a frame that says which fields no schema knows its events had. No feature can have this name."""
+UNKNOWN_SEPARATOR = ", "
+"""Between the fields of one request in that column."""
 RESERVED_NAMES = frozenset({PREDICTION, LATENCY, "event_id", "timestamp", "principal"})
 RESERVED_PREFIXES = (PROBABILITY_PREFIX, SCORE_PREFIX, "features.", "segment.", "attributions.")

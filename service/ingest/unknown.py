@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from service.domain.schema import UNKNOWN_FIELDS
+from service.domain.schema import UNKNOWN_FIELDS, UNKNOWN_SEPARATOR
 from service.frames import Coded, Frame
 from service.ingest.envelope import bad_text
 from service.ingest.layout import Layout
@@ -74,7 +74,7 @@ def with_unknown(frame: Frame, names: Iterable[str], layout: Layout) -> Frame:
     kept = [name[:NAME_LENGTH_MAX] for name in names if name and bad_text(name, layout.limits) is None]
     if not kept:
         return frame
-    column = Coded((", ".join(kept[:NAMES_MAX]),), np.zeros(frame.rows, np.int32))
+    column = Coded((UNKNOWN_SEPARATOR.join(kept[:NAMES_MAX]),), np.zeros(frame.rows, np.int32))
     return replace(
         frame,
         categorical_names=(*frame.categorical_names, UNKNOWN_FIELDS),

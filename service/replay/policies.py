@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from service.detect.choices import bad_choices
+from service.domain.misfits import bad_places
 from service.domain.policy import Policy
 from service.replay.sources import ReplayError
 
@@ -52,11 +53,10 @@ def read_policy(path: Path) -> Given:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ReplayError(f"{path}: no TOML: {error}") from error
     _check_names(path, told, Policy, "")
-    try:
-        policy = msgspec.convert(told, Policy)
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$.")
-        raise ReplayError(f"{path}: {where.rstrip('`') or 'policy'}: {what[:1].lower()}{what[1:]}") from error
+    misfits = list(bad_places(told, Policy))
+    if misfits:
+        raise ReplayError(f"{path}: {'; '.join(f'{misfit.at}: {misfit.reason}' for misfit in misfits)}")
+    policy = msgspec.convert(told, Policy)
     places = bad_choices(policy)
     if places:
         raise ReplayError(f"{path}: {'; '.join(f'{place.at} {place.reason}' for place in places)}")

@@ -56,9 +56,10 @@ def render_text(result: ReplayResult) -> str:
     watched = [name for name in result.columns if not name.startswith("score.")]
     scores = len(result.columns) - len(watched)
     together = f"; and {scores} scores of all of them together" if scores else ""
+    alarms = _counted(number, "alarm") if number else "no alarms"
     lines = [
-        f"{result.rows:,} rows in {result.ticks:,} ticks; watched: {', '.join(watched)}{together}",
-        f"budget: one false alarm in {result.budget:,.0f} ticks; {number or 'no'} alarm{'' if number == 1 else 's'}",
+        f"{_counted(result.rows, 'row')} in {_counted(result.ticks, 'tick')}; watched: {', '.join(watched)}{together}",
+        f"budget: one false alarm in {result.budget:,.0f} ticks; {alarms}",
     ]
     if result.segments:
         lines.insert(1, f"segments with evidence of their own: {', '.join(result.segments)}")
@@ -66,11 +67,17 @@ def render_text(result: ReplayResult) -> str:
     for alarm in result.alarms[:shown]:
         lines += _alarm_lines(alarm)
     if number > shown:
-        lines.append(f"... and {number - shown} more alarms; the engine starts anew after each, --json lists all")
+        lines.append(
+            f"... and {_counted(number - shown, 'more alarm')}; the engine starts anew after each, --json lists all"
+        )
     if result.what_if is not None:
         lines += ["", *what_if_lines(result.what_if), ""]
     lines += [f"note: {warning}" for warning in result.warnings]
     return "\n".join(lines)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _alarm_lines(alarm: ReplayAlarm) -> list[str]:

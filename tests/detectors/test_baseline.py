@@ -126,6 +126,8 @@ def test_a_label_given_twice_is_one_label() -> None:
         (np.linspace(0, 1, 12)[::-1].copy(), ["few_rows"]),
         (np.random.default_rng(0).normal(size=300), ["few_rows"]),
         (np.where(np.arange(1000) % 5 < 2, np.nan, np.sin(np.arange(1000))), ["missing"]),
+        (np.where(np.random.default_rng(0).random(1000) < 0.39, np.nan, np.sin(np.arange(1000))), ["missing"]),
+        (np.where(np.arange(1000) % 10 < 1, np.nan, np.sin(np.arange(1000))), []),
         (np.where(np.arange(1000) == 7, np.inf, np.sin(np.arange(1000))), ["invalid"]),
         (np.arange(1000.0), ["clock"]),
         (-np.arange(1000.0), ["clock"]),

@@ -21,6 +21,11 @@ from detectors.evidence.learned import PRIOR_EVENTS, learned_increments, learned
 from tests.detectors.samples import Columns, baseline_of, mixed, tables
 
 MIXED = baseline_of(mixed(np.random.default_rng(11), 2000))
+LEVELS = np.repeat(np.sin(np.linspace(0, 6, 20)), 500)
+WANDERING = baseline_of(
+    {"label": Codes(("a", "b"), (np.random.default_rng(7).random(10_000) < 0.5 + 0.2 * LEVELS).astype(np.int32))}
+)
+"""Its blocks differ by more than chance and rows that move together explain."""
 ROUNDING = 1e-9
 
 
@@ -85,6 +90,9 @@ def test_under_the_baseline_no_bet_wins_whatever_the_baseline(columns: Columns, 
 def test_the_learned_bet_does_not_win_on_average_on_the_boundary_of_its_tolerance(seed: int, events: int) -> None:
     rng = np.random.default_rng(seed)
     nulls = [null_of(column, EvidenceOptions()) for column in MIXED.columns]
+    # Standard errors of the worst direction would cover this column's variation between blocks, too.
+    nulls.append(null_of(WANDERING.columns[0], EvidenceOptions(standard_errors=0.0)))
+    assert len(nulls[-1].wander) == 1
     stacked = stack(nulls)
     bins = stacked.probabilities.shape[1]
     memory = np.zeros((len(nulls), bins))

@@ -8,7 +8,7 @@ import pytest
 from detectors.columns import Codes
 from detectors.errors import DetectorError
 from detectors.evidence import EvidenceEngine, EvidenceOptions
-from detectors.evidence.selfreplay import strengths_of
+from detectors.evidence.selfreplay import _over_limit, strengths_of
 from tests.detectors.samples import Columns, baseline_of, mixed
 
 
@@ -51,6 +51,28 @@ def test_a_column_that_alarms_on_its_own_reference_bets_less() -> None:
     engine = EvidenceEngine(baseline)
     assert engine.strengths[0] == 1
     assert engine.self_test(1e4).alarms == ()
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("rows", "halvings"), [(100, 1), (150, 2)])
+def test_exponents_are_halved_until_the_reference_stays_below_the_limit_and_no_further(
+    seed: int, rows: int, halvings: int
+) -> None:
+    """Values that are missing once, for many rows on end: the fifths without them know nothing of it.
+
+    Their number is fixed, so the seed decides of nothing but the values around them.
+    """
+    rng = np.random.default_rng(seed)
+    outage = rng.normal(size=2000)
+    outage[1700 : 1700 + rows] = np.nan
+    baseline, options = baseline_of({"steady": rng.normal(size=2000), "outage": outage}), EvidenceOptions()
+    engine = EvidenceEngine(baseline)
+    assert engine.strengths.tolist() == strengths_of(baseline, options).tolist() == [1.0, 0.5**halvings]
+    assert _over_limit(baseline, options, np.array([1.0, 2 * 0.5**halvings])).tolist() == [False, True]
+    assert _over_limit(baseline, options, engine.strengths).tolist() == [False, False]
+    exponents = [explanation.eta for explanation in engine.explain()]
+    assert exponents[1] <= 0.5**halvings < exponents[0]
+    assert f"halved {halvings} times, because the reference raised alarms against itself" in engine.explain()[1].text
 
 
 def test_columns_whose_fifths_have_nothing_in_common_are_replayed_too() -> None:

@@ -137,6 +137,14 @@ def test_a_baseline_is_pushed_and_a_bad_one_explained(served: Served, client: ht
     assert "cannot tell what" in push(str(tmp_path / "x.doc"), *options, expect=1)
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "127.0.0.1:8080", "http://[::1"])
+def test_where_nothing_answers_the_address_is_named(url: str, tmp_path: Path) -> None:
+    (tmp_path / "good.csv").write_text("age\n1\n")
+    options = ("--model", "m", "--version", "1", "--url", url, "--key", "lzk_x")
+    told = push(str(tmp_path / "good.csv"), *options, expect=1)
+    assert f"no answer from {url} (--url or LAZARETTO_URL): " in told
+
+
 def test_something_else_that_answers_is_not_taken_for_the_service(tmp_path: Path) -> None:
     class Stranger(BaseHTTPRequestHandler):
         def do_PUT(self) -> None:

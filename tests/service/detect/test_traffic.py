@@ -124,6 +124,15 @@ def test_unknown_fields_are_an_alert_about_quality_that_names_them() -> None:
     assert shown["unknown_fields"] == ["shoe_size"]
 
 
+def test_the_fields_of_one_request_are_named_one_by_one_and_at_most_twenty_of_them() -> None:
+    """Ingest writes them into one label: as many labels as there are mixtures would soon fill the list."""
+    labels = ["shoe_size, gpu", "gpu, shoe_size", "gpu", *(f"{i}, gpu" for i in range(30))]
+    entries = [batch_entry(i + 1, i, 1, with_unknown(make_frame(i, 5), label)) for i, label in enumerate(labels)]
+    shown = status(folded(control(), entries))["traffic"]
+    assert isinstance(shown, dict)
+    assert shown["unknown_fields"] == ["shoe_size", "gpu", *map(str, range(18))]
+
+
 def test_columns_that_telemetry_leaves_out_all_at_once_are_an_alert() -> None:
     """Prediction, probabilities and latency are optional, so that their lack is in no bin of their own."""
     entries = [*frames(sizes(7, 130)), *frames(sizes(8, 60), start=130, extras=False)]

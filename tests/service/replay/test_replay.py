@@ -317,6 +317,12 @@ def test_the_command_tells_people_the_same(reference: Path, changed: Path) -> No
     assert "wasserstein" in out
 
 
+def test_one_of_a_kind_is_not_told_as_several(reference: Path, tmp_path: Path) -> None:
+    parquet.write_table(parquet.read_table(reference).slice(0, 1), tmp_path / "one.parquet")
+    _, out, _ = run(tmp_path / "one.parquet", reference)
+    assert out.startswith("1 row in 1 tick; ")
+
+
 def test_the_command_exits_2_and_says_why_in_one_line(reference: Path, tmp_path: Path) -> None:
     for files, columns in (((tmp_path / "none.csv", reference), None), ((reference, reference), "a,,b")):
         code, out, err = run(*files, columns=columns)

@@ -146,8 +146,8 @@ def test_policies_with_other_ticks_cut_time_each_in_its_own_way(tmp_path: Path) 
     [
         ("confirmation = 3", {}, r"new\.toml: confirmation: a policy has no such field; near: confirmations"),
         ("[actions]\ndata_drfit = 'notify'", {}, r"new\.toml: actions\.data_drfit: .* near: data_drift"),
-        ("[actions]\ndata_drift = 'shout'", {}, r"new\.toml: actions\.data_drift: invalid enum value 'shout'"),
-        ("confirmations = 0", {}, r"new\.toml: confirmations: expected `int` >= 1"),
+        ("[actions]\ndata_drift = 'shout'", {}, r"new\.toml: actions\.data_drift: must be one of .*, not 'shout'"),
+        ("confirmations = 0", {}, r"new\.toml: confirmations: must be at least 1, not 0"),
         ("confirmations = ", {}, r"new\.toml: no TOML: Invalid value"),
         ("tick_seconds = 3600\n[budget]\nfalse_alarms = 1e6", {}, r"budget allows 1e\+06 .* tick_seconds of 3600"),
         ("columns.x = {ignore = true, weight = 2.0}", {}, r"x\.weight is 2\.0, but .*; columns\.x\.ignore is"),
