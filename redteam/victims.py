@@ -1,4 +1,4 @@
-"""Models to attack: small, real, trained here, with their data split by source so that nothing is judged on what set it up."""
+"""Models to attack: small, real, trained here; data split by source, so that nothing is judged on what set it up."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,8 +16,8 @@ Split = tuple[NDArray[np.float64], NDArray[np.int64]]
 class Victim:
     """A classifier and the data around it.
 
-    The splits are disjoint: ``fit`` trained the classifier, ``reference`` is what the monitor's baseline is compiled from,
-    thresholds are set on ``calibration``, and results are reported on ``confirmation``.
+    The splits are disjoint: ``fit`` trained the classifier, ``reference`` is what the monitor's baseline is compiled
+    from, thresholds are set on ``calibration``, and results are reported on ``confirmation``.
     """
 
     name: str
@@ -30,6 +30,8 @@ class Victim:
     """Every value of an input lies between."""
     budget: float
     """Largest L2 distance at which a changed input still counts as the same one."""
+    budget_linf: float
+    """Largest change of any single value at which it does."""
     fit: Split
     reference: Split
     calibration: Split
@@ -62,7 +64,8 @@ def digits(seed: int = 0) -> Victim:
     from sklearn.datasets import load_digits
 
     inputs, labels = load_digits(return_X_y=True)
-    fit, reference, calibration, confirmation = _cut((inputs / 16.0, labels.astype(np.int64)), (700, 400, 340), seed)
+    data = (inputs / 16.0, labels.astype(np.int64))
+    fit, reference, calibration, confirmation = _cut(data, (700, 400, 340), seed)
     classifier = _trained(fit, seed)
     return Victim(
         name="digits",
@@ -72,6 +75,7 @@ def digits(seed: int = 0) -> Victim:
         low=0.0,
         high=1.0,
         budget=0.8,
+        budget_linf=0.2,
         fit=fit,
         reference=reference,
         calibration=calibration,
@@ -101,6 +105,7 @@ def mnist(folder: Path, seed: int = 0) -> Victim:
         low=0.0,
         high=1.0,
         budget=2.0,
+        budget_linf=0.15,
         fit=fit,
         reference=reference,
         calibration=calibration,
