@@ -48,6 +48,7 @@ class Need(StrEnum):
     GRADIENTS = "gradients"
     """A linear classifier that the attacker has in hand."""
     TABLE = "table"
+    STRANGERS = "inputs of another data set"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +104,7 @@ class Attack:
         has = {
             Need.IMAGES: len(victim.shape) > 1,
             Need.LARGE_IMAGES: len(victim.shape) > 1 and min(victim.shape) >= LARGE,
+            Need.STRANGERS: victim.strangers is not None,
             Need.TABLE: len(victim.shape) == 1,
             Need.GRADIENTS: hasattr(victim.classifier, "coef_"),
         }

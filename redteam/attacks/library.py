@@ -27,13 +27,24 @@ def library(rng: np.random.Generator) -> Iterator[None]:
     """Silence the library, and seed the global generators it draws from; give them back as they were."""
     numpy_before = np.random.get_state()  # noqa: NPY002 - the library draws from the global generator
     python_before = random.getstate()
-    np.random.set_state(np.random.RandomState(rng.integers(2**32)).get_state())  # noqa: NPY002 - as above
-    random.seed(int(rng.integers(2**32)))
+    made = np.random.RandomState
+    seeds = rng.spawn(1)[0]
+
+    class Seeded(np.random.RandomState):
+        """The library makes generators without a seed, too."""
+
+        def __init__(self, seed: Any = None) -> None:
+            super().__init__(int(seeds.integers(2**32)) if seed is None else seed)
+
+    np.random.set_state(Seeded().get_state())  # noqa: NPY002 - as above
+    random.seed(int(seeds.integers(2**32)))
+    np.random.RandomState = Seeded  # type: ignore[misc]
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             yield
     finally:
+        np.random.RandomState = made  # type: ignore[misc]
         np.random.set_state(numpy_before)  # noqa: NPY002 - as above
         random.setstate(python_before)
 
@@ -55,13 +66,13 @@ def remembering(victim: Victim, oracle: Endpoint) -> Callable[[NDArray[Any]], ND
     return ask
 
 
-def estimator(victim: Victim, ask: Callable[[NDArray[Any]], NDArray[np.float64]]) -> Any:
+def estimator(victim: Victim, ask: Callable[[NDArray[Any]], NDArray[np.float64]], *, flat: bool = False) -> Any:
     """Return the victim as the library wants it: images in one channel, tables flat."""
     from art.estimators.classification import BlackBoxClassifier, BlackBoxClassifierNeuralNetwork
 
     clip = (victim.low, victim.high)
-    if len(victim.shape) == 1:
-        return BlackBoxClassifier(ask, victim.shape, victim.classes, clip_values=clip)
+    if flat or len(victim.shape) == 1:
+        return BlackBoxClassifier(ask, (victim.dimension,), victim.classes, clip_values=clip)
     shape = (1, *victim.shape)
     return BlackBoxClassifierNeuralNetwork(ask, shape, victim.classes, channels_first=True, clip_values=clip)
 
@@ -172,7 +183,7 @@ def square(norm: float) -> Run:
 def zoo() -> Run:
     """Zeroth-order optimisation (Chen et al. 2017); with the library's own settings nothing moves."""
 
-    def make(model: Any, _: Victim) -> Any:
+    def make(model: Any, victim: Victim) -> Any:
         from art.attacks.evasion import ZooAttack
 
         return ZooAttack(
@@ -183,7 +194,7 @@ def zoo() -> Run:
             max_iter=10_000,
             use_resize=False,
             use_importance=False,
-            nb_parallel=64,
+            nb_parallel=min(64, victim.dimension),
             verbose=False,
         )
 

