@@ -27,16 +27,16 @@ def plain_run(victim: Victim, oracle: Endpoint, source: Source, _: np.random.Gen
 PLAIN = Attack(
     name="plain",
     title="Plain",
-    family=Family.DECISION,
-    techniques=("AML.T0043.001",),
+    family=Family.COST,
+    techniques=("AML.T0034.000",),
     run=plain_run,
+    enough=float("inf"),
     queries_max=20 * ROWS,
 )
 
 
 def run(attack: Attack, victim: Victim, seed: int = 0) -> Session:
-    harmless = dataclasses.replace(attack, family=Family.COST, enough=float("inf"))
-    session = session_of(harmless, victim, victim.calibration, source(victim), seed)
+    session = session_of(attack, victim, victim.calibration, source(victim), seed)
     assert session.error == ""
     return session
 
