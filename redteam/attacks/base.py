@@ -37,6 +37,7 @@ class Family(StrEnum):
 
 
 LARGE = 16
+TWO = 2
 EVASION = frozenset({Family.DECISION, Family.SCORE, Family.GRADIENT, Family.TRANSFER})
 
 
@@ -48,6 +49,7 @@ class Need(StrEnum):
     GRADIENTS = "gradients"
     """A linear classifier that the attacker has in hand."""
     TABLE = "table"
+    CLASSES = "more than two classes"
     STRANGERS = "inputs of another data set"
 
 
@@ -64,7 +66,7 @@ class Source:
     data: Split
     """The attacker's own inputs, of the same split."""
     judge: Split
-    """Inputs that what was stolen is compared on; an attack never sends them."""
+    """Inputs that what was stolen is compared on: of a split that no attack has its own inputs from."""
 
 
 Run = Callable[[Victim, Endpoint, Source, np.random.Generator], None]
@@ -105,6 +107,7 @@ class Attack:
             Need.IMAGES: len(victim.shape) > 1,
             Need.LARGE_IMAGES: len(victim.shape) > 1 and min(victim.shape) >= LARGE,
             Need.STRANGERS: victim.strangers is not None,
+            Need.CLASSES: victim.classes > TWO,
             Need.TABLE: len(victim.shape) == 1,
             Need.GRADIENTS: hasattr(victim.classifier, "coef_"),
         }

@@ -118,10 +118,10 @@ def knockoff(pool: Pool) -> Run:
     """Knockoff nets (Orekondy, Schiele, Fritz 2019): a random part of a pool, learned from probabilities."""
 
     def run(victim: Victim, oracle: Endpoint, source: Source, rng: np.random.Generator) -> None:
-        from art.attacks.extraction import KnockoffNets
-
         loot = Loot(victim, oracle, source, rng)
         with library(rng):
+            from art.attacks.extraction import KnockoffNets
+
             inputs = pool(victim, source, rng).astype(np.float32)
             model = estimator(victim, loot.ask, flat=True)
             attack = KnockoffNets(
@@ -136,10 +136,10 @@ def copycat(pool: Pool) -> Run:
     """Copycat CNN (Correia-Silva et al. 2018): a random part of a pool, learned from labels."""
 
     def run(victim: Victim, oracle: Endpoint, source: Source, rng: np.random.Generator) -> None:
-        from art.attacks.extraction import CopycatCNN
-
         loot = Loot(victim, oracle, source, rng, hard=True)
         with library(rng):
+            from art.attacks.extraction import CopycatCNN
+
             inputs = pool(victim, source, rng).astype(np.float32)
             model = estimator(victim, loot.ask, flat=True)
             attack = CopycatCNN(model, batch_size_query=64, nb_stolen=len(inputs), use_probability=False)
@@ -148,7 +148,7 @@ def copycat(pool: Pool) -> Run:
     return run
 
 
-def jacobian(*, seeds: int = 50, step: float = 0.2) -> Run:
+def jacobian(*, seeds: int = 20, step: float = 0.2) -> Run:
     """Jacobian-based augmentation (Papernot et al. 2017): from a few own inputs on, along the thief's gradients.
 
     Steps go towards the boundary, where the victim's answers teach most: away from it this thief learns nothing.

@@ -24,7 +24,7 @@ SIMBA_STEPS = {"px": 0.08, "dct": 0.125}
 
 @contextmanager
 def library(rng: np.random.Generator) -> Iterator[None]:
-    """Silence the library, and seed the global generators it draws from; give them back as they were."""
+    """Silence the library, on import too, and seed the global generators it draws from; give them back as they were."""
     numpy_before = np.random.get_state()  # noqa: NPY002 - the library draws from the global generator
     python_before = random.getstate()
     made = np.random.RandomState

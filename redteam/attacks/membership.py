@@ -29,9 +29,9 @@ def boundary_distance() -> Run:
     """Label-only inference by the distance to the boundary (Choquette-Choo et al., Li and Zhang 2021)."""
 
     def run(victim: Victim, oracle: Endpoint, source: Source, rng: np.random.Generator) -> None:
-        from art.attacks.inference.membership_inference import LabelOnlyDecisionBoundary
-
         with library(rng):
+            from art.attacks.inference.membership_inference import LabelOnlyDecisionBoundary
+
             attack = LabelOnlyDecisionBoundary(estimator(victim, remembering(victim, oracle)), victim.budget)
             settings = {"norm": 2, "max_iter": 5, "max_eval": 100, "init_eval": 20, "init_size": 100}
             for done, (record, label, _) in enumerate(_records(victim, source, rng), 1):

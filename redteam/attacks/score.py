@@ -7,7 +7,7 @@ from redteam.attacks.base import Run, Source
 from redteam.oracle import Endpoint
 from redteam.victims import Victim
 
-THROTTLED_STEP = 0.2
+THROTTLED_STEP = 0.1
 """Of the victim's budget: few steps are accepted, so they are larger."""
 
 

@@ -77,7 +77,7 @@ def session_of(  # noqa: PLR0913 - what a session depends on, and nothing else
     if label != labels[source]:
         raise ValueError(f"{victim.name} labels source {source} wrongly: there is nothing to attack")
     rng = generator(seed, attack.name, source)
-    told = Source(input=root, label=label, index=source, data=split, judge=victim.confirmation)
+    told = Source(input=root, label=label, index=source, data=split, judge=victim.reference)
     goal = attack.goal(victim, told)
     limit = attack.queries_max if queries_max is None else queries_max
     oracle = Oracle(

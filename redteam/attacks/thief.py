@@ -49,8 +49,13 @@ class Thief:
 
     def labels(self, inputs: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return labels, shape (n,), of inputs (n, dimension)."""
-        labels: NDArray[np.int64] = (self._features(inputs) @ self._second).argmax(axis=1)
+        labels: NDArray[np.int64] = self.scores(inputs).argmax(axis=1)
         return labels
+
+    def scores(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return scores, shape (n, classes), whose largest makes the label."""
+        scores: NDArray[np.float64] = self._features(inputs) @ self._second
+        return scores
 
     def slopes(self, inputs: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return gradients (n, dimension) of each input's score of its label (n,), less the best other score."""
