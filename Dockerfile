@@ -6,6 +6,7 @@ WORKDIR /src
 RUN python -m venv /opt/lazaretto
 COPY requirements.lock pyproject.toml README.md LICENSE ./
 COPY detectors detectors
+COPY redteam redteam
 COPY service service
 COPY migrations migrations
 RUN /opt/lazaretto/bin/pip install --no-cache-dir --disable-pip-version-check \

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,54 @@ Watch = Callable[[NDArray[np.float32], NDArray[np.float32], float, int], bool]
 """Told of each request in order (input, probabilities, seconds, account); its answer is whether the monitor alarms."""
 
 
+Latency = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""From inputs (n, dimension) to the milliseconds (n,) that their answers take."""
+
+
+def simulated_latency(low: float, high: float, rng: np.random.Generator) -> Latency:
+    """Return a model server whose work grows with how many values of an input are away from the lowest.
+
+    Two milliseconds for an empty input and forty for a full one, with a tenth of noise.
+    """
+
+    def latency(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        full = ((inputs - low) / (high - low)).mean(axis=1)
+        noise = np.exp(rng.normal(0.0, 0.1, len(inputs)))
+        took: NDArray[np.float64] = (2.0 + 38.0 * full**2) * noise
+        return took
+
+    return latency
+
+
 class Enough(Exception):
     """The client may ask no more: its queries are used up, or its goal is reached."""
+
+
+class Endpoint(Protocol):
+    """What an attack talks with: the oracle, or what stands before it and changes what is sent or under whose name."""
+
+    account: int
+    """Under which account the next requests go."""
+
+    @property
+    def refused(self) -> list[bool]:
+        """Of each row of the last call: whether the client saw that it was refused."""
+
+    @property
+    def latencies(self) -> NDArray[np.float64]:
+        """Of each row of the last call: how long the answer took, in milliseconds."""
+
+    def ask(self, inputs: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Answer inputs, shape (n, dimension); raise ``Enough`` at the first one that may not be asked any more."""
+
+    def wait(self, seconds: float) -> None:
+        """Let simulated time pass."""
+
+    def mark(self, value: float) -> None:
+        """Put on record how far the attack has come."""
+
+    def report(self, truths: NDArray[np.integer]) -> None:
+        """Report the true labels (n,) of the last n rows that were asked."""
 
 
 @dataclass
@@ -36,6 +83,10 @@ class Oracle:
         Requests a second, for the simulated clock.
     watch : Watch or None
         A monitor that looks on; what it says is in ``alarmed``, for attackers who can see when they are refused.
+    latency : Latency or None
+        How long answers take, where that depends on the input.
+    enough : float or None
+        Of an attack without a single input: the value from which on what is marked counts as success.
     """
 
     predict: Predict
@@ -44,6 +95,8 @@ class Oracle:
     after: int = 0
     rate: float = 10.0
     watch: Watch | None = None
+    latency: Latency | None = None
+    enough: float | None = None
     account: int = 0
     """Under which account the next requests go."""
     success: int | None = None
@@ -53,7 +106,11 @@ class Oracle:
     _probabilities: list[NDArray[np.float32]] = field(default_factory=list)
     _accounts: list[int] = field(default_factory=list)
     _seconds: list[float] = field(default_factory=list)
+    _latencies: list[float] = field(default_factory=list)
+    _truths: dict[int, int] = field(default_factory=dict)
+    _marks: list[tuple[int, float]] = field(default_factory=list)
     _now: float = 0.0
+    _last: int = 0
 
     def __len__(self) -> int:
         return len(self._inputs)
@@ -65,6 +122,7 @@ class Oracle:
         if left <= 0:
             raise Enough
         asked = rows[:left]
+        self._last = len(asked)
         answers = np.asarray(self.predict(asked), dtype=np.float64)
         self._record(asked, answers)
         if len(asked) < len(rows):
@@ -75,12 +133,35 @@ class Oracle:
         """Let simulated time pass."""
         self._now += seconds
 
+    @property
+    def refused(self) -> list[bool]:
+        """Of each row of the last call: whether the monitor that looks on alarmed."""
+        return self.alarmed[len(self.alarmed) - self._last :]
+
+    @property
+    def latencies(self) -> NDArray[np.float64]:
+        """Of each row of the last call: how long the answer took, in milliseconds."""
+        return np.array(self._latencies[len(self) - self._last :] if self.latency is not None else [0.0] * self._last)
+
+    def mark(self, value: float) -> None:
+        """Put on record how far the attack has come; from ``enough`` on the last request counts as its success."""
+        self._marks.append((len(self), float(value)))
+        if self.success is None and self.enough is not None and value >= self.enough and len(self):
+            self.success = len(self) - 1
+
+    def report(self, truths: NDArray[np.integer]) -> None:
+        """Report the true labels (n,) of the last n rows that were asked."""
+        first = len(self) - len(truths)
+        self._truths.update((first + i, int(truth)) for i, truth in enumerate(truths))
+
     def _left(self) -> int:
         left = self.queries_max - len(self)
         return left if self.success is None else min(left, self.success + 1 + self.after - len(self))
 
     def _record(self, rows: NDArray[np.float64], answers: NDArray[np.float64]) -> None:
         reached = None if self.goal is None else self.goal.reached(rows, answers.argmax(axis=1))
+        if self.latency is not None:
+            self._latencies += self.latency(rows).tolist()
         for i, (row, answer) in enumerate(zip(rows.astype(np.float32), answers.astype(np.float32), strict=True)):
             if self.success is None and reached is not None and reached[i]:
                 self.success = len(self)
@@ -113,5 +194,15 @@ class Oracle:
             accounts=np.array(self._accounts, dtype=np.int32),
             success=self.success,
             distance=distance,
+            progress=tuple(self._marks),
+            latency_ms=np.array(self._latencies, dtype=np.float32) if self.latency is not None else None,
+            feedback=self._feedback(),
             error=error,
         )
+
+    def _feedback(self) -> NDArray[np.int32] | None:
+        if not self._truths:
+            return None
+        truths = np.full(len(self), -1, dtype=np.int32)
+        truths[list(self._truths)] = list(self._truths.values())
+        return truths

@@ -6,6 +6,9 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+ROUNDING = 1e-6
+"""How far over its budget an input may be: what 32-bit arithmetic on the way adds."""
+
 
 class Kind(StrEnum):
     """What a client does, as far as false alarms are concerned."""
@@ -37,8 +40,8 @@ class Goal:
     def reached(self, inputs: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which inputs reach the goal; inputs (n, dimension), labels (n,)."""
         wanted = labels != self.label if self.target is None else labels == self.target
-        within: NDArray[np.bool_] = self.distances(inputs) <= self.budget
-        return wanted & within
+        reached: NDArray[np.bool_] = wanted & (self.distances(inputs) <= self.budget * (1 + ROUNDING))
+        return reached
 
     def distances(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return how far inputs are from the root."""
@@ -69,6 +72,12 @@ class Session:
     """Place of the first request that reached the goal; ``None`` when none did."""
     distance: NDArray[np.float32] | None = None
     """Shape (n,): smallest distance from the root among the requests so far with a label as wanted; infinite before."""
+    progress: tuple[tuple[int, float], ...] = ()
+    """How far an attack without a single input had come: (requests so far, value); its attack names the value."""
+    latency_ms: NDArray[np.float32] | None = None
+    """Shape (n,): how long each answer took, where the victim's time depends on the input."""
+    feedback: NDArray[np.int32] | None = None
+    """Shape (n,): the label that the client later reported as the truth; -1 where it reported none."""
     error: str = ""
     """What stopped the victim or the attack, when something did: such a session proves nothing."""
 

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-CODE = ("service", "detectors", "tests", "bench")
+CODE = ("service", "detectors", "redteam", "tests", "bench")
 
 
 @cache

@@ -64,9 +64,10 @@ def test_scripts_can_be_run() -> None:
         subprocess.run(["bash", "-n", path], check=True)
 
 
-def test_both_packages_carry_their_types() -> None:
+def test_the_packages_carry_their_types() -> None:
     assert (ROOT / "service" / "py.typed").is_file()
     assert (ROOT / "detectors" / "py.typed").is_file()
+    assert (ROOT / "redteam" / "py.typed").is_file()
 
 
 def test_the_version_stands_in_one_place() -> None:
