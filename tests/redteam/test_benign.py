@@ -6,7 +6,7 @@ import pytest
 from redteam.benign import WORKLOADS, Shape, Workload, session_of, shape_of, workloads_for
 from redteam.session import Kind, Session
 from redteam.victims import Victim
-from tests.redteam.toys import shape_name, toy_victim, victims
+from tests.redteam.toys import Rows, shape_name, toy_victim, victims
 
 
 def _cases() -> list[tuple[Workload, Victim]]:
@@ -126,6 +126,22 @@ def test_the_split_is_dealt_before_anything_new_is_made() -> None:
     dealt = _session("iid", length=100).inputs
     assert np.array_equal(np.unique(dealt[: len(inputs)], axis=0), np.unique(inputs, axis=0))
     assert not (dealt[len(inputs) :, None] == inputs).all(axis=2).any()
+
+
+def test_what_is_made_anew_keeps_apart_as_inputs_do() -> None:
+    # Digits of this toy are as far apart as noise: variants of one by a tenth of a pixel would be ten times closer.
+    for victim in (victims()[1], victims()[2]):
+        spread = victim.calibration[0].std(axis=0) if len(victim.shape) == 1 else 1.0
+        inputs = victim.calibration[0] / spread
+        dealt = np.asarray(_session("iid", victim, length=150).inputs, dtype=np.float64) / spread
+
+        def nearest(rows: Rows, among: Rows) -> Rows:
+            away = np.linalg.norm(rows[:, None] - among, axis=2)
+            return np.asarray(np.where(away < 1e-5, np.inf, away).min(axis=1))
+
+        assert np.quantile(nearest(dealt[len(inputs) :], dealt), 0.05) > 0.4 * np.quantile(
+            nearest(inputs, inputs), 0.05
+        )
 
 
 def test_new_rows_of_a_table_have_values_of_the_table() -> None:
