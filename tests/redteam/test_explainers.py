@@ -1,5 +1,7 @@
 """Benign clients with many requests around one input send what their method prescribes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -159,6 +161,35 @@ def test_optimisers_reach_what_they_want(victim: Victim) -> None:
     second = int(np.argsort(flip.probabilities[0])[-2])
     start, best = _best(flip.probabilities[:, second])
     assert best > start
+
+
+@pytest.mark.parametrize("name", ["confidence_boost", "boundary_probe"])
+def test_every_round_starts_from_the_best_answer_so_far(name: str) -> None:
+    # The pairs of a round lie around where it starts, so their mean tells, but for the few values cut at a bound.
+    plain = victims()[1]
+    start = plain.calibration[0][4]
+
+    def predict(inputs: Rows) -> Rows:
+        first = 1.0 / (1.0 + np.exp(-(inputs.sum(axis=1) - start.sum() + 2.0)))
+        return np.stack([first, 1.0 - first], axis=1)
+
+    session = _session(name, replace(plain, predict=predict, classes=2))
+    label = session.labels[0]
+    inner = np.abs(start - 0.5) < 0.2
+    ordered = np.delete(session.probabilities, label, axis=1).max(axis=1)
+    values = (
+        session.probabilities[:, label] if name == "confidence_boost" else ordered - session.probabilities[:, label]
+    )
+    best, flipped = 0, 0
+    for begin in range(1, 20 * 17, 17):
+        centre = session.inputs[begin : begin + 16].mean(axis=0)
+        assert np.median(np.abs(centre - session.inputs[best])[inner]) < 1e-5
+        candidate = begin + 16
+        flipped += bool(session.labels[candidate] != label)
+        if values[candidate] > values[best] and (name == "confidence_boost" or session.labels[candidate] == label):
+            best = candidate
+    assert best > 0
+    assert flipped > 0 or name == "confidence_boost"
 
 
 @pytest.mark.parametrize("name", ["restoration", "confidence_boost", "random_walk", "boundary_probe", "counterfactual"])
