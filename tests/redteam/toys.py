@@ -1,6 +1,8 @@
 """Victims without training, for tests."""
 
+from dataclasses import fields
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,9 @@ def toy_victim(shape: tuple[int, ...], *, low: float, high: float, count: int) -
     noise = 0.15 * (high - low) * rng.normal(size=(count, dimension))
     inputs = np.clip(centres[classes] + noise, low, high)
     split = (inputs, classes.astype(np.int64))
+    numbers = ("budget", "budget_linf", "grain")
+    own = {field.name for field in fields(Victim)}
+    limits: dict[str, Any] = {name: 1.0 for name in numbers if name in own}
     return Victim(
         name="toy",
         predict=predict,
@@ -33,11 +38,11 @@ def toy_victim(shape: tuple[int, ...], *, low: float, high: float, count: int) -
         classes=3,
         low=low,
         high=high,
-        budget=1.0,
         fit=split,
         reference=split,
         calibration=split,
         confirmation=(inputs[::-1].copy(), classes[::-1].astype(np.int64)),
+        **limits,
     )
 
 
