@@ -1,0 +1,132 @@
+"""Near-duplicates over all principals: an attack that is split over many accounts is one campaign.
+
+Every request leaves its hashes in one table of fixed size. A request that shares enough of them with an earlier one
+belongs to the same cluster, whoever sent it.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.errors import DetectorError
+
+SHARED_MIN = 5
+"""Hashes that near-duplicates have in common, at least."""
+PROBES = 8
+"""Places of the table in which a hash may lie."""
+MEMBERS_MAX = 100
+"""Principals that a cluster names."""
+CLUSTERS_MAX = 16_384
+NO_CLUSTER = -1
+_OWN = np.iinfo(np.int64).min
+_FREE = _OWN + 1
+
+
+@dataclass(slots=True)
+class Campaign:
+    """Near-duplicates, and who sent them."""
+
+    id: int
+    size: int
+    members: set[int] = field(default_factory=set)
+    """Principals by number, at most ``MEMBERS_MAX``."""
+    since_us: int = 0
+    until_us: int = 0
+    joined_us: list[int] = field(default_factory=list)
+    """When each member was first seen, in order."""
+
+
+class Index:
+    """The table of hashes, and the clusters of at least two requests.
+
+    Parameters
+    ----------
+    entries : int
+        Places in the table, a power of two; each takes 24 bytes, and a request uses up to 16.
+    ttl_us : int
+        After so many microseconds a hash is forgotten.
+
+    Notes
+    -----
+    A request costs about 20 µs. When the table is full the oldest of the ``PROBES`` places is overwritten: memory never
+    grows, and what is lost is the oldest request's place in its cluster.
+    """
+
+    def __init__(self, entries: int, ttl_us: int) -> None:
+        if entries < PROBES or entries & (entries - 1):
+            raise DetectorError(f"a table of {entries} entries: must be a power of two, at least {PROBES}")
+        self._mask = np.uint64(entries - 1)
+        self._keys = np.zeros(entries, np.uint64)
+        self._clusters = np.full(entries, NO_CLUSTER, np.int64)
+        self._owners = np.zeros(entries, np.int32)
+        self._seen = np.full(entries, np.iinfo(np.int64).min // 2)
+        self._ttl = ttl_us
+        self._next = 0
+        self.campaigns: OrderedDict[int, Campaign] = OrderedDict()
+        """By id, the one that grew last at the end; at most ``CLUSTERS_MAX``."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the table."""
+        return self._keys.nbytes + self._clusters.nbytes + self._owners.nbytes + self._seen.nbytes
+
+    def add(self, hashes: NDArray[np.uint64], principal: int, at_us: int) -> Campaign | None:
+        """Take one request.
+
+        Parameters
+        ----------
+        hashes : ndarray of shape (HASHES,)
+            Of its fingerprint; 0 stands for none.
+        principal : int
+            Who sent it.
+        at_us : int
+            When; never earlier than the request before.
+
+        Returns
+        -------
+        Campaign or None
+            The cluster of near-duplicates that it belongs to; ``None`` when it is like no other.
+        """
+        keys = hashes[hashes != 0]
+        if not len(keys):
+            return None
+        # The lowest bits of a hash are the tag of its salt, the same in all.
+        places = (((keys >> np.uint64(16))[:, None] + np.arange(PROBES, dtype=np.uint64)) & self._mask).astype(np.int64)
+        alive = self._seen[places] > at_us - self._ttl
+        match = alive & (self._keys[places] == keys[:, None])
+        cluster, owner = self._joined(places[match])
+        if cluster == NO_CLUSTER:
+            cluster, self._next = self._next, self._next + 1
+            owner = None
+        # The own place if there is one, else a free one, else the oldest.
+        age = np.where(match, _OWN, np.where(alive, self._seen[places], _FREE))
+        chosen = places[np.arange(len(keys)), age.argmin(axis=1)]
+        self._keys[chosen], self._clusters[chosen] = keys, cluster
+        self._owners[chosen], self._seen[chosen] = principal, at_us
+        return None if owner is None else self._grow(cluster, owner, principal, at_us)
+
+    def _joined(self, found: NDArray[np.int64]) -> tuple[int, int | None]:
+        if len(found) < SHARED_MIN:
+            return NO_CLUSTER, None
+        clusters, counts = np.unique(self._clusters[found], return_counts=True)
+        best = int(counts.argmax())
+        if counts[best] < SHARED_MIN:
+            return NO_CLUSTER, None
+        cluster = int(clusters[best])
+        return cluster, int(self._owners[found[self._clusters[found] == cluster][0]])
+
+    def _grow(self, cluster: int, owner: int, principal: int, at_us: int) -> Campaign:
+        campaign = self.campaigns.pop(cluster, None)
+        if campaign is None:
+            campaign = Campaign(cluster, 1, {owner}, at_us, at_us, [at_us])
+            while len(self.campaigns) >= CLUSTERS_MAX:
+                self.campaigns.popitem(last=False)
+        campaign.size += 1
+        campaign.until_us = at_us
+        if principal not in campaign.members and len(campaign.members) < MEMBERS_MAX:
+            campaign.members.add(principal)
+            campaign.joined_us.append(at_us)
+        self.campaigns[cluster] = campaign
+        return campaign

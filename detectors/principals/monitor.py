@@ -1,0 +1,216 @@
+"""Evidence about one principal, request by request: probing, intent, and extraction.
+
+Requests are compared in one space of points: an embedding, the projection of a fingerprint, or scaled features.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.errors import DetectorError
+from detectors.principals.cluster import Cluster
+from detectors.principals.extraction import Extraction, Moments
+from detectors.principals.forest import Forest
+from detectors.principals.population import Population, log_odds
+from detectors.principals.trail import Step, Trail
+
+EXTRACTION_MIN = 32
+"""Distinct requests before their distribution says anything."""
+NEAR_MIN = 3
+"""Near-duplicates of a request before their story is told."""
+
+Name = TypeVar("Name", bound=Hashable)
+
+
+class Tier(StrEnum):
+    """What the evidence is about."""
+
+    PROBING = "probing"
+    """Requests that feel their way around single inputs, or where no client goes: explainers do that, too."""
+    INTENT = "intent"
+    """Near-duplicates whose answers go the way of an attack."""
+    EXTRACTION = "extraction"
+    """Requests that are distributed as no client's are: a model is copied with what is at hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Evidence at which each tier is told of; from the largest evidence of calibration sessions.
+
+    Attributes
+    ----------
+    probing : float
+        Natural logarithm of the e-detector.
+    intent : float
+        Log-odds of the forest.
+    extraction : float
+        Fréchet distance, in mean squared spreads of a reference request.
+    """
+
+    probing: float
+    intent: float
+    extraction: float
+
+    def of(self, tier: Tier) -> float:
+        """Return the one of a tier."""
+        return {Tier.PROBING: self.probing, Tier.INTENT: self.intent, Tier.EXTRACTION: self.extraction}[tier]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Yardstick:
+    """What the requests of a model version are measured with."""
+
+    population: Population
+    moments: Moments
+    forest: Forest
+
+    @classmethod
+    def fit(
+        cls,
+        points: NDArray[np.floating],
+        labels: NDArray[np.integer],
+        probabilities: NDArray[np.floating],
+        forest: Forest,
+    ) -> "Yardstick":
+        """Describe reference requests.
+
+        Parameters
+        ----------
+        points : ndarray of shape (n, dimension)
+            In the order in which they came.
+        labels : ndarray of shape (n,)
+            The predicted classes.
+        probabilities : ndarray of shape (n, classes)
+            The model's answers.
+        forest : Forest
+            That tells stories apart.
+
+        Raises
+        ------
+        DetectorError
+            With too few requests, or values that are not finite.
+        """
+        if len(points) != len(labels) or len(points) != len(probabilities):
+            raise DetectorError(f"{len(points)} points, {len(labels)} labels and {len(probabilities)} answers")
+        classes = probabilities.shape[1]
+        odds = log_odds(probabilities, labels)
+        return cls(Population.fit(points, labels, odds, classes), Moments.fit(points, labels, classes), forest)
+
+    @property
+    def dimension(self) -> int:
+        """Of the points."""
+        return int(self.moments.mean.shape[1])
+
+
+class Reading(NamedTuple):
+    """What one request adds."""
+
+    duplicate: bool
+    score: float
+    """How odd the request is by itself, 0 to 1: its conformal rank among those of the reference. Triage, no verdict."""
+    evidence: dict[Tier, float]
+    """Of each tier, after it."""
+
+
+class Principal:
+    """The evidence about one principal; about 60 kB with 32 dimensions, and 100 µs a request."""
+
+    def __init__(self, yardstick: Yardstick) -> None:
+        self._yardstick = yardstick
+        self._trail = Trail(yardstick.population, yardstick.dimension)
+        self.extraction = Extraction(yardstick.population, yardstick.moments)
+        self.evidence: dict[Tier, float] = {Tier.PROBING: 0.0, Tier.INTENT: -np.inf, Tier.EXTRACTION: 0.0}
+        """Now; that of intent is of the last near-duplicate."""
+        self.duplicates = 0
+        self.worst: Cluster | None = None
+        """The near-duplicates with the strongest intent."""
+        self._strongest = -np.inf
+
+    @property
+    def queries(self) -> int:
+        """Requests, exact duplicates not counted."""
+        return self._trail.requests
+
+    def take(self, point: NDArray[np.float32], label: int, probabilities: NDArray[np.floating]) -> Reading:
+        """Take one request: point of shape (dimension,), predicted class, and answer of shape (classes,).
+
+        Raises
+        ------
+        DetectorError
+            If the point has another dimension, or anything is not finite.
+        """
+        if point.shape != (self._yardstick.dimension,) or not np.isfinite(point).all():
+            raise DetectorError(f"a point of shape {point.shape}: must be {self._yardstick.dimension} finite numbers")
+        step = self._trail.step(point, label, probabilities)
+        if step.duplicate:
+            self.duplicates += 1
+            return Reading(duplicate=True, score=0.0, evidence=self.evidence)
+        score = self._probe(step)
+        self.extraction.add(point, label, step.place)
+        if self.extraction.distinct >= EXTRACTION_MIN:
+            self.evidence[Tier.EXTRACTION] = self.extraction.distance()
+        if step.features is not None and step.cluster is not None and step.cluster.size > NEAR_MIN:
+            told = self._yardstick.forest.score(step.features)
+            self.evidence[Tier.INTENT] = told
+            if told > self._strongest:
+                self._strongest, self.worst = told, step.cluster
+        return Reading(duplicate=False, score=score, evidence=self.evidence)
+
+    def _probe(self, step: Step) -> float:
+        population = self._yardstick.population
+        ranks = (
+            _low(population.ratios, step.ratio),
+            _high(population.densities, step.density),
+            _low(population.odds, step.odds),
+        )
+        # Each is a bet on a conformal rank; their mean is one, however they depend on each other.
+        bet = float(np.mean([0.5 / np.sqrt(rank) for rank in ranks]))
+        self.evidence[Tier.PROBING] = max(self.evidence[Tier.PROBING], 0.0) + float(np.log(bet))
+        return 1.0 - min(1.0, 0.25 / bet**2)
+
+
+def _low(sorted_values: NDArray[np.float64], value: float) -> float:
+    return (1.0 + float(sorted_values.searchsorted(value, side="right"))) / (len(sorted_values) + 1.0)
+
+
+def _high(sorted_values: NDArray[np.float64], value: float) -> float:
+    return (1.0 + len(sorted_values) - float(sorted_values.searchsorted(value, side="left"))) / (
+        len(sorted_values) + 1.0
+    )
+
+
+@dataclass
+class Roster(Generic[Name]):
+    """The principals seen most recently; whoever is forgotten begins anew.
+
+    Parameters
+    ----------
+    yardstick : Yardstick
+        Of the model version.
+    principals_max : int
+        More are forgotten, least recently seen first: a flood of principals cannot grow memory.
+    """
+
+    yardstick: Yardstick
+    principals_max: int
+    forgotten: int = 0
+    _known: OrderedDict[Name, Principal] = field(default_factory=OrderedDict)
+
+    def of(self, name: Name) -> Principal:
+        """Return a principal's evidence, new if it is not known."""
+        found = self._known.get(name)
+        if found is None:
+            found = self._known[name] = Principal(self.yardstick)
+            while len(self._known) > self.principals_max:
+                self._known.popitem(last=False)
+                self.forgotten += 1
+        self._known.move_to_end(name)
+        return found
+
+    def __len__(self) -> int:
+        return len(self._known)
