@@ -14,8 +14,9 @@ OPEN_MAX = 256
 order they came in."""
 KEPT = 20
 """Kinds that are remembered: the most frequent of late."""
-LATEST = 200
-"""Of so many errors at most; once there are more, all counts are halved."""
+LATEST = 50
+"""Of so many errors at most; once there are more, all counts are halved. An alarm takes about as many new ones, so it
+names what is new first."""
 Counts = list[tuple[str, int]]
 
 

@@ -288,6 +288,28 @@ def test_a_share_that_never_was_is_found_once_it_is_more_than_the_minimum() -> N
         assert (monitor.log_model > math.log(2.6e6)) is found
 
 
+def test_a_share_of_half_a_percent_that_becomes_three_is_found_within_some_thousand_events() -> None:
+    """At 26 million: 30 days of seconds, of which the traffic has a tenth. Fixed seeds."""
+    options = TrafficOptions(tick_us=1_000_000, learn_us=3_600_000_000, shares=("unknown", "absent", "errors"))
+    late = []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        monitor = TrafficMonitor(options)
+        for tick in range(5_600):
+            count = int(rng.poisson(20))
+            errors = int(rng.binomial(count, 0.005 if tick < 4_600 else 0.03))
+            if count:
+                monitor.step(tick, [count, count, 0, count, 0, count, errors])
+            if tick < 4_600:
+                assert monitor.log_model < math.log(A)
+            elif monitor.log_model >= math.log(2.6e7):
+                late.append(tick - 4_600)
+                break
+        assert [moved.name for moved in monitor.moved() if moved.log_evidence > math.log(A)] == ["errors"]
+    assert len(late) == 5
+    assert 100 < np.median(late) < 400
+
+
 def test_shares_come_in_lumps_without_an_alarm() -> None:
     """A whole batch is odd or not: one in twenty, of fifty events. Fixed seed."""
     rng = np.random.default_rng(9)

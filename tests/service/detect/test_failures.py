@@ -75,13 +75,12 @@ def traffic_status(disk: Disk) -> dict[str, object]:
 def test_more_errors_than_were_learnt_are_an_alert_that_names_their_kinds() -> None:
     """Fixed seeds. From 0.5 % to 3 %, 100 events a second, at one false alarm in a day of seconds."""
     disk = folded(control(), [*traffic(200, 0.005), *traffic(120, 0.005, 0.025, start=200)])
-    found = blamed(disk.evaluations)
-    assert set(found) == {ERRORS}
-    finding = found[ERRORS]
+    assert set(blamed(disk.evaluations)) == {ERRORS}
+    (finding,) = next(e.findings for e in disk.evaluations if e.above)
     assert (finding.group, cause_of(finding)) == ("quality", Cause.DATA_QUALITY)
     assert finding.direction.startswith("up, ")
     assert finding.direction.endswith(" times the usual: oom, timeout")
-    assert abs(finding.since_us - START_US - 200_000_000) <= 20_000_000
+    assert abs(finding.since_us - START_US - 200_000_000) <= 30_000_000
     shown = traffic_status(disk)
     assert shown["error_kinds"] == ["oom", "timeout"]
     assert isinstance(shown["errors_total"], int)
@@ -251,7 +250,7 @@ def test_errors_without_a_kind_have_nothing_to_name() -> None:
 
 def test_the_latest_kinds_are_named_first_however_frequent_others_once_were() -> None:
     errors = Errors()
-    for kind, ticks in (("timeout", 500), ("oom", 60)):
+    for kind, ticks in (("timeout", 500), ("oom", 5)):
         for _ in range(ticks):
             errors.see(column((kind,), [0] * 10))
             errors.close()
