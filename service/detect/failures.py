@@ -16,7 +16,7 @@ KEPT = 20
 """Kinds that are remembered: the most frequent of late."""
 LATEST = 50
 """Of so many errors at most; once there are more, all counts are halved. An alarm takes about as many new ones, so it
-names what is new first."""
+names what is new first. Kinds that hardly ever come vanish by it."""
 Counts = list[tuple[str, int]]
 
 

@@ -307,7 +307,7 @@ def test_a_share_of_half_a_percent_that_becomes_three_is_found_within_some_thous
                 break
         assert [moved.name for moved in monitor.moved() if moved.log_evidence > math.log(A)] == ["errors"]
     assert len(late) == 5
-    assert 100 < np.median(late) < 400
+    assert 200 < np.median(late) < 350
 
 
 def test_shares_come_in_lumps_without_an_alarm() -> None:
