@@ -48,7 +48,7 @@ def events(seed: int, rows: int, errors: float = 0.0) -> list[Event]:
     """Draw events; with a chance of errors each says whether it had one."""
     generator = np.random.default_rng(seed)
     scores = generator.uniform(0, 1, rows)
-    drawn = [
+    drawn: list[Event] = [
         {
             "event_id": f"{seed}-{number}",
             "principal": f"client-{number % 7}",
