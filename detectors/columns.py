@@ -33,6 +33,7 @@ class ColumnGroup(StrEnum):
     PREDICTION = "prediction"
     SCORE = "score"
     LATENCY = "latency"
+    ERROR = "error"
     MULTIVARIATE = "multivariate"
     TRAFFIC = "traffic"
 

@@ -88,6 +88,7 @@ CATALOGUE: tuple[Definition, ...] = (
     Definition("lazaretto_model_events_total", Kind.COUNTER, "Events that the worker has counted.", _VERSION),
     Definition("lazaretto_model_labels_total", Kind.COUNTER, "Labels that the worker has counted.", _VERSION),
     Definition("lazaretto_model_leaks_total", Kind.COUNTER, "Events of a version that should get none.", _VERSION),
+    Definition("lazaretto_model_errors_total", Kind.COUNTER, "Events with an error.", _VERSION),
     Definition("lazaretto_model_last_event_timestamp_seconds", Kind.GAUGE, "Arrival of the last event.", _VERSION),
     Definition("lazaretto_open_alerts", Kind.GAUGE, "Open alerts.", (*_VERSION, "cause")),
     Definition(

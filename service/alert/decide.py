@@ -2,7 +2,8 @@
 
 The cause of an alert follows from the blamed columns, by this rule:
 
-* a column whose *missing*, *invalid* or *unseen* bin grew, or whose group is ``quality``, speaks of ``data_quality``;
+* a column whose *missing*, *invalid* or *unseen* bin grew, or whose group is ``quality`` or ``error``, speaks of
+  ``data_quality``;
 * else the latency column speaks of ``latency``;
 * else the prediction, a probability or a score of them speaks of ``prediction_drift``;
 * else the event rate speaks of ``traffic``;
@@ -33,6 +34,7 @@ from service.domain.records import Alert, ColumnFinding, Incident, IncidentStatu
 from service.domain.states import SERVING
 
 QUALITY_BINS = frozenset({"missing", "invalid", "unseen"})
+QUALITY_GROUPS = frozenset({"quality", "error"})
 COLUMNS_MAX = 20
 """How many blamed columns an alert keeps."""
 COLUMNS_IN_TITLE = 3
@@ -127,7 +129,7 @@ def goes_on(
 
 def cause_of(finding: ColumnFinding) -> Cause:
     """Return what one blamed column speaks of."""
-    if finding.group == "quality" or finding.direction.split()[0] in QUALITY_BINS:
+    if finding.group in QUALITY_GROUPS or finding.direction.split()[0] in QUALITY_BINS:
         return Cause.DATA_QUALITY
     if finding.group == "latency":
         return Cause.LATENCY

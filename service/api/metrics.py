@@ -163,6 +163,8 @@ class Metrics(Collector):
         families.add("lazaretto_model_events_total", snapshot.events_total if snapshot else 0, *labels)
         families.add("lazaretto_model_leaks_total", snapshot.leaks_total if snapshot else 0, *labels)
         families.add("lazaretto_model_labels_total", snapshot.labels_total if snapshot else 0, *labels)
+        if watch.traffic is not None:
+            families.add("lazaretto_model_errors_total", watch.traffic.errors_total, *labels)
         if watch.last_arrival_us:
             families.add("lazaretto_model_last_event_timestamp_seconds", watch.last_arrival_us / 1e6, *labels)
         watched = monitoring(watch, self._clock.now_us(), self._settings.stale_seconds)

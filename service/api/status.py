@@ -103,6 +103,10 @@ class TrafficStatus(View, frozen=True, kw_only=True):
     """The step in which traffic is counted."""
     unknown_fields: list[str]
     """Fields that came and that the schema does not know: the first twenty."""
+    errors_total: int
+    """Events with an error, since the traffic is watched under this baseline."""
+    error_kinds: list[str]
+    """Kinds of the latest errors, the most frequent first; at most twenty."""
     columns: list[TrafficColumnStatus]
 
 
@@ -227,6 +231,8 @@ def _traffic(traffic: TrafficWatch) -> TrafficStatus:
         stale_after_seconds=traffic.stale_after_seconds,
         beat_seconds=traffic.beat_seconds,
         unknown_fields=list(traffic.unknown_fields),
+        errors_total=traffic.errors_total,
+        error_kinds=list(traffic.error_kinds),
         columns=[
             TrafficColumnStatus(
                 name=column.name,

@@ -76,6 +76,8 @@ class TrafficWatch(msgspec.Struct, frozen=True, kw_only=True):
     stale_after_seconds: float | None = None
     beat_seconds: float = 0.0
     unknown_fields: tuple[str, ...] = ()
+    errors_total: int = 0
+    error_kinds: tuple[str, ...] = ()
     columns: tuple[TrafficColumnWatch, ...] = ()
 
 

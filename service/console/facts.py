@@ -72,6 +72,7 @@ class TrafficStatus(msgspec.Struct, frozen=True, kw_only=True):
     state: str = "warming"
     learnt: float = 0.0
     unknown_fields: tuple[str, ...] = ()
+    error_kinds: tuple[str, ...] = ()
 
 
 class StatusRebuild(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,8 @@ from service.console import words
 from service.console.facts import Facts, Status
 from service.domain.states import SERVING
 
+KINDS_SHOWN = 3
+
 
 def monitoring_of(facts: Facts) -> tuple[str, str]:
     """Return what the monitor itself is doing, and its tone: silence is never shown as health."""
@@ -33,11 +35,13 @@ def _traffic(status: Status) -> str:
     traffic = status.traffic
     if traffic is None:
         return ""
-    unknown = f", fields that no schema knows: {', '.join(traffic.unknown_fields)}" if traffic.unknown_fields else ""
+    told = f", fields that no schema knows: {', '.join(traffic.unknown_fields)}" if traffic.unknown_fields else ""
+    if traffic.error_kinds:
+        told += f", latest errors: {', '.join(traffic.error_kinds[:KINDS_SHOWN])}"
     match traffic.state:
         case "watching":
-            return f" and the traffic{unknown}"
+            return f" and the traffic{told}"
         case "warming":
-            return f" (the usual traffic is learnt to {traffic.learnt:.0%}){unknown}"
+            return f" (the usual traffic is learnt to {traffic.learnt:.0%}){told}"
         case _:
-            return f" (the traffic varies too much for a usual rate){unknown}"
+            return f" (the traffic varies too much for a usual rate){told}"

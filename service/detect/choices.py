@@ -13,6 +13,7 @@ from service.domain.errors import Place
 from service.domain.policy import SECONDS_PER_DAY, Action, ColumnChoice, Direction, Policy
 from service.domain.records import Version
 from service.domain.schema import (
+    ERROR,
     LATENCY,
     PREDICTION,
     RESERVED_PREFIXES,
@@ -101,6 +102,7 @@ def _columns_of(schema: Schema) -> Iterator[tuple[str, FeatureKind, str]]:
     kind = FeatureKind.CATEGORICAL if schema.prediction.kind is PredictionKind.CLASS else FeatureKind.NUMERIC
     yield PREDICTION, kind, "prediction"
     yield LATENCY, FeatureKind.NUMERIC, LATENCY
+    yield ERROR, FeatureKind.CATEGORICAL, ERROR
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 from detectors.columns import Codes, ColumnGroup, ColumnKind, ColumnSpec, Values
 from detectors.registry import SCORES
 from detectors.spaces import Space
-from service.domain.schema import LATENCY, PREDICTION, PROBABILITY_PREFIX, SCORE_PREFIX, FeatureKind, Schema
+from service.domain.schema import (
+    ERROR,
+    LATENCY,
+    NO_ERROR,
+    PREDICTION,
+    PROBABILITY_PREFIX,
+    SCORE_PREFIX,
+    FeatureKind,
+    Schema,
+)
 from service.frames import Frame
 
 NORM_PREFIX = f"{SCORE_PREFIX}norm."
@@ -32,6 +41,8 @@ class Picks(NamedTuple):
     """Column name and score name, of the scores of the probabilities."""
     probabilities: tuple[int, ...]
     """The rows of the probabilities, by class name: a sum over classes must not depend on the order they came in."""
+    errorless: bool
+    """Whether errors are wanted of frames that tell of none: all their events are without."""
 
 
 def columns_of(frame: Frame, wanted: tuple[str, ...], spaces: Sequence[Space] = ()) -> dict[str, Values]:
@@ -44,6 +55,8 @@ def columns_of(frame: Frame, wanted: tuple[str, ...], spaces: Sequence[Space] = 
     for name, row in picks.categorical:
         coded = frame.categorical[row]
         columns[name] = Codes(coded.labels, coded.codes)
+    if picks.errorless:
+        columns[ERROR] = Codes((NO_ERROR,), np.zeros(frame.rows, np.int32))
     for name, embedding in picks.norms:
         columns[name] = SCORES["norm"].function(frame.embeddings[embedding])
     if picks.scores:
@@ -59,7 +72,7 @@ def columns_of(frame: Frame, wanted: tuple[str, ...], spaces: Sequence[Space] = 
 
 
 def names_of(schema: Schema, frame: Frame) -> tuple[str, ...]:
-    """Return every column that a frame can give: features as declared, then the answer, latency and scores."""
+    """Return every column that a frame can give: features as declared, then the answer, latency, errors, scores."""
     carried = {*frame.numeric_names, *frame.categorical_names}
     features = [f.name for f in schema.features if f.name in carried]
     norms = [NORM_PREFIX + f.name for f in schema.of_kind(FeatureKind.EMBEDDING) if f.name in frame.embeddings]
@@ -70,7 +83,7 @@ def names_of(schema: Schema, frame: Frame) -> tuple[str, ...]:
         *norms,
         *(name for name in (PREDICTION,) if name in carried),
         *probabilities,
-        *(name for name in (LATENCY,) if name in carried),
+        *(name for name in (LATENCY, ERROR) if name in carried),
         *(scores if len(probabilities) >= CLASSES_MIN else ()),
     )
 
@@ -94,6 +107,8 @@ def group_of(name: str) -> ColumnGroup:
     """Return what a column speaks about, which follows from its name. The norm of an embedding is about the input."""
     if name == LATENCY:
         return ColumnGroup.LATENCY
+    if name == ERROR:
+        return ColumnGroup.ERROR
     if name == PREDICTION or name.startswith(PROBABILITY_PREFIX):
         return ColumnGroup.PREDICTION
     if name.startswith(SCORE_PREFIX) and not name.startswith(NORM_PREFIX):
@@ -130,6 +145,7 @@ def _picks(
             if scored and score.needs == "probabilities" and SCORE_PREFIX + name in known
         ),
         probabilities=tuple(rows[name] for name in classes) if scored else (),
+        errorless=ERROR in known and ERROR not in categorical,
     )
 
 

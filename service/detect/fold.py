@@ -24,7 +24,7 @@ from service.domain.policy import Tuning
 from service.domain.records import Snapshot, Window
 from service.ports import LogEntry
 
-FORMAT = 6
+FORMAT = 7
 UNUSABLE = "the stored baseline cannot be used: its signature or its content is not what was signed; put it again"
 _logger = logging.getLogger("lazaretto.detect")
 

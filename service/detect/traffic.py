@@ -5,6 +5,7 @@ and so is their weighted mean.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,12 +22,20 @@ from detectors.traffic import RATE, Moved, TrafficMonitor, TrafficOptions
 from detectors.traffic.repeats import Repeats
 from service.detect.baselines import EFFECTS
 from service.detect.engines import Engine
+from service.detect.failures import Errors, StoredErrors
 from service.detect.plan import Era
 from service.detect.repeats import hashes_of
 from service.domain.ids import Micros
 from service.domain.policy import SECONDS_PER_DAY, Tuning
 from service.domain.records import ColumnFinding
-from service.domain.schema import LATENCY, PREDICTION, PROBABILITY_PREFIX, UNKNOWN_FIELDS, UNKNOWN_SEPARATOR
+from service.domain.schema import (
+    ERROR,
+    LATENCY,
+    PREDICTION,
+    PROBABILITY_PREFIX,
+    UNKNOWN_FIELDS,
+    UNKNOWN_SEPARATOR,
+)
 from service.frames import Frame
 
 TRAFFIC = ColumnGroup.TRAFFIC.value
@@ -34,9 +43,14 @@ SHARE = 0.1
 """Of the budget, unless the policy says otherwise."""
 UNKNOWN = "quality.unknown_fields"
 ABSENT = "quality.absent_columns"
+ERRORS = "quality.errors"
 REPEATED = "quality.repeated_events"
+ALWAYS = (UNKNOWN, ABSENT, ERRORS)
+"""Shares that are always counted; where they stand in a row follows from this."""
 NAMES_KEPT = 20
 """Of unknown fields, in the order of their coming."""
+NAMED = 3
+"""In a sentence."""
 STOPPED = -1
 Row = list[int]
 
@@ -61,6 +75,7 @@ class StoredTraffic(msgspec.Struct, array_like=True):
     unknown: list[str]
     monitor: bytes
     repeats: bytes | None = None
+    errors: StoredErrors = msgspec.field(default_factory=StoredErrors)
 
 
 class Traffic:
@@ -70,6 +85,7 @@ class Traffic:
         self.monitor = TrafficMonitor(options)
         self.unknown: dict[str, None] = {}
         """Names of unknown fields that came."""
+        self.errors = Errors()
         self.row: Row = [0] * (1 + 2 * len(options.shares))
         """Events of the open tick, then tries and hits of each share; the first is ``STOPPED`` once the tick does not
         count, because traffic stopped on purpose."""
@@ -89,21 +105,21 @@ class Traffic:
             minimum_ratio=said.minimum_ratio,
             minimum_share=said.minimum_share,
             quiet_us=None if said.stale_after_seconds is None else round(said.stale_after_seconds * 1e6),
-            shares=(UNKNOWN, ABSENT, REPEATED) if said.duplicates else (UNKNOWN, ABSENT),
+            shares=(*ALWAYS, REPEATED) if said.duplicates else ALWAYS,
         )
         return cls(options, share_of(era.tuning, engine.baseline), _optional(engine.names))
 
     def carry_on(self, before: "Traffic") -> None:
         """Go on with what another era under the same baseline has learnt; evidence starts from zero."""
         self.monitor.carry_on(before.monitor)
-        self.unknown = before.unknown
+        self.unknown, self.errors = before.unknown, before.errors
         if self.repeats is not None and before.repeats is not None:
             self.repeats = before.repeats
 
     def stored(self) -> StoredTraffic:
         """Return everything that is needed to go on."""
         repeats = None if self.repeats is None else self.repeats.to_bytes()
-        return StoredTraffic(self.row, list(self.unknown), self.monitor.to_bytes(), repeats)
+        return StoredTraffic(self.row, list(self.unknown), self.monitor.to_bytes(), repeats, self.errors.stored())
 
     def adopt(self, stored: StoredTraffic) -> None:
         """Go on from a snapshot.
@@ -116,7 +132,7 @@ class Traffic:
         self.monitor = TrafficMonitor.from_bytes(self.monitor.options, stored.monitor)
         if len(stored.row) != len(self.row):
             raise StateError("the traffic of the open tick does not fit its columns")
-        self.row, self.unknown = stored.row, dict.fromkeys(stored.unknown)
+        self.row, self.unknown, self.errors = stored.row, dict.fromkeys(stored.unknown), Errors(stored.errors)
         if self.repeats is not None:
             self.repeats = Repeats.from_bytes(stored.repeats or b"")
 
@@ -134,22 +150,27 @@ class Traffic:
         row = self.row
         row[1] += frame.rows
         row[3] += frame.rows
-        unknown, lacks = _make_of(frame.numeric_names, frame.categorical_names, self._optional)
+        row[5] += frame.rows
+        unknown, error, lacks = _make_of(frame.numeric_names, frame.categorical_names, self._optional)
+        failed = 0 if error is None else self.errors.see(frame.categorical[error])
+        row[6] += failed
         if unknown is not None:
             column = frame.categorical[unknown]
             row[2] += int(np.count_nonzero(column.codes >= 0))
             for label in column.labels:
                 self._note(label)
         if lacks:
-            row[4] += frame.rows
+            # An error instead of an answer is one surprise, not two.
+            row[4] += frame.rows - failed
         if self.repeats is not None:
             self.repeats.add(hashes_of(frame))
 
     def close(self, tick: int) -> None:
         """Tell the monitor about the open tick."""
         row, self.row = self.row, [0] * len(self.row)
+        self.errors.close()
         if self.repeats is not None and row[0] > 0:
-            row[5], row[6] = self.repeats.close()
+            row[7], row[8] = self.repeats.close()
         elif self.repeats is not None:
             self.repeats.drop()
         if row[0] > 0:
@@ -179,7 +200,7 @@ class Traffic:
                 name=moved.name,
                 group=TRAFFIC if moved.name == RATE else QUALITY,
                 log_evidence=moved.log_evidence,
-                direction=_direction(moved, tuple(self.unknown)),
+                direction=_direction(moved, self._named(moved.name)),
                 since_us=Micros(moved.since_tick * tick_us) if moved.since_tick else None,
                 text=f"{moved.times:.2g} times the usual",
                 tolerance=None if (own := usual[moved.name]) is None else round(own.ratio, 3),
@@ -202,6 +223,8 @@ class Traffic:
             "stale_after_seconds": None if quiet is None else quiet / 1e6,
             "beat_seconds": monitor.options.beat_ticks * monitor.options.tick_us / 1e6,
             "unknown_fields": list(self.unknown),
+            "errors_total": self.errors.total,
+            "error_kinds": self.errors.kinds,
             "columns": [
                 {
                     "name": standing.name,
@@ -213,6 +236,12 @@ class Traffic:
                 for standing in self.standings()
             ],
         }
+
+    def _named(self, name: str) -> Sequence[str]:
+        """Return what a column's change can be told by: names of unknown fields, or of errors."""
+        if name == ERRORS:
+            return self.errors.kinds
+        return tuple(self.unknown) if name == UNKNOWN else ()
 
     def _note(self, label: str) -> None:
         """Remember the fields that one request had; those of an earlier release may stand in one piece."""
@@ -242,12 +271,10 @@ def _finding(standing: Standing) -> ColumnFinding:
     )
 
 
-def _direction(moved: Moved, unknown: tuple[str, ...]) -> str:
+def _direction(moved: Moved, named: Sequence[str]) -> str:
     """Return what a person reads of a change."""
     text = f"{moved.direction}, {moved.times:.2g} times the usual"
-    if moved.name == UNKNOWN and unknown:
-        text += f": {', '.join(unknown[:3])}"
-    return text
+    return f"{text}: {', '.join(named[:NAMED])}" if named else text
 
 
 def _state(monitor: TrafficMonitor) -> str:
@@ -264,8 +291,8 @@ def _optional(names: tuple[str, ...]) -> tuple[str, ...]:
 @lru_cache(maxsize=4096)
 def _make_of(
     numeric: tuple[str, ...], categorical: tuple[str, ...], optional: tuple[str, ...]
-) -> tuple[int | None, bool]:
-    """Return where a frame has unknown fields, and whether it lacks columns, once for all frames of the same make."""
+) -> tuple[int | None, int | None, bool]:
+    """Return where a frame has unknown fields and errors, and whether it lacks columns: once for frames of one make."""
     carried = {*numeric, *categorical}
-    place = categorical.index(UNKNOWN_FIELDS) if UNKNOWN_FIELDS in carried else None
-    return place, any(name not in carried for name in optional)
+    places = [categorical.index(name) if name in categorical else None for name in (UNKNOWN_FIELDS, ERROR)]
+    return places[0], places[1], any(name not in carried for name in optional)

@@ -68,11 +68,16 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 PREDICTION = "prediction"
 LATENCY = "latency_ms"
+ERROR = "error"
+NO_ERROR = "no error"
+"""The label of events that name none, in the column of errors."""
+SOME_ERROR = "error"
+"""The label of those that do not say which kind it was."""
 PROBABILITY_PREFIX = "probabilities."
 SCORE_PREFIX = "score."
 UNKNOWN_FIELDS = "features.unknown_fields"
 """Column of a frame that says which fields no schema knows its events had. No feature can have this name."""
 UNKNOWN_SEPARATOR = ", "
 """Between the fields of one request in that column."""
-RESERVED_NAMES = frozenset({PREDICTION, LATENCY, "event_id", "timestamp", "principal"})
+RESERVED_NAMES = frozenset({PREDICTION, LATENCY, ERROR, "event_id", "timestamp", "principal"})
 RESERVED_PREFIXES = (PROBABILITY_PREFIX, SCORE_PREFIX, "features.", "segment.", "attributions.")

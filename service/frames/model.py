@@ -5,11 +5,13 @@ Canonical values, so that every later stage has one rule:
 * numeric: ``NaN`` is *missing*, ``+inf`` is *invalid* (non-finite, mistyped, not parseable); all else is finite.
 * categorical: ``codes`` index ``labels``; -1 is *missing*, -2 is *invalid*. Labels are canonical text: booleans are
   ``true`` and ``false``, integral numbers have no fraction (``3``, never ``3.0``).
+* ``error``, categorical: ``no error``, ``error`` or a kind of error; never *missing*, since an event that says nothing
+  of an error had none that anybody knows of.
 * embedding: one row per event; a row of NaN is *missing*, a row of +inf is *invalid*.
 
 ``numeric_names`` and ``categorical_names`` name what the batch carries. A feature of the schema is always carried; the
-prediction, probabilities and latency only when the batch sent them at least once, so leaving out what is optional is
-not counted as missing.
+prediction, probabilities, latency and error only when the batch sent them at least once, so leaving out what is
+optional is not counted as missing.
 
 ``encode_frame`` and ``decode_frame`` are the log's format: one version byte, then one MessagePack array whose buffers
 are little-endian and lie in the message as they are. Decoded numbers are read-only views of the given bytes.

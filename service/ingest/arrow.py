@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from service.domain.errors import BadRequest, Place, TooLarge, Unprocessable
-from service.domain.schema import LATENCY, PREDICTION, PROBABILITY_PREFIX
+from service.domain.schema import ERROR, LATENCY, PREDICTION, PROBABILITY_PREFIX
 from service.frames import MISSING, Coded, Frame, Texts
 from service.ingest.arrow_stream import KEYED, NO_FLOATS, Columns, Floats, open_events, open_stream, unknown_of
 from service.ingest.arrow_values import (
@@ -27,6 +27,7 @@ from service.ingest.arrow_values import (
     vectors,
 )
 from service.ingest.envelope import Refusals, bad_name, bad_segment, check_rows
+from service.ingest.failures import settled
 from service.ingest.layout import Layout
 from service.ingest.lists import class_names, pack_fingerprints, segment_names
 from service.ingest.unknown import with_unknown
@@ -35,7 +36,7 @@ from service.ingest.values import BadTimestamp, check_labels, parse_timestamp
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _MICROS_MAX = 253_402_300_800_000_000
 """The year 10000."""
-_FIELDS = ("event_id", "timestamp", "principal", PREDICTION, LATENCY, "embedding", "fingerprint")
+_FIELDS = ("event_id", "timestamp", "principal", PREDICTION, LATENCY, "embedding", "fingerprint", ERROR)
 Source: TypeAlias = "pa.Array | NDArray[np.float32] | None"
 """Where the numbers of a column come from; ``None`` when it was not sent."""
 
@@ -257,6 +258,8 @@ def _frame(columns: Columns, rows: int, envelope: _Envelope, layout: Layout, flo
             categorical[PREDICTION] = prediction
     for name, column in categorical.items():
         check_labels(name, column, layout.limits)
+    if ERROR in columns and _sent(error := labels(columns[ERROR])):
+        categorical[ERROR] = settled(error)
     return Frame(
         rows=rows,
         numeric_names=tuple(numeric),

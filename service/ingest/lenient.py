@@ -189,6 +189,7 @@ def _gather(events: Sequence[dict[str, Any]], times: Sequence[datetime | None], 
         segments={key: each(segments, key) for key in segment_names(key for each in segments for key in each)},
         attributions={name: each(attributions, name) for name in layout.stored if name in names},
         fingerprints=column("fingerprint"),
+        errors=column("error"),
     )
 
 

@@ -21,7 +21,7 @@ from service.ingest.lists import Lists, class_names, segment_names
 from service.ingest.unknown import unknown_in_columns
 from service.ingest.values import Values
 
-_PLAIN = ("event_id", "timestamp", "principal", "prediction", "latency_ms", "embedding", "fingerprint")
+_PLAIN = ("event_id", "timestamp", "principal", "prediction", "latency_ms", "embedding", "fingerprint", "error")
 _KEYED = ("probabilities", "segment", "attributions")
 
 
@@ -89,6 +89,7 @@ class Columns:
             segments={name: kept(keyed["segment"][name]) for name in segment_names(keyed["segment"])},
             attributions={name: kept(values) for name, values in attributions.items() if name in layout.stored},
             fingerprints=kept(plain["fingerprint"]),
+            errors=kept(plain["error"]),
             unknown=unknown_in_columns(self._columns, layout),
         )
 

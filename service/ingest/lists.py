@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.errors import TooLarge
-from service.domain.schema import LATENCY, PREDICTION, PROBABILITY_PREFIX
+from service.domain.schema import ERROR, LATENCY, PREDICTION, PROBABILITY_PREFIX
 from service.frames import Coded, Frame
+from service.ingest.failures import errors_of, told
 from service.ingest.layout import Layout
 from service.ingest.limits import CLASSES_MAX, FINGERPRINT_MAX, SEGMENTS_MAX, Limits
 from service.ingest.values import (
@@ -52,6 +53,7 @@ class Lists:
     segments: Mapping[str, Values] = field(default_factory=dict)
     attributions: Mapping[str, Values] = field(default_factory=dict)
     fingerprints: Values = ()
+    errors: Values = ()
     unknown: Sequence[str] = ()
     """Names of fields that the schema does not know."""
 
@@ -88,17 +90,18 @@ def to_frame(layout: Layout, lists: Lists, convert: Conversion) -> Frame:
     if sent(lists.latencies):
         numeric_names.append(LATENCY)
         numeric.append(lists.latencies)
+    labelled = [
+        convert.labels(name, coded(values), limits) for name, values in zip(categorical_names, categorical, strict=True)
+    ]
+    if told(lists.errors):
+        categorical_names.append(ERROR)
+        labelled.append(errors_of(lists.errors))
     return Frame(
         rows=rows,
         numeric_names=tuple(numeric_names),
         numeric=convert.numbers(numeric) if numeric else np.empty((0, rows), np.float64),
         categorical_names=tuple(categorical_names),
-        categorical=tuple(
-            [
-                convert.labels(name, coded(values), limits)
-                for name, values in zip(categorical_names, categorical, strict=True)
-            ]
-        ),
+        categorical=tuple(labelled),
         embeddings={
             name: convert.vectors(lists.embeddings[name], dimension, limits)
             for name, dimension in layout.embeddings.items()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from service.domain.errors import Place, Unprocessable
-from service.domain.schema import LATENCY, PREDICTION, PROBABILITY_PREFIX, Schema
+from service.domain.schema import ERROR, LATENCY, PREDICTION, PROBABILITY_PREFIX, Schema
 from service.ingest.layout import Layout
 
 NAMED_MAX = 20
@@ -24,7 +24,7 @@ def is_segment(column: str, layout: Layout) -> bool:
 
 def is_optional(column: str) -> bool:
     """Tell whether a column is what an event may carry besides features."""
-    return column in {PREDICTION, LATENCY, "timestamp"} or column.startswith(PROBABILITY_PREFIX)
+    return column in {PREDICTION, LATENCY, ERROR, "timestamp"} or column.startswith(PROBABILITY_PREFIX)
 
 
 def check_features(names: Sequence[str], layout: Layout) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from service.domain.errors import Place, TooLarge, Unprocessable
-from service.domain.schema import LATENCY, PREDICTION, PROBABILITY_PREFIX
+from service.domain.schema import ERROR, LATENCY, PREDICTION, PROBABILITY_PREFIX
 from service.frames import MISSING, Coded, Frame, concat_frames
 from service.ingest.envelope import bad_segment
+from service.ingest.failures import no_errors
 from service.ingest.guard import check_nesting
 from service.ingest.layout import Layout
 from service.ingest.lenient import parse_lines, read_rows
@@ -20,7 +21,7 @@ from service.ingest.values import BadTimestamp, parse_timestamp
 
 PIECE_BYTES = 4 * 1024 * 1024
 """Lines are read in pieces of about this size, so that Python objects never exist for the whole file."""
-_KEPT = ("features", "embedding", PREDICTION, "probabilities", LATENCY)
+_KEPT = ("features", "embedding", PREDICTION, "probabilities", LATENCY, ERROR)
 
 
 def read_lines(content: bytes, layout: Layout) -> tuple[Frame, list[str]]:
@@ -76,7 +77,7 @@ def _event(value: object, line: int) -> dict[str, Any]:
     if isinstance(value.get("features"), dict):
         event = {name: value[name] for name in _KEPT if name in value}
     else:
-        event = {name: value[name] for name in (PREDICTION, LATENCY, "embedding") if name in value}
+        event = {name: value[name] for name in (PREDICTION, LATENCY, ERROR, "embedding") if name in value}
         event["features"] = {feature_of(name): each for name, each in value.items() if not is_optional(name)}
         prefix = len(PROBABILITY_PREFIX)
         event["probabilities"] = {k[prefix:]: v for k, v in value.items() if k.startswith(PROBABILITY_PREFIX)}
@@ -132,7 +133,7 @@ def _aligned(frame: Frame, numeric: tuple[str, ...], categorical: tuple[str, ...
     for name, values in zip(frame.numeric_names, frame.numeric, strict=True):
         matrix[numeric.index(name)] = values
     absent = Coded((), np.full(frame.rows, MISSING, np.int32))
-    columns = dict(zip(frame.categorical_names, frame.categorical, strict=True))
+    columns = {ERROR: no_errors(frame.rows)} | dict(zip(frame.categorical_names, frame.categorical, strict=True))
     times = frame.timestamps_us
     if times is None and timed:
         times = np.full(frame.rows, -1, np.int64)

@@ -31,6 +31,7 @@ EVENT_FIELDS = (
     "attributions",
     "embedding",
     "fingerprint",
+    "error",
 )
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*?)`(?: - at `\$[^`]*`)?\Z", re.DOTALL)
 """What the decoder says of it."""
@@ -121,6 +122,7 @@ class TypedDecoder:
             "attributions": dict[string, Number] | None,
             "embedding": Annotated[list[float], Meta(max_length=limits.embedding_dimension_max)] | None,
             "fingerprint": Annotated[list[int], Meta(max_length=64)] | string | None,
+            "error": scalar,
             "scalar": scalar,
         }
 
@@ -225,6 +227,7 @@ class TypedDecoder:
             segments=keyed.segments,
             attributions=keyed.attributions,
             fingerprints=columns["fingerprint"],
+            errors=columns["error"],
         )
 
 

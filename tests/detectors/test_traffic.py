@@ -288,6 +288,28 @@ def test_a_share_that_never_was_is_found_once_it_is_more_than_the_minimum() -> N
         assert (monitor.log_model > math.log(2.6e6)) is found
 
 
+def test_a_share_of_half_a_percent_that_becomes_three_is_found_within_some_thousand_events() -> None:
+    """At 26 million: 30 days of seconds, of which the traffic has a tenth. Fixed seeds."""
+    options = TrafficOptions(tick_us=1_000_000, learn_us=3_600_000_000, shares=("unknown", "absent", "errors"))
+    late = []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        monitor = TrafficMonitor(options)
+        for tick in range(5_600):
+            count = int(rng.poisson(20))
+            errors = int(rng.binomial(count, 0.005 if tick < 4_600 else 0.03))
+            if count:
+                monitor.step(tick, [count, count, 0, count, 0, count, errors])
+            if tick < 4_600:
+                assert monitor.log_model < math.log(A)
+            elif monitor.log_model >= math.log(2.6e7):
+                late.append(tick - 4_600)
+                break
+        assert [moved.name for moved in monitor.moved() if moved.log_evidence > math.log(A)] == ["errors"]
+    assert len(late) == 5
+    assert 200 < np.median(late) < 350
+
+
 def test_shares_come_in_lumps_without_an_alarm() -> None:
     """A whole batch is odd or not: one in twenty, of fifty events. Fixed seed."""
     rng = np.random.default_rng(9)
@@ -339,10 +361,10 @@ def test_how_long_silence_is_may_change_without_learning_anew() -> None:
 @pytest.mark.parametrize("days", [1 / 24, 1, 7, 30, 60])
 @pytest.mark.parametrize("tick_us", [50_000, 1_000_000, 60_000_000, 3_600_000_000])
 def test_a_learning_span_fits_a_snapshot(days: float, tick_us: int) -> None:
-    options = TrafficOptions(tick_us=tick_us, learn_us=round(days * 86_400e6), shares=("a", "b", "c"))
+    options = TrafficOptions(tick_us=tick_us, learn_us=round(days * 86_400e6), shares=("a", "b", "c", "d"))
     assert 40 <= options.learn_beats <= 2_880
     monitor = TrafficMonitor(options)
     for beat in range(options.learn_beats - 2):
-        monitor.step(beat * options.beat_ticks, [60_000] * 7)
+        monitor.step(beat * options.beat_ticks, [60_000] * 9)
     assert not monitor.learnt
-    assert len(monitor.to_bytes()) < 48_000
+    assert len(monitor.to_bytes()) < 60_000

@@ -53,7 +53,12 @@ def _body(kinds: Any) -> dict[str, Any]:
     responses=documented_answer(Receipt, "Durable.", ACCEPTED),
 )
 async def events(request: Request, who: Ingester, model: str, version: str) -> Response:  # noqa: ARG001 - documented
-    """Take the events of one batch: JSON rows or columns, NDJSON or an Arrow stream, plain, gzip or zstd."""
+    """Take the events of one batch: JSON rows or columns, NDJSON or an Arrow stream, plain, gzip or zstd.
+
+    An event has `features`, and may have `event_id`, `timestamp`, `principal`, `prediction`, `probabilities`,
+    `latency_ms`, `error` (a boolean, or a short name of its kind), `segment`, `attributions`, `embedding` and
+    `fingerprint`. A column of JSON or Arrow is named like the field.
+    """
     return Handed(request.app.state.events)
 
 

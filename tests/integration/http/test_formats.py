@@ -44,10 +44,11 @@ def store(served: Served) -> Iterator[Store]:
     opened.close()
 
 
-def events(seed: int, rows: int) -> list[Event]:
+def events(seed: int, rows: int, errors: float = 0.0) -> list[Event]:
+    """Draw events; with a chance of errors each says whether it had one."""
     generator = np.random.default_rng(seed)
     scores = generator.uniform(0, 1, rows)
-    return [
+    drawn: list[Event] = [
         {
             "event_id": f"{seed}-{number}",
             "principal": f"client-{number % 7}",
@@ -58,19 +59,25 @@ def events(seed: int, rows: int) -> list[Event]:
         }
         for number, score in enumerate(scores)
     ]
+    if errors:
+        for event, chance in zip(drawn, generator.uniform(0, 1, rows), strict=True):
+            event["error"] = "timeout" if chance < errors else None
+    return drawn
 
 
 class Counted:
     """A version whose bins can be read; ``took`` gives what was added since it was asked last."""
 
-    def __init__(self, client: httpx.Client, store: Store, model: str) -> None:
+    def __init__(self, client: httpx.Client, store: Store, model: str, errors: float = 0.0) -> None:
         self.client, self.store, self.model = client, store, model
         body: dict[str, Any] = {"name": model, "owner": "risk", "policy": {"tick_seconds": 0.05}}
         assert client.post("/v1/models", json=body).status_code == 201
         body = {"version": "1", "schema": SCHEMA}
         assert client.post(f"/v1/models/{model}/versions", json=body).status_code == 201
         self.path = f"/v1/models/{model}/versions/1"
-        put = client.put(f"{self.path}/baseline", content=as_lines(events(1, 3_000)), headers={"content-type": NDJSON})
+        put = client.put(
+            f"{self.path}/baseline", content=as_lines(events(1, 3_000, errors)), headers={"content-type": NDJSON}
+        )
         assert put.status_code == 200, put.text
         details = client.get(f"{self.path}/baseline").json()["details"]
         self.labels = [(column["name"], one["label"]) for column in details for one in column["bins"]]
@@ -157,3 +164,39 @@ def test_values_that_are_none_are_counted_and_end_in_quarantine(client: httpx.Cl
     assert status["columns"][0]["name"] in {"age", "country"}
     (alert,) = client.get("/v1/alerts?model=faulty").json()["alerts"]
     assert alert["cause"] == "data_quality"
+
+
+def test_errors_in_every_form_fill_the_same_bins_and_too_many_close_the_gate(
+    client: httpx.Client, store: Store
+) -> None:
+    version, batch = Counted(client, store, "failing", errors=0.05), events(6, ROWS, 0.05)
+    expected = Counter("no error" if event["error"] is None else event["error"] for event in batch)
+    assert expected["timeout"] > 3
+    for name, (content_type, write) in FORMATS.items():
+        version.post(write(batch), content_type, None, ROWS)
+        taken = {label: rows for (column, label), rows in version.took().items() if column == "error"}
+        assert taken == expected, name
+    version.post(as_rows(events(7, 40)), JSON, None, 40)
+    assert version.took()["error", "no error"] == 40
+    singles = [
+        as_rows([{**event, "error": error}]) for event, error in zip(events(8, 3), ("oom", True, []), strict=True)
+    ]
+    for body in singles:
+        version.post(body, JSON, None, 1)
+    taken = {label: rows for (column, label), rows in version.took().items() if column == "error"}
+    assert taken == {"unseen": 2, "invalid": 1}
+    traffic = client.get(f"{version.path}/status").json()["traffic"]
+    assert traffic["errors_total"] == len(FORMATS) * expected["timeout"] + 3
+    assert traffic["error_kinds"][0] == "timeout"
+    assert "oom" in traffic["error_kinds"]
+    counted = f'lazaretto_model_errors_total{{model="failing",version="1"}} {float(traffic["errors_total"])}'
+    eventually(lambda: counted in client.get("/metrics").text, "the metrics count errors")
+
+    def quarantined() -> bool:
+        version.post(as_rows(events(9, 100, 0.5)), JSON, None, 100)
+        return client.get("/v1/gate/failing/1").status_code == 403
+
+    eventually(quarantined, "errors close the gate")
+    (alert,) = client.get("/v1/alerts?model=failing").json()["alerts"]
+    assert (alert["cause"], alert["columns"][0]["name"]) == ("data_quality", "error")
+    assert alert["columns"][0]["direction"] in {"category 'timeout' up", "category 'no error' down"}

@@ -238,6 +238,8 @@ def test_a_segment_is_named_in_title_and_reason_and_stays_with_the_finding() -> 
     [
         ("traffic.rate", "traffic", "down, 0.4 times the usual", Cause.TRAFFIC),
         ("quality.unknown_fields", "quality", "up, 9 times the usual: shoe_size", Cause.DATA_QUALITY),
+        ("quality.errors", "quality", "up, 6 times the usual: timeout", Cause.DATA_QUALITY),
+        ("error", "error", "category 'timeout' up", Cause.DATA_QUALITY),
         ("age", "feature", "missing up, vanished", Cause.DATA_QUALITY),
     ],
 )

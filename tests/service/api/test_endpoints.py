@@ -12,6 +12,7 @@ from service.domain.errors import Unavailable
 from service.domain.ids import Actor
 from service.domain.records import Scope
 from service.gate.fleet import EMPTY
+from service.ingest.typed import EVENT_FIELDS
 from service.office import put_baseline
 from service.pipeline import AcceptStages
 from service.ports import Appended, NewEntry
@@ -283,7 +284,8 @@ def test_cloudevents_are_answered_with_a_bare_200(world: World) -> None:
 
 def test_the_openapi_document_has_every_path_with_schemas_that_exist(world: World) -> None:
     document = world.client.get("/openapi.json").json()
-    assert "post" in document["paths"]["/v1/models/{model}/versions/{version}/events"]
+    events = document["paths"]["/v1/models/{model}/versions/{version}/events"]["post"]
+    assert set(re.findall("`([a-z_]+)`", events["description"])) == set(EVENT_FIELDS)
     assert {"/v1/gate", "/v1/gate/{rest}"} <= set(document["paths"])
     text = json.dumps(document)
     used = set(re.findall(r'"#/components/schemas/([^"]+)"', text))

@@ -1,8 +1,10 @@
 """The metrics page."""
 
+import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -50,7 +52,9 @@ class Page:
         tables.position, tables.heartbeat_us, tables.revision = Position(7), NOVEMBER, 1
         columns = [a_column(f"c{n}", float(n)) for n in range(10)]
         for number in tables.versions:
-            tables.snapshots[number] = a_snapshot(number, *columns, last_arrival_us=NOVEMBER)
+            snapshot = a_snapshot(number, *columns, last_arrival_us=NOVEMBER)
+            status = json.loads(snapshot.status) | {"traffic": {"errors_total": 5}}
+            tables.snapshots[number] = replace(snapshot, status=json.dumps(status))
         self.fleet = Fleet(self.store.read, self.clock)
         self.figures = Figures(self.store.read, lambda: Position(9), self.clock)
         self.counters = Counters()
@@ -97,6 +101,15 @@ def test_states_evidence_and_threshold_are_there_per_version(page: Page) -> None
     assert samples["lazaretto_model_evidence_log", "fraud", "1"] == 1.0
     assert samples["lazaretto_model_threshold_log", "fraud", "1"] == 14.8
     assert samples["lazaretto_model_leaks_total", "fraud", "1"] == 2
+    assert samples["lazaretto_model_errors_total", "fraud", "1"] == 5
+
+
+def test_errors_of_a_version_whose_traffic_nobody_watches_are_not_said_to_be_none(page: Page) -> None:
+    tables = page.store.tables
+    for number in tables.versions:
+        tables.snapshots[number] = a_snapshot(number)
+    page.refresh()
+    assert not [key for key in page.samples() if key[0] == "lazaretto_model_errors_total"]
 
 
 def test_only_the_strongest_columns_are_shown(page: Page) -> None:

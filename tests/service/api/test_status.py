@@ -153,7 +153,7 @@ def test_segments_are_listed_with_their_evidence() -> None:
 def test_what_is_learnt_of_the_traffic_is_told_and_an_older_snapshot_has_none() -> None:
     text = (
         '{"monitoring": "watching", "traffic": {"state": "watching", "learnt": 1.0, "stale_after_seconds": 300.0,'
-        ' "beat_seconds": 60.0, "unknown_fields": ["shoe_size"],'
+        ' "beat_seconds": 60.0, "unknown_fields": ["shoe_size"], "errors_total": 7, "error_kinds": ["oom"],'
         ' "columns": [{"name": "traffic.rate", "group": "traffic",'
         ' "log_evidence": 2.302585, "text": "2.1 times the usual", "tolerance": 1.5}]}}'
     )
@@ -161,6 +161,7 @@ def test_what_is_learnt_of_the_traffic_is_told_and_an_older_snapshot_has_none() 
     assert traffic is not None
     assert (traffic.monitoring, traffic.learnt, traffic.stale_after_seconds) == ("watching", 1.0, 300.0)
     assert traffic.unknown_fields == ["shoe_size"]
+    assert (traffic.errors_total, traffic.error_kinds) == (7, ["oom"])
     (rate,) = traffic.columns
     assert (rate.name, rate.now, rate.tolerance) == ("traffic.rate", "2.1 times the usual", 1.5)
     assert rate.evidence == pytest.approx(10.0)

@@ -366,6 +366,10 @@ def test_silence_is_shown_as_silence_and_not_as_a_change_of_the_data() -> None:
             {"state": "watching", "learnt": 1.0, "unknown_fields": ["a", "b"]},
             "Watching 8 columns and the traffic, fields that no schema knows: a, b; ",
         ),
+        (
+            {"state": "warming", "learnt": 0.4, "error_kinds": ["oom", "timeout", "503", "error"]},
+            "Watching 8 columns (the usual traffic is learnt to 40%), latest errors: oom, timeout, 503; ",
+        ),
     ],
 )
 def test_the_page_says_how_the_traffic_is_watched(traffic: dict[str, object] | None, said: str) -> None:

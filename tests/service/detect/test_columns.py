@@ -113,6 +113,7 @@ def test_categorical_values_keep_their_codes() -> None:
         ("probabilities.ok", ColumnGroup.PREDICTION),
         ("score.entropy", ColumnGroup.SCORE),
         ("latency_ms", ColumnGroup.LATENCY),
+        ("error", ColumnGroup.ERROR),
     ],
 )
 def test_the_group_follows_from_the_name(name: str, group: ColumnGroup) -> None:

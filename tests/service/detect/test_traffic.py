@@ -15,7 +15,7 @@ from service.alert.decide import cause_of
 from service.detect.reference import CompiledReference
 from service.detect.repeats import hashes_of
 from service.detect.status import VANISHED
-from service.detect.traffic import ABSENT, REPEATED, SHARE, UNKNOWN, share_of
+from service.detect.traffic import ABSENT, ERRORS, REPEATED, SHARE, UNKNOWN, share_of
 from service.detect.watch import Watch
 from service.domain.evaluation import Evaluation, Silence
 from service.domain.ids import Micros, Position, VersionId
@@ -93,7 +93,7 @@ def test_usual_traffic_once_learnt_costs_the_columns_a_tenth_of_the_budget_and_r
     shown = status(learnt)["traffic"]
     assert isinstance(shown, dict)
     assert (shown["state"], shown["learnt"]) == ("watching", 1.0)
-    assert [column["name"] for column in shown["columns"]] == [RATE, UNKNOWN, ABSENT]
+    assert [column["name"] for column in shown["columns"]] == [RATE, UNKNOWN, ABSENT, ERRORS]
     assert all(column["tolerance"] >= 1.5 for column in shown["columns"])
 
 

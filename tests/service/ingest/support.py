@@ -52,6 +52,7 @@ def _fields(labels: st.SearchStrategy[Any]) -> dict[str, st.SearchStrategy[Any]]
         "attributions": st.none() | st.fixed_dictionaries({}, optional={"age": _numbers}),
         "embedding": st.none() | st.lists(st.floats(-1e6, 1e6, width=32), min_size=2, max_size=2),
         "fingerprint": st.none() | st.lists(st.integers(-(1 << 63), (1 << 63) - 1), max_size=3),
+        "error": labels,
     }
 
 
@@ -107,6 +108,7 @@ ARROW_TYPES = {
     "latency_ms": pa.float64(),
     "embedding": pa.list_(pa.float32()),
     "fingerprint": pa.list_(pa.int64()),
+    "error": pa.string(),
     "probabilities": pa.float64(),
     "attributions": pa.float64(),
     "segment": pa.string(),

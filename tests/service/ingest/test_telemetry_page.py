@@ -53,6 +53,12 @@ def test_the_odd_events_are_answered_as_the_page_says() -> None:
     assert [place.at for place in refused.errors] == ["events[1].timestamp"]
 
 
+def test_errors_are_what_the_page_says() -> None:
+    frame = decode(blocks("events-error")[0]).frame
+    column = frame.categorical[frame.categorical_names.index("error")]
+    assert plain(column) == ["timeout", "no error", "error", "no error"]
+
+
 def test_labels_and_reference_data_are_read() -> None:
     (labels,) = blocks("labels")
     assert decode_labels(Raw(labels, JSON, None), LIMITS).rows == 1
