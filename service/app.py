@@ -16,13 +16,13 @@ from service.api.asgi import Application, Receive, Scope, Send, request_id_of
 from service.api.deps import components
 from service.api.entry import PATH_SHOWN, Entry, answer_bug
 from service.api.events import EventsEndpoint
-from service.api.gate import GateEndpoint, is_gate
-from service.api.routes import baselines, incidents, keys, models, status, system, telemetry
+from service.api.gate import GateEndpoint, Principals, is_gate
+from service.api.routes import baselines, incidents, keys, models, principals, status, system, telemetry
 from service.console.routes import build_router
 from service.domain.policy import FailMode
 from service.wiring import Runtime
 
-ROUTERS = tuple(part.router for part in (models, baselines, telemetry, status, incidents, keys, system))
+ROUTERS = tuple(part.router for part in (models, baselines, telemetry, status, incidents, principals, keys, system))
 """The API; the console comes beside it."""
 logger = logging.getLogger("lazaretto.access")
 EVENTS_PREFIX = "/v1/models/"
@@ -95,7 +95,9 @@ def create_app(runtime: Runtime) -> Lazaretto:
     )
     api = runtime.api
     app.events = EventsEndpoint(api)
-    app.gate = GateEndpoint(api.fleet, api.counters, FailMode(api.settings.gate_unknown))
+    header = api.settings.gate_principal_header
+    asking = Principals(header, api.office.deidentifier.pseudonym, api.clock) if header else None
+    app.gate = GateEndpoint(api.fleet, api.counters, FailMode(api.settings.gate_unknown), asking)
     app.ordinary = Entry(super(Lazaretto, app).__call__, api.counters)
     app.state.api = api
     app.state.metrics = runtime.metrics

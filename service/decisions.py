@@ -1,14 +1,21 @@
 """What one pass of the worker has decided so far, and how a silence or a change that lasts bears on it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from service.alert.decide import goes_on
 from service.alert.silence import decide_silence
 from service.domain.evaluation import Evaluation, Silence
+from service.domain.ids import Micros, Position, VersionId
 from service.domain.policy import Action, Policy
-from service.domain.records import Alert, Ending, Incident, TimelineItem, TransitionRecord, Version
-from service.notify.compose import Notice, alert_opened, alert_over
+from service.domain.principals import Containment
+from service.domain.records import Alert, Ending, Incident, Raised, TimelineItem, TransitionRecord, Version
+from service.domain.states import Event, next_state
+from service.notify.compose import Kind, Notice, alert_opened, alert_over, state_changed
 from service.ports import SYSTEM
+from service.quarantine.decide import Why
+
+HELD_BACK = {Why.DRY_RUN: Kind.DRY_RUN, Why.LAST_HEALTHY: Kind.CAPPED, Why.FLEET_SHARE: Kind.CAPPED}
+"""Rulings that people must hear of although nothing changes."""
 
 
 @dataclass(slots=True)
@@ -22,6 +29,41 @@ class Decisions:
     endings: list[Ending] = field(default_factory=list)
     transitions: list[tuple[TransitionRecord, int]] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
+    containments: dict[tuple[VersionId, str], Containment] = field(default_factory=dict)
+    """By version and principal."""
+    raised: list[Raised] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What calls for a state change: an alert, when, and where in the log."""
+
+    alert: Alert
+    at_us: Micros
+    position: Position
+
+
+def change_state(
+    judged: Judged, event: Event, text: str, versions: dict[VersionId, Version], decisions: Decisions
+) -> None:
+    """Record the state change that a policy has ruled; what follows in this pass sees it already."""
+    alert, version = judged.alert, versions[judged.alert.version_id]
+    record = TransitionRecord(
+        version_id=version.id,
+        before=version.state,
+        event=event,
+        after=next_state(version.state, event),
+        actor=SYSTEM,
+        reason=f"{alert.reason}; {text}",
+        at_us=judged.at_us,
+        position=judged.position,
+        incident_id=alert.incident_id,
+    )
+    decisions.transitions.append((record, version.lock))
+    decisions.notices.append(state_changed(record, version))
+    versions[version.id] = replace(
+        version, state=record.after, since_us=record.at_us, reason=record.reason, lock=version.lock + 1
+    )
 
 
 def note_rebuilt(evaluation: Evaluation, standing: dict[str, Alert], policy: Policy, decisions: Decisions) -> None:

@@ -92,6 +92,10 @@ CATALOGUE: tuple[Definition, ...] = (
     Definition("lazaretto_model_last_event_timestamp_seconds", Kind.GAUGE, "Arrival of the last event.", _VERSION),
     Definition("lazaretto_open_alerts", Kind.GAUGE, "Open alerts.", (*_VERSION, "cause")),
     Definition(
+        "lazaretto_open_adversarial_alerts", Kind.GAUGE, "Open alerts about adversarial use.", (*_VERSION, "tier")
+    ),
+    Definition("lazaretto_contained_principals", Kind.GAUGE, "Principals that are contained now.", _VERSION),
+    Definition(
         "lazaretto_column_effect",
         Kind.GAUGE,
         "Effect sizes over the last hour, of the few columns with the strongest evidence.",

@@ -18,7 +18,7 @@ from service.domain.calibration import Calibration
 from service.domain.errors import Conflict, NotFound, Place, Unprocessable
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.keys import KeyParts, hash_secret, new_key
-from service.domain.policy import SECONDS_PER_DAY, Policy
+from service.domain.policy import SECONDS_PER_DAY, Cause, Policy
 from service.domain.records import (
     ApiKey,
     Approvals,
@@ -93,7 +93,7 @@ def register_model(
                 name=name,
                 owner=owner,
                 description=description,
-                policy=policy,
+                policy=policy.sealed(office.deidentifier.pseudonym),
                 created_us=now_us,
                 created_by=actor,
             )
@@ -237,7 +237,8 @@ def act_on_incident(office: OfficeStages, actor: Actor, incident_id: str, act: A
         incident = _incident(tx, incident_id)
         after, item = act_on(incident, act, actor, office.clock.now_us())
         tx.save_incident(after, item)
-        if act.action is IncidentAction.RESOLVE:
+        # What one attacker did says nothing of the traffic: whoever settles it must not make its evidence forget.
+        if act.action is IncidentAction.RESOLVE and incident.cause is not Cause.ADVERSARIAL:
             tx.restart(incident.version_id, office.head())
         return replace(after, lock=after.lock + 1)
 
@@ -260,6 +261,7 @@ def set_policy(office: OfficeStages, actor: Actor, model: str, policy: Policy) -
         places = [*bad_choices(policy), *bad_for(versions, policy)]
         if places:
             raise Unprocessable("the policy cannot be set", places=places)
+        policy = policy.sealed(office.deidentifier.pseudonym)
         tx.set_policy(known.id, policy)
         tx.audit(actor, "policy.set", model, msgspec.json.encode(policy).decode(), office.clock.now_us())
         return replace(known, policy=policy)

@@ -10,20 +10,21 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import anyio.to_thread
 import msgspec
 
+from service.adversarial import Standing
 from service.alert.decide import decide as decide_alert
 from service.alert.decide import rebuilt
-from service.decisions import Decisions, judge_silence, note_rebuilt
+from service.decisions import HELD_BACK, Decisions, Judged, change_state, judge_silence, note_rebuilt
 from service.detect.watch import Watch
 from service.domain.evaluation import Evaluation
 from service.domain.ids import Micros, Position, VersionId
 from service.domain.policy import Action, Cause, Policy
-from service.domain.records import Alert, Incident, TransitionRecord, Version
-from service.domain.states import SERVING, Event, next_state
+from service.domain.records import Alert, Incident, Version
+from service.domain.states import SERVING
 from service.entropy import random_hex
 from service.frames import encode_frame
 from service.ingest.cloudevents import InferenceEvent
@@ -35,7 +36,7 @@ from service.ingest.labels import decode_labels
 from service.ingest.limits import Limits
 from service.ingest.prepare import Prepared, Preparer, Preparers, digest_of
 from service.log.paging import arrival_of
-from service.notify.compose import LOG, Kind, alert_opened, compose, held_back, state_changed
+from service.notify.compose import LOG, alert_opened, compose, held_back
 from service.ports import (
     SYSTEM,
     Appended,
@@ -48,15 +49,12 @@ from service.ports import (
     TelemetryLog,
     WorkerStore,
 )
-from service.quarantine.decide import Why
 from service.quarantine.decide import decide as decide_state
 
 DECODE_INLINE_BYTES_MAX = 1024 * 1024
 """A larger body is decoded in a thread, so that the gate goes on answering meanwhile."""
 DECODE_AT_ONCE_BYTES_MAX = 8 * 1024
 """A smaller one is decoded faster than it would wait for its turn."""
-HELD_BACK = {Why.DRY_RUN: Kind.DRY_RUN, Why.LAST_HEALTHY: Kind.CAPPED, Why.FLEET_SHARE: Kind.CAPPED}
-"""Rulings that people must hear of although nothing changes."""
 
 
 class ReceiptPlace(msgspec.Struct, frozen=True):
@@ -228,6 +226,7 @@ class Memory:
         self.unresolved: dict[VersionId, dict[Cause, Incident]] = {}
         for incident in control.unresolved:
             self.unresolved.setdefault(incident.version_id, {})[incident.cause] = incident
+        self.use = Standing(control)
         self.watch.heed(control)
 
     def serves(self, version_id: VersionId) -> bool:
@@ -318,30 +317,8 @@ def judge(evaluation: Evaluation, memory: Memory, decisions: Decisions) -> None:
         notice = held_back(HELD_BACK[ruling.why], decision.alert, version, ruling.text, evaluation.at_us)
         decisions.notices.append(notice)
     if ruling.event is not None:
-        change_state(decision.alert, evaluation, ruling.event, ruling.text, memory, decisions)
-
-
-def change_state(
-    alert: Alert, evaluation: Evaluation, event: Event, text: str, memory: Memory, decisions: Decisions
-) -> None:
-    """Record the state change that a policy has ruled; what follows in this pass sees it already."""
-    version = memory.versions[alert.version_id]
-    record = TransitionRecord(
-        version_id=version.id,
-        before=version.state,
-        event=event,
-        after=next_state(version.state, event),
-        actor=SYSTEM,
-        reason=f"{alert.reason}; {text}",
-        at_us=evaluation.at_us,
-        position=evaluation.position,
-        incident_id=alert.incident_id,
-    )
-    decisions.transitions.append((record, version.lock))
-    decisions.notices.append(state_changed(record, version))
-    memory.versions[version.id] = replace(
-        version, state=record.after, since_us=record.at_us, reason=record.reason, lock=version.lock + 1
-    )
+        judged = Judged(alert=decision.alert, at_us=evaluation.at_us, position=evaluation.position)
+        change_state(judged, ruling.event, ruling.text, memory.versions, decisions)
 
 
 def commit(stages: WorkStages, memory: Memory, decisions: Decisions, last: Position) -> float | None:
@@ -362,6 +339,8 @@ def commit(stages: WorkStages, memory: Memory, decisions: Decisions, last: Posit
             timeline=decisions.timeline,
             endings=decisions.endings,
             transitions=decisions.transitions,
+            containments=tuple(decisions.containments.values()),
+            raised=decisions.raised,
             messages=[message for notice in decisions.notices for message in compose(notice, stages.channels)],
             stats=stages.stats(),
         )

@@ -9,6 +9,7 @@ from typing import Protocol
 from service.domain.calibration import Calibration
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.policy import Policy
+from service.domain.principals import Containment
 from service.domain.records import (
     Alert,
     ApiKey,
@@ -18,6 +19,7 @@ from service.domain.records import (
     Incident,
     Message,
     Model,
+    Raised,
     Snapshot,
     TimelineItem,
     TransitionRecord,
@@ -124,6 +126,10 @@ class Control:
     open_alerts: Sequence[Alert]
     unresolved: Sequence[Incident] = ()
     """Incidents that nobody has resolved, oldest first: an alert of the same cause belongs to one of them."""
+    recent_alerts: Sequence[Alert] = ()
+    """Closed alerts about adversarial use that were opened within a day of the newest one: they count for the caps."""
+    containments: Sequence[Containment] = ()
+    """Lifted ones too, until they are swept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +153,10 @@ class Outcome:
     """Of incidents, new ones among them; one that people have resolved stays as they left it."""
     transitions: Sequence[tuple[TransitionRecord, int]] = ()
     """With the lock that the version must still have."""
+    containments: Sequence[Containment] = ()
+    """New or changed; each leaves an audit record."""
+    raised: Sequence[Raised] = ()
+    """Incidents, new ones among them; one that people have resolved stays as they left it."""
     messages: Sequence[Message] = ()
     stats: str = "{}"
     """JSON of the worker's own figures, for the metrics."""
@@ -233,17 +243,29 @@ class ReadStore(Protocol):
     def windows(self, version_id: VersionId, level: str, first_us: Micros, last_us: Micros) -> Sequence[Window]:
         """Return window rows that start within [first, last], oldest first, at most 10,000."""
 
-    def alerts(self, *, version_id: VersionId | None, status: str | None, limit: int) -> Sequence[Alert]:
-        """Return alerts."""
+    def alerts(
+        self, *, version_id: VersionId | None, status: str | None, limit: int, adversarial: bool | None = None
+    ) -> Sequence[Alert]:
+        """Return alerts; ``adversarial`` chooses those about adversarial use, or all the others."""
 
-    def incidents(self, *, version_id: VersionId | None, status: str | None, limit: int) -> Sequence[Incident]:
-        """Return incidents."""
+    def incidents(
+        self, *, version_id: VersionId | None, status: str | None, limit: int, adversarial: bool | None = None
+    ) -> Sequence[Incident]:
+        """Return incidents; ``adversarial`` as for alerts."""
 
     def incident(self, incident_id: str) -> Incident | None:
         """Return one incident."""
 
     def timeline(self, incident_id: str) -> Sequence[TimelineItem]:
         """Return what was said and done about an incident, oldest first."""
+
+    def alerts_of(self, incident_id: str, limit: int) -> Sequence[Alert]:
+        """Return the alerts of one incident."""
+
+    def containments(
+        self, *, version_id: VersionId | None, holding_us: Micros | None, limit: int
+    ) -> Sequence[Containment]:
+        """Return contained principals; with ``holding_us`` only those whose containment holds at that time."""
 
     def transitions(self, version_id: VersionId, limit: int) -> Sequence[TransitionRecord]:
         """Return the state changes of a version."""
@@ -312,6 +334,12 @@ class ControlTx(Protocol):
 
         Resolving it closes its open alerts.
         """
+
+    def containment(self, version_id: VersionId, principal: str) -> Containment | None:
+        """Return what is known of a principal's containment, lifted or over though it be."""
+
+    def save_containment(self, containment: Containment) -> None:
+        """Update a containment. Who did it and why is for ``audit``."""
 
     def add_key(self, key: ApiKey) -> None:
         """Insert a key."""

@@ -80,6 +80,8 @@ class Settings(BaseSettings):
     """How often the figures behind ``/metrics`` are read from the store."""
     gate_unknown: Literal["open", "closed"] = "open"
     """What the gate says of a model that is not registered."""
+    gate_principal_header: str = Field(default="x-principal", pattern=r"^[A-Za-z0-9_-]{0,64}$")
+    """Request header in which gateways name the principal that asks; empty: the gate looks at none."""
     stale_seconds: float = Field(default=300.0, gt=0)
     """A version without events for this long is ``stale``."""
     store_timeout_seconds: float = Field(default=5.0, gt=0)

@@ -29,8 +29,8 @@ from types import MappingProxyType
 
 from service.domain.evaluation import Evaluation
 from service.domain.ids import Actor, derived_id
-from service.domain.policy import Action, Cause, Policy
-from service.domain.records import Alert, ColumnFinding, Incident, IncidentStatus, TimelineItem, Version
+from service.domain.policy import UNCOUNTED, Action, Cause, Policy
+from service.domain.records import Alert, ColumnFinding, Incident, IncidentStatus, Severity, TimelineItem, Version
 from service.domain.states import SERVING
 
 QUALITY_BINS = frozenset({"missing", "invalid", "unseen"})
@@ -40,6 +40,13 @@ COLUMNS_MAX = 20
 COLUMNS_IN_TITLE = 3
 NONE: Mapping[Cause, Incident] = MappingProxyType({})
 STRENGTH = {action: rank for rank, action in enumerate(Action)}
+SEVERITIES = {
+    Action.RECORD: Severity.LOW,
+    Action.NOTIFY: Severity.LOW,
+    Action.SUSPECT: Severity.MEDIUM,
+    Action.QUARANTINE: Severity.HIGH,
+}
+"""An incident matters as much as what the policy lets it do."""
 
 
 class Why(StrEnum):
@@ -89,7 +96,7 @@ def decide(
     if standing is None and version.state not in SERVING:
         return Decision(Why.NOT_SERVING)
     if standing is None:
-        return _open(evaluation, version, cause, unresolved.get(cause))
+        return _open(evaluation, version, cause, unresolved.get(cause), SEVERITIES[policy.actions.of(cause)])
     # Counting further would write a row with every tick and say nothing new.
     if standing.confirmations >= policy.confirmations:
         return Decision(Why.SETTLED, standing)
@@ -115,14 +122,14 @@ def goes_on(
 
     ``evaluation.rebuilt`` is not empty. Where no open alert has its cause, one change is still one incident.
     """
-    evident = [alert for alert in open_alerts if alert.cause is not Cause.STALE]
+    evident = [alert for alert in open_alerts if alert.cause not in UNCOUNTED]
     _, standing = _name(evaluation.rebuilt, evident, policy)
     alert = standing or max(evident, key=lambda alert: alert.evidence_log, default=None)
     if alert is None:
         return None
     body = (
         f"{_listed(evaluation.rebuilt)}: evidence, started again from zero at the alarm,"
-        f" reached the budget's {_power(evaluation.threshold_log)} too, so the change went on"
+        f" reached the budget's {power(evaluation.threshold_log)} too, so the change went on"
     )
     return alert.incident_id, TimelineItem(at_us=evaluation.at_us, actor=actor, kind="rebuilt", body=body)
 
@@ -174,7 +181,9 @@ def _name(
     return candidates[0], None
 
 
-def _open(evaluation: Evaluation, version: Version, cause: Cause, earlier: Incident | None) -> Decision:
+def _open(
+    evaluation: Evaluation, version: Version, cause: Cause, earlier: Incident | None, severity: Severity
+) -> Decision:
     causes = _causes(evaluation.findings)
     columns = tuple(f for f, c in zip(evaluation.findings, causes, strict=True) if c is cause is cause_of(f))
     names = _listed(columns)
@@ -194,14 +203,15 @@ def _open(evaluation: Evaluation, version: Version, cause: Cause, earlier: Incid
         acknowledged_us=None,
         resolved_us=None,
         lock=0,
+        severity=severity,
     )
     alert = Alert(
         id=derived_id("alert", version.id, cause, evaluation.position),
         version_id=version.id,
         cause=cause,
         status="open",
-        reason=f"{words} in {names}: evidence {_power(evaluation.evidence_log)}"
-        f" reached the budget's {_power(evaluation.threshold_log)}",
+        reason=f"{words} in {names}: evidence {power(evaluation.evidence_log)}"
+        f" reached the budget's {power(evaluation.threshold_log)}",
         evidence_log=evaluation.evidence_log,
         threshold_log=evaluation.threshold_log,
         confirmations=1,
@@ -222,6 +232,6 @@ def _listed(columns: Sequence[ColumnFinding]) -> str:
     return f"{names} and {len(columns) - COLUMNS_IN_TITLE} more" if len(columns) > COLUMNS_IN_TITLE else names
 
 
-def _power(log: float) -> str:
+def power(log: float) -> str:
     """Write an evidence as people read it: a power of ten."""
     return f"10^{log / math.log(10):.1f}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from service.domain.evaluation import Silence
 from service.domain.ids import derived_id
 from service.domain.policy import Cause
-from service.domain.records import Alert, Ending, Incident, IncidentStatus, Version
+from service.domain.records import Alert, Ending, Incident, IncidentStatus, Severity, Version
 
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
@@ -60,6 +60,7 @@ def _open(silence: Silence, version: Version, lasted: str) -> SilenceDecision:
         acknowledged_us=None,
         resolved_us=None,
         lock=0,
+        severity=Severity.LOW,
     )
     alert = Alert(
         id=derived_id("alert", version.id, Cause.STALE, silence.position),

@@ -71,6 +71,12 @@ class Resolve(Body, frozen=True, kw_only=True):
     note: str = ""
 
 
+class Lift(Body, frozen=True, kw_only=True):
+    """Of ``POST /v1/models/{model}/versions/{version}/principals/{principal}/lift``."""
+
+    reason: str
+
+
 class NewKey(Body, frozen=True, kw_only=True):
     """Of ``POST /v1/keys``."""
 

@@ -3,18 +3,48 @@
 import itertools
 import logging
 import os
+from collections.abc import Callable
 
 from service.api.asgi import REQUEST_ID_HEADER, Receive, Scope, Send, header, respond
 from service.domain.policy import FailMode
-from service.gate.decide import Ruling, decide, render
+from service.gate.decide import Ruling, decide, heed, render
 from service.gate.refresh import Fleet
 from service.gate.targets import read_targets
 from service.observability import Counters
+from service.ports import Clock
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "/v1/gate"
 ORIGINAL_URI = (b"x-forwarded-uri", b"x-original-uri")
+
+
+PRINCIPALS_MAX = 8
+"""How many values of the header count; a gateway sends one."""
+
+
+class Principals:
+    """Who a gateway says is asking, as the pseudonyms that telemetry is stored under.
+
+    Parameters
+    ----------
+    header_name
+        Of the request header in which gateways name the principal.
+    pseudonym
+        Makes a pseudonym of a name, with the same key as the ingest path.
+    clock
+        Says whether a containment is over.
+    """
+
+    def __init__(self, header_name: str, pseudonym: Callable[[str], str], clock: Clock) -> None:
+        self._header = header_name.lower().encode()
+        self._pseudonym = pseudonym
+        self.now_us = clock.now_us
+
+    def named(self, scope: Scope) -> list[str]:
+        """Return the pseudonyms, one for each value of the header: a client may have added one."""
+        values = [value for name, value in scope["headers"] if name == self._header and value]
+        return [self._pseudonym(value.decode(errors="replace")) for value in values[:PRINCIPALS_MAX]]
 
 
 def is_gate(path: str) -> bool:
@@ -33,12 +63,17 @@ class GateEndpoint:
         Counts the answers.
     unknown
         What to say of a model that is not registered.
+    principals
+        Knows who is asking, where gateways say so.
     """
 
-    def __init__(self, fleet: Fleet, counters: Counters, unknown: FailMode) -> None:
+    def __init__(
+        self, fleet: Fleet, counters: Counters, unknown: FailMode, principals: Principals | None = None
+    ) -> None:
         self._fleet = fleet
         self._answers = counters.gate
         self._unknown = unknown
+        self._principals = principals
         self._process = os.urandom(6).hex()
         self._numbers = itertools.count(1)
 
@@ -57,7 +92,12 @@ class GateEndpoint:
         try:
             tail = scope["path"][len(PREFIX) :].lstrip("/")
             forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name in ORIGINAL_URI]
-            return decide(self._fleet.view, read_targets(tail, forwarded), self._unknown)
+            view, readings = self._fleet.view, read_targets(tail, forwarded)
+            ruling = decide(view, readings, self._unknown)
+            if self._principals is None:
+                return ruling
+            named = self._principals.named(scope)
+            return heed(ruling, view, readings, named, self._principals.now_us()) if named else ruling
         except Exception:  # gateways let a 5xx through or turn it into an outage: fail closed, loudly
             logger.exception("the gate could not decide")
             return Ruling(allowed=False, state="unknown", reason="the gate could not decide")

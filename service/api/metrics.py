@@ -147,11 +147,24 @@ class Metrics(Collector):
         for version in view.by_id.values():
             self._add_version(families, version, view.models[version.model], snapshots.get(version.id))
         open_alerts = Tally((alert.version_id, alert.cause) for alert in picture.alerts)
+        self._add_adversarial(families, view, picture)
         for (version_id, cause), number in open_alerts.items():
             alarmed = view.by_id.get(version_id)
             if alarmed is None:  # registered after the picture of the fleet was taken
                 continue
             families.add("lazaretto_open_alerts", number, alarmed.model, alarmed.version, cause)
+
+    def _add_adversarial(self, families: Families, view: FleetView, picture: Picture) -> None:
+        """Count the alerts by tier, and for each version the principals that are contained: never who they are."""
+        uses = ((a.version_id, a.adversarial.kind) for a in picture.alerts if a.adversarial is not None)
+        for (version_id, tier), number in Tally(uses).items():
+            accused = view.by_id.get(version_id)
+            if accused is not None:
+                families.add("lazaretto_open_adversarial_alerts", number, accused.model, accused.version, tier)
+        now_us = self._clock.now_us()
+        for version in view.by_id.values():
+            held = sum(now_us < until_us for until_us in view.contained.get(version.id, {}).values())
+            families.add("lazaretto_contained_principals", held, version.model, version.version)
 
     def _add_version(self, families: Families, version: Version, model: Model, snapshot: Snapshot | None) -> None:
         labels = (version.model, version.version)

@@ -1,12 +1,15 @@
 """What the API answers: records of the store as JSON, times as ISO 8601 in UTC."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from service.domain.atlas import atlas
 from service.domain.ids import Micros
 from service.domain.policy import Policy
+from service.domain.principals import AdversarialUse, Containment, ContainmentState
 from service.domain.records import (
     Alert,
     ApiKey,
@@ -73,6 +76,41 @@ class TransitionView(View, frozen=True, kw_only=True):
     incident_id: str | None
 
 
+class TechniqueView(View, frozen=True, kw_only=True):
+    """A technique or tactic of ATLAS."""
+
+    id: str
+    name: str
+
+
+class StageView(View, frozen=True, kw_only=True):
+    """One tactic of a kill chain with the techniques that reached it."""
+
+    tactic: TechniqueView
+    techniques: list[TechniqueView]
+
+
+class UseView(View, frozen=True, kw_only=True):
+    """What an alert about adversarial use says beyond its evidence."""
+
+    tier: str
+    subject: str
+    atlas: str
+    techniques: list[TechniqueView]
+    tactics: list[TechniqueView]
+    principals: list[str]
+    transcript: str
+    until: str
+    best_margin: float | None
+    fidelity: float | None
+    queries: int
+    flips: int
+    flipped_by: list[str]
+    reused_by: list[str]
+    calibrated: bool
+    reasons: list[str]
+
+
 class AlertView(View, frozen=True, kw_only=True):
     """One alert with the columns to blame, strongest first."""
 
@@ -89,6 +127,8 @@ class AlertView(View, frozen=True, kw_only=True):
     closed: str | None
     incident_id: str
     columns: list[dict[str, Any]]
+    adversarial: UseView | None
+    """Of an alert about adversarial use."""
 
 
 class IncidentView(View, frozen=True, kw_only=True):
@@ -106,8 +146,11 @@ class IncidentView(View, frozen=True, kw_only=True):
     opened: str
     acknowledged: str | None
     resolved: str | None
+    severity: str
     timeline: list[dict[str, str]] | msgspec.UnsetType = msgspec.UNSET
     alerts: list[AlertView] | msgspec.UnsetType = msgspec.UNSET
+    kill_chain: list[StageView] | msgspec.UnsetType = msgspec.UNSET
+    """Tactics in the order of ATLAS, with the techniques that reached them; empty of other incidents."""
 
 
 class KeyView(View, frozen=True, kw_only=True):
@@ -214,6 +257,73 @@ def of_alert(alert: Alert, version: Version | None) -> AlertView:
             }
             for finding in alert.columns
         ],
+        adversarial=None if alert.adversarial is None else of_use(alert.adversarial),
+    )
+
+
+def of_use(use: AdversarialUse) -> UseView:
+    """Return the view of what an alert says about adversarial use."""
+    stages = atlas().kill_chain(use.techniques)
+    techniques = [atlas().technique(one) for one in atlas().known(use.techniques)]
+    return UseView(
+        tier=use.kind,
+        subject=use.subject,
+        atlas=use.atlas,
+        techniques=[TechniqueView(id=one.id, name=one.name) for one in techniques],
+        tactics=[TechniqueView(id=stage.tactic.id, name=stage.tactic.name) for stage in stages],
+        principals=list(use.principals),
+        transcript=use.transcript,
+        until=iso(Micros(use.until_us)),
+        best_margin=use.best_margin,
+        fidelity=use.fidelity,
+        queries=use.queries,
+        flips=use.flips,
+        flipped_by=list(use.flipped_by),
+        reused_by=list(use.reused_by),
+        calibrated=use.calibrated,
+        reasons=list(use.reasons),
+    )
+
+
+def of_kill_chain(alerts: Sequence[Alert]) -> list[StageView]:
+    """Return the kill chain of an incident: the techniques of all its alerts, along the tactics of ATLAS."""
+    uses = [alert.adversarial for alert in alerts if alert.adversarial is not None]
+    return [
+        StageView(
+            tactic=TechniqueView(id=stage.tactic.id, name=stage.tactic.name),
+            techniques=[TechniqueView(id=one.id, name=one.name) for one in stage.techniques],
+        )
+        for stage in atlas().kill_chain(technique for use in uses for technique in use.techniques)
+    ]
+
+
+class ContainmentView(View, frozen=True, kw_only=True):
+    """A contained principal."""
+
+    principal: str
+    state: str
+    tier: str
+    reason: str
+    since: str
+    until: str
+    incident_id: str | None
+    lifted: str | None
+    lifted_by: str | None
+
+
+def of_containment(containment: Containment, now_us: Micros) -> ContainmentView:
+    """Return the view of a containment; one whose time is over is ``ended``."""
+    over = containment.state is ContainmentState.CONTAINED and not containment.holds(now_us)
+    return ContainmentView(
+        principal=containment.principal,
+        state="ended" if over else containment.state,
+        tier=containment.tier,
+        reason=containment.reason,
+        since=iso(containment.since_us),
+        until=iso(containment.until_us),
+        incident_id=containment.incident_id,
+        lifted=iso_or_none(containment.lifted_us),
+        lifted_by=containment.lifted_by,
     )
 
 
@@ -232,6 +342,7 @@ def of_incident(incident: Incident) -> IncidentView:
         opened=iso(incident.opened_us),
         acknowledged=iso_or_none(incident.acknowledged_us),
         resolved=iso_or_none(incident.resolved_us),
+        severity=incident.severity,
     )
 
 

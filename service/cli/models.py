@@ -68,7 +68,7 @@ def status(model: ModelName, version: VersionName = None, data_dir: DataDir = No
             raise view.unknown_model(model) if model not in view.models else unknown(f"version of '{model}'", "", [])
         moment = Moment(now_us=SystemClock().now_us(), stale_seconds=settings.stale_seconds, lag_seconds=0.0)
         policy = view.models[model].policy
-        alerts = store.read.alerts(version_id=found.id, status="open", limit=len(Cause))
+        alerts = store.read.alerts(version_id=found.id, status="open", limit=len(Cause), adversarial=False)
         held = held_back(alerts, found, policy, view.versions.values())
         answer = status_of(found, policy, store.read.snapshot(found.id), moment, held)
     finally:

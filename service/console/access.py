@@ -87,7 +87,7 @@ def _path(request: Request) -> str:
 
 def local_path(path: str) -> str:
     """Return a path to go on to after signing in: never another host, whatever was asked for."""
-    fine = path.startswith("/models/") and path.isascii() and path.isprintable() and "\\" not in path
+    fine = path.startswith(("/models/", "/incidents/")) and path.isascii() and path.isprintable() and "\\" not in path
     return path if fine and "//" not in path else "/"
 
 

@@ -1,5 +1,6 @@
 """What a form asks for: the same operations as the API's, in plain words when they do not go."""
 
+from service.adversarial import lift_containment
 from service.alert.triage import Act, IncidentAction
 from service.console import words
 from service.console.deps import ConsoleDeps
@@ -16,6 +17,7 @@ DONE = {str(event): f"Done: {text}." for event, text in words.EVENT_DONE.items()
     "assign": "The incident is assigned.",
     "comment": "Your comment is on record.",
     "resolve": "The incident is resolved.",
+    "lift": "The principal is let go: the gate no longer advises against it.",
 }
 """What the page says after an action, by the name of the action."""
 
@@ -38,6 +40,21 @@ def transition(deps: ConsoleDeps, who: Identity, model: str, version: str, form:
     deps.changed()
     waiting = name == Event.RELEASE and answer.state is not State.ACTIVE
     return ASKED if waiting else name
+
+
+def lift(deps: ConsoleDeps, who: Identity, model: str, version: str, principal: str, form: dict[str, str]) -> str:
+    """Let a contained principal go and return what was done, as a name of ``DONE``.
+
+    Raises
+    ------
+    LazarettoError
+        Whatever the rules say: no scope, not contained, missing reason.
+    """
+    who.require(Scope.OPERATE)
+    who.require_model(model)
+    lift_containment(deps.office.control, deps.clock, who.actor, model, version, principal, form.get("reason", ""))
+    deps.changed()
+    return "lift"
 
 
 def incident_of(deps: ConsoleDeps, who: Identity, incident_id: str) -> Incident:

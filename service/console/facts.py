@@ -13,13 +13,15 @@ from service.detect.baselines import BaselineView, describe
 from service.detect.reading import changed_since
 from service.domain.calibration import Calibration
 from service.domain.ids import Actor, Micros
-from service.domain.policy import Cause
+from service.domain.policy import UNCOUNTED, Cause
+from service.domain.principals import Containment
 from service.domain.records import (
     Alert,
     ColumnFinding,
     Incident,
     IncidentStatus,
     Model,
+    Severity,
     Snapshot,
     TimelineItem,
     TransitionRecord,
@@ -36,6 +38,9 @@ WINDOW_BYTES_MAX = 16 * 1024 * 1024
 TRANSITIONS_SHOWN = 12
 TIMELINE_SHOWN = 30
 INCIDENTS_READ = 20
+CONTAINED_READ = 1_000
+ATTACK_ALERTS_READ = 100
+RANK = {severity: rank for rank, severity in enumerate(Severity)}
 EVENTS_ENOUGH, SHARE_ENOUGH = 500, 0.25
 SPAN, EARLIER_MINUTES = "1h", 60
 """What is shown while nothing has changed: the API's rolling window, the newest minute and so many before."""
@@ -137,6 +142,12 @@ class Facts:
     incident: Incident | None = None
     """The one that the strongest alert belongs to, or else an open one."""
     incidents_open: int = 0
+    attacks: Sequence[Incident] = ()
+    """Unresolved incidents of adversarial use, the worst first."""
+    attack_alerts: Sequence[Alert] = ()
+    """Open alerts of adversarial use, newest first."""
+    contained: Sequence[Containment] = ()
+    """Principals that are contained now, newest first."""
     timeline: Sequence[TimelineItem] = ()
     transitions: Sequence[TransitionRecord] = ()
     """Newest first."""
@@ -147,7 +158,7 @@ class Facts:
     @property
     def alert(self) -> Alert | None:
         """The strongest open alert that evidence stands behind: silence is shown as silence."""
-        return next((alert for alert in self.alerts if alert.cause is not Cause.STALE), None)
+        return next((alert for alert in self.alerts if alert.cause not in UNCOUNTED), None)
 
     @property
     def findings(self) -> dict[str, ColumnFinding]:
@@ -200,11 +211,11 @@ def gather(read: ReadStore, model: Model, version: Version, now_us: Micros, stal
     status = msgspec.json.decode(snapshot.status, type=Status) if snapshot else Status()
     baseline = read.baseline(version.id)
     view = _described(baseline.digest, baseline.artefact) if baseline else None
-    alerts = read.alerts(version_id=version.id, status="open", limit=len(Cause))
+    alerts = read.alerts(version_id=version.id, status="open", limit=len(Cause), adversarial=False)
     alerts = sorted(alerts, key=lambda alert: -alert.evidence_log)
-    newest = read.incidents(version_id=version.id, status=None, limit=INCIDENTS_READ)
-    unresolved = [incident for incident in newest if incident.status is not IncidentStatus.RESOLVED]
-    incident = _incident(read, alerts, unresolved)
+    unresolved, attacks = (_unresolved(read, version, adversarial=adversarial) for adversarial in (False, True))
+    attacks.sort(key=lambda one: (-RANK[one.severity], -one.opened_us))
+    incident = _incident(read, alerts, [*unresolved, *attacks])
     return Facts(
         now_us=now_us,
         stale_seconds=stale_seconds,
@@ -218,7 +229,10 @@ def gather(read: ReadStore, model: Model, version: Version, now_us: Micros, stal
         minutes=_minutes(read, version, status, view),
         alerts=alerts,
         incident=incident,
-        incidents_open=len(unresolved),
+        incidents_open=len(unresolved) + len(attacks),
+        attacks=attacks,
+        attack_alerts=read.alerts(version_id=version.id, status="open", limit=ATTACK_ALERTS_READ, adversarial=True),
+        contained=read.containments(version_id=version.id, holding_us=now_us, limit=CONTAINED_READ),
         timeline=read.timeline(incident.id)[-TIMELINE_SHOWN:] if incident else (),
         transitions=read.transitions(version.id, TRANSITIONS_SHOWN),
         approvals=read.approvals(version.id),
@@ -230,6 +244,11 @@ def _incident(read: ReadStore, alerts: Sequence[Alert], unresolved: Sequence[Inc
     if alerts:
         return read.incident(alerts[0].incident_id)
     return unresolved[0] if unresolved else None
+
+
+def _unresolved(read: ReadStore, version: Version, *, adversarial: bool) -> list[Incident]:
+    newest = read.incidents(version_id=version.id, status=None, limit=INCIDENTS_READ, adversarial=adversarial)
+    return [incident for incident in newest if incident.status is not IncidentStatus.RESOLVED]
 
 
 def _minutes(read: ReadStore, version: Version, status: Status, view: BaselineView | None) -> Sequence[Window]:

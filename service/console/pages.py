@@ -68,6 +68,11 @@ def page_url(model: str, version: str) -> str:
     return f"/models/{quote(model, safe='')}/versions/{quote(version, safe='')}"
 
 
+def incident_url(incident_id: str) -> str:
+    """Return the address of an incident's page."""
+    return f"/incidents/{quote(incident_id, safe='')}"
+
+
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -78,7 +83,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.globals |= {"static_url": static_url, "page_url": page_url}
+    environment.globals |= {"static_url": static_url, "page_url": page_url, "incident_url": incident_url}
     environment.filters["percent"] = _percent
     environment.filters["segment"] = lambda text: quote(text, safe="")
     return environment

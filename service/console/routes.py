@@ -42,6 +42,7 @@ def build_router(deps: ConsoleDeps) -> APIRouter:
     _add_sign_in(router, deps, access)
     _add_pages(router, access, views)
     _add_actions(router, deps, access, views)
+    _add_lift(router, deps, access, views)
     return router
 
 
@@ -101,6 +102,12 @@ def _add_pages(router: APIRouter, access: Access, views: Views) -> None:
         done = actions.DONE.get(request.query_params.get("done", ""))
         return views.version(viewer, model, version, notice=done, known=request.headers.get("if-none-match"))
 
+    @router.get("/incidents/{incident_id}")
+    def incident_page(request: Request, incident_id: str) -> Response:
+        viewer = access.viewer(request)
+        done = actions.DONE.get(request.query_params.get("done", ""))
+        return views.incident(viewer, incident_id, notice=done, known=request.headers.get("if-none-match"))
+
     @router.get("/static/{name}")
     def static(request: Request, name: str) -> Response:
         file = static_files().get(name)
@@ -133,10 +140,31 @@ def _add_actions(router: APIRouter, deps: ConsoleDeps, access: Access, views: Vi
             viewer = access.viewer(request)
             access.check_form(request, viewer.session.token, form)
             about = actions.incident_of(deps, viewer.identity, incident_id)
+            own_page = form.get("page") == "incident"
             try:
                 done = actions.incident(deps, viewer.identity, about, action, form)
             except LazarettoError as error:
+                if own_page:
+                    return views.incident(viewer, about.id, problem=error)
                 return views.version(viewer, about.model, about.version, problem=error)
-            return empty(303, {"location": views.url(about.model, about.version, done)})
+            after = views.incident_url(about.id, done) if own_page else views.url(about.model, about.version, done)
+            return empty(303, {"location": after})
+
+        return await run_in_threadpool(act)
+
+
+def _add_lift(router: APIRouter, deps: ConsoleDeps, access: Access, views: Views) -> None:
+    @router.post("/models/{model}/versions/{version}/principals/{principal}/lift")
+    async def lift(request: Request, model: str, version: str, principal: str) -> Response:
+        form = await read_form(request)
+
+        def act() -> Response:
+            viewer = access.viewer(request)
+            access.check_form(request, viewer.session.token, form)
+            try:
+                done = actions.lift(deps, viewer.identity, model, version, principal, form)
+            except LazarettoError as error:
+                return views.version(viewer, model, version, problem=error)
+            return empty(303, {"location": views.url(model, version, done)})
 
         return await run_in_threadpool(act)

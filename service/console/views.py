@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from fastapi import Response
 
 from service.console.access import Viewer
+from service.console.adversarial import use_section
+from service.console.attack import gather_incident, incident_page
 from service.console.deps import ConsoleDeps
 from service.console.facts import gather
 from service.console.overview import OVERVIEW_ROWS, overview
-from service.console.pages import empty, page_url, render
+from service.console.pages import empty, incident_url, page_url, render
 from service.console.read_models import version_page
 from service.domain.errors import LazarettoError, NotFound
 from service.domain.records import Verdict
@@ -58,19 +60,60 @@ class Views:
         if known == tag and problem is None:
             return empty(304, {"etag": tag})
         rows = overview(read.models(), read.versions(), snapshots, viewer.identity)
-        page = version_page(gather(read, owner, found, now_us, self.deps.stale_seconds), viewer.identity)
+        facts = gather(read, owner, found, now_us, self.deps.stale_seconds)
         return render(
             "version.html",
             problem.status if problem else 200,
             {"etag": tag},
             viewer=viewer,
-            page=page,
+            page=version_page(facts, viewer.identity),
+            use=use_section(facts, viewer.identity),
             rows=rows[:OVERVIEW_ROWS],
             rows_left=len(rows) - OVERVIEW_ROWS,
             verdicts=[str(verdict) for verdict in Verdict],
             notice=notice,
             problem=_sentence(problem) if problem else None,
         )
+
+    def incident(
+        self,
+        viewer: Viewer,
+        incident_id: str,
+        *,
+        notice: str | None = None,
+        problem: LazarettoError | None = None,
+        known: str | None = None,
+    ) -> Response:
+        """Render the page of one incident, or say that it is still the one that the browser has.
+
+        Raises
+        ------
+        NotFound
+            When there is no such incident, or none that the key may see.
+        """
+        read, now_us = self.deps.read, self.deps.clock.now_us()
+        revision = read.revision()
+        found = read.incident(incident_id)
+        if found is None or not viewer.identity.sees(found.model):
+            raise NotFound(f"There is no incident '{incident_id[:100]}', or your key may not see it.")
+        tag = _tag(viewer.session.token, incident_id, revision, now_us // FRESH_US)
+        if known == tag and problem is None:
+            return empty(304, {"etag": tag})
+        return render(
+            "incident.html",
+            problem.status if problem else 200,
+            {"etag": tag},
+            viewer=viewer,
+            page=incident_page(gather_incident(read, found, now_us), viewer.identity),
+            verdicts=[str(verdict) for verdict in Verdict],
+            notice=notice,
+            problem=_sentence(problem) if problem else None,
+        )
+
+    @staticmethod
+    def incident_url(incident_id: str, done: str) -> str:
+        """Return where to go after an action on an incident's own page."""
+        return f"{incident_url(incident_id)}?done={done}"
 
     @staticmethod
     def url(model: str, version: str, done: str) -> str:

@@ -44,7 +44,7 @@ EVENT_DONE = {
     Event.ROLL_BACK: "rolled back",
     Event.RETIRE: "retired",
 }
-TIMELINE = {"rebuilt": "saw the evidence come back"}
+TIMELINE = {"rebuilt": "saw the evidence come back", "reached": "saw the attacker get further"}
 CAUSE_NAMES = {
     Cause.DATA_DRIFT: "Data drift",
     Cause.PREDICTION_DRIFT: "Prediction drift",
@@ -52,6 +52,7 @@ CAUSE_NAMES = {
     Cause.LATENCY: "Latency",
     Cause.TRAFFIC: "Traffic",
     Cause.STALE: "Silence",
+    Cause.ADVERSARIAL: "Adversarial use",
 }
 
 

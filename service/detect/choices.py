@@ -9,6 +9,7 @@ from difflib import get_close_matches
 
 from detectors.evidence import GROUPS
 from service.detect.segment_choices import bad_segments, bad_segments_for
+from service.domain.adversarial import bad_adversarial
 from service.domain.errors import Place
 from service.domain.policy import SECONDS_PER_DAY, Action, ColumnChoice, Direction, Policy
 from service.domain.records import Version
@@ -38,6 +39,7 @@ def bad_choices(policy: Policy, at: str = "") -> list[Place]:
         if group not in GROUPS
     ]
     found += bad_segments(policy, at)
+    found += bad_adversarial(policy.adversarial, f"{at}adversarial.")
     if STRENGTH[policy.actions.stale] > STRENGTH[Action.NOTIFY]:
         reason = f"is '{policy.actions.stale}', but silence takes no traffic away: it must be 'record' or 'notify'"
         found.append(Place(f"{at}actions.stale", reason))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from service.domain.ids import Micros, Position, VersionId
+from service.domain.principals import ModelFinding, PrincipalFinding
 from service.domain.records import ColumnFinding
 
 
@@ -44,3 +45,16 @@ class Evaluation:
     def above(self) -> bool:
         """Tell whether the evidence has used up the budget."""
         return self.evidence_log >= self.threshold_log
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseFound:
+    """What detection found of adversarial use of one version when an entry was read."""
+
+    version_id: VersionId
+    position: Position
+    """Of the entry."""
+    at_us: Micros
+    """When it arrived. Everything decided now carries this time, so that a replay decides the same."""
+    principals: tuple[PrincipalFinding, ...] = ()
+    model: tuple[ModelFinding, ...] = ()

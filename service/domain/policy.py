@@ -1,9 +1,12 @@
 """What the operator promised and allowed for one model."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated
 
 import msgspec
+
+from service.domain.adversarial import Adversarial
 
 SECONDS_PER_DAY = 86_400.0
 
@@ -28,6 +31,12 @@ class Cause(StrEnum):
     """More or fewer events than usual."""
     STALE = "stale"
     """No events at all. No evidence is behind it: a pause is as long as it is."""
+    ADVERSARIAL = "adversarial"
+    """Somebody uses the model against its owner. ``Policy.adversarial`` says what follows."""
+
+
+UNCOUNTED = frozenset({Cause.STALE, Cause.ADVERSARIAL})
+"""Causes of alerts that no column stands behind."""
 
 
 class FailMode(StrEnum):
@@ -70,8 +79,8 @@ class Actions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """At most ``notify``: where no traffic goes, there is nothing to take away."""
 
     def of(self, cause: Cause) -> Action:
-        """Return the action for ``cause``."""
-        action: Action = getattr(self, cause.value)
+        """Return the action for ``cause``; what adversarial use does to a version has rules of its own."""
+        action: Action = Action.NOTIFY if cause is Cause.ADVERSARIAL else getattr(self, cause.value)
         return action
 
 
@@ -169,6 +178,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Of the false-alarm budget, by group of columns, relative to one another. Empty: every column has the same."""
     segments: Segments | None = None
     traffic: Traffic = Traffic()
+    adversarial: Adversarial = Adversarial()
     actions: Actions = Actions()
     confirmations: Annotated[int, msgspec.Meta(ge=1, le=100)] = 2
     dry_run: bool = False
@@ -182,6 +192,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """The promised mean number of ticks between false alarms: the alarm threshold A."""
         period = self.budget.per_days * SECONDS_PER_DAY / self.budget.false_alarms
         return max(1.0, period / self.tick_seconds)
+
+    def sealed(self, pseudonym: Callable[[str], str]) -> "Policy":
+        """Return it as it may be stored: with no principal's name."""
+        return msgspec.structs.replace(self, adversarial=self.adversarial.sealed(pseudonym))
 
     @property
     def tuning(self) -> Tuning:

@@ -5,6 +5,9 @@ from enum import StrEnum
 
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.policy import Cause, Policy
+from service.domain.principals import AdversarialUse
+from service.domain.principals import PrincipalFinding as PrincipalFinding  # noqa: PLC0414 - a record like the others, kept where it has room
+from service.domain.principals import PrincipalTier as PrincipalTier  # noqa: PLC0414 - as above
 from service.domain.schema import Schema
 from service.domain.states import Event, State
 
@@ -34,6 +37,14 @@ class IncidentStatus(StrEnum):
     OPEN = "open"
     ACKNOWLEDGED = "acknowledged"
     RESOLVED = "resolved"
+
+
+class Severity(StrEnum):
+    """How much an incident matters, from mildest to worst."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,11 +154,13 @@ class Alert:
     closed_us: Micros | None
     position: Position
     incident_id: str
+    adversarial: AdversarialUse | None = None
+    """Of an alert about adversarial use, and of no other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """The alerts of one cause, as one thing to triage."""
+    """The alerts of one cause, or of one attacker, as one thing to triage."""
 
     id: str
     version_id: VersionId
@@ -163,6 +176,16 @@ class Incident:
     acknowledged_us: Micros | None
     resolved_us: Micros | None
     lock: int
+    severity: Severity = Severity.MEDIUM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raised:
+    """An incident that turned out to matter more than it did."""
+
+    incident_id: str
+    severity: Severity
+    title: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,16 +1,17 @@
 """May this request go to the model? Exactly 200 or 403, because gateways make something else of any other code."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 import msgspec
 
+from service.domain.ids import Micros
 from service.domain.policy import FailMode
 from service.domain.records import Version
 from service.domain.states import SERVING, State
 from service.gate.fleet import FleetView
-from service.gate.targets import Ambiguous, Reading
+from service.gate.targets import Ambiguous, Reading, Target
 
 ALLOW = 200
 DENY = 403
@@ -19,6 +20,8 @@ UNKNOWN = "unknown"
 RETRY_UNDER_REVIEW = 30
 """Seconds; somebody is looking, and the answer may change at any moment."""
 RETRY_OUT_OF_USE = 3600
+RETRY_CONTAINED = 3600
+"""Not the rest of the containment: when it ends is not for its principal to learn."""
 REVIEWED = frozenset({State.QUARANTINED, State.UNDER_REVIEW})
 NAME_LENGTH_MAX = 128
 
@@ -36,6 +39,10 @@ class Ruling:
     version: str | None = None
     fallback: str | None = None
     retry_after: int = RETRY_UNDER_REVIEW
+    contained: bool | None = None
+    """Whether the principal that the gateway names is contained; ``None`` when it names none."""
+    enforced: bool = False
+    """Refused for nothing else than that."""
 
     @property
     def answer(self) -> str:
@@ -48,6 +55,8 @@ class Ruling:
         """Where a gateway may send a refused request instead."""
         if self.allowed:
             return None
+        if self.enforced:
+            return "review"
         if self.fallback:
             return "fallback"
         return "review" if self.state in REVIEWED else None
@@ -70,6 +79,47 @@ def decide(view: FleetView, readings: Sequence[Reading], unknown: FailMode) -> R
     """
     rulings = [_rule(view, reading, unknown) for reading in readings]
     return min(rulings, key=_leniency)
+
+
+def heed(
+    ruling: Ruling, view: FleetView, readings: Sequence[Reading], principals: Sequence[str], now_us: Micros
+) -> Ruling:
+    """Add to a ruling whether the principal is contained at anything that the request may be about.
+
+    A recommendation: it changes nothing else, unless the policy of one of these models enforces containment.
+
+    Parameters
+    ----------
+    ruling
+        From ``decide``, over the same readings.
+    principals
+        Pseudonyms that the gateway names, at least one; of several the worst counts.
+    """
+    contained, enforced = False, False
+    for reading in readings:
+        found = _version_of(view, reading)
+        if found is not None and view.contains(found.id, principals, now_us):
+            contained = True
+            enforced = enforced or view.models[found.model].policy.adversarial.enforce_containment
+    if not (enforced and ruling.allowed):
+        return replace(ruling, contained=contained)
+    return replace(
+        ruling,
+        allowed=False,
+        contained=True,
+        enforced=True,
+        reason="the principal is contained",
+        retry_after=RETRY_CONTAINED,
+    )
+
+
+def _version_of(view: FleetView, reading: Reading) -> Version | None:
+    """Return the version that a reading is about, as ``_rule`` finds it."""
+    if not isinstance(reading, Target) or reading.model not in view.models:
+        return None
+    if reading.version is None:
+        return view.default_version(reading.model)
+    return view.versions.get((reading.model, reading.version)) or view.default_version(reading.model)
 
 
 def _leniency(ruling: Ruling) -> tuple[bool, bool]:
@@ -117,11 +167,13 @@ def render(ruling: Ruling, decision_id: str) -> tuple[int, Headers, bytes]:
         (b"x-gate-decision-id", decision_id.encode()),
         (b"cache-control", b"no-store"),
     ]
+    if ruling.contained is not None:
+        headers.append((b"x-gate-principal-state", b"contained" if ruling.contained else b"normal"))
     for name, value in (
         (b"x-gate-model", ruling.model),
         (b"x-gate-version", ruling.version),
         (b"x-gate-route", ruling.route),
-        (b"x-gate-fallback", None if ruling.allowed else ruling.fallback),
+        (b"x-gate-fallback", ruling.fallback if ruling.route == "fallback" else None),
     ):
         if value:
             headers.append((name, _header_value(value)))
@@ -138,7 +190,9 @@ def render(ruling: Ruling, decision_id: str) -> tuple[int, Headers, bytes]:
 
 def _problem(ruling: Ruling, decision_id: str) -> bytes:
     """Say no more than the state: why a model is held is not for its clients to learn."""
-    if ruling.state == UNKNOWN:
+    if ruling.enforced:
+        detail = "this principal is not let through for now"
+    elif ruling.state == UNKNOWN:
         detail = f"not let through: {ruling.reason}"
     else:
         detail = f"version '{ruling.version}' of model '{ruling.model}' takes no traffic: it is {ruling.state}"

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from service.domain.errors import NotFound
-from service.domain.ids import VersionId
+from service.domain.ids import Micros, VersionId
+from service.domain.principals import Containment
 from service.domain.records import Model, Version
 from service.domain.states import State
 
@@ -26,22 +27,39 @@ class FleetView:
     by_id: Mapping[VersionId, Version]
     by_model: Mapping[str, Sequence[Version]]
     """Oldest first."""
+    contained: Mapping[VersionId, Mapping[str, Micros]]
+    """By version and pseudonym: until when a principal is contained."""
 
     @classmethod
-    def of(cls, revision: int, models: Iterable[Model], versions: Iterable[Version]) -> Self:
+    def of(
+        cls,
+        revision: int,
+        models: Iterable[Model],
+        versions: Iterable[Version],
+        containments: Iterable[Containment] = (),
+    ) -> Self:
         """Build the picture; ``versions`` are oldest first."""
         listed = tuple(versions)
         named = {model.name: model for model in models}
         by_model: dict[str, list[Version]] = {name: [] for name in named}
         for version in listed:
             by_model.setdefault(version.model, []).append(version)
+        contained: dict[VersionId, dict[str, Micros]] = {}
+        for one in containments:
+            contained.setdefault(one.version_id, {})[one.principal] = one.until_us
         return cls(
             revision=revision,
             models=named,
             versions={(version.model, version.version): version for version in listed},
             by_id={version.id: version for version in listed},
             by_model=by_model,
+            contained=contained,
         )
+
+    def contains(self, version_id: VersionId, principals: Iterable[str], now_us: Micros) -> bool:
+        """Tell whether any of these pseudonyms is contained at a version now."""
+        held = self.contained.get(version_id)
+        return held is not None and any(now_us < held.get(principal, 0) for principal in principals)
 
     def default_version(self, model: str) -> Version | None:
         """Return the version that a model's name alone means.

@@ -12,6 +12,8 @@ from service.ports import Clock, ReadStore
 logger = logging.getLogger(__name__)
 
 LOOK_AGAIN_US = 50_000
+CONTAINED_MAX = 100_000
+"""Contained principals of all versions that the gate keeps in memory, the newest ones: about 15 MB."""
 PAUSE_AFTER_BUG_SECONDS = 1.0
 """So that one that repeats does not flood the log."""
 
@@ -47,7 +49,8 @@ class Fleet:
             revision = self._read.revision()
             if revision != self.view.revision:
                 # The revision is read first: a change in between makes the next look read once more.
-                self.view = FleetView.of(revision, self._read.models(), self._read.versions())
+                held = self._read.containments(version_id=None, holding_us=asked_us, limit=CONTAINED_MAX)
+                self.view = FleetView.of(revision, self._read.models(), self._read.versions(), held)
                 for listener in self._listeners:
                     listener()
             self.checked_us = asked_us

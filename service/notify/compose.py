@@ -70,10 +70,11 @@ def alert_opened(alert: Alert, incident: Incident, version: Version) -> Notice:
         annotations={
             "alert_id": alert.id,
             "incident_id": incident.id,
+            "severity": incident.severity,
             "columns": columns,
             "evidence_log10": f"{alert.evidence_log / math.log(10):.2f}",
             "threshold_log10": f"{alert.threshold_log / math.log(10):.2f}",
-            "since": _time(alert.since_us),
+            "since": time_of(alert.since_us),
         },
     )
 
@@ -167,7 +168,7 @@ def _payload(notice: Notice) -> dict[str, object]:
         "description": notice.description[:TEXT_LENGTH_MAX],
         **{key: str(value)[:TEXT_LENGTH_MAX] for key, value in notice.annotations.items()},
     }
-    status, at = "firing" if notice.firing else "resolved", _time(notice.at_us)
+    status, at = "firing" if notice.firing else "resolved", time_of(notice.at_us)
     alert = {
         "status": status,
         "labels": labels,
@@ -191,5 +192,6 @@ def _payload(notice: Notice) -> dict[str, object]:
     }
 
 
-def _time(at_us: Micros) -> str:
+def time_of(at_us: Micros) -> str:
+    """Write a time as ISO 8601, UTC, to the microsecond."""
     return datetime.fromtimestamp(at_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{at_us % 1_000_000:06d}Z"

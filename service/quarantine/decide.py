@@ -68,12 +68,16 @@ def decide(alert: Alert, version: Version, policy: Policy, fleet: Iterable[Versi
         wanted = State.QUARANTINED if wants_quarantine else State.SUSPECT
         return Ruling(None, Why.DRY_RUN, f"dry run: would now be {wanted} ({confirmed})")
     if not wants_quarantine:
-        return _suspect(version, Why.SUSPECT, f"suspect: {confirmed}")
-    # Automatic quarantine must not take away more than it protects.
+        return mark(version, Why.SUSPECT, f"suspect: {confirmed}")
+    return take_away(version, policy, fleet, confirmed)
+
+
+def take_away(version: Version, policy: Policy, fleet: Iterable[Version], text: str) -> Ruling:
+    """Quarantine a version that serves, or make it suspect when that would take away more than it protects."""
     cap = _cap(version, policy, fleet)
     if cap is not None:
-        return _suspect(version, cap[0], f"not quarantined although {confirmed}: {cap[1]}")
-    return Ruling(Event.QUARANTINE, Why.CONFIRMED, confirmed)
+        return mark(version, cap[0], f"not quarantined although {text}: {cap[1]}")
+    return Ruling(Event.QUARANTINE, Why.CONFIRMED, text)
 
 
 def held_back(alerts: Iterable[Alert], version: Version, policy: Policy, fleet: Iterable[Version]) -> str | None:
@@ -86,7 +90,7 @@ def held_back(alerts: Iterable[Alert], version: Version, policy: Policy, fleet: 
     return None
 
 
-def _suspect(version: Version, why: Why, text: str) -> Ruling:
+def mark(version: Version, why: Why, text: str) -> Ruling:
     """Make an active version suspect; a suspect one stays so."""
     if version.state is State.ACTIVE:
         return Ruling(Event.SUSPECT, why, text)

@@ -9,6 +9,7 @@ from service.domain.calibration import Calibration
 from service.domain.errors import Conflict, NotFound
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.policy import Policy
+from service.domain.principals import Containment
 from service.domain.records import (
     ApiKey,
     BaselineRecord,
@@ -36,6 +37,8 @@ from service.store.queries import find_approvals, find_incident, find_model, fin
 from service.store.rows import (
     baseline_values,
     calibration_values,
+    containment_of,
+    containment_values,
     incident_values,
     key_values,
     model_of,
@@ -164,6 +167,22 @@ class SqlControlTx:
         add_to_timeline(self._connection, incident.id, item)
         if incident.status is IncidentStatus.RESOLVED:
             close_alerts(self._connection, item.at_us, incident_id=incident.id)
+        self._changed()
+
+    def containment(self, version_id: VersionId, principal: str) -> Containment | None:
+        """Return what is known of a principal's containment."""
+        t = tables.containments
+        wanted = select(t).where(t.c.version_id == version_id, t.c.principal == principal)
+        row = self._connection.execute(wanted).mappings().one_or_none()
+        return None if row is None else containment_of(row)
+
+    def save_containment(self, containment: Containment) -> None:
+        """Update a containment."""
+        t = tables.containments
+        mine = (t.c.version_id == containment.version_id) & (t.c.principal == containment.principal)
+        changed = self._connection.execute(update(t).where(mine).values(containment_values(containment)))
+        if changed.rowcount != 1:
+            raise NotFound(f"no containment of principal '{containment.principal}'")
         self._changed()
 
     def add_key(self, key: ApiKey) -> None:

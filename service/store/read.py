@@ -6,6 +6,8 @@ from sqlalchemy import literal, select
 
 from service.domain.calibration import Calibration
 from service.domain.ids import Actor, Micros, VersionId
+from service.domain.policy import Cause
+from service.domain.principals import Containment, ContainmentState
 from service.domain.records import (
     Alert,
     ApiKey,
@@ -37,6 +39,7 @@ from service.store.rows import (
     audit_of,
     baseline_of,
     calibration_of,
+    containment_of,
     incident_of,
     key_of,
     model_of,
@@ -128,7 +131,9 @@ class SqlReadStore:
         with self._database.read() as connection:
             return [window_of(row) for row in connection.execute(wanted).mappings()]
 
-    def alerts(self, *, version_id: VersionId | None, status: str | None, limit: int) -> Sequence[Alert]:
+    def alerts(
+        self, *, version_id: VersionId | None, status: str | None, limit: int, adversarial: bool | None = None
+    ) -> Sequence[Alert]:
         """Return alerts, newest first."""
         t = tables.alerts
         wanted = select(t).order_by(t.c.opened_us.desc(), t.c.id.desc()).limit(limit)
@@ -136,10 +141,34 @@ class SqlReadStore:
             wanted = wanted.where(t.c.version_id == version_id)
         if status is not None:
             wanted = wanted.where(t.c.status == status)
+        if adversarial is not None:
+            wanted = wanted.where((t.c.cause == Cause.ADVERSARIAL.value) == adversarial)
         with self._database.read() as connection:
             return [alert_of(row) for row in connection.execute(wanted).mappings()]
 
-    def incidents(self, *, version_id: VersionId | None, status: str | None, limit: int) -> Sequence[Incident]:
+    def alerts_of(self, incident_id: str, limit: int) -> Sequence[Alert]:
+        """Return the alerts of one incident, newest first."""
+        t = tables.alerts
+        wanted = select(t).where(t.c.incident_id == incident_id).order_by(t.c.opened_us.desc(), t.c.id.desc())
+        with self._database.read() as connection:
+            return [alert_of(row) for row in connection.execute(wanted.limit(limit)).mappings()]
+
+    def containments(
+        self, *, version_id: VersionId | None, holding_us: Micros | None, limit: int
+    ) -> Sequence[Containment]:
+        """Return contained principals, newest first; with ``holding_us`` those whose containment holds at that time."""
+        t = tables.containments
+        wanted = select(t).order_by(t.c.since_us.desc(), t.c.version_id, t.c.principal).limit(limit)
+        if version_id is not None:
+            wanted = wanted.where(t.c.version_id == version_id)
+        if holding_us is not None:
+            wanted = wanted.where(t.c.state == ContainmentState.CONTAINED.value, t.c.until_us > holding_us)
+        with self._database.read() as connection:
+            return [containment_of(row) for row in connection.execute(wanted).mappings()]
+
+    def incidents(
+        self, *, version_id: VersionId | None, status: str | None, limit: int, adversarial: bool | None = None
+    ) -> Sequence[Incident]:
         """Return incidents, newest first."""
         t = tables.incidents
         wanted = select_incidents().order_by(t.c.opened_us.desc(), t.c.id.desc()).limit(limit)
@@ -147,6 +176,8 @@ class SqlReadStore:
             wanted = wanted.where(t.c.version_id == version_id)
         if status is not None:
             wanted = wanted.where(t.c.status == status)
+        if adversarial is not None:
+            wanted = wanted.where((t.c.cause == Cause.ADVERSARIAL.value) == adversarial)
         with self._database.read() as connection:
             return [incident_of(row) for row in connection.execute(wanted).mappings()]
 

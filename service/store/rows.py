@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping
 from service.domain.calibration import Calibration
 from service.domain.ids import Micros
 from service.domain.policy import Cause, Policy
+from service.domain.principals import AdversarialUse, Containment, ContainmentState, PrincipalTier
 from service.domain.records import (
     Alert,
     ApiKey,
@@ -22,6 +23,7 @@ from service.domain.records import (
     Message,
     Model,
     Scope,
+    Severity,
     Snapshot,
     TimelineItem,
     TransitionRecord,
@@ -166,6 +168,7 @@ class _Finding(msgspec.Struct, frozen=True):
 
 def alert_of(row: RowMapping) -> Alert:
     """Read an alert."""
+    use = row["adversarial"]
     return Alert(
         id=row["id"],
         version_id=row["version_id"],
@@ -181,12 +184,31 @@ def alert_of(row: RowMapping) -> Alert:
         closed_us=row["closed_us"],
         position=row["position"],
         incident_id=row["incident_id"],
+        adversarial=None if use is None else msgspec.json.decode(use, type=AdversarialUse),
     )
 
 
 def alert_values(alert: Alert) -> dict[str, Any]:
-    """Return an alert's columns."""
-    return values_of(alert, cause=alert.cause.value, columns=canonical(alert.columns))
+    """Return an alert's columns. At most one is open for each version, cause and subject."""
+    use = alert.adversarial
+    own = values_of(
+        alert,
+        cause=alert.cause.value,
+        columns=canonical(alert.columns),
+        adversarial=None if use is None else canonical(use),
+    )
+    return {**own, "subject": "" if use is None else f"{use.kind}:{use.subject}"}
+
+
+def containment_of(row: RowMapping) -> Containment:
+    """Read a containment."""
+    named = _named(row)
+    return Containment(**{**named, "state": ContainmentState(row["state"]), "tier": PrincipalTier(row["tier"])})
+
+
+def containment_values(containment: Containment) -> dict[str, Any]:
+    """Return a containment's columns."""
+    return values_of(containment, state=containment.state.value, tier=containment.tier.value)
 
 
 def _findings(text: str) -> tuple[ColumnFinding, ...]:
@@ -223,6 +245,7 @@ def incident_of(row: RowMapping) -> Incident:
         acknowledged_us=row["acknowledged_us"],
         resolved_us=row["resolved_us"],
         lock=row["lock"],
+        severity=Severity(row["severity"]),
     )
 
 
@@ -230,7 +253,13 @@ def incident_values(incident: Incident) -> dict[str, Any]:
     """Return an incident's columns, without what is joined."""
     verdict = None if incident.verdict is None else incident.verdict.value
     return values_of(
-        incident, "model", "version", cause=incident.cause.value, status=incident.status.value, verdict=verdict
+        incident,
+        "model",
+        "version",
+        cause=incident.cause.value,
+        status=incident.status.value,
+        verdict=verdict,
+        severity=incident.severity.value,
     )
 
 

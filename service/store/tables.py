@@ -22,7 +22,8 @@ from sqlalchemy import (
 )
 
 from service.domain.policy import Cause
-from service.domain.records import IncidentStatus, Verdict
+from service.domain.principals import ContainmentState, PrincipalTier
+from service.domain.records import IncidentStatus, Severity, Verdict
 from service.domain.states import TRANSITIONS, State
 
 metadata = MetaData(
@@ -163,11 +164,13 @@ incidents = Table(
     _big("acknowledged_us", nullable=True),
     _big("resolved_us", nullable=True),
     _big("lock"),
+    _text("severity"),
     Index(None, "opened_us"),
     Index(None, "version_id", "opened_us"),
     _one_of("cause", Cause),
     _one_of("status", IncidentStatus),
     _one_of("verdict", Verdict),
+    _one_of("severity", Severity),
     CheckConstraint("(status = 'resolved') = (resolved_us IS NOT NULL)", name="resolved_when"),
     *_not_negative("lock"),
 )
@@ -201,10 +204,13 @@ alerts = Table(
     _big("closed_us", nullable=True),
     _big("position"),
     Column("incident_id", Text, ForeignKey("incidents.id"), nullable=False),
+    _text("subject"),
+    _text("adversarial", nullable=True),
     Index(
         "uq_alerts_open",
         "version_id",
         "cause",
+        "subject",
         unique=True,
         sqlite_where=text("status = 'open'"),
         postgresql_where=text("status = 'open'"),
@@ -215,7 +221,30 @@ alerts = Table(
     _one_of("cause", Cause),
     _one_of("status", ("open", "closed")),
     CheckConstraint("(status = 'closed') = (closed_us IS NOT NULL)", name="closed_when"),
+    CheckConstraint("(cause = 'adversarial') = (adversarial IS NOT NULL)", name="adversarial_when"),
     *_not_negative("confirmations", "position"),
+)
+
+containments = Table(
+    "containments",
+    metadata,
+    _version_id(primary_key=True),
+    Column("principal", Text, primary_key=True),
+    _text("state"),
+    _text("tier"),
+    _text("reason"),
+    _big("since_us"),
+    _big("until_us"),
+    Column("incident_id", Text, ForeignKey("incidents.id"), nullable=True),
+    _big("lifted_us", nullable=True),
+    _text("lifted_by", nullable=True),
+    Index(None, "until_us"),
+    _one_of("state", ContainmentState),
+    _one_of("tier", PrincipalTier),
+    CheckConstraint("length(principal) = 32", name="pseudonym"),
+    CheckConstraint("until_us > since_us", name="ends"),
+    CheckConstraint("(state = 'lifted') = (lifted_us IS NOT NULL)", name="lifted_when"),
+    CheckConstraint("(lifted_us IS NULL) = (lifted_by IS NULL)", name="lifted_by"),
 )
 
 transitions = Table(

@@ -16,12 +16,20 @@ from service.filelock import FileLock, Locked
 from service.ports import SYSTEM, Clock, Control, Outcome, StaleControl
 from service.store import tables
 from service.store.changes import add_messages, add_to_timeline, apply_transition, bump, upsert
+from service.store.containments import (
+    CONTAINMENTS_KEPT_US,
+    contain_principals,
+    raise_incidents,
+    recent_alerts,
+    sweep_containments,
+)
 from service.store.engine import Database
 from service.store.queries import read_revision, select_incidents, select_versions
 from service.store.rows import (
     alert_of,
     alert_values,
     baseline_of,
+    containment_of,
     incident_of,
     incident_values,
     model_of,
@@ -95,6 +103,8 @@ class SqlWorkerStore:
     def control(self) -> Control:
         """Read all that the fold depends on, in one transaction."""
         alerts = select(tables.alerts).where(tables.alerts.c.status == "open").order_by(tables.alerts.c.id)
+        held = tables.containments
+        contained = select(held).order_by(held.c.version_id, held.c.principal)
         t = tables.incidents
         unresolved = select_incidents().where(t.c.resolved_us.is_(None)).order_by(t.c.opened_us, t.c.id)
         with self._database.read() as connection:
@@ -107,6 +117,8 @@ class SqlWorkerStore:
                 baselines=self._baselines(connection),
                 open_alerts=[alert_of(row) for row in connection.execute(alerts).mappings()],
                 unresolved=[incident_of(row) for row in connection.execute(unresolved).mappings()],
+                recent_alerts=recent_alerts(connection),
+                containments=[containment_of(row) for row in connection.execute(contained).mappings()],
             )
 
     def snapshots(self) -> Mapping[VersionId, Snapshot]:
@@ -133,6 +145,8 @@ class SqlWorkerStore:
             for incident_id, item in outcome.timeline:
                 add_to_timeline(connection, incident_id, item)
             upsert(connection, tables.alerts, [alert_values(alert) for alert in outcome.alerts])
+            raise_incidents(connection, outcome.raised)
+            contain_principals(connection, outcome.containments)
             _end_incidents(connection, outcome.endings)
             for record, lock in outcome.transitions:
                 try:
@@ -142,7 +156,8 @@ class SqlWorkerStore:
             add_messages(connection, outcome.messages)
             self._advance(connection, outcome)
             self._sweep(connection, outcome.windows)
-            changed = outcome.alerts or outcome.transitions or outcome.incidents or outcome.endings
+            decided = (outcome.alerts, outcome.transitions, outcome.incidents, outcome.endings)
+            changed = any((*decided, outcome.containments, outcome.raised))
             return bump(connection) if changed else outcome.revision
 
     def close(self) -> None:
@@ -237,6 +252,7 @@ class SqlWorkerStore:
             if newest is not None:
                 _delete_windows(connection, level, before_us=newest - kept_us)
         _delete_delivered(connection, before_us=now - DELIVERED_KEPT_US)
+        sweep_containments(connection, before_us=now - CONTAINMENTS_KEPT_US, rows=SWEEP_ROWS)
 
 
 def _worker_row(connection: Connection) -> RowMapping:

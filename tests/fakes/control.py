@@ -7,6 +7,7 @@ from service.domain.calibration import Calibration
 from service.domain.errors import Conflict, NotFound
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.policy import Policy
+from service.domain.principals import Containment
 from service.domain.records import (
     ApiKey,
     BaselineRecord,
@@ -104,6 +105,16 @@ class InMemoryTx:
         self._tables.note(incident.id, item)
         if incident.status is IncidentStatus.RESOLVED:
             self._tables.close_alerts(item.at_us, incident=incident.id)
+        self._changed()
+
+    def containment(self, version_id: VersionId, principal: str) -> Containment | None:
+        return self._tables.containments.get((version_id, principal))
+
+    def save_containment(self, containment: Containment) -> None:
+        key = containment.version_id, containment.principal
+        if key not in self._tables.containments:
+            raise NotFound(f"no containment of principal '{containment.principal}'")
+        self._tables.containments[key] = containment
         self._changed()
 
     def add_key(self, key: ApiKey) -> None:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from service.domain.calibration import Calibration
 from service.domain.errors import Conflict, Unavailable
 from service.domain.ids import Actor, Micros, Position, VersionId
+from service.domain.policy import Cause
+from service.domain.principals import Containment
 from service.domain.records import (
     Alert,
     ApiKey,
@@ -153,6 +155,8 @@ class InMemoryWorker:
             unresolved=sorted(
                 (i for i in tables.incidents.values() if i.resolved_us is None), key=lambda i: (i.opened_us, i.id)
             ),
+            recent_alerts=tables.recent_alerts(),
+            containments=list(tables.containments.values()),
         )
 
     def snapshots(self) -> Mapping[VersionId, Snapshot]:
@@ -193,6 +197,8 @@ class InMemoryWorker:
         for incident_id, item in outcome.timeline:
             tables.note(incident_id, item)
         tables.save_alerts(outcome.alerts)
+        tables.raise_incidents(outcome.raised)
+        tables.contain(outcome.containments)
         for ending in outcome.endings:
             standing = tables.incidents[ending.incident_id]
             if standing.status is not IncidentStatus.RESOLVED:
@@ -213,7 +219,8 @@ class InMemoryWorker:
         tables.stats = outcome.stats
         tables.heartbeat_us = self._clock.now_us()
         tables.lease_until_us = Micros(tables.heartbeat_us + self._lease_us)
-        if outcome.alerts or outcome.transitions or outcome.incidents or outcome.endings:
+        decided = (outcome.alerts, outcome.transitions, outcome.incidents, outcome.endings)
+        if any((*decided, outcome.containments, outcome.raised)):
             tables.revision += 1
 
 
@@ -258,14 +265,31 @@ class _Read:
         ]
         return sorted(found, key=lambda w: w.start_us)[:WINDOWS_MAX]
 
-    def alerts(self, *, version_id: VersionId | None, status: str | None, limit: int) -> Sequence[Alert]:
+    def alerts(
+        self, *, version_id: VersionId | None, status: str | None, limit: int, adversarial: bool | None = None
+    ) -> Sequence[Alert]:
         held = self._store.seen().alerts.values()
         found = [a for a in held if version_id in {None, a.version_id} and status in {None, a.status}]
+        found = [a for a in found if adversarial in {None, a.cause is Cause.ADVERSARIAL}]
         return sorted(found, key=lambda a: (a.opened_us, a.id), reverse=True)[:limit]
 
-    def incidents(self, *, version_id: VersionId | None, status: str | None, limit: int) -> Sequence[Incident]:
+    def alerts_of(self, incident_id: str, limit: int) -> Sequence[Alert]:
+        found = [a for a in self._store.seen().alerts.values() if a.incident_id == incident_id]
+        return sorted(found, key=lambda a: (a.opened_us, a.id), reverse=True)[:limit]
+
+    def containments(
+        self, *, version_id: VersionId | None, holding_us: Micros | None, limit: int
+    ) -> Sequence[Containment]:
+        held = [c for c in self._store.seen().containments.values() if version_id in {None, c.version_id}]
+        found = [c for c in held if holding_us is None or c.holds(holding_us)]
+        return sorted(found, key=lambda c: (-c.since_us, c.version_id, c.principal))[:limit]
+
+    def incidents(
+        self, *, version_id: VersionId | None, status: str | None, limit: int, adversarial: bool | None = None
+    ) -> Sequence[Incident]:
         held = self._store.seen().incidents.values()
         found = [i for i in held if version_id in {None, i.version_id} and status in {None, i.status}]
+        found = [i for i in found if adversarial in {None, i.cause is Cause.ADVERSARIAL}]
         return sorted(found, key=lambda i: (i.opened_us, i.id), reverse=True)[:limit]
 
     def incident(self, incident_id: str) -> Incident | None:

@@ -4,9 +4,12 @@ from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass, field, replace
 
+from service.domain.adversarial import DAY_US
 from service.domain.calibration import Calibration
 from service.domain.errors import Conflict, NotFound
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
+from service.domain.policy import Cause
+from service.domain.principals import Containment, ContainmentState
 from service.domain.records import (
     Alert,
     ApiKey,
@@ -15,16 +18,22 @@ from service.domain.records import (
     Incident,
     Message,
     Model,
+    Raised,
     Snapshot,
     TimelineItem,
     TransitionRecord,
     Version,
     Window,
 )
-from service.store.audit import GENESIS, link, transition_detail
+from service.ports import SYSTEM
+from service.store.audit import GENESIS, canonical, link, transition_detail
 
 START = Position(0)
 NEVER = Micros(0)
+
+
+def _subject(alert: Alert) -> str:
+    return "" if alert.adversarial is None else f"{alert.adversarial.kind}:{alert.adversarial.subject}"
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,7 @@ class Tables:
     approvals: dict[VersionId, tuple[Actor, ...]] = field(default_factory=dict)
     alerts: dict[str, Alert] = field(default_factory=dict)
     incidents: dict[str, Incident] = field(default_factory=dict)
+    containments: dict[tuple[VersionId, str], Containment] = field(default_factory=dict)
     timeline: list[tuple[str, TimelineItem]] = field(default_factory=list)
     transitions: list[TransitionRecord] = field(default_factory=list)
     keys: dict[str, ApiKey] = field(default_factory=dict)
@@ -106,8 +116,40 @@ class Tables:
     def save_alerts(self, alerts: Iterable[Alert]) -> None:
         for alert in alerts:
             self.alerts[alert.id] = alert
-        opened = [(a.version_id, a.cause) for a in self.alerts.values() if a.status == "open"]
-        assert len(opened) == len(set(opened)), "two open alerts of one version and cause"
+            assert (alert.cause is Cause.ADVERSARIAL) == (alert.adversarial is not None)
+        opened = [(a.version_id, a.cause, _subject(a)) for a in self.alerts.values() if a.status == "open"]
+        assert len(opened) == len(set(opened)), "two open alerts of one version, cause and subject"
+
+    def recent_alerts(self) -> list[Alert]:
+        about_use = [a for a in self.alerts.values() if a.cause is Cause.ADVERSARIAL]
+        newest = max((a.opened_us for a in about_use), default=NEVER)
+        return [a for a in about_use if a.status == "closed" and a.opened_us > newest - DAY_US]
+
+    def raise_incidents(self, raised: Iterable[Raised]) -> None:
+        for one in raised:
+            standing = self.incidents[one.incident_id]
+            if standing.resolved_us is None:
+                self.incidents[standing.id] = replace(
+                    standing, severity=one.severity, title=one.title, lock=standing.lock + 1
+                )
+
+    def contain(self, containments: Iterable[Containment]) -> None:
+        for one in containments:
+            assert len(one.principal) == 32, "not a pseudonym"
+            assert one.until_us > one.since_us, "over before it began"
+            version = self.of_version(one.version_id)
+            self.containments[one.version_id, one.principal] = one
+            subject = f"{version.model}/{version.version}/{one.principal}"
+            if one.state is ContainmentState.CONTAINED:
+                detail = {
+                    "tier": one.tier,
+                    "until_us": one.until_us,
+                    "reason": one.reason,
+                    "incident_id": one.incident_id,
+                }
+                self.audit(SYSTEM, "principal.contain", subject, canonical(detail), one.since_us)
+            elif one.lifted_us is not None:
+                self.audit(SYSTEM, "principal.lift", subject, "another one needed its place", one.lifted_us)
 
     def close_alerts(self, at_us: Micros, *, version_id: VersionId | None = None, incident: str | None = None) -> None:
         for alert in self.alerts.values():

@@ -19,7 +19,7 @@ from service.api.deps import (
     documented_answer,
     documented_body,
 )
-from service.api.views import AlertView, IncidentView, of_alert, of_incident, of_timeline
+from service.api.views import AlertView, IncidentView, of_alert, of_incident, of_kill_chain, of_timeline
 from service.domain.errors import BadRequest
 from service.domain.ids import VersionId
 from service.domain.keys import Identity
@@ -75,11 +75,12 @@ def show_incident(api: ApiDep, who: Reader, incident_id: str) -> Response:
     """Show one incident with everything that was said and done about it."""
     incident = _incident(api, who, incident_id)
     names = _names(api)
-    of_version = api.read.alerts(version_id=incident.version_id, status=None, limit=api.settings.list_max)
+    alerts = api.read.alerts_of(incident.id, api.settings.list_max)
     view = msgspec.structs.replace(
         of_incident(incident),
         timeline=of_timeline(list(api.read.timeline(incident.id))),
-        alerts=[of_alert(a, names.get(a.version_id)) for a in of_version if a.incident_id == incident.id],
+        alerts=[of_alert(alert, names.get(alert.version_id)) for alert in alerts],
+        kill_chain=of_kill_chain(alerts),
     )
     return answer(view)
 

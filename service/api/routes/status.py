@@ -32,7 +32,7 @@ def status(api: ApiDep, who: Reader, model: str, version: str) -> Response:  # n
         lag_seconds=api.figures.lag_seconds(api.read.worker().position),
     )
     policy = api.model(model).policy
-    alerts = api.read.alerts(version_id=found.id, status="open", limit=len(Cause))
+    alerts = api.read.alerts(version_id=found.id, status="open", limit=len(Cause), adversarial=False)
     held = held_back(alerts, found, policy, api.fleet.view.versions.values())
     return answer(status_of(found, policy, api.read.snapshot(found.id), moment, held))
 

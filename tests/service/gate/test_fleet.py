@@ -6,6 +6,7 @@ import pytest
 
 from service.domain.errors import NotFound, Unavailable
 from service.domain.ids import Micros
+from service.domain.principals import Containment
 from service.domain.records import Model, Version
 from service.domain.states import State
 from service.gate.fleet import EMPTY, FleetView
@@ -22,6 +23,8 @@ class Store:
         self.now = 1
         self.away = False
         self.reads = 0
+        self.held: Sequence[Containment] = ()
+        self.asked: dict[str, object] = {}
 
     def revision(self) -> int:
         if self.away:
@@ -35,6 +38,10 @@ class Store:
     def versions(self, model: str | None = None) -> Sequence[Version]:
         assert model is None
         return tuple(self.fleet.versions.values())
+
+    def containments(self, **asked: object) -> Sequence[Containment]:
+        self.asked = asked
+        return self.held
 
 
 class Clock:

@@ -1,0 +1,149 @@
+"""What the page of an incident shows, decided purely from what is known of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from service.console import words
+from service.console.adversarial import HELD_SHOWN, SEVERITY_TONES, SHOWN, Chain, Held, chain_of, held_of, uses_of
+from service.console.facts import CONTAINED_READ, TIMELINE_SHOWN
+from service.console.read_models import Change, When
+from service.domain.ids import Micros
+from service.domain.keys import Identity
+from service.domain.policy import Cause
+from service.domain.principals import AdversarialUse, Containment
+from service.domain.records import Alert, Incident, IncidentStatus, Scope, TimelineItem
+from service.ports import ReadStore
+
+ALERTS_READ = 50
+PRINCIPALS_SHOWN = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentFacts:
+    """All that is known about one incident when its page is made."""
+
+    now_us: Micros
+    incident: Incident
+    alerts: Sequence[Alert] = ()
+    """Newest first."""
+    timeline: Sequence[TimelineItem] = ()
+    contained: Sequence[Containment] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertRow:
+    """One alert of the incident."""
+
+    title: str
+    open: bool
+    opened: When
+    reasons: tuple[str, ...]
+    figures: tuple[tuple[str, str], ...]
+    principals: tuple[tuple[str, str], ...]
+    """Short form and pseudonym."""
+    principals_left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentPage:
+    """Everything on the page of one incident."""
+
+    id: str
+    title: str
+    model: str
+    version: str
+    cause: str
+    status: str
+    status_tone: str
+    severity: str
+    severity_tone: str
+    opened: When
+    assignee: str | None
+    verdict: str | None
+    note: str | None
+    chain: Chain | None
+    """Of adversarial use."""
+    alerts: tuple[AlertRow, ...]
+    held: tuple[Held, ...]
+    held_left: int
+    entries: tuple[Change, ...]
+    can_acknowledge: bool
+    can_resolve: bool
+
+
+def gather_incident(read: ReadStore, incident: Incident, now_us: Micros) -> IncidentFacts:
+    """Read everything that the page of one incident shows."""
+    alerts = read.alerts_of(incident.id, ALERTS_READ)
+    contained: Sequence[Containment] = ()
+    if incident.cause is Cause.ADVERSARIAL:
+        named = {principal for use in uses_of(alerts) for principal in use.principals}
+        held = read.containments(version_id=incident.version_id, holding_us=now_us, limit=CONTAINED_READ)
+        contained = [one for one in held if one.incident_id == incident.id or one.principal in named]
+    timeline = read.timeline(incident.id)[-TIMELINE_SHOWN:]
+    return IncidentFacts(now_us=now_us, incident=incident, alerts=alerts, timeline=timeline, contained=contained)
+
+
+def incident_page(facts: IncidentFacts, viewer: Identity) -> IncidentPage:
+    """Decide what the page shows."""
+    incident, now_us = facts.incident, facts.now_us
+    may = viewer.may(Scope.OPERATE)
+    return IncidentPage(
+        id=incident.id,
+        title=incident.title,
+        model=incident.model,
+        version=incident.version,
+        cause=words.CAUSE_NAMES[incident.cause],
+        status=str(incident.status),
+        status_tone={"open": "bad", "acknowledged": "warn"}.get(str(incident.status), "good"),
+        severity=str(incident.severity),
+        severity_tone=SEVERITY_TONES[incident.severity],
+        opened=When.of(incident.opened_us, now_us),
+        assignee=incident.assignee,
+        verdict=None if incident.verdict is None else str(incident.verdict),
+        note=incident.note,
+        chain=chain_of(uses_of(facts.alerts)) if incident.cause is Cause.ADVERSARIAL else None,
+        alerts=tuple(_row(alert, now_us) for alert in facts.alerts),
+        held=held_of(facts.contained[:HELD_SHOWN], now_us),
+        held_left=max(0, len(facts.contained) - HELD_SHOWN),
+        entries=tuple(
+            Change(When.of(item.at_us, now_us), item.actor, words.done(item.kind), item.body, "plain")
+            for item in facts.timeline
+        ),
+        can_acknowledge=may and incident.status is IncidentStatus.OPEN,
+        can_resolve=may and incident.status is not IncidentStatus.RESOLVED,
+    )
+
+
+def _row(alert: Alert, now_us: Micros) -> AlertRow:
+    use = alert.adversarial
+    principals = use.principals if use is not None else ()
+    return AlertRow(
+        title=words.CAUSE_NAMES[alert.cause] if use is None else use.kind.capitalize(),
+        open=alert.status == "open",
+        opened=When.of(alert.opened_us, now_us),
+        reasons=(alert.reason,) if use is None else use.reasons or (alert.reason,),
+        figures=_figures(alert, use),
+        principals=tuple((principal[:SHOWN], principal) for principal in principals[:PRINCIPALS_SHOWN]),
+        principals_left=max(0, len(principals) - PRINCIPALS_SHOWN),
+    )
+
+
+def _figures(alert: Alert, use: AdversarialUse | None) -> tuple[tuple[str, str], ...]:
+    evidence, threshold = words.exponent(alert.evidence_log), words.exponent(alert.threshold_log)
+    figures = [("Evidence", f"10^{evidence or 0} of 10^{threshold or 0}")]
+    if use is None:
+        return tuple(figures)
+    if not use.calibrated:
+        figures.append(("Threshold", "nominal, not calibrated"))
+    if use.queries:
+        figures.append(("Queries", f"{use.queries:,}"))
+    if use.flips:
+        figures.append(("Label flips", f"{use.flips:,}"))
+    if use.best_margin is not None:
+        figures.append(("Best margin", words.number(use.best_margin)))
+    if use.fidelity is not None:
+        figures.append(("Surrogate's fidelity", f"about {use.fidelity:.0%}"))
+    if use.reused_by:
+        figures.append(("Flipped input", "sent again"))
+    figures.append(("Transcript", use.transcript.partition(":")[0].replace("_", " ")))
+    return tuple(figures)

@@ -1,0 +1,136 @@
+"""What an operator decides about adversarial use: ``policy.adversarial``."""
+
+import re
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+from service.domain.errors import Place
+
+HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
+EXPLAINERS_MAX = 1_000
+SEALED = re.compile(r"pseudonym:([0-9a-f]{32})")
+"""How a policy keeps a principal: never by name."""
+
+
+class Response(StrEnum):
+    """What evidence about a principal does, from mildest to strongest."""
+
+    RECORD = "record"
+    NOTIFY = "notify"
+    CONTAIN = "contain"
+    SUSPECT = "suspect"
+    """And contain: the version is marked too."""
+
+
+class Unrelated(StrEnum):
+    """Which principals count as unrelated to one another, from strictest to most lenient."""
+
+    SEPARATE = "separate"
+    """Those of one campaign count as one."""
+    EVIDENCE = "evidence"
+    """Each one that has evidence of its own."""
+    CAMPAIGN = "campaign"
+    """The other principals of a campaign too: an attacker may then drag in a bystander."""
+
+
+class Transcript(StrEnum):
+    """What is kept of the queries behind an alert."""
+
+    FINGERPRINTS = "fingerprints"
+    SAMPLE = "encrypted_sample"
+
+
+Part = Annotated[float, msgspec.Meta(gt=0, le=1000)]
+
+
+class TierShares(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of the budget of false alarms about principals, by tier, relative to one another."""
+
+    probing: Part = 1.0
+    intent: Part = 1.0
+    extraction: Part = 1.0
+    membership: Part = 1.0
+    cost: Part = 1.0
+
+    def of(self, tier: str) -> float:
+        """Return the share of a tier, between 0 and 1."""
+        parts: dict[str, float] = msgspec.structs.asdict(self)
+        return parts[tier] / sum(parts.values())
+
+
+class Adversarial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What each tier does, to whom, and how often people hear of it."""
+
+    probing: Response = Response.CONTAIN
+    intent: Response = Response.CONTAIN
+    extraction: Response = Response.CONTAIN
+    membership: Response = Response.NOTIFY
+    cost: Response = Response.NOTIFY
+    alerts_per_principal: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+    """A day; weaker alerts never use up what stronger ones may."""
+    alerts_per_tier: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 50
+    """A day and version."""
+    explainers: Annotated[
+        tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=256)], ...], msgspec.Meta(max_length=EXPLAINERS_MAX)
+    ] = ()
+    """Declared explanation clients: principals whose probing means nothing. They are kept as pseudonyms."""
+    contain_hours: Annotated[float, msgspec.Meta(ge=0.01, le=8_760)] = 24.0
+    contained_max: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1_000
+    """Principals of one version at a time; beyond it a stronger tier displaces a weaker one."""
+    enforce_containment: bool = False
+    """Whether the gate refuses contained principals; else it only says so."""
+    quarantine: bool = True
+    """Whether adversarial evidence may ever quarantine a version."""
+    unrelated: Unrelated = Unrelated.EVIDENCE
+    unrelated_minimum: Annotated[int, msgspec.Meta(ge=2, le=100)] = 2
+    unrelated_days: Annotated[float, msgspec.Meta(ge=0.01, le=365)] = 7.0
+    """How long a principal's flip counts together with another's."""
+    shares: TierShares = TierShares()
+    transcript: Transcript = Transcript.FINGERPRINTS
+
+    def of(self, tier: str) -> Response:
+        """Return what a tier does."""
+        response: Response = getattr(self, tier)
+        return response
+
+    @property
+    def contain_us(self) -> int:
+        """How long a containment lasts."""
+        return round(self.contain_hours * HOUR_US)
+
+    def explains(self, principal: str) -> bool:
+        """Tell whether a pseudonym is that of a declared explanation client."""
+        return f"pseudonym:{principal}" in self.explainers
+
+    def sealed(self, pseudonym: Callable[[str], str]) -> "Adversarial":
+        """Return it with pseudonyms in place of the names of principals."""
+        if all(SEALED.fullmatch(one) for one in self.explainers):
+            return self
+        names = [one if SEALED.fullmatch(one) else f"pseudonym:{pseudonym(one)}" for one in self.explainers]
+        return msgspec.structs.replace(self, explainers=tuple(dict.fromkeys(names)))
+
+
+MILD = ("probing", "extraction", "membership", "cost")
+"""Tiers that say nothing of a model that gave a wrong answer."""
+
+
+def bad_adversarial(chosen: Adversarial, at: str) -> Iterator[Place]:
+    """Yield what it says against itself; ``at`` is where it stands."""
+    for tier in MILD:
+        if chosen.of(tier) is Response.SUSPECT:
+            reason = (
+                "is 'suspect', but only intent says something of the model: must be 'record', 'notify' or 'contain'"
+            )
+            yield Place(f"{at}{tier}", reason)
+    contains = any(chosen.of(tier) in {Response.CONTAIN, Response.SUSPECT} for tier in (*MILD, "intent"))
+    if chosen.enforce_containment and not contains:
+        yield Place(f"{at}enforce_containment", "is true, but no tier is set to 'contain': there is nothing to enforce")
+    seen: set[str] = set()
+    for number, one in enumerate(chosen.explainers):
+        if one in seen:
+            yield Place(f"{at}explainers[{number}]", f"'{one[:100]}' stands twice")
+        seen.add(one)
