@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import anyio.to_thread
 import msgspec
 
-from service.adversarial import Standing
+from service.adversarial import Standing, judge_use
 from service.alert.decide import decide as decide_alert
 from service.alert.decide import rebuilt
 from service.decisions import HELD_BACK, Decisions, Judged, change_state, judge_silence, note_rebuilt
@@ -279,7 +279,9 @@ def process_batches(stages: WorkStages, memory: Memory) -> Progress:
         for silence in memory.watch.silences(entry, memory.serving_since):
             version, standing, policy = memory.of(silence.version_id)
             judge_silence(silence, version, standing, policy.actions.stale, decisions)
-        memory.watch.take(entry, serving=memory.serves(entry.version_id))  # columns -> tick histograms
+        # columns -> tick histograms, and requests -> evidence about single principals
+        found = memory.watch.take(entry, serving=memory.serves(entry.version_id))
+        judge_use(found, memory.use, memory.versions, decisions)
         stages.give_way()
     last = entries[-1].position if entries else memory.position
     memory.watch.settle(last)

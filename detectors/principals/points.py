@@ -1,4 +1,4 @@
-"""Requests as points of one small space, so that they can be compared: from an embedding, or from the features themselves.
+"""Requests as points of one small space, so that they can be compared: from an embedding, or from the features.
 
 Numbers are scaled by what is usual in the reference and labels stand for fixed vectors; both are then projected on 32
 random directions that a key chooses. Distances survive that (Johnson and Lindenstrauss), and what can be read back does

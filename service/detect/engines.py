@@ -11,12 +11,17 @@ from service.detect.baselines import RefusedBaseline, load
 from service.detect.plan import Era
 from service.detect.references import References
 from service.detect.tuning import fit
+from service.detect.yardsticks import Measure
 from service.domain.errors import Place
 from service.domain.policy import Segments, Tuning
 from service.domain.records import BaselineRecord
 from service.ports import Control
 
 _logger = logging.getLogger("lazaretto.detect")
+UNMEASURED = Place(
+    "policy.adversarial.follow",
+    "the baseline has nothing to measure principals with: put one with class probabilities under this policy",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +42,16 @@ class Engine:
     """That tells the segments apart."""
     segments: tuple["Segment", ...] = ()
     """In the order of their values."""
+    measure: Measure | None = None
+    """What single principals are measured with, where they are followed."""
 
     @classmethod
     def of_all(cls, references: References, tuning: Tuning) -> "Engine":
         """Make the bets against a baseline, and those against the baselines of segments."""
         whole, told = cls.of(references.whole, tuning), tuning.segments
+        if tuning.follow is not None:
+            lacking = () if references.measure is not None else (UNMEASURED,)
+            whole = replace(whole, measure=references.measure, notes=(*whole.notes, *lacking))
         if told is None:
             return whole
         segments = [_segment(told, value, references, tuning) for value in told.values]

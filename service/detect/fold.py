@@ -12,6 +12,7 @@ from service.detect.changes import Changes
 from service.detect.engines import Engine, Engines
 from service.detect.parts import StoredPart
 from service.detect.plan import Era, Plan
+from service.detect.principals import Principals
 from service.detect.rebuild import Rebuild, StoredRebuild
 from service.detect.status import finite
 from service.detect.traffic import StoredTraffic, Traffic
@@ -74,6 +75,8 @@ class VersionFold:
         """When that entry arrived."""
         self.era: Era | None = None
         self.watched: Watched | None = None
+        self.principals: Principals | None = None
+        """Who is followed one by one; not in snapshots."""
         self._trail = Trail()
         self._rows: list[Window] = []
         """Of windows under an earlier baseline, not written yet."""
@@ -93,6 +96,7 @@ class VersionFold:
                 if before is not None:
                     windows.carry_on(before.windows)
             self.watched = Watched(engine, windows, era.tick_us, self._traffic_of(era, engine, before))
+        self.principals = Principals.of(self.version_id, engine, era.tuning)
         self.era = era
 
     def _traffic_of(self, era: Era, engine: Engine, before: Watched | None) -> Traffic | None:
@@ -113,6 +117,8 @@ class VersionFold:
         self._touch(entry.position, entry.arrival_us)
         if self.watched is not None:
             self.watched.take(entry, serving=serving)
+        if self.principals is not None:
+            self.principals.take(entry)
 
     def quiet_us(self, plan: Plan) -> int | None:
         """Return how long a pause is silence; ``None`` while nobody knows."""
@@ -240,6 +246,7 @@ class VersionFold:
             tuning=stored.tuning,
         )
         engine = engines.of(self.era)
+        self.principals = Principals.of(self.version_id, engine, self.era.tuning)
         if engine is None or not stored.evidence:
             return
         windows = _new_windows(self.version_id, self.era, engine)
@@ -295,6 +302,7 @@ class VersionFold:
             "ticks": 0 if watched is None else watched.read.ticks,
             "traffic": None if watched is None or watched.traffic is None else watched.traffic.status(),
             "rebuild": None if watched is None or watched.rebuild is None else watched.rebuild.status(),
+            "principals": None if self.principals is None else self.principals.status(),
             "columns": msgspec.Raw(b"[]" if watched is None else watched.columns_json(threshold_log)),
             "trail": self._trail.json(),
         }

@@ -1,7 +1,7 @@
 """Reference data to a compiled baseline. Runs in a process of its own: it takes seconds, and the API must not wait."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from detectors.errors import DetectorError
 from service.detect.columns import columns_of, names_of, specs_of
 from service.detect.references import References, SegmentReference, digest_of, to_bytes
 from service.detect.splitting import labels_of, places_of, split
+from service.detect.yardsticks import make as make_measure
 from service.domain.calibration import Calibration
 from service.domain.errors import Unprocessable
 from service.domain.policy import Segments
@@ -36,11 +37,13 @@ class CompiledReference:
     """What it tolerates, in words; worked out under the policy of then."""
 
 
-def compile_reference(schema: Schema, frame: Frame, segments: Segments | None = None) -> CompiledReference:
+def compile_reference(
+    schema: Schema, frame: Frame, segments: Segments | None = None, *, follow: bool = False
+) -> CompiledReference:
     """Compile reference data into the artefact that detection works with.
 
-    Each of the ``segments`` that a policy declares gets a baseline of its own, from its rows: raw rows are not kept, so
-    there is no second chance.
+    Each of the ``segments`` that a policy declares gets a baseline of its own, from its rows, and where principals are
+    to be followed one by one, what they are measured with is made: raw rows are not kept, so there is no second chance.
 
     Raises
     ------
@@ -61,7 +64,8 @@ def compile_reference(schema: Schema, frame: Frame, segments: Segments | None = 
         references = _with_segments(compiled.baseline, specs, times, frame, segments)
     except DetectorError as error:
         raise Unprocessable(f"the reference cannot be compiled: {error}") from error
-    artefact = to_bytes(references)
+    measure, unmeasured = make_measure(schema, frame, columns) if follow else (None, "")
+    artefact = to_bytes(replace(references, measure=measure))
     lacking = [
         {"column": str(references.column), "code": "segment", "text": own.lacking} for own in references.segments
     ]
@@ -73,6 +77,7 @@ def compile_reference(schema: Schema, frame: Frame, segments: Segments | None = 
         warnings=(
             *({"column": w.column or "", "code": w.code, "text": w.text} for w in compiled.warnings),
             *(warning for warning in lacking if warning["text"]),
+            *([{"column": "", "code": "principals", "text": unmeasured}] if unmeasured else []),
         ),
     )
 

@@ -1,19 +1,24 @@
 """What is normal: for all events together, and for each segment that had a reference of its own.
 
 Without segments the bytes are those of the baseline alone. With them they are ``LZSEGM01`` and one MessagePack array:
-the column, the segments, and the baseline of all events.
+the column, the segments, and the baseline of all events. Where single principals are followed, ``LZPRIN01`` and one
+more array stand around that: those bytes, and what principals are measured with.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from detectors.baseline import Baseline
 from detectors.errors import BaselineError
+from service.detect.yardsticks import Measure
+from service.detect.yardsticks import from_bytes as measure_from_bytes
+from service.detect.yardsticks import to_bytes as measure_to_bytes
 from service.domain.policy import SEGMENTS_MAX
 
 MAGIC = b"LZSEGM01"
+FOLLOWED_MAGIC = b"LZPRIN01"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,8 @@ class References:
     column: str | None = None
     """That tells the segments apart."""
     segments: tuple[SegmentReference, ...] = ()
+    measure: Measure | None = None
+    """What single principals are measured with."""
 
     def of(self, column: str, value: str) -> SegmentReference | None:
         """Return the reference of a segment; ``None`` when none was made."""
@@ -50,6 +57,13 @@ class _Stored(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 
 def to_bytes(references: References) -> bytes:
     """Return the artefact; the same references give the same bytes."""
+    inner = _inner(references)
+    if references.measure is None:
+        return inner
+    return FOLLOWED_MAGIC + msgspec.msgpack.encode((inner, measure_to_bytes(references.measure)))
+
+
+def _inner(references: References) -> bytes:
     whole = references.whole.to_bytes()
     if references.column is None:
         return whole
@@ -73,6 +87,18 @@ def from_bytes(artefact: bytes) -> References:
     BaselineError
         When the bytes are none.
     """
+    if artefact.startswith(FOLLOWED_MAGIC):
+        try:
+            inner, measure = msgspec.msgpack.decode(
+                memoryview(artefact)[len(FOLLOWED_MAGIC) :], type=tuple[bytes, bytes]
+            )
+        except msgspec.MsgspecError as error:
+            raise BaselineError(f"not a baseline with principals: {error}") from error
+        return replace(_from_inner(inner), measure=measure_from_bytes(measure))
+    return _from_inner(artefact)
+
+
+def _from_inner(artefact: bytes) -> References:
     if not artefact.startswith(MAGIC):
         return References(whole=Baseline.from_bytes(artefact))
     try:

@@ -8,7 +8,7 @@ from service.detect.fold import VersionFold
 from service.detect.plan import Plan
 from service.detect.silence import ServingSince, Silences
 from service.detect.windows import ReadWindow
-from service.domain.evaluation import Evaluation, Silence
+from service.domain.evaluation import Evaluation, Silence, UseFound
 from service.domain.ids import Micros, Position, VersionId
 from service.domain.records import Snapshot, Window
 from service.ports import Control, EntryKind, LogEntry
@@ -79,18 +79,19 @@ class Watch:
         self._touched.update(silence.version_id for silence in found)
         return found
 
-    def take(self, entry: LogEntry, *, serving: bool) -> None:
-        """Add one entry to its version."""
+    def take(self, entry: LogEntry, *, serving: bool) -> list[UseFound]:
+        """Add one entry to its version, and return what it says of single principals."""
         if entry.kind is EntryKind.MARK or entry.version_id not in self._plans:
-            return
+            return []
         fold = self._at(entry.version_id, entry.position)
         self._touched.add(entry.version_id)
         if entry.kind is EntryKind.LABELS:
             fold.take_labels(entry)
-            return
+            return []
         fold.take_batch(entry, serving=serving)
         if fold.closes_us is not None:
             self._next_close_us = min(self._next_close_us, fold.closes_us)
+        return [] if fold.principals is None else fold.principals.take_found()
 
     def settle(self, last: Position) -> None:
         """Bring versions about which people decided to where the next entry after ``last`` would find them."""

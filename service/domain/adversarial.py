@@ -62,9 +62,22 @@ class TierShares(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return parts[tier] / sum(parts.values())
 
 
+class Following(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whose requests are looked at one by one, and how many of them."""
+
+    requests_per_second: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 500
+    """Of a version; each costs about a tenth of a millisecond. What comes beyond it is counted, not looked at."""
+    share_of_one: Annotated[float, msgspec.Meta(ge=0.01, le=1)] = 0.2
+    """At most this part of them is looked at for a single principal."""
+    principals_max: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2_000
+    """Whose trails are kept, about 60 kB each; whoever was not seen for longest is forgotten."""
+
+
 class Adversarial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What each tier does, to whom, and how often people hear of it."""
 
+    follow: Following | None = None
+    """Look at the requests of each principal one by one; ``None``: at none. Baselines put afterwards have what it takes."""
     probing: Response = Response.CONTAIN
     intent: Response = Response.CONTAIN
     extraction: Response = Response.CONTAIN

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from service.domain.adversarial import Adversarial
+from service.domain.adversarial import Adversarial, Following
 
 SECONDS_PER_DAY = 86_400.0
 
@@ -158,6 +158,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     segments: Segments | None = None
     """Values in order."""
     traffic: Traffic = Traffic()
+    follow: Following | None = None
 
 
 COLUMNS_MAX = 10_000
@@ -209,4 +210,5 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             if self.segments is None
             else msgspec.structs.replace(self.segments, values=tuple(sorted(self.segments.values))),
             traffic=self.traffic,
+            follow=self.adversarial.follow,
         )

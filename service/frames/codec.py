@@ -36,6 +36,10 @@ class _Columns(msgspec.Struct, array_like=True, gc=False):
     embeddings: dict[str, tuple[int, memoryview]]
 
 
+class _Attributed(_Columns):
+    principals: tuple[bytes, int, memoryview] | None
+
+
 class _Segmented(_Columns):
     principals: msgspec.Raw
     event_ids: msgspec.Raw
@@ -61,6 +65,7 @@ _Names = tuple[tuple[str, ...], tuple[str, ...]]
 _encoder = msgspec.msgpack.Encoder()
 _wire_decoder = msgspec.msgpack.Decoder(_Wire)
 _columns_decoder = msgspec.msgpack.Decoder(_Columns)
+_attributed_decoder = msgspec.msgpack.Decoder(_Attributed)
 _segmented_decoder = msgspec.msgpack.Decoder(_Segmented)
 _names_decoder = msgspec.msgpack.Decoder(_Names)
 
@@ -167,6 +172,20 @@ def decode_columns(body: bytes | memoryview, segment: str | None = None) -> Fram
         event_ids=None,
         timestamps_us=None,
         segments=segments,
+        attributions={},
+        fingerprints=b"",
+    )
+
+
+def decode_attributed(body: bytes | memoryview) -> Frame:
+    """Return the frame without what nobody counts, but with whose each event is. Raises as ``decode_frame``."""
+    wire = _decode(body, _attributed_decoder)
+    return _frame(
+        wire,
+        principals=None if wire.principals is None else _unpack_principals(wire.principals, wire.rows),
+        event_ids=None,
+        timestamps_us=None,
+        segments={},
         attributions={},
         fingerprints=b"",
     )

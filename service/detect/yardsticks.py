@@ -1,0 +1,158 @@
+"""What single principals are measured with: made of the reference, kept in the baseline's artefact."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.columns import Values
+from detectors.errors import BaselineError, DetectorError
+from detectors.principals.extraction import Moments
+from detectors.principals.grown import INTENT, grown
+from detectors.principals.monitor import Thresholds, Yardstick
+from detectors.principals.points import Embedded, Projection
+from detectors.principals.population import Population
+from detectors.principals.thresholds import calibrate
+from service.domain.schema import PROBABILITY_PREFIX, FeatureKind, Schema
+from service.frames import Frame
+
+ROWS_MAX = 8_192
+"""Reference requests that are looked at: neighbourhoods need no more, and each is compared with hundreds."""
+CLASSES_MIN = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measure:
+    """How requests become points, and what is usual among them."""
+
+    yardstick: Yardstick
+    thresholds: Thresholds
+    classes: tuple[str, ...]
+    """Columns of the probabilities, in order."""
+    space: Projection | Embedded
+    embedding: str | None = None
+    """The feature whose embeddings are the points; ``None``: the columns of the space are."""
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The columns that are needed of a frame."""
+        own = () if isinstance(self.space, Embedded) else (*self.space.numeric, *self.space.categorical)
+        return (*own, *self.classes)
+
+    def points(self, frame: Frame, columns: Mapping[str, Values]) -> NDArray[np.float32]:
+        """Return the points of a frame's events; rows that have none are not finite."""
+        if isinstance(self.space, Embedded):
+            return self.space.of(frame.embeddings[str(self.embedding)])
+        return self.space.of(columns)
+
+
+class _Stored(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    classes: tuple[str, ...]
+    embedding: str | None
+    dimension: int
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    key: bytes
+    places: list[int]
+    """How many of each class."""
+    steepness: float
+    scale: float
+    thresholds: tuple[float, float, float]
+    points: int
+    """Numbers of a point."""
+    arrays: list[bytes]
+
+
+def make(schema: Schema, frame: Frame, columns: Mapping[str, Values]) -> tuple[Measure | None, str]:
+    """Measure a reference; without what it takes, say what is missing."""
+    classes = tuple(sorted(name for name in columns if name.startswith(PROBABILITY_PREFIX)))
+    if len(classes) < CLASSES_MIN:
+        return None, "the reference has no class probabilities: single principals cannot be told apart from attackers"
+    rows = np.linspace(0, frame.rows - 1, min(frame.rows, ROWS_MAX)).astype(np.int64)
+    probabilities = np.stack([np.asarray(columns[name], np.float64)[rows] for name in classes], axis=1)
+    key = _key(frame)
+    embeddings = [f.name for f in schema.of_kind(FeatureKind.EMBEDDING) if f.name in frame.embeddings]
+    space: Projection | Embedded
+    try:
+        if embeddings:
+            values = frame.embeddings[embeddings[0]]
+            space = Embedded(values.shape[1], key)
+            points = space.of(values[rows])
+        else:
+            space = Projection.fit(columns, [f.name for f in schema.features if f.name in columns], key)
+            points = space.of(columns)[rows]
+        good = np.isfinite(points).all(axis=1) & np.isfinite(probabilities).all(axis=1)
+        points, probabilities = points[good], probabilities[good]
+        labels = probabilities.argmax(axis=1)
+        yardstick = Yardstick.fit(points, labels, probabilities, grown())
+        thresholds = calibrate(yardstick, points, labels, probabilities, INTENT)
+    except DetectorError as error:
+        return None, f"single principals are not watched: {error}"
+    return Measure(yardstick, thresholds, classes, space, embeddings[0] if embeddings else None), ""
+
+
+def _key(frame: Frame) -> bytes:
+    """Return what chooses the directions: nobody without the reference knows it, and it is the same every time."""
+    return hashlib.sha256(
+        np.ascontiguousarray(frame.numeric).tobytes() + repr(frame.categorical_names).encode()
+    ).digest()
+
+
+def to_bytes(measure: Measure) -> bytes:
+    """Return the bytes of a measure; the same one gives the same bytes."""
+    population, moments, space = measure.yardstick.population, measure.yardstick.moments, measure.space
+    arrays = [*population.places, population.typical, population.ratios, population.densities, population.odds]
+    arrays += [moments.mean, moments.spread]
+    if isinstance(space, Projection):
+        arrays += [space.centre, space.scale]
+    limits = measure.thresholds
+    stored = _Stored(
+        classes=measure.classes,
+        embedding=measure.embedding,
+        dimension=space.dimension if isinstance(space, Embedded) else 0,
+        numeric=space.numeric if isinstance(space, Projection) else (),
+        categorical=space.categorical if isinstance(space, Projection) else (),
+        key=space.key,
+        places=[len(own) for own in population.places],
+        steepness=population.steepness,
+        scale=moments.scale,
+        thresholds=(limits.probing, limits.intent, limits.extraction),
+        points=measure.yardstick.dimension,
+        arrays=[np.ascontiguousarray(a).astype(a.dtype.newbyteorder("<"), copy=False).tobytes() for a in arrays],
+    )
+    return msgspec.msgpack.encode(stored)
+
+
+def from_bytes(content: bytes) -> Measure:
+    """Read the bytes of a measure.
+
+    Raises
+    ------
+    BaselineError
+        When they are none.
+    """
+    try:
+        stored = msgspec.msgpack.decode(content, type=_Stored)
+        count = len(stored.classes)
+        arrays = iter(stored.arrays)
+        places = tuple([_read(next(arrays), "<f4", (size, stored.points)) for size in stored.places])
+        typical, ratios, densities, odds = (_read(next(arrays), "<f8", (-1,)) for _ in range(4))
+        mean, spread = (_read(next(arrays), "<f8", (count, stored.points)) for _ in range(2))
+        space: Projection | Embedded = Embedded(stored.dimension, stored.key)
+        if stored.embedding is None:
+            centre, scale = (_read(next(arrays), "<f8", (len(stored.numeric),)) for _ in range(2))
+            space = Projection(stored.numeric, centre, scale, stored.categorical, stored.key)
+    except (msgspec.MsgspecError, ValueError, StopIteration) as error:
+        raise BaselineError(f"not a measure of principals: {error}") from error
+    if len(places) != count or len(typical) != count:
+        raise BaselineError(f"a measure of principals with {len(places)} places for {count} classes")
+    population = Population(places, typical, ratios, densities, odds, stored.steepness)
+    yardstick = Yardstick(population, Moments(mean, spread, stored.scale), grown())
+    return Measure(yardstick, Thresholds(*stored.thresholds), stored.classes, space, stored.embedding)
+
+
+def _read(content: bytes, kind: str, shape: Sequence[int]) -> NDArray[np.generic]:
+    return np.frombuffer(content, kind).reshape(shape)
