@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -96,9 +97,8 @@ def make(schema: Schema, frame: Frame, columns: Mapping[str, Values]) -> tuple[M
 
 def _key(frame: Frame) -> bytes:
     """Return what chooses the directions: nobody without the reference knows it, and it is the same every time."""
-    return hashlib.sha256(
-        np.ascontiguousarray(frame.numeric).tobytes() + repr(frame.categorical_names).encode()
-    ).digest()
+    told = np.ascontiguousarray(frame.numeric).tobytes() + repr(frame.categorical_names).encode()
+    return hashlib.sha256(told).digest()
 
 
 def to_bytes(measure: Measure) -> bytes:
@@ -154,5 +154,5 @@ def from_bytes(content: bytes) -> Measure:
     return Measure(yardstick, Thresholds(*stored.thresholds), stored.classes, space, stored.embedding)
 
 
-def _read(content: bytes, kind: str, shape: Sequence[int]) -> NDArray[np.generic]:
+def _read(content: bytes, kind: str, shape: Sequence[int]) -> NDArray[Any]:
     return np.frombuffer(content, kind).reshape(shape)

@@ -77,7 +77,7 @@ class Adversarial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """What each tier does, to whom, and how often people hear of it."""
 
     follow: Following | None = None
-    """Look at the requests of each principal one by one; ``None``: at none. Baselines put afterwards have what it takes."""
+    """Look at the requests of each principal one by one; ``None``: at none. Put the baseline again afterwards."""
     probing: Response = Response.CONTAIN
     intent: Response = Response.CONTAIN
     extraction: Response = Response.CONTAIN
