@@ -179,7 +179,8 @@ def _quartiles(values: Values) -> NDArray[np.float64]:
 def _directions(key: bytes, count: int) -> NDArray[np.float64]:
     bits = np.frombuffer(shake_256(b"directions" + key).digest(count * PROJECTED // 8), np.uint8)
     signs = np.unpackbits(bits).reshape(count, PROJECTED)
-    return (2.0 * signs - 1.0) / np.sqrt(PROJECTED)
+    directions: NDArray[np.float64] = (2.0 * signs - 1.0) / np.sqrt(PROJECTED)
+    return directions
 
 
 @lru_cache(maxsize=CACHED_LABELS)
@@ -187,4 +188,5 @@ def _label(key: bytes, column: str, label: str) -> NDArray[np.float64]:
     name = column.encode()
     message = b"label" + len(name).to_bytes(4, "little") + name + label.encode() + key
     signs = np.unpackbits(np.frombuffer(shake_256(message).digest(PROJECTED // 8), np.uint8))
-    return LABEL_WEIGHT * (2.0 * signs - 1.0) / np.sqrt(PROJECTED)
+    direction: NDArray[np.float64] = LABEL_WEIGHT * (2.0 * signs - 1.0) / np.sqrt(PROJECTED)
+    return direction
