@@ -223,9 +223,9 @@ class Principal:
         self, point: NDArray[np.float32], label: int, probabilities: NDArray[np.floating]
     ) -> NDArray[np.float32]:
         classes, dimension = self._yardstick.moments.mean.shape
-        if point.shape != (dimension,) or not float(point.dot(point)) <= _SQUARE_MAX:
+        if point.shape != (dimension,) or not _square(point) <= _SQUARE_MAX:
             raise DetectorError(f"a point of shape {point.shape}: must be {dimension} finite numbers")
-        if probabilities.shape != (classes,) or not float(probabilities.dot(probabilities)) <= _SQUARE_MAX:
+        if probabilities.shape != (classes,) or not _square(probabilities) <= _SQUARE_MAX:
             raise DetectorError(f"an answer of shape {probabilities.shape}: must be {classes} finite numbers")
         if not 0 <= label < classes:
             raise DetectorError(f"a label {label} that is none of {classes} classes")
@@ -242,6 +242,12 @@ class Principal:
         bet = sum(0.5 / math.sqrt(rank) for rank in ranks) / len(ranks)
         self.evidence[Tier.PROBING] = max(self.evidence[Tier.PROBING], 0.0) + float(np.log(bet))
         return 1.0 - min(1.0, 0.25 / bet**2)
+
+
+def _square(vector: NDArray[np.floating]) -> float:
+    """Return the squared length; not finite when a number is not, or it is too long."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(vector.dot(vector))
 
 
 def _low(sorted_values: NDArray[np.float64], value: float) -> float:
