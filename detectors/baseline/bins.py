@@ -109,6 +109,9 @@ class NumericColumn:
         What is normal at each hour, of a column that follows the hours.
     slow : Slow or None, optional
         The course over the reference, of a column that moves smoothly as well.
+    growth : float, optional
+        The power of the length with which the inflation still grows where the reference ends; 0 where it levels off.
+        See ``detectors.baseline.ties``.
 
     Notes
     -----
@@ -140,6 +143,7 @@ class NumericColumn:
     std: float
     season: Season | None = None
     slow: Slow | None = None
+    growth: float = 0.0
 
     @property
     def regular(self) -> int:
@@ -234,6 +238,9 @@ class CategoricalColumn:
         What is normal at each hour, of a column that follows the hours.
     slow : Slow or None, optional
         The course over the reference, of a column that moves smoothly as well.
+    growth : float, optional
+        The power of the length with which the inflation still grows where the reference ends; 0 where it levels off.
+        See ``detectors.baseline.ties``.
 
     Notes
     -----
@@ -260,6 +267,7 @@ class CategoricalColumn:
     singles: int
     season: Season | None = None
     slow: Slow | None = None
+    growth: float = 0.0
 
     @property
     def ordered(self) -> int:

@@ -15,9 +15,9 @@ the spaces, see ``detectors.baseline.codec_spaces``.
 
 ``unsigned`` has 1, 2, 4 or 8 bytes, the fewest that hold the column's largest block count; the header says which.
 Version 2 added inflation and order, and made blocks smaller and more; version 3 added spaces; version 4 seasonal
-profiles; version 5 what bets on sums need; version 6 courses. A baseline is written as the first version that holds
-all of it, so that the digest of one without courses, profiles and spaces stays what it was. Spaces of versions 3 and 4
-had other scores: they are refused.
+profiles; version 5 what bets on sums need; version 6 courses and growth. A baseline is written as the first version
+that holds all of it, so that the digest of one without them, profiles and spaces stays what it was. Spaces of versions
+3 and 4 had other scores: they are refused.
 
 Nothing is executed when bytes are read, every length is checked before memory is taken for it, and bytes that would
 not be written again the same way are refused.
@@ -38,6 +38,7 @@ from detectors.baseline.codec_spaces import arrays_of_space, describe_space, rea
 from detectors.baseline.directions import directions_of
 from detectors.baseline.inflation import SCALES_MAX
 from detectors.baseline.slow import arrays_of_slow, read_slow
+from detectors.baseline.ties import GROWTH_MOST
 from detectors.columns import ColumnGroup, ColumnKind, ColumnSpec
 from detectors.errors import BaselineError
 from detectors.spaces import Space
@@ -97,7 +98,7 @@ def _all_arrays(column: Column) -> list[NDArray[Any]]:
 
 
 def _version(columns: Sequence[Column], spaces: Sequence[Space]) -> int:
-    if any(c.slow is not None or (c.season is not None and c.season.slow is not None) for c in columns):
+    if any(c.growth or c.slow is not None or (c.season is not None and c.season.slow is not None) for c in columns):
         return SLOW_VERSION
     if spaces:
         return SPACES_VERSION
@@ -112,6 +113,8 @@ def _describe(column: Column) -> dict[str, Any]:
         "singles": column.singles,
         "block_bytes": column.blocks.dtype.itemsize,
     }
+    if column.growth:
+        common["growth"] = column.growth
     if column.slow is not None:
         common["slow"] = len(column.slow.curve)
     if column.season is not None:
@@ -220,6 +223,12 @@ def _text(entry: dict[str, Any], key: str, place: str) -> str:
     return value
 
 
+def _growth(value: Any, place: str) -> float:
+    if type(value) is not float or not 0.0 < value <= GROWTH_MOST:
+        raise BaselineError(f"{place}: growth must be a number above 0, at most {GROWTH_MOST}")
+    return value
+
+
 class _Reader:
     """Takes one column after the other from the bytes."""
 
@@ -245,6 +254,8 @@ class _Reader:
             column = self._numeric(spec, entry, singles, place)
         else:
             column = self._categorical(spec, entry, singles, place)
+        if "growth" in entry:
+            column = replace(column, growth=_growth(entry["growth"], place))
         if "slow" in entry:
             slow = read_slow(entry["slow"], column.inflation, len(column.counts), self.take, place)
             column = replace(column, slow=slow)

@@ -15,6 +15,7 @@ from detectors.baseline.findings import BaselineWarning, CompiledBaseline, colum
 from detectors.baseline.inflation import inflation_of, scales_of
 from detectors.baseline.season import Calendar, calendar_of, with_season
 from detectors.baseline.slow import slow_of
+from detectors.baseline.ties import caveat, with_growth
 from detectors.columns import Codes, ColumnKind, ColumnSpec, Values
 from detectors.errors import BaselineError
 
@@ -111,6 +112,11 @@ def compile_baseline(
         column, found = _column(spec, values, (bins, categories), order)
         compiled.append(column)
         warnings += found
+    clocks = {warning.column for warning in warnings if warning.code == "clock"}
+    compiled = with_growth(compiled, clocks)
+    longer = caveat(compiled)
+    if longer is not None:
+        warnings.insert(0, BaselineWarning(None, "long_ties", longer))
     return CompiledBaseline(Baseline(columns=tuple(compiled), rows=rows, ordered=ordered), tuple(warnings))
 
 

@@ -119,8 +119,9 @@ def slow_of(
     >>> uniform = np.random.default_rng(0).random(4000)
     >>> wave = (uniform < 0.5 + 0.45 * np.sin(2 * np.pi * np.arange(4000) / 4000)).astype(np.int64)
     >>> found = slow_of(half, wave, (wave, 2), inflation_of(half, wave, scales_of(4000)))
-    >>> found.shares()[:, 1].round(1).max(), found.shares()[:, 1].round(1).min()
-    (np.float64(0.9), np.float64(0.1))
+    >>> low, high = np.quantile(found.shares()[:, 1], [0.0, 1.0])
+    >>> bool(low < 0.1), bool(high > 0.9)
+    (True, True)
     """
     if not inflation.shape[1] or _tied(inflation) < FROM:
         return None
