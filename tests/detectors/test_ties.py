@@ -114,10 +114,7 @@ def test_growth_makes_the_round_trip() -> None:
 
 
 def test_very_long_sessions_raise_no_more_alarms_than_promised() -> None:
-    """Allowed are 9 alarms of fixed streams; 20 or more would come with a probability of 0.002 if the promise just held.
-
-    Measured: 52 alarms in 180,000 ticks before inflation was extrapolated, where 18 were allowed.
-    """
+    """Fixed streams, so that nothing is left to chance. Measured before: 52 alarms where 18 were allowed."""
     alarms = 0
     for seed in range(3):
         columns = visited(seed, 32_000, 1.6)
