@@ -95,7 +95,11 @@ def sessions(rng: np.random.Generator, rows: int, mean: float = SESSION_MEAN) ->
 
 
 def _tied(kind: str, rng: np.random.Generator, rows: int) -> Floats:
-    """Return a column whose rows are tied together for long: by seasons, by a level that wanders, by very long sessions."""
+    """Return a column whose rows are tied together for long: by seasons, a level that wanders, very long sessions."""
+    if kind == "heavy":
+        sizes = np.minimum(1 + (4 * rng.pareto(1.6, size=rows)).astype(np.int64), 1000)
+        user = np.repeat(np.arange(rows), sizes)[:rows]
+        return math.sqrt(0.5) * rng.normal(size=rows)[user] + math.sqrt(0.5) * rng.normal(size=rows)
     noise = rng.normal(size=rows)
     if kind.startswith("wander"):
         level = autoregressive(rng, rows, math.exp(-1.0 / float(kind.removeprefix("wander"))))
@@ -104,11 +108,7 @@ def _tied(kind: str, rng: np.random.Generator, rows: int) -> Floats:
         return np.asarray(
             np.sin(2 * np.pi * (np.arange(rows) / float(kind.removeprefix("wave")) + rng.random())) + noise
         )
-    if kind == "day":
-        return np.asarray(np.sin(2 * np.pi * np.arange(rows) / DAY_ROWS) + noise)
-    sizes = np.minimum(1 + (4 * rng.pareto(1.6, size=rows)).astype(np.int64), 1000)
-    user = np.repeat(np.arange(rows), sizes)[:rows]
-    return math.sqrt(0.5) * rng.normal(size=rows)[user] + math.sqrt(0.5) * noise
+    return np.asarray(np.sin(2 * np.pi * np.arange(rows) / DAY_ROWS) + noise)
 
 
 def numeric(kind: str, rng: np.random.Generator, rows: int) -> Floats:
