@@ -38,7 +38,7 @@ def growth_of(columns: Iterable[Column]) -> float:
     -------
     float
         Of the median column among those whose rows move together; 0 when there is none, or when the reference is too
-        short to tell. Seasons with a profile and a slow course do not count.
+        short to tell. Seasons with a profile do not count, nor do columns with a slow course.
 
     Notes
     -----
@@ -48,19 +48,19 @@ def growth_of(columns: Iterable[Column]) -> float:
     """
     found = []
     for column in columns:
-        season, slow = column.season, column.slow
-        inflation = column.inflation
-        if season is not None:
-            inflation, slow = season.inflation, season.slow
-        if slow is not None:
-            inflation = slow.inflation
+        inflation = column.inflation if column.season is None else column.season.inflation
         rows = int(column.counts.sum())
         lengths = 2.0 ** np.arange(1, inflation.shape[1] + 1)
         seen = (lengths >= rows / FROM_PART) & (lengths <= rows / TO_PART)
         mean = inflation[:-1].mean(axis=0)[seen] if len(inflation) else np.zeros(0)
-        if len(mean) >= POINTS_MIN and mean[-1] >= TIED_MIN:
+        if len(mean) >= POINTS_MIN and mean[-1] >= TIED_MIN and not _has_course(column):
             found.append(float(np.polyfit(np.log(lengths[seen]), np.log(mean), 1)[0]))
     return float(np.median(found)) if found else 0.0
+
+
+def _has_course(column: Column) -> bool:
+    """Tell whether a slow course already stands for what is tied together for longer than can be measured."""
+    return (column.slow if column.season is None else column.season.slow) is not None
 
 
 def with_growth(columns: list[Column], clocks: Collection[str | None]) -> list[Column]:
@@ -76,13 +76,14 @@ def with_growth(columns: list[Column], clocks: Collection[str | None]) -> list[C
     Returns
     -------
     list of NumericColumn or CategoricalColumn
-        The same ones where the inflation levels off.
+        The same ones where the inflation levels off. Columns with a slow course stay as they are: it stands for what is
+        slower than the stretches that are measured.
     """
     growth = growth_of(column for column in columns if column.spec.name not in clocks)
     if growth <= GROWTH_MAX:
         return columns
     rounded = round(min(growth, GROWTH_MOST) / GROWTH_GRID) * GROWTH_GRID
-    return [replace(column, growth=rounded) for column in columns]
+    return [column if _has_course(column) else replace(column, growth=rounded) for column in columns]
 
 
 def caveat(columns: Iterable[Column]) -> str | None:

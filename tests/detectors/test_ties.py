@@ -97,6 +97,16 @@ def test_independent_columns_stay_independent_beside_others() -> None:
     assert (bets_of(null_of(replace(column, growth=0.3), EvidenceOptions())).etas == 1.0).all()
 
 
+def test_a_column_with_a_slow_course_is_not_asked_and_pays_nothing() -> None:
+    columns = visited(1, 4_000, 1.6)
+    wave = np.sin(2 * np.pi * np.arange(4_000) / 4_000) + 0.5 * np.random.default_rng(2).normal(size=4_000)
+    found = baseline_of(columns | {"wave": wave}).columns
+    assert found[0].growth > 0.2
+    assert found[-1].slow is not None
+    assert found[-1].growth == 0.0
+    assert growth_of(found[-1:]) == 0.0
+
+
 def test_a_clock_is_not_asked() -> None:
     assert all(column.growth == 0.0 for column in baseline_of({"at": np.arange(2_000.0)}).columns)
 
