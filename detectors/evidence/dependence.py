@@ -37,6 +37,10 @@ SUPPORT = 50.0
 """A direction with so few independent events in the reference takes the largest inflation of its column."""
 SHORT = 4.0
 """Natural variation is what remains when the inflation of stretches shorter than a block by this factor is known."""
+LONG = 32.0
+"""Where the inflation of stretches longer than this part of the reference has not levelled off ..."""
+SPAN = 16.0
+"""... it is taken for what it would be for stretches so many times as long: about all of the reference."""
 ETA_GRID = 2.0**-12
 """Exponents are rounded down to multiples of this."""
 STEPS = 24
@@ -100,12 +104,12 @@ def dependence_of(
     A column of independent rows is taken for dependent in fewer than one case in a hundred.
     """
     return dependence_from(
-        column.inflation,
+        column.inflation if known else column.inflation[:, :0],
         int(column.counts.sum()),
         np.array([direction.probability for direction in directions]),
         blocks=blocks_used(column),
         tick_events=tick_events,
-        known=known,
+        growth=column.growth,
     )
 
 
@@ -116,14 +120,14 @@ def dependence_from(
     *,
     blocks: int,
     tick_events: float = 1.0,
-    known: bool = True,
+    growth: float = 0.0,
 ) -> Dependence:
     """Tell how many rows are worth one independent row, from measured ratios.
 
     Parameters
     ----------
     inflation : ndarray of float64, shape (n_directions + 1, n_scales)
-        See ``detectors.baseline.inflation``.
+        See ``detectors.baseline.inflation``; without scales all rows are taken for independent.
     rows : int
         Reference rows.
     chances : ndarray of float64, shape (n_directions,)
@@ -132,8 +136,9 @@ def dependence_from(
         Into so many the reference is cut to see how it varies by nature.
     tick_events : float, optional
         Events that every tick has at least: shorter stretches do not matter to bets.
-    known : bool, optional
-        False takes all rows for independent, whatever the ratios tell.
+    growth : float, optional
+        The power of the length with which the inflation still grows where the reference ends. What it would be for
+        stretches as long as the reference then counts.
 
     Returns
     -------
@@ -142,11 +147,14 @@ def dependence_from(
     """
     scales = inflation.shape[1]
     alone = np.ones(len(chances))
-    if scales == 0 or not known:
+    if scales == 0:
         return Dependence(error=alone, bets=alone, short=alone, overall=1.0, largest=1.0, largest_bets=1.0)
     lengths = 2.0 ** np.arange(1, scales + 1)
     events = np.append(np.where(chances < 1.0, rows * np.minimum(chances, 1.0 - chances), rows), rows)
     limits = _limits(inflation, lengths, rows, events)
+    if growth:
+        longest = (lengths >= rows / LONG) & (limits > 1.0)
+        limits = np.where(longest, limits * SPAN**growth, limits)
     error, largest = _largest(limits, events)
     bets, largest_bets = _largest(limits[:, lengths >= min(tick_events, lengths[-1])], events)
     short, _ = _largest(limits[:, lengths <= rows / (blocks * SHORT)], events)
