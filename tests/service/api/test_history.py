@@ -44,7 +44,7 @@ def a_window(view: BaselineView, minute: int, *, shift: bool = False, baseline_i
 
 
 def points(view: BaselineView | None, rows: Sequence[Window], window: str, column: str | None = None) -> list[Point]:
-    return list(points_of(rows, Span(window, Micros(0), Micros(0)), "now", view, column))
+    return list(points_of(rows, Span(window, window, Micros(0), rows[-1].start_us), "now", view, column))
 
 
 @pytest.mark.parametrize("window", ["1m", "5m", "1h", "1d"])
