@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from detectors.baseline import Baseline
 from detectors.effects import Effects, effect_sizes
 from detectors.errors import BaselineError
-from detectors.intervals import effect_intervals, inflations_of, share_intervals
+from detectors.evidence.dependence import inflations_of
+from detectors.intervals import effect_intervals, share_intervals
 from service.detect.references import References, from_bytes
 from service.domain.records import BaselineRecord
 
@@ -138,7 +139,7 @@ def compared(view: BaselineView, counts: NDArray[np.int64], name: str) -> tuple[
 
 def inflation_of(view: BaselineView, name: str) -> float:
     """Return how many events of a column are worth one independent event."""
-    return float(inflations_of(view.alone(name))[1][0])
+    return float(inflations_of(view.alone(name)).largest[0])
 
 
 def share_limits(hits: Sequence[int], events: int, inflation: float) -> list[tuple[float, float]]:

@@ -6,8 +6,9 @@ counting its events anew would give.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -16,10 +17,19 @@ from numpy.typing import NDArray
 from service.detect.windows import ROLLING, Extent
 from service.domain.ids import Micros, VersionId
 from service.domain.records import Snapshot, Window
-from service.ports import ReadStore
 
 TRIES = 3
 """How often snapshot and rows are read again, where the worker has committed in between."""
+
+
+class ReadRows(Protocol):
+    """What is asked of the store."""
+
+    def snapshot(self, version_id: VersionId) -> Snapshot | None:
+        """Return the evidence state after the worker's last commit."""
+
+    def windows(self, version_id: VersionId, level: str, first_us: Micros, last_us: Micros) -> Sequence[Window]:
+        """Return window rows that start within [first, last], oldest first."""
 
 
 class _Extents(msgspec.Struct, frozen=True):
@@ -45,7 +55,7 @@ def extents_of(snapshot: Snapshot | None) -> Mapping[str, Extent]:
 
 
 def rolled_now(
-    read: ReadStore, version_id: VersionId, name: str, baseline_id: str, bins: int
+    read: ReadRows, version_id: VersionId, name: str, baseline_id: str, bins: int
 ) -> tuple[Snapshot | None, Rolled | None]:
     """Return the snapshot and one rolling window as it was then.
 
@@ -59,7 +69,7 @@ def rolled_now(
 
 
 def _rolled(
-    read: ReadStore, version_id: VersionId, name: str, baseline_id: str, bins: int
+    read: ReadRows, version_id: VersionId, name: str, baseline_id: str, bins: int
 ) -> tuple[Snapshot | None, Rolled | None]:
     snapshot = read.snapshot(version_id)
     extent = extents_of(snapshot).get(name)
