@@ -9,6 +9,7 @@ from service.detect.baselines import sized
 from service.detect.windows import ROLLING
 
 NAMES = {"1m": "1 minute", "5m": "5 minutes", "1h": "1 hour", "1d": "1 day"}
+LAST = {"1m": "minute", "5m": "5 minutes", "1h": "hour", "1d": "day"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def window_sentence(facts: Facts, current: Current) -> str:
     since = since[11:19] if since[:10] == until[:10] else since[:19]
     until = until[11:]
     if facts.asked is not None:
-        return f"the {current.events:,} events of the last {NAMES[facts.asked]}, {since} to {until}"
+        return f"the {current.events:,} events of the last {LAST[facts.asked]}, {since} to {until}"
     if facts.alert is not None and current is facts.change:
         return f"the {current.events:,} events since the change began, {since} to {until}"
     if facts.alert is not None:
@@ -47,7 +48,7 @@ def window_sentence(facts: Facts, current: Current) -> str:
 
 def listed_window(facts: Facts) -> str:
     """Name the window of the effect sizes in the list of all columns."""
-    return NAMES[facts.asked or SPAN]
+    return LAST[facts.asked or SPAN]
 
 
 def effects_listed(facts: Facts) -> Mapping[str, tuple[Effects, Intervals]]:
