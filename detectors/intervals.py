@@ -17,7 +17,7 @@ from detectors.effects import EMPTY, Effects, Tables, tables_of
 from detectors.errors import DetectorError
 from detectors.evidence.dependence import inflations_of
 
-LEVEL = 0.95
+LEVEL, HIGHEST = 0.95, 0.99999
 EXACT_UP_TO = 3.0
 """Expected events in a bin up to which every count is looked at; above, five points stand for all."""
 _COUNTS = np.arange(12.0)[:, None]
@@ -92,7 +92,7 @@ def effect_intervals(
     effects : Effects
         Of these counts.
     level : float, optional
-        In what share of cases an interval should hold the true effect; from 0.5 to 0.999.
+        In what share of cases an interval should hold the true effect; from 0.5 to 0.99999.
 
     Returns
     -------
@@ -150,8 +150,8 @@ def effect_intervals(
     """
     if counts.shape != (baseline.total,):
         raise DetectorError(f"counts have shape {counts.shape}; {(baseline.total,)} is needed")
-    if not 0.5 <= level <= 0.999:  # noqa: PLR2004 - named in the message
-        raise DetectorError(f"level is {level}; it must be from 0.5 to 0.999")
+    if not 0.5 <= level <= HIGHEST:  # noqa: PLR2004 - named in the message
+        raise DetectorError(f"level is {level}; it must be from 0.5 to {HIGHEST}")
     z = float(ndtri(0.5 + level / 2.0))
     events = counts.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

@@ -1,6 +1,5 @@
 """Evidence and effect sizes over time, from the window rows that the worker keeps."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from service.api.views import EPOCH, View, iso
 from service.api.watch import NO_EFFECTS, NO_INTERVALS, Effects, Intervals, e_value, log10
-from service.detect.baselines import BaselineView, effect_rows, effects_of, sized
+from service.detect.baselines import BaselineView, effect_rows, largest, sized
 from service.detect.rolling import Sliding
 from service.domain.errors import Place, Unprocessable
 from service.domain.ids import Micros
@@ -22,8 +21,8 @@ WIDTHS = {"1m": MINUTE_US, "5m": 5 * MINUTE_US, "1h": HOUR_US, "1d": 24 * HOUR_U
 """Of windows and of steps; each is a multiple of those before it."""
 LEVELS = {"1m": MINUTE_US, "1h": HOUR_US}
 """Of the rows that the worker keeps."""
-INTERVALS_MAX = 1_500
-"""With more points than this the intervals of effects are left out."""
+INTERVALS_MAX, COLUMNS_AT_ONCE = 1_500, 25
+"""With more points than this the intervals of effects are left out; of all columns with fewer, if there are many."""
 ROWS_MAX = 10_000
 CELLS_MAX = 8_000_000
 """Counts that one answer may read: a version with thousands of columns gets fewer points, not a slow service."""
@@ -44,7 +43,7 @@ class Point(View, frozen=True, kw_only=True):
     """The highest of the model within the window; of a column only its end is kept."""
     effects: Effects
     intervals: Intervals
-    """Of a column, 95 %; of the model, whose effects are the largest of all columns, there are none."""
+    """95 %: of a column, or of the largest effect of all columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +135,7 @@ def points_of(
     view = None if number is None and column is not None else view
     place = view.columns[number].place if view is not None and number is not None else None
     sliding = Sliding(baseline_id, view.total if view else 0, place)
-    # Half a millisecond each: with very many points the intervals are left out, as they would keep others waiting.
-    with_intervals = min(span.steps, len(rows) * (1 if span.step == span.window else 2)) <= INTERVALS_MAX
+    with_intervals = _affordable(rows, span, 1 if view is None or column is not None else len(view.columns))
     effects, intervals = NO_EFFECTS, NO_INTERVALS
     for start, entering in _moved(rows, span):
         moved = sliding.drop_before(start)
@@ -161,6 +159,15 @@ def points_of(
             effects=effects,
             intervals=intervals,
         )
+
+
+def _affordable(rows: Sequence[Window], span: Span, columns: int) -> bool:
+    """Tell whether the intervals of all points are worked out: very many would keep others waiting.
+
+    A millisecond is what those of one column cost, or of 25 at once.
+    """
+    points = min(span.steps, len(rows) * (1 if span.step == span.window else 2))
+    return points * max(1.0, columns / COLUMNS_AT_ONCE) <= INTERVALS_MAX
 
 
 def _moved(rows: Sequence[Window], span: Span) -> Iterator[tuple[int, Sequence[Window]]]:
@@ -196,13 +203,7 @@ def _effects(
             return effect_rows(alone, counts)[0], NO_INTERVALS
         (effects,), (intervals,) = sized(alone, counts)
         return effects, intervals
-    by_column = effects_of(view, counts)
-    return {name: _largest(effects.get(name) for effects in by_column.values()) for name in NO_EFFECTS}, NO_INTERVALS
-
-
-def _largest(values: Iterator[float | None]) -> float | None:
-    known = [value for value in values if value is not None and math.isfinite(value)]
-    return max(known, default=None)
+    return largest(view, counts, exactly=exactly)
 
 
 def _moment(text: str, at: str) -> Micros:

@@ -221,7 +221,7 @@ def test_a_higher_level_is_wider_and_nonsense_is_refused() -> None:
     counts = np.zeros(baseline.total, np.int64)
     with pytest.raises(DetectorError, match="counts have shape"):
         effect_intervals(baseline, counts[1:], effects)
-    with pytest.raises(DetectorError, match=r"level is 0.2; it must be from 0.5 to 0.999"):
+    with pytest.raises(DetectorError, match=r"level is 0.2; it must be from 0.5 to 0.99999"):
         effect_intervals(baseline, counts, effects, level=0.2)
     rng = np.random.default_rng(9)
     baseline = baseline_of({"x": rng.normal(size=5_000)})

@@ -97,12 +97,16 @@ def test_the_model_shows_its_largest_effect_and_a_column_its_own(view: BaselineV
     assert (calm.evidence, calm.evidence_log10) == (0.0, None)
 
 
-def test_a_columns_effects_have_intervals_and_the_models_have_none(view: BaselineView) -> None:
+def test_effects_have_intervals_and_those_of_the_largest_one_are_wider(view: BaselineView) -> None:
     rows = [a_window(view, 1, shift=True)]
     model, shifted, calm = (points(view, rows, "1m", column)[0] for column in (None, "a", "b"))
-    assert set(model.intervals.values()) == {None}
     low, high = shifted.intervals["js"] or (0, 0)
     assert 0.8 < low < high == 1
+    for name in ("psi", "js", "ks", "wasserstein", "hellinger"):
+        (low, high), (own_low, own_high) = model.intervals[name] or (1, 0), shifted.intervals[name] or (1, 0)
+        assert low < own_low
+        assert high >= own_high
+        assert low <= (model.effects[name] or 0) <= high
     assert (calm.intervals["psi"] or (1, 1))[0] == 0
 
 
@@ -253,3 +257,19 @@ def test_of_very_many_points_the_intervals_are_left_out(view: BaselineView) -> N
     assert few[0].intervals["psi"] is not None
     assert many[0].intervals["psi"] is None
     assert many[0].effects == few[0].effects
+    few, many = (moving(view, rows, "5m", "1m", minutes) for minutes in (INTERVALS_MAX, INTERVALS_MAX + 1))
+    assert few[0].intervals["psi"] is not None
+    assert (many[0].intervals["psi"], many[0].effects) == (None, few[0].effects)
+
+
+def test_of_many_columns_the_intervals_are_left_out_sooner() -> None:
+    generator = np.random.default_rng(2)
+    specs = [(ColumnSpec(name=f"x{i}", kind=ColumnKind.NUMERIC), generator.normal(size=200)) for i in range(100)]
+    wide = describe(compile_baseline(specs, bins=4).baseline.to_bytes())
+    rows = [a_window(wide, minute) for minute in (0, 1)]
+    for steps, known in ((INTERVALS_MAX // 4, True), (INTERVALS_MAX // 4 + 1, False)):
+        span = Span("1h", "1m", Micros(0), Micros((steps - 1) * MINUTE_US))
+        many = [replace(row, start_us=Micros(i * MINUTE_US)) for i, row in enumerate([*rows] * (steps // 2 + 1))]
+        first = next(points_of(many[:steps], span, "now", wide, None))
+        assert (first.intervals["psi"] is not None) == known
+        assert next(points_of(many[:steps], span, "now", wide, "x3")).intervals["psi"] is not None
