@@ -295,6 +295,7 @@ class VersionFold:
             "ticks": 0 if watched is None else watched.read.ticks,
             "traffic": None if watched is None or watched.traffic is None else watched.traffic.status(),
             "rebuild": None if watched is None or watched.rebuild is None else watched.rebuild.status(),
+            "windows": {} if watched is None else watched.windows.extents(watched.tick_us),
             "columns": msgspec.Raw(b"[]" if watched is None else watched.columns_json(threshold_log)),
             "trail": self._trail.json(),
         }
