@@ -38,7 +38,9 @@ def _by_labels() -> list[Attack]:
             norm=np.inf,
         ),
         attack(name="boundary", title="Boundary attack", run=library.boundary(), queries_max=2_000),
-        attack(name="signopt", title="Sign-OPT", run=library.sign_opt(), needs=frozenset({Need.CLASSES})),
+        attack(
+            name="signopt", title="Sign-OPT", run=library.sign_opt(), needs=frozenset({Need.CLASSES}), queries_max=2_000
+        ),
     ]
 
 
