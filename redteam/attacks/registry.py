@@ -247,7 +247,7 @@ def _disguised(plain: dict[str, Attack]) -> list[Attack]:
         wrap.sybil(plain["knockoff-noise"], 20),
         wrap.sybil(plain["jacobian"], 20),
         *(wrap.covered(one, cover) for one in (hop, square, simba) for cover in (10, 100)),
-        *(wrap.blinded(one, 0.02) for one in (hop, simba)),
+        *(wrap.blinded(one, 0.01) for one in (hop, simba)),
         *(wrap.shifted(one) for one in (hop, simba)),
         *(wrap.rounded(one) for one in (hop, square, plain["simba-px"])),
         wrap.covered(wrap.sybil(simba, 20), 10),
