@@ -303,6 +303,7 @@ class VersionFold:
             "traffic": None if watched is None or watched.traffic is None else watched.traffic.status(),
             "rebuild": None if watched is None or watched.rebuild is None else watched.rebuild.status(),
             "principals": None if self.principals is None else self.principals.status(),
+            "windows": {} if watched is None else watched.windows.extents(watched.tick_us),
             "columns": msgspec.Raw(b"[]" if watched is None else watched.columns_json(threshold_log)),
             "trail": self._trail.json(),
         }

@@ -55,8 +55,18 @@ def rate(attack: Attack, victim: Victim, sources: int = 10) -> float:
 
 @pytest.mark.parametrize("name", ["hopskipjump-l2", "hopskipjump-linf", "boundary", "signopt"])
 def test_an_attack_on_labels_succeeds_on_most_inputs(name: str, victim: Victim) -> None:
-    # Deterministic: the seed fixes every draw. Of 20 sources 13, 20, 17 and 15 succeeded in this order.
+    # Deterministic: the seed fixes every draw. With these budgets 14, 18, 17 and 15 of 20 sources succeeded.
     assert rate(ATTACKS[name], victim) > 0.5
+
+
+def test_an_attack_from_ordinary_inputs_sends_no_noise(victim: Victim) -> None:
+    for source in sources_of(victim, victim.calibration)[:5]:
+        noisy = session_of(ATTACKS["hopskipjump-l2"], victim, victim.calibration, source, 0, 20)
+        own = session_of(ATTACKS["hopskipjump-l2-own"], victim, victim.calibration, source, 0, 20)
+        # Every ordinary image has blank pixels in its corners, and uniform noise has a mean of a half everywhere.
+        corner = 0
+        assert noisy.inputs[:, corner].max() > 0.01
+        assert own.inputs[0, corner] == own.inputs[1, corner] == 0.0
 
 
 def test_other_seeds_and_sources_give_other_requests(victim: Victim) -> None:
