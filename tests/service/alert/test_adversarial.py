@@ -1,9 +1,11 @@
 """Adversarial use to alerts, incidents and containments."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from service.detect.choices import bad_choices
 from service.domain.adversarial import Adversarial, Response
 from service.domain.ids import Actor, Micros
 from service.domain.policy import Cause, Policy
@@ -26,7 +28,7 @@ def test_probing_contains_its_principal_and_opens_a_low_incident() -> None:
     assert containment.incident_id == incident.id
     assert containment.holds(NOW)
     assert [notice.kind for notice in decisions.notices] == ["alert_opened"]
-    assert bench.state is State.ACTIVE
+    assert bench.state() is State.ACTIVE
 
 
 def test_intent_opens_a_high_incident_and_contains() -> None:
@@ -109,7 +111,7 @@ def test_a_finding_that_says_nothing_new_writes_nothing() -> None:
         {"calibrated": False},
     ],
 )
-def test_an_alert_is_written_again_when_it_has_grown(changed: dict[str, object]) -> None:
+def test_an_alert_is_written_again_when_it_has_grown(changed: dict[str, Any]) -> None:
     bench = Bench()
     bench.judge(intent())
     assert len(bench.judge(intent(**changed)).alerts) == 1
@@ -203,7 +205,7 @@ def test_a_version_without_traffic_accuses_nobody() -> None:
 def test_suspect_marks_the_version_once() -> None:
     bench = Bench.under(intent=Response.SUSPECT)
     bench.judge(intent())
-    assert bench.state is State.SUSPECT
+    assert bench.state() is State.SUSPECT
     assert bench.judge(intent(flips=9)).transitions == []
 
 
@@ -252,7 +254,6 @@ def test_containments_are_bounded_and_a_stronger_tier_displaces_a_weaker_one() -
 
 @pytest.mark.parametrize("tier", ["probing", "extraction", "membership", "cost"])
 def test_only_intent_may_mark_the_version(tier: str) -> None:
-    from service.detect.choices import bad_choices
-
-    policy = Policy(adversarial=Adversarial(**{tier: Response.SUSPECT}))
+    chosen: dict[str, Any] = {tier: Response.SUSPECT}
+    policy = Policy(adversarial=Adversarial(**chosen))
     assert [place.at for place in bad_choices(policy, "policy.")] == [f"policy.adversarial.{tier}"]

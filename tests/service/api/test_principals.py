@@ -64,7 +64,8 @@ class Attacked:
     def gate(self, name: str) -> str | None:
         answer = self.world.client.get(f"/v1/gate/{self.model}/1", headers={"x-principal": name})
         assert answer.status_code == 200
-        return answer.headers.get(HEADER)
+        said: str | None = answer.headers.get(HEADER)
+        return said
 
 
 @pytest.fixture
