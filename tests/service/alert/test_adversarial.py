@@ -5,13 +5,16 @@ from typing import Any
 
 import pytest
 
+from service.alert.decide import decide, goes_on
 from service.detect.choices import bad_choices
-from service.domain.adversarial import Adversarial, Response
+from service.domain.adversarial import Adversarial, Response, TierShares
 from service.domain.ids import Actor, Micros
-from service.domain.policy import Cause, Policy
+from service.domain.policy import Action, Actions, Cause, Policy
 from service.domain.principals import ContainmentState, Kind, PrincipalTier
 from service.domain.records import Severity
 from service.domain.states import State
+from tests.service.alert.test_decide import VERSION, evaluation
+from tests.service.alert.test_decide import finding as column
 from tests.service.uses import ANN, BOB, CAT, HOUR, NOW, SECOND, Bench, a_version, done_to_model, finding, intent
 
 DAY = 24 * HOUR
@@ -257,3 +260,48 @@ def test_only_intent_may_mark_the_version(tier: str) -> None:
     chosen: dict[str, Any] = {tier: Response.SUSPECT}
     policy = Policy(adversarial=Adversarial(**chosen))
     assert [place.at for place in bad_choices(policy, "policy.")] == [f"policy.adversarial.{tier}"]
+
+
+def test_the_same_findings_decide_the_same_bit_for_bit() -> None:
+    passes = [(finding(),), (intent(campaign="c", members=(BOB,)), finding(CAT)), (intent(BOB, campaign="c"),)]
+
+    def judged(bench: Bench) -> list[object]:
+        made = [bench.judge(*found) for found in passes]
+        return [(d.alerts, d.incidents, d.containments, d.transitions, d.notices) for d in made]
+
+    first, second = judged(Bench()), judged(Bench())
+    assert len(first) == 3
+    assert first == second
+
+
+def test_an_attack_neither_counts_as_drift_nor_hides_it() -> None:
+    bench = Bench()
+    bench.judge(intent(log_evidence=900.0))
+    (attack,) = bench.alerts.values()
+    quiet = decide(evaluation(), VERSION, (attack,), Policy())
+    assert (quiet.alert, quiet.changed) == (None, ())
+    drift = decide(evaluation(column()), VERSION, (attack,), Policy()).alert
+    assert drift is not None
+    assert drift.cause is Cause.DATA_DRIFT
+    rebuilt = replace(evaluation(column()), rebuilt=(column(),))
+    assert goes_on(rebuilt, (attack,), Policy(), Actor("lazaretto")) is None
+    told = goes_on(rebuilt, (attack, drift), Policy(), Actor("lazaretto"))
+    assert told is not None
+    assert told[0] == drift.incident_id
+
+
+@pytest.mark.parametrize(
+    ("action", "severity"),
+    [("record", "low"), ("notify", "low"), ("suspect", "medium"), ("quarantine", "high")],
+)
+def test_an_incident_of_drift_is_as_severe_as_what_the_policy_lets_it_do(action: str, severity: str) -> None:
+    policy = Policy(actions=Actions(data_drift=Action(action)))
+    decision = decide(evaluation(column()), VERSION, (), policy)
+    assert decision.incident is not None
+    assert decision.incident.severity == severity
+
+
+def test_shares_divide_the_budget_of_the_tiers() -> None:
+    shares = TierShares(probing=3.0)
+    assert shares.of("probing") == 3 / 7
+    assert sum(shares.of(tier) for tier in PrincipalTier) == pytest.approx(1.0)
