@@ -68,6 +68,7 @@ def containment(of: Version, principal: str = ANN, **changed: Any) -> Containmen
         tier=PrincipalTier.PROBING,
         reason="evidence 10^9",
         since_us=s.at(10),
+        renewed_us=s.at(10),
         until_us=s.at(3_610),
         incident_id=None,
     )
@@ -150,7 +151,7 @@ def test_closed_accusations_of_the_last_day_are_remembered_for_the_caps(store: A
 def test_a_containment_is_lifted_by_a_person_and_ends_by_itself(store: AnyStore, clock: ManualClock) -> None:
     version = _version(store)
     worker = store.worker("w", 10.0, clock)
-    held, other = containment(version), containment(version, BOB, since_us=s.at(11))
+    held, other = containment(version), containment(version, BOB, since_us=s.at(11), renewed_us=s.at(11))
     worker.commit(_outcome(worker, 5, containments=[held, other]))
 
     def holding(seconds: float) -> list[str]:
@@ -167,8 +168,10 @@ def test_a_containment_is_lifted_by_a_person_and_ends_by_itself(store: AnyStore,
             tx.save_containment(replace(lifted, principal="0" * 32))
     assert holding(21) == [BOB]
     assert list(store.read.containments(version_id=None, holding_us=None, limit=9)) == [other, lifted]
-    again = containment(version, since_us=s.at(30), until_us=s.at(40))
+    assert store.read.audit(1)[0].at_us == s.at(11)
+    again = containment(version, since_us=s.at(30), renewed_us=s.at(35), until_us=s.at(40))
     worker.commit(_outcome(worker, 6, containments=[again]))
+    assert store.read.audit(1)[0].at_us == s.at(35)
     assert list(worker.control().containments) == [again, other]
 
 
@@ -207,7 +210,7 @@ def test_containments_that_are_long_over_are_swept(sql_store: Store, clock: Manu
     version = _version(sql_store)
     worker = sql_store.worker("w", 10.0, clock)
     now = clock.now_us()
-    over = containment(version, since_us=Micros(now - CONTAINMENTS_KEPT_US - 9), until_us=Micros(now + 1))
+    over = containment(version, since_us=Micros(now - 9), renewed_us=now, until_us=Micros(now + 1))
     worker.commit(_outcome(worker, 5, containments=[over, containment(version, BOB, until_us=Micros(now + 10**12))]))
     clock.advance(CONTAINMENTS_KEPT_US / 1e6)
     worker.commit(_outcome(worker, 6))

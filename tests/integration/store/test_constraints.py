@@ -42,7 +42,7 @@ VALID: dict[str, dict[str, Any]] = {
     },
     "containments": {
         "version_id": 1, "principal": "a" * 32, "state": "contained", "tier": "probing", "reason": "", "since_us": 0,
-        "until_us": 1, "incident_id": "i", "lifted_us": None, "lifted_by": None,
+        "renewed_us": 0, "until_us": 1, "incident_id": "i", "lifted_us": None, "lifted_by": None,
     },
     "transitions": {
         "seq": 2, "version_id": 1, "lock": 0, "before": "active", "event": "suspect", "after": "suspect", "actor": "",

@@ -1,6 +1,7 @@
 """Adversarial use to alerts, incidents and containments."""
 
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -148,18 +149,28 @@ def test_a_principal_raises_so_many_alerts_a_day_and_is_contained_all_the_same()
 def test_weaker_alerts_never_use_up_what_stronger_ones_may() -> None:
     bench = Bench.under(alerts_per_principal=1, alerts_per_tier=1)
     assert len(bench.judge(finding()).alerts) == 1
-    assert bench.judge(finding(BOB)).alerts == {}
-    assert len(bench.judge(intent()).alerts) == 1
-    assert bench.judge(intent(BOB)).alerts == {}
-    assert bench.contained() == {ANN, BOB}
+    assert bench.judge(finding(tier=PrincipalTier.PROBING, since_us=NOW)).alerts == {}
+    assert [alert.adversarial.subject for alert in bench.judge(intent()).alerts.values() if alert.adversarial] == [ANN]
 
 
-def test_a_tier_raises_so_many_alerts_a_day() -> None:
+def test_a_tier_raises_so_many_alerts_a_day_and_one_more_for_all_the_others() -> None:
     bench = Bench.under(alerts_per_tier=3)
     for number in range(9):
         bench.judge(finding(f"{number:032x}"))
-    assert len(bench.alerts) == 3
+    others = [use for use in map(attrgetter("adversarial"), bench.alerts.values()) if use.subject == "others"]
+    assert len(bench.alerts) == 4
+    assert [use.principals for use in others] == [tuple(f"{number:032x}" for number in range(3, 9))]
     assert len(bench.contained()) == 9
+
+
+def test_a_flood_hides_no_flip() -> None:
+    bench = Bench.under(alerts_per_tier=3)
+    bench.judge(*(intent(f"{number:032x}", flips=0) for number in range(30)))
+    assert len(bench.alerts) == 4
+    bench.judge(intent(ANN))
+    assert bench.state() is State.ACTIVE
+    bench.judge(intent(BOB))
+    assert bench.state() is State.QUARANTINED
 
 
 def test_what_people_have_settled_is_not_raised_again_by_the_same_evidence() -> None:
@@ -218,7 +229,7 @@ def test_the_containment_of_a_stronger_tier_stays_and_is_renewed_when_half_of_it
     assert bench.judge(finding()).containments == {}
     bench.now_us = Micros(NOW + 13 * HOUR)
     (renewed,) = bench.judge(finding(until_us=bench.now_us)).containments.values()
-    assert (renewed.tier, renewed.since_us) == (PrincipalTier.INTENT, NOW)
+    assert (renewed.tier, renewed.since_us, renewed.renewed_us) == (PrincipalTier.INTENT, NOW, bench.now_us)
     assert renewed.until_us == bench.now_us + DAY
 
 

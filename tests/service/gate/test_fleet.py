@@ -134,6 +134,7 @@ def test_the_picture_holds_until_when_principals_are_contained(store: Store, fle
             tier=PrincipalTier.INTENT,
             reason="",
             since_us=Micros(1),
+            renewed_us=Micros(1),
             until_us=Micros(9),
             incident_id=None,
         )

@@ -26,6 +26,7 @@ def held(number: int, principal: str = ANN) -> Containment:
         tier=PrincipalTier.PROBING,
         reason="because",
         since_us=Micros(0),
+        renewed_us=Micros(0),
         until_us=LATER,
         incident_id=None,
     )

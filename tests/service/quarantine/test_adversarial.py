@@ -197,3 +197,40 @@ def test_the_property_can_fail() -> None:
     bench = Bench()
     bench.judge(intent(ANN), msgspec.structs.replace(intent(ANN), principal=BOB))
     assert bench.state() is State.QUARANTINED
+
+
+@given(
+    passes=st.lists(
+        st.lists(
+            st.builds(
+                lambda who, tier, flips, reused, campaign: finding(
+                    who, tier, flips=flips, reused=reused, campaign=campaign, members=(ANN, BOB, CAT)
+                ),
+                st.sampled_from([ANN, BOB, CAT]),
+                TIERS,
+                st.integers(0, 2),
+                st.booleans(),
+                st.sampled_from([None, "c1", "c2"]),
+            ),
+            max_size=3,
+        ),
+        max_size=6,
+    ),
+    cap=st.integers(1, 50),
+)
+def test_two_principals_with_evidence_of_their_own_stand_behind_every_quarantine_and_two_flips_always_do(
+    passes: list[list[PrincipalFinding]], cap: int
+) -> None:
+    bench = Bench.under(alerts_per_tier=cap)
+    flipped: set[str] = set()
+    spoke: set[str] = set()
+    for found in passes:
+        bench.judge(*found)
+        intents = [one for one in found if one.tier is PrincipalTier.INTENT]
+        flipped |= {one.principal for one in intents if one.flips}
+        spoke |= {one.principal for one in intents if one.flips or one.reused}
+        if bench.state() is State.QUARANTINED:
+            assert flipped
+            assert len(spoke) >= 2
+            return
+        assert len(flipped) < 2
