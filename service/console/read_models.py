@@ -19,6 +19,7 @@ from service.detect.baselines import compared, inflation_of
 from service.detect.trail import TICKS_MAX
 from service.domain.ids import Micros
 from service.domain.keys import Identity
+from service.domain.policy import Cause
 from service.domain.records import IncidentStatus, Model, Scope, Version
 from service.domain.states import SERVING
 
@@ -175,6 +176,7 @@ def version_page(facts: Facts, viewer: Identity) -> VersionPage:
             facts.approvals,
             viewer,
             is_open=facts.incidents_open > 0,
+            is_attack=facts.incident is not None and facts.incident.cause is Cause.ADVERSARIAL,
             is_judged=facts.version.baseline_id is not None and facts.status.monitoring != "insufficient",
         ),
         charts=_charts(facts),

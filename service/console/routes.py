@@ -147,7 +147,7 @@ def _add_actions(router: APIRouter, deps: ConsoleDeps, access: Access, views: Vi
             viewer = access.viewer(request)
             access.check_form(request, viewer.session.token, form)
             about = actions.incident_of(deps, viewer.identity, incident_id)
-            own_page = form.get("page") == "incident"
+            own_page = form.get("back") == "incident"
             try:
                 done = actions.incident(deps, viewer.identity, about, action, form)
             except LazarettoError as error:

@@ -28,6 +28,7 @@ from service.domain.records import (
     Incident,
     IncidentStatus,
     Model,
+    PrincipalFinding,
     Scope,
     Snapshot,
     TimelineItem,
@@ -37,6 +38,7 @@ from service.domain.records import (
 from service.domain.schema import Feature, FeatureKind, Prediction, PredictionKind, Schema
 from service.domain.states import Event, State
 from tests.fakes import InMemoryStore, ManualClock
+from tests.service.uses import Bench
 
 MINUTE_US, TICK_US = 60_000_000, 1_000_000
 PEPPER = b"p" * 32
@@ -283,6 +285,27 @@ class Fleet:
             version, Event.QUARANTINE, State.QUARANTINED, "lazaretto", "confirmed in 2 of 2 consecutive evaluations", at
         )
         return incident
+
+    def attack(self, version: Version, *passes: PrincipalFinding) -> Incident:
+        """What the worker writes of adversarial use: a pass for each finding; return the first incident."""
+        tables = self.store.tables
+        bench = Bench(tables.models[version.model_id].policy, (version,))
+        bench.models = {int(number): model for number, model in tables.models.items()}
+        bench.now_us = Micros(self.clock.now_us() - MINUTE_US)
+        for found in passes:
+            decisions = bench.judge(found, version=version.id)
+            bench.now_us = Micros(bench.now_us + 1_000_000)
+            for incident in decisions.incidents:
+                opened = TimelineItem(
+                    at_us=incident.opened_us, actor=Actor("lazaretto"), kind="opened", body=incident.title
+                )
+                tables.timeline.append((incident.id, opened))
+            tables.timeline.extend(decisions.timeline)
+        tables.alerts |= bench.alerts
+        tables.incidents |= bench.incidents
+        tables.containments |= bench.containments
+        tables.revision += 1
+        return next(iter(bench.incidents.values()))
 
     def move(self, version: Version, event: Event, after: State, actor: str, reason: str, at: Micros) -> None:
         tables = self.store.tables
