@@ -73,11 +73,7 @@ class Views:
         if asked.known == tag and problem is None:
             return empty(304, {"etag": tag})
         rows = overview(read.models(), read.versions(), snapshots, viewer.identity)
-<<<<<<< HEAD
-        facts = gather(read, owner, found, now_us, self.deps.stale_seconds)
-=======
-        page = version_page(gather(read, owner, found, now_us, self.deps.stale_seconds, asked.window), viewer.identity)
->>>>>>> main
+        facts = gather(read, owner, found, now_us, self.deps.stale_seconds, asked.window)
         return render(
             "version.html",
             problem.status if problem else 200,
