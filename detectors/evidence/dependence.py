@@ -83,14 +83,21 @@ class Dependence:
 
 
 class Inflations(NamedTuple):
-    """How many events of a column are worth one independent event, at least 1, per column."""
+    """How many events of a column are worth one independent event, at least 1, per column.
+
+    Parameters
+    ----------
+    overall : ndarray of float64, shape (n_columns,)
+        On average over all directions: an upper limit.
+    largest : ndarray of float64, shape (n_columns,)
+        Of any direction: an upper limit.
+    least : ndarray of float64, shape (n_columns,)
+        On average over all directions: a lower limit.
+    """
 
     overall: NDArray[np.float64]
-    """On average over all directions: an upper limit."""
     largest: NDArray[np.float64]
-    """Of any direction: an upper limit."""
     least: NDArray[np.float64]
-    """On average over all directions: a lower limit."""
 
 
 @lru_cache(maxsize=128)
