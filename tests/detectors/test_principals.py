@@ -217,7 +217,7 @@ def test_fidelity_and_coverage_grow_with_distinct_requests() -> None:
     lambda p, a: (p[:-1], 0, a), lambda p, a: (p * np.nan, 0, a), lambda p, a: (p + np.inf, 0, a),
     lambda p, a: (p * 0 + 1e30, 0, a), lambda p, a: (p[None], 0, a), lambda p, a: (p, 0, a * np.nan),
     lambda p, a: (p, 0, a[:-1]), lambda p, a: (p, 0, a - np.inf), lambda p, a: (p, -1, a), lambda p, a: (p, 3, a),
-], ids=["short", "nan", "infinite", "endless", "matrix", "nan answer", "short answer", "infinite answer", "below", "above"])  # fmt: skip
+])  # fmt: skip
 def test_what_is_not_a_request_is_refused_and_leaves_no_trace(spoil: Callable[..., tuple[Points, int, Points]]) -> None:
     points = requests(np.random.default_rng(8), 60)
     clean, spoilt = Principal(yardstick()), Principal(yardstick())
