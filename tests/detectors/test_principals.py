@@ -42,7 +42,7 @@ def naive_odds(answer: list[float], of: int) -> float:
 def test_log_odds_are_those_of_a_loop_and_the_same_for_one_row(answer: list[float], data: st.DataObject) -> None:
     of = data.draw(st.integers(0, len(answer) - 1))
     for kind in (np.float32, np.float64):
-        rows = np.array([answer, answer[::-1]], kind)
+        rows: NDArray[np.floating] = np.array([answer, answer[::-1]], kind)
         found = log_odds(rows, np.array([of, of]))
         assert found.tolist() == [odds_of(rows[0], of), odds_of(rows[1], of)]
         wanted = naive_odds(rows[0].astype(np.float64).tolist(), of)
