@@ -100,16 +100,20 @@ def test_a_bad_event_envelope_names_the_event(world: World) -> None:
 def test_too_large_a_body_is_413_whether_or_not_it_says_so(world: World) -> None:
     path = f"{world.model('errors-large')}/events"
     headers = {**world.everything, "content-type": "application/json"}
-    assert problem(world.client.post(path, content=b" " * 100_001, headers=headers), 413)["limit"] == 100_000
+    body = problem(world.client.post(path, content=b" " * 100_001, headers=headers), 413)
+    assert (body["limit"], body["value"]) == (100_000, 100_001)
+    assert body["errors"] == [{"at": "body", "reason": "has 100001 bytes; limit body_bytes_max: 100000"}]
 
     async def chunks() -> Any:
         for _ in range(30):
             yield b" " * 10_000
 
     problem(world.client.post(path, content=chunks(), headers=headers), 413)
-    problem(world.client.post("/v1/models", content=b" " * 10_001, headers=headers), 413)
+    body = problem(world.client.post("/v1/models", content=b" " * 10_001, headers=headers), 413)
+    assert "limit admin_bytes_max: 10000" in body["detail"]
     csv = {**world.everything, "content-type": "text/csv"}
-    problem(world.client.put(path.replace("events", "baseline"), content=b"a" * 200_001, headers=csv), 413)
+    body = problem(world.client.put(path.replace("events", "baseline"), content=b"a" * 200_001, headers=csv), 413)
+    assert body["detail"] == "the body has 200001 bytes; limit baseline_bytes_max: 200000"
 
 
 def test_a_gzip_bomb_is_413(world: World) -> None:
