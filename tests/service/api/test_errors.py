@@ -191,12 +191,22 @@ def test_a_bad_idempotency_key_is_400(world: World, key: str) -> None:
 
 
 def test_a_bad_parameter_is_422_with_its_name(world: World) -> None:
-    for query, at in (("limit=0", "limit"), ("status=ajar", "status")):
+    for query, at, reason in (
+        ("limit=0", "limit", "must be at least 1, not 0"),
+        ("limit=10001", "limit", "must be at most 10000, not 10001"),
+        ("limit=many", "limit", "must be a whole number, not 'many'"),
+        ("limit=1.5", "limit", "must be a whole number, not '1.5'"),
+        ("limit=", "limit", "must be a whole number, not ''"),
+        ("status=ajar", "status", "must be one of open, acknowledged, resolved, not 'ajar'"),
+        (f"status={'x' * 500}", "status", f"must be one of open, acknowledged, resolved, not '{'x' * 59}..."),
+    ):
         body = problem(world.client.get(f"/v1/incidents?{query}", headers=world.everything), 422)
-        assert [place["at"] for place in body["errors"]] == [f"query.{at}"]
+        assert body["errors"] == [{"at": f"query.{at}", "reason": reason}]
     path = f"{world.model('errors-history')}/history"
     body = problem(world.client.get(f"{path}?from=soon", headers=world.everything), 422)
-    assert body["errors"][0]["at"] == "from"
+    assert body["errors"] == [{"at": "from", "reason": "must be ISO 8601, as 2026-11-23T10:00:00Z, not 'soon'"}]
+    body = problem(world.client.get(f"{path}?window=1y", headers=world.everything), 422)
+    assert body["errors"] == [{"at": "query.window", "reason": "must be one of 1m, 5m, 1h, 1d, not '1y'"}]
 
 
 def test_a_baseline_that_does_not_fit_the_schema_is_422_naming_both_sides(world: World) -> None:
