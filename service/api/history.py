@@ -12,8 +12,8 @@ from service.api.views import EPOCH, View, iso
 from service.api.watch import NO_EFFECTS, NO_INTERVALS, Effects, Intervals, e_value, log10
 from service.detect.baselines import BaselineView, compared, effects_of
 from service.domain.errors import Place, Unprocessable
-from service.domain.misfits import shown
 from service.domain.ids import Micros
+from service.domain.misfits import shown
 from service.domain.records import Window
 
 MINUTE_US = 60_000_000
