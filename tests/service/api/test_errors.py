@@ -161,6 +161,24 @@ def test_what_exists_already_is_409(world: World) -> None:
     versions = "/v1/models/errors-twice/versions"
     body = problem(world.client.post(versions, json={"version": "1", "schema": other}, headers=headers), 409)
     assert "features.age" in body["detail"]
+    (kind, lacking) = body["errors"]
+    assert kind == {
+        "at": "schema.features[0].kind",
+        "reason": "is 'categorical', but the version has 'numeric'",
+    }
+    assert lacking == {"at": "schema.features", "reason": "lacks 'country', which the version has"}
+    features: list[Any] = list(SCHEMA["features"])
+    more = {**SCHEMA, "features": [*features, {"name": "new", "kind": "numeric"}]}
+    turned = {**SCHEMA, "features": features[::-1]}
+    classes = {**SCHEMA, "prediction": {"kind": "class", "classes": ["x"]}}
+    number = len(features)
+    for schema, at in (
+        (more, f"schema.features[{number}].name"),
+        (turned, "schema.features"),
+        (classes, "schema.prediction.classes"),
+    ):
+        body = problem(world.client.post(versions, json={"version": "1", "schema": schema}, headers=headers), 409)
+        assert [place["at"] for place in body["errors"]] == [at]
     assert world.client.post(versions, json={"version": "1", "schema": SCHEMA}, headers=world.everything).is_success
 
 
@@ -170,6 +188,7 @@ def test_an_impossible_event_is_409_and_names_the_possible_ones(world: World) ->
     answer = problem(world.client.post(path, json=body, headers=world.everything), 409)
     assert answer["state"] == "active"
     assert answer["possible"] == ["suspect", "quarantine", "retire"]
+    assert [place["at"] for place in answer["errors"]] == ["event"]
 
 
 def test_the_same_idempotency_key_with_another_body_is_409(world: World) -> None:
@@ -180,7 +199,8 @@ def test_the_same_idempotency_key_with_another_body_is_409(world: World) -> None
     assert (first.status_code, again.status_code) == (202, 202)
     assert again.json()["batch_id"] == first.json()["batch_id"]
     assert (first.json()["duplicates"], again.json()["duplicates"]) == (0, 1)
-    problem(world.client.post(path, json={"events": [{"features": {"age": 1}}]}, headers=headers), 409)
+    body = problem(world.client.post(path, json={"events": [{"features": {"age": 1}}]}, headers=headers), 409)
+    assert body["errors"] == [{"at": "header Idempotency-Key", "reason": "was used before with another body"}]
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201, "caf\xe9"])
