@@ -13,6 +13,7 @@ from service.detect.baselines import BaselineView, effect_rows, largest, sized
 from service.detect.rolling import Sliding
 from service.domain.errors import Place, Unprocessable
 from service.domain.ids import Micros
+from service.domain.misfits import shown
 from service.domain.records import Window
 
 MINUTE_US = 60_000_000
@@ -210,7 +211,7 @@ def _moment(text: str, at: str) -> Micros:
     try:
         moment = datetime.fromisoformat(text.strip().replace(" ", "+") if "T" in text else text)
     except ValueError:
-        reason = "must be ISO 8601, as 2026-11-23T10:00:00Z"
+        reason = f"must be ISO 8601, as 2026-11-23T10:00:00Z, not {shown(text)}"
         raise Unprocessable("a time cannot be read", places=[Place(at, reason)]) from None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return Micros((aware - EPOCH) // timedelta(microseconds=1))
