@@ -163,6 +163,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     """Values in order."""
     traffic: Traffic = Traffic()
     follow: Following | None = None
+    events_of_one: int | None = None
 
 
 COLUMNS_MAX = 10_000
@@ -215,4 +216,5 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             else msgspec.structs.replace(self.segments, values=tuple(sorted(self.segments.values))),
             traffic=self.traffic,
             follow=self.adversarial.follow,
+            events_of_one=self.adversarial.events_of_one,
         )
