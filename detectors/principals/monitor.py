@@ -160,8 +160,8 @@ class Principal:
 
     Notes
     -----
-    With 32 dimensions and 10 classes a request costs about 35 µs, a near-duplicate 65 µs, and a principal takes about
-    60 kB; 256 requests that each began a cluster of their own take 1 kB more each.
+    With 32 dimensions and 10 classes a request costs about 35 µs, a near-duplicate 65 µs, and a principal takes 60 kB
+    to 170 kB, most of one that sends near-duplicates.
     """
 
     def __init__(self, yardstick: Yardstick) -> None:

@@ -70,7 +70,7 @@ class Following(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     share_of_one: Annotated[float, msgspec.Meta(ge=0.01, le=1)] = 0.2
     """At most this part of them is looked at for a single principal."""
     principals_max: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2_000
-    """Whose trails are kept, about 60 kB each; whoever was not seen for longest is forgotten."""
+    """Whose trails are kept, 60 to 170 kB each; whoever was not seen for longest is forgotten."""
 
 
 class Adversarial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
