@@ -37,8 +37,15 @@ def _by_labels() -> list[Attack]:
             run=library.hop_skip_jump(np.inf),
             norm=np.inf,
         ),
+        attack(
+            name="hopskipjump-l2-own",
+            title="HopSkipJump, L2, from an ordinary input",
+            run=library.hop_skip_jump(2, noisy=False),
+        ),
         attack(name="boundary", title="Boundary attack", run=library.boundary(), queries_max=2_000),
-        attack(name="signopt", title="Sign-OPT", run=library.sign_opt(), needs=frozenset({Need.CLASSES})),
+        attack(
+            name="signopt", title="Sign-OPT", run=library.sign_opt(), needs=frozenset({Need.CLASSES}), queries_max=2_000
+        ),
     ]
 
 
