@@ -65,7 +65,9 @@ def turns(places: list[int], part: Part, wanted: int) -> Iterator[tuple[int, int
         yield own[i % len(own)], part.seed + i // len(own)
 
 
-def of_attack(victim: Victim, attack: Attack, part: Part, count: int, queries_max: int | None = None) -> Iterator[Session]:
+def of_attack(
+    victim: Victim, attack: Attack, part: Part, count: int, queries_max: int | None = None
+) -> Iterator[Session]:
     """Yield sessions of an attack."""
     split = getattr(victim, part.split)
     for source, seed in turns(sources_of(victim, split), part, count):
