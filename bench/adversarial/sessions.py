@@ -94,3 +94,7 @@ def streams(victim: Victim, part: Part, sizes: Sizes) -> Iterator[Session]:
         yield from of_attack(victim, attack, part, sizes.attacks)
     for workload in benign.workloads_for(victim, Kind.ORDINARY, Kind.EXPLANATION):
         yield from of_workload(victim, workload, part, sizes.benign)
+
+
+FAMILIES = ("hopskipjump", "boundary", "signopt", "zoo", "square", "simba", "nes")
+"""Attacks that are one idea, by the beginning of their names."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 from zlib import crc32
 
 import numpy as np
@@ -76,7 +76,11 @@ class Lenses:
 
     def of(self, session: Session) -> Lens:
         """Return the lens that a session is looked at through."""
-        which = int(np.random.default_rng([session.seed, session.source + 1]).integers(SALTS))
+        return self.at(session.seed, session.source)
+
+    def at(self, seed: int, source: int) -> Lens:
+        """Return the lens of sessions with this seed and source."""
+        which = int(np.random.default_rng([seed, source + 1]).integers(SALTS))
         if which not in self._made:
             self._made[which] = lens(self._victim, salt(self._victim.name, self._part, which))
         return self._made[which]
@@ -102,8 +106,3 @@ def lens(victim: Victim, secret: bytes) -> Lens:
 def cached(name: str, data: Path) -> Victim:
     """Return a victim, trained once in a process."""
     return load(name, data)
-
-
-def seeds(words: tuple[Any, ...]) -> np.random.Generator:
-    """Return a generator that depends on these words alone."""
-    return np.random.default_rng(crc32(" ".join(map(str, words)).encode()))

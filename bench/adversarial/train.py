@@ -19,17 +19,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.adversarial.setting import VICTIMS, Lenses, cached
 from bench.adversarial.sessions import GROW, Sizes, streams
+from bench.adversarial.setting import VICTIMS, Lenses, cached
 from bench.adversarial.watch import scores, watch
 from bench.run import OUT, ROOT
 from detectors.principals.cluster import FEATURES
 from detectors.principals.forest import DEPTH, Forest
 from redteam.session import Kind
 
-TREES = 120
-LEAF_MIN = 300
+TREES = 160
+LEAF_MIN = 200
 RATE = 0.1
+ROUNDS, BOOST, SURE = 3, 10.0, 2.0
+"""How often the forest is grown again with the benign stories that deceived it: one at log-odds ``SURE`` then weighs
+``1 + BOOST / 2`` times as much as before. A threshold lies above the *largest* evidence of a benign session, and these
+make it."""
 AFTER = 20
 """Stories of an attack count until so many requests after its success."""
 DENSE = 20
@@ -74,6 +78,21 @@ class Stories:
             **{name: getattr(self, name)[chosen] for name in ("workload", "kind", "success", "source", "victim")},
         )
 
+    def thinned(self, step: int) -> "Stories":
+        """Return every so-manieth story."""
+        rows = slice(None, None, step)
+        return replace(self, features=self.features[rows], at=self.at[rows], session=self.session[rows])
+
+    def save(self, target: Path) -> None:
+        """Write them to a file."""
+        np.savez(target, **{name: getattr(self, name) for name in Stories.__slots__})
+
+
+def without(stories: Stories, family: str) -> NDArray[np.bool_]:
+    """Tell which sessions are no attack of a family, shape (sessions,)."""
+    of_family = np.char.startswith(stories.workload, family) & (stories.kind == Kind.ATTACK)
+    return np.asarray(~of_family, np.bool_)
+
 
 def joined(parts: list[Stories]) -> Stories:
     """Put recordings together."""
@@ -114,17 +133,17 @@ def record(name: str, data: Path, sizes: Sizes) -> Stories:
     )
 
 
-def weights(stories: Stories) -> NDArray[np.float64]:
-    """Let every session weigh the same, and all attacks as much as everything benign."""
+def weights(stories: Stories, harder: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Let every session weigh the same but for what is harder (n,), and all attacks as much as everything benign."""
     of_session = 1.0 / np.maximum(np.bincount(stories.session, minlength=len(stories.workload)), 1)
-    weight = of_session[stories.session]
+    weight = of_session[stories.session] * harder
     attack = (stories.kind == Kind.ATTACK)[stories.session]
     weight[attack] *= weight[~attack].sum() / weight[attack].sum()
     return np.asarray(weight * len(weight) / weight.sum(), np.float64)
 
 
-def fit(stories: Stories) -> Any:
-    """Fit the trees with the library that grows them."""
+def fit(stories: Stories, harder: NDArray[np.float64]) -> Any:
+    """Fit the trees with the library that grows them; some stories are harder than others, shape (n,)."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     model = HistGradientBoostingClassifier(
@@ -138,7 +157,7 @@ def fit(stories: Stories) -> Any:
         monotonic_cst=[ONE_WAY.get(name, 0) for name in FEATURES],
     )
     attack = (stories.kind == Kind.ATTACK)[stories.session]
-    return model.fit(stories.features, attack, sample_weight=weights(stories))
+    return model.fit(stories.features, attack, sample_weight=weights(stories, harder))
 
 
 def forest_of(model: Any) -> Forest:
@@ -172,11 +191,17 @@ def _rounded_down(cut: float) -> np.float32:
 
 def grow(stories: Stories) -> Forest:
     """Grow a forest, and make sure that it says what the library's does."""
-    model = fit(stories)
+    benign = (stories.kind != Kind.ATTACK)[stories.session]
+    harder = np.ones(len(stories.features))
+    model = fit(stories, harder)
+    for _ in range(ROUNDS):
+        deceived = 1.0 + BOOST / (1.0 + np.exp(SURE - model.decision_function(stories.features)))
+        harder = np.where(benign, harder * deceived, harder)
+        model = fit(stories, harder)
     forest = forest_of(model)
     sample = stories.features[:: max(1, len(stories.features) // 20_000)]
     apart = np.abs(model.decision_function(sample) - scores(forest, sample.astype(np.float64))).max()
-    if apart > 1e-5:  # noqa: PLR2004 - 32-bit leaves, added up
+    if apart > 1e-5:
         raise ValueError(f"the forest is off by {apart:g}")
     return forest
 
@@ -206,14 +231,16 @@ def recorded() -> Stories:
 def describe(stories: Stories) -> str:
     """Say what a forest was grown from."""
     attack = stories.kind == Kind.ATTACK
-    of = ", ".join(
-        f"{int((attack & (stories.victim == name)).sum())} and {int((~attack & (stories.victim == name)).sum())} on {name}"
+    counts = {
+        name: (int((attack & (stories.victim == name)).sum()), int((~attack & (stories.victim == name)).sum()))
         for name in dict.fromkeys(stories.victim.tolist())
-    )
+    }
+    of = ", ".join(f"{hostile} and {benign} on {name}" for name, (hostile, benign) in counts.items())
     return (
         f"Grown from {len(stories.features):,} stories of {int(attack.sum()):,} attacks and {int((~attack).sum()):,} "
         f"benign sessions of the victims' calibration splits ({of}), every session with one of a dozen salts: "
-        f"{TREES} trees of depth {DEPTH}, at least {LEAF_MIN} stories a leaf. Benign sessions that nothing tells from "
+        f"{TREES} trees of depth {DEPTH}, at least {LEAF_MIN} stories a leaf, grown {ROUNDS} more times with benign "
+        f"stories that deceive weighing more. Benign sessions that nothing tells from "
         f"an attack are in neither."
     )
 
@@ -258,11 +285,11 @@ def main(arguments: list[str]) -> int:
     if given.work == "record":
         stories = record(given.victim, given.data, Sizes(attacks=given.attacks, benign=given.benign))
         OUT.mkdir(parents=True, exist_ok=True)
-        np.savez(OUT / f"stories-{given.victim}.npz", **{n: getattr(stories, n) for n in Stories.__slots__})
+        stories.save(OUT / f"stories-{given.victim}.npz")
         print(f"{describe(stories)} {time.process_time() - begin:.0f} s")
         return 0
     stories = recorded()
-    half = stories.source % 4 < 2  # noqa: PLR2004 - sources are even: every second one
+    half = stories.source % 4 < 2
     for name in np.unique(stories.victim):
         own = stories.victim == name
         print(name, "other sources:", evaluate(grow(stories.of(half)), stories.of(~half & own)))

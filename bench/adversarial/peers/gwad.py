@@ -21,7 +21,7 @@ def histograms(inputs: NDArray[np.float64]) -> NDArray[np.float32]:
     where = np.clip(((cosines + 1.0) / 2.0 * BINS).astype(np.int64), 0, BINS - 1)
     counts = np.cumsum(np.eye(BINS, dtype=np.float32)[where], axis=0)
     counts[WINDOW:] -= counts[:-WINDOW].copy()
-    return counts[WINDOW - 1 :] / WINDOW
+    return (counts[WINDOW - 1 :] / np.float32(WINDOW)).astype(np.float32)
 
 
 class Gwad:

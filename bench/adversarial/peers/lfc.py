@@ -85,7 +85,7 @@ def ljung_box(values: NDArray[np.float64]) -> NDArray[np.float64]:
         n = count[lag:]
         products = np.cumsum(centred[lag:] * centred[:-lag])
         covariance = products - mean[lag:] * (sums[lag:] - sums[lag - 1] + sums[:-lag]) + (n - lag) * mean[lag:] ** 2
-        share = np.divide(covariance, variance[lag:], out=np.zeros(len(n)), where=variance[lag:] > 1e-18)  # noqa: PLR2004
+        share = np.divide(covariance, variance[lag:], out=np.zeros(len(n)), where=variance[lag:] > 1e-18)
         statistic[lag:] += np.where(lags[lag:] >= lag, share**2 / (n - lag), 0.0)
     statistic *= count * (count + 2)
     found = np.full(len(values), -np.inf)

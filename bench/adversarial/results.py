@@ -1,0 +1,82 @@
+"""What the benchmark found, as it is written down."""
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import NamedTuple
+
+import msgspec
+
+from redteam.judge import Verdict
+
+ORDINARY, EVERY = "ordinary", "every"
+"""Rules: a threshold from ordinary workloads alone, or from explanation workloads, too."""
+MONITOR = "monitor"
+"""Stands for any tier, each with its threshold from every workload."""
+
+
+class Seen(NamedTuple):
+    """A session as one detector saw it, with a threshold by one rule."""
+
+    detector: str
+    rule: str
+    verdict: Verdict
+
+
+class Copied(NamedTuple):
+    """How well a stolen copy agrees with the victim, and what the monitor makes of it."""
+
+    workload: str
+    victim: str
+    source: int
+    queries: int
+    measured: float
+    estimated: float
+
+
+class Cost(NamedTuple):
+    """What a detector costs."""
+
+    detector: str
+    victim: str
+    microseconds: float
+    """Of a request, median of repeats."""
+    slowest: float
+    kilobytes: float
+    """Kept of a principal after 1,000 requests."""
+
+
+class Bars(msgspec.Struct):
+    """Thresholds, from calibration sessions alone."""
+
+    forest: str = ""
+    """SHA-256 of the forest."""
+    sessions: dict[str, int] = msgspec.field(default_factory=dict)
+    """By victim: of each workload."""
+    values: dict[str, dict[str, dict[str, float]]] = msgspec.field(default_factory=dict)
+    """By victim, detector, and rule."""
+    worst: dict[str, dict[str, dict[str, str]]] = msgspec.field(default_factory=dict)
+    """The workload that set each of them."""
+
+    def encoded(self) -> bytes:
+        """Return the file that they are written to before anything is confirmed."""
+        return msgspec.json.format(msgspec.json.encode(self, order="deterministic"), indent=1) + b"\n"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the file."""
+        return sha256(self.encoded()).hexdigest()
+
+
+@dataclass
+class Results:
+    """Everything."""
+
+    machine: dict[str, str]
+    plan: str
+    bars: str = ""
+    """SHA-256 of the thresholds, taken before the first confirmation session."""
+    seen: list[Seen] = field(default_factory=list)
+    copied: list[Copied] = field(default_factory=list)
+    costs: list[Cost] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    commits: dict[str, str] = field(default_factory=dict)
