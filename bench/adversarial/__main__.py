@@ -5,6 +5,7 @@ usage: python -m bench.adversarial [--quick] [--data DIRECTORY] [--only PARTS] [
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -23,22 +24,23 @@ from bench.adversarial.harness import (
     train_peer,
 )
 from bench.adversarial.report import render
-from bench.adversarial.results import Bars, Results
+from bench.adversarial.results import Bars, Results, Unseen
 from bench.adversarial.sessions import CALIBRATE, CONFIRM, FAMILIES, Part, Sizes
 from bench.adversarial.setting import VICTIMS, cached
-from bench.adversarial.train import grow, record, recorded, without
+from bench.adversarial.train import grow, record, recorded, timely, without
 from bench.report import update_page
 from bench.run import OUT, ROOT, SINGLE_THREADED, describe_machine
-from detectors.principals.forest import Forest
 from detectors.principals.grown import grown
 
 PAGE = ROOT / "docs" / "benchmarks-adversarial.md"
 DATA = PAGE.with_suffix(".json")
 THRESHOLDS = ROOT / "bench" / "adversarial" / "thresholds.json"
 BEGIN = "<!-- measured: begin (written by make bench-adversarial) -->"
-PARTS = ("record", "calibrate", "confirm", "hidden", "thieves", "cost")
+PARTS = ("record", "calibrate", "confirm", "hidden", "thieves", "unseen", "cost")
 THINNED = 6
 """Forests that some attacks are kept from are grown from so few of the other stories: every sixth."""
+PEER = 8
+"""Sessions of each attack and workload that the one peer that is trained learns from."""
 JUDGED = ("digits", "mnist")
 Say = Callable[[str], None]
 
@@ -66,43 +68,44 @@ FULL = Plan(
 SHORT = Plan(
     name="short",
     grow=FULL.grow,
-    calibrate=Sizes(attacks=0, benign=24),
-    confirm=Sizes(attacks=30, benign=24),
-    hidden=6,
-    thieves=4,
+    calibrate=Sizes(attacks=0, benign=12),
+    confirm=Sizes(attacks=15, benign=12),
+    hidden=3,
+    thieves=2,
 )
 
 
-def forests(name: str) -> dict[str, Forest]:
-    """Return the monitor's forest, and those grown without a family of attacks, or without the victim itself."""
-    target = OUT / "forests.msgpack"
-    if target.exists():
-        held = msgspec.msgpack.decode(target.read_bytes(), type=dict[str, bytes])
-    else:
-        stories = recorded().thinned(THINNED)
-        held = {family: grow(stories.of(without(stories, family))).to_bytes() for family in FAMILIES}
-        held |= {each: grow(stories.of(stories.victim != each)).to_bytes() for each in JUDGED}
-        target.write_bytes(msgspec.msgpack.encode(held))
-    others = {key: Forest.from_bytes(content) for key, content in held.items() if key in FAMILIES or key == name}
-    return {"": grown(), **others}
+def unseen(results: Results, say: Say) -> None:
+    """Grow forests without some attacks, or without a victim, from half of the sources; judge them on the others."""
+    stories = recorded().thinned(THINNED)
+    half = stories.source % 4 < 2  # sources of recorded sessions are even
+    whole = grow(stories.of(half))
+    for name in JUDGED:
+        rest = stories.of(~half & (stories.victim == name))
+        lacking = {family: without(stories, family) for family in FAMILIES} | {name: stories.victim != name}
+        for family, kept in lacking.items():
+            blind = timely(grow(stories.of(half & kept)), rest, "" if family == name else family)
+            results.unseen.append(
+                Unseen(family, name, *blind, timely(whole, rest, "" if family == name else family)[0])
+            )
+            say(f"{name}: forest without {family}")
 
 
 def eyes_of(name: str, part: Part, plan: Plan, data: Path) -> Eyes:
     """Return everything that looks at sessions of a victim."""
     victim = cached(name, data)
-    sizes = Sizes(attacks=min(plan.grow.attacks, 15), benign=min(plan.grow.benign, 15))
-    return Eyes(victim, part, forests(name), train_peer(victim, sizes))
+    sizes = Sizes(attacks=min(plan.grow.attacks, PEER), benign=min(plan.grow.benign, PEER))
+    return Eyes(victim, part, {"": grown()}, train_peer(victim, sizes))
 
 
-def run(plan: Plan, parts: tuple[str, ...], victims: tuple[str, ...], data: Path, say: Say) -> Results:
+def run(  # noqa: PLR0913 - what is measured, where, and where to it goes
+    plan: Plan, parts: tuple[str, ...], victims: tuple[str, ...], data: Path, say: Say, results: Results
+) -> None:
     """Measure some parts on some victims."""
-    OUT.mkdir(parents=True, exist_ok=True)
-    results = Results(describe_machine(), plan.name)
     if "record" in parts:
         for name in VICTIMS:
             record(name, data, plan.grow).save(OUT / f"stories-{name}.npz")
             say(f"{name}: stories recorded")
-        (OUT / "forests.msgpack").unlink(missing_ok=True)
     bars = msgspec.json.decode(THRESHOLDS.read_bytes(), type=Bars) if THRESHOLDS.exists() else Bars()
     if "calibrate" in parts:
         bars.forest = grown().digest
@@ -113,6 +116,8 @@ def run(plan: Plan, parts: tuple[str, ...], victims: tuple[str, ...], data: Path
     if bars.forest != grown().digest:
         raise SystemExit("the thresholds are not of this forest: calibrate first")
     results.bars = bars.digest
+    if "unseen" in parts:
+        unseen(results, say)
     for part in ("confirm", "hidden", "thieves", "cost"):
         for name in victims if part in parts else ():
             begin = time.perf_counter()
@@ -120,7 +125,6 @@ def run(plan: Plan, parts: tuple[str, ...], victims: tuple[str, ...], data: Path
             _measure(part, eyes, plan, bars, results, say)
             results.seconds[f"{part} {name}"] = time.perf_counter() - begin
             results.commits[f"{part} {name}"] = results.machine["commit"]
-    return results
 
 
 def _measure(part: str, eyes: Eyes, plan: Plan, bars: Bars, results: Results, say: Say) -> None:
@@ -151,7 +155,7 @@ def merged(paths: list[Path]) -> Results:
     for part in parts:
         if part.bars != whole.bars:
             raise SystemExit("results of different thresholds do not belong on one page")
-        for name in ("seen", "copied", "costs"):
+        for name in ("seen", "copied", "unseen", "costs"):
             getattr(whole, name).extend(getattr(part, name))
         whole.seconds |= part.seconds
         whole.commits |= part.commits
@@ -181,9 +185,16 @@ def main(arguments: list[str]) -> int:
         print(f"[{time.perf_counter() - begin:5.0f} s] {text}", file=sys.stderr, flush=True)
 
     parts, victims = tuple(given.only.split(",")), tuple(given.victims.split(","))
-    results = run(SHORT if given.short else FULL, parts, victims, given.data, say)
-    name = "-".join(("adversarial", *parts, *victims)) if given.only else time.strftime("%Y%m%d-%H%M%S")
-    (OUT / f"{name}.json").write_bytes(msgspec.json.encode(results))
+    plan = SHORT if given.short else FULL
+    OUT.mkdir(parents=True, exist_ok=True)
+    results = Results(describe_machine(), plan.name)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    try:
+        run(plan, parts, victims, given.data, say, results)
+    finally:
+        # What an interrupted run has measured is not lost.
+        name = "-".join(("adversarial", *parts, *victims))
+        (OUT / f"{name}.json").write_bytes(msgspec.json.encode(results))
     if parts == PARTS and victims == JUDGED:
         print(draw(results))
     return 0

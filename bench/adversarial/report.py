@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.adversarial.report_more import costs, goals, thieves
 from bench.adversarial.results import EVERY, MONITOR, ORDINARY, Bars, Results, Seen
-from bench.adversarial.sessions import FAMILIES, HIDDEN
+from bench.adversarial.sessions import HIDDEN
 from bench.report import table
 from redteam.attacks import ATTACKS, Family
 from redteam.judge import AttackResult, Share, Verdict, attack_result, benign_results
@@ -138,18 +138,21 @@ def peers_table(seen: Sequence[Seen], victim: str) -> str:
     return table(["attack", *SEEN_BY], rows)
 
 
-def unseen_table(seen: Sequence[Seen], victim: str) -> str:
+def unseen_table(results: Results, victim: str) -> str:
     """Return what a forest sees of attacks that it was not grown with."""
-    rows = []
-    for family in (*FAMILIES, victim):
-        verdicts = of(seen, f"intent without {family}", EVERY, victim)
-        whole = of(seen, "intent", EVERY, victim)
-        names = [n for n in named(whole, Kind.ATTACK) if is_plain(n) and (family == victim or n.startswith(family))]
-        if names and verdicts:
-            label = "the victim itself: all query attacks" if family == victim else family
-            rates = [attack_result(only(each, names)).timely for each in (verdicts, whole)]
-            rows.append([label, *map(share, rates)])
-    return table(["left out", "R, intent, never seen", "R, intent, as shipped"], rows)
+    rows = [
+        [
+            "the victim itself: all attacks" if each.left_out == victim else each.left_out,
+            str(each.attacks),
+            f"{each.ratio:.2f}",
+            f"{each.whole:.2f}",
+        ]
+        for each in results.unseen
+        if each.victim == victim
+    ]
+    return table(
+        ["left out", "attacks that succeed", "R, intent, never seen", "R, intent, seen on other sources"], rows
+    )
 
 
 def hidden_table(seen: Sequence[Seen], victim: str) -> str:
@@ -207,8 +210,10 @@ def render(results: Results, bars: Bars) -> tuple[str, dict[str, Any]]:
     victims = list(dict.fromkeys(seen.verdict.victim for seen in results.seen))
     machine = ", ".join(f"{name} {value}" for name, value in results.machine.items())
     parts = [
-        (f"Machine: {machine}. Plan: {results.plan}. SHA-256 of the thresholds, taken before the first confirmation "
-        f"session: `{results.bars}`; of the forest: `{bars.forest}`."),
+        (
+            f"Machine: {machine}. Plan: {results.plan}. SHA-256 of the thresholds, taken before the first confirmation "
+            f"session: `{results.bars}`; of the forest: `{bars.forest}`."
+        ),
         "### Goals",
         goals(results),
     ]
@@ -219,11 +224,11 @@ def render(results: Results, bars: Bars) -> tuple[str, dict[str, Any]]:
             "Sessions that nothing tells from an attack before the label flips, never counted as false alarms:",
             benign_table(results.seen, victim, equivalent=True),
             f"### {victim}: beside published detectors", peers_table(results.seen, victim),
-            f"### {victim}: attacks that the forest never saw", unseen_table(results.seen, victim),
+            f"### {victim}: attacks that the forest never saw", unseen_table(results, victim),
             f"### {victim}: attackers who hide", hidden_table(results.seen, victim),
             f"### {victim}: thresholds", bars_table(bars, victim),
         ]  # fmt: skip
     parts += ["### Theft, and what else is no evasion", thieves(results), "### Cost", costs(results)]
     return "\n\n".join(parts), {"machine": results.machine, "plan": results.plan, "thresholds": results.bars,
                                 "commits": results.commits, "rows": figures(results),
-                                "copied": results.copied, "costs": results.costs}  # fmt: skip
+                                "copied": results.copied, "unseen": results.unseen, "costs": results.costs}  # fmt: skip

@@ -33,6 +33,19 @@ class Copied(NamedTuple):
     estimated: float
 
 
+class Unseen(NamedTuple):
+    """What a forest sees of attacks that it was not grown with."""
+
+    left_out: str
+    """A family of attacks, or the victim."""
+    victim: str
+    ratio: float
+    """Successful attacks whose story reaches the threshold before the success, of ``attacks``."""
+    attacks: int
+    whole: float
+    """The same share with a forest that was grown with them, from as many sources."""
+
+
 class Cost(NamedTuple):
     """What a detector costs."""
 
@@ -77,6 +90,7 @@ class Results:
     """SHA-256 of the thresholds, taken before the first confirmation session."""
     seen: list[Seen] = field(default_factory=list)
     copied: list[Copied] = field(default_factory=list)
+    unseen: list[Unseen] = field(default_factory=list)
     costs: list[Cost] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     commits: dict[str, str] = field(default_factory=dict)

@@ -25,6 +25,7 @@ from bench.adversarial.watch import scores, watch
 from bench.run import OUT, ROOT
 from detectors.principals.cluster import FEATURES
 from detectors.principals.forest import DEPTH, Forest
+from redteam.judge import quantile
 from redteam.session import Kind
 
 TREES = 160
@@ -43,7 +44,7 @@ ONE_WAY = dict.fromkeys(
 ) | dict.fromkeys(("nearness", "nearest"), -1)
 """Features that may only speak one way: more (1) or less (-1) of them never makes a cluster look more harmless."""
 TARGET = ROOT / "detectors" / "principals" / "forest_data.py"
-CHUNK = 60
+NEVER = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,30 +246,43 @@ def describe(stories: Stories) -> str:
     )
 
 
-def evaluate(forest: Forest, stories: Stories, level: float = 0.99) -> str:
-    """Say which share of successful attacks is seen in time, with at most 1 % of any benign workload above."""
+def _bars(most: NDArray[np.float64], stories: Stories) -> dict[str, float]:
+    """Return the 99 % quantile of session maxima of each benign workload."""
+    attack = stories.kind == Kind.ATTACK
+    held = {str(n): most[~attack & (stories.workload == n)].tolist() for n in np.unique(stories.workload[~attack])}
+    return {name: quantile(values, 0.99) for name, values in held.items()}
+
+
+def evaluate(forest: Forest, stories: Stories) -> tuple[dict[str, float], NDArray[np.int64]]:
+    """Return what sets the threshold by workload, and the request of the first alarm of each session, if any."""
     told = scores(forest, stories.features.astype(np.float64))
     sessions = len(stories.workload)
     most = np.full(sessions, -np.inf)
     np.maximum.at(most, stories.session, told)
-    attack = stories.kind == Kind.ATTACK
-    bars = {}
-    for name in np.unique(stories.workload[~attack]):
-        held = np.sort(most[~attack & (stories.workload == name)])
-        bars[name] = held[int(np.ceil(level * len(held))) - 1]
-    bar = max(bars.values())
-    above = told > bar
-    first = np.full(sessions, 1 << 30)
+    bars = _bars(most, stories)
+    above = told > max(bars.values())
+    first = np.full(sessions, NEVER)
     np.minimum.at(first, stories.session[above], stories.at[above])
-    found = {
-        str(n): f"{(first[own] < stories.success[own]).mean():.2f}@{np.median(first[own]):.0f}/{own.sum()}"
-        for n in np.unique(stories.workload[attack])
-        if (own := attack & (stories.workload == n) & (stories.success >= 0)).any()
-    }
-    own = attack & (stories.success >= 0)
-    worst = sorted(bars, key=lambda n: -bars[n])[:4]
-    tell = " ".join(f"{n} {bars[n]:.1f}" for n in worst)
-    return f"bar {bar:.2f} ({tell}); all {(first[own] < stories.success[own]).mean():.3f}; {found}"
+    return bars, first
+
+
+def timely(forest: Forest, stories: Stories, family: str = "") -> tuple[float, int]:
+    """Return which share of the successful attacks of a family is seen before the success, and of how many."""
+    _, first = evaluate(forest, stories)
+    own = ~without(stories, family) & (stories.success >= 0)
+    return float((first[own] < stories.success[own]).mean()) if own.any() else float("nan"), int(own.sum())
+
+
+def told(forest: Forest, stories: Stories) -> str:
+    """Say how a forest does."""
+    bars, _ = evaluate(forest, stories)
+    worst = sorted(bars, key=lambda name: -bars[name])[:4]
+    attacks = np.unique(stories.workload[stories.kind == Kind.ATTACK]).tolist()
+    rates = {name: timely(forest, stories, name) for name in attacks}
+    return (
+        f"{' '.join(f'{name} {bars[name]:.1f}' for name in worst)}; all {timely(forest, stories)[0]:.3f}; "
+        f"{', '.join(f'{name} {ratio:.2f} of {count}' for name, (ratio, count) in rates.items())}"
+    )
 
 
 def main(arguments: list[str]) -> int:
@@ -292,9 +306,9 @@ def main(arguments: list[str]) -> int:
     half = stories.source % 4 < 2
     for name in np.unique(stories.victim):
         own = stories.victim == name
-        print(name, "other sources:", evaluate(grow(stories.of(half)), stories.of(~half & own)))
+        print(name, "other sources:", told(grow(stories.of(half)), stories.of(~half & own)))
         if not own.all():
-            print(name, "never seen:", evaluate(grow(stories.of(~own)), stories.of(own)))
+            print(name, "never seen:", told(grow(stories.of(~own)), stories.of(own)))
     forest = grow(stories)
     print(describe(stories), forest.digest)
     if given.write:
