@@ -98,9 +98,7 @@ def eyes_of(name: str, part: Part, plan: Plan, data: Path) -> Eyes:
     return Eyes(victim, part, {"": grown()}, train_peer(victim, sizes))
 
 
-def run(  # noqa: PLR0913 - what is measured, where, and where to it goes
-    plan: Plan, parts: tuple[str, ...], victims: tuple[str, ...], data: Path, say: Say, results: Results
-) -> None:
+def run(plan: Plan, parts: tuple[str, ...], victims: tuple[str, ...], data: Path, say: Say, results: Results) -> None:
     """Measure some parts on some victims."""
     if "record" in parts:
         for name in VICTIMS:

@@ -87,7 +87,8 @@ def thieves(results: Results) -> str:
                              report.share(theft.seen), report.number(theft.delay.median_all),
                              report.share(anything.seen, bold=anything.seen.ratio < report.GOAL_R),
                              report.number(anything.delay.median_all), report.share(prada.seen),
-                             report.number(prada.delay.median_all), *_copies(results.copied, victim, name)])  # fmt: skip
+                             report.number(prada.delay.median_all),
+                             *_copies(results.copied, victim, name)])  # fmt: skip
     head = ("victim", "attack", "sessions", "extraction tier: seen", "queries, median", "any tier: seen",
             "queries, median", "PRADA: seen", "queries, median", "fidelity in the end", "estimate off by")  # fmt: skip
     return table(head, rows)
