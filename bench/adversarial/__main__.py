@@ -24,7 +24,7 @@ from bench.adversarial.harness import (
     train_peer,
 )
 from bench.adversarial.report import render
-from bench.adversarial.results import Bars, Results, Unseen
+from bench.adversarial.results import Bars, Grown, Results, Unseen
 from bench.adversarial.sessions import CALIBRATE, CONFIRM, FAMILIES, Part, Sizes
 from bench.adversarial.setting import VICTIMS, cached
 from bench.adversarial.train import grow, record, recorded, timely, without
@@ -80,6 +80,12 @@ def unseen(results: Results, say: Say) -> None:
     stories = recorded().thinned(THINNED)
     half = stories.source % 4 < 2  # sources of recorded sessions are even
     whole = grow(stories.of(half))
+    for turns in (4, 2, 1):
+        fewer = half & (stories.source // 4 % turns == 0)
+        forest = whole if turns == 1 else grow(stories.of(fewer))
+        for name in JUDGED:
+            rest = stories.of(~half & (stories.victim == name))
+            results.curve.append(Grown(name, int(fewer.sum()), timely(forest, rest)[0]))
     for name in JUDGED:
         rest = stories.of(~half & (stories.victim == name))
         lacking = {family: without(stories, family) for family in FAMILIES} | {name: stories.victim != name}
@@ -153,7 +159,7 @@ def merged(paths: list[Path]) -> Results:
     for part in parts:
         if part.bars != whole.bars:
             raise SystemExit("results of different thresholds do not belong on one page")
-        for name in ("seen", "copied", "unseen", "costs"):
+        for name in ("seen", "copied", "unseen", "curve", "costs"):
             getattr(whole, name).extend(getattr(part, name))
         whole.seconds |= part.seconds
         whole.commits |= part.commits

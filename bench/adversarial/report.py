@@ -155,6 +155,12 @@ def unseen_table(results: Results, victim: str) -> str:
     )
 
 
+def curve_table(results: Results) -> str:
+    """Return what more sources are worth to the forest."""
+    rows = [[each.victim, f"{each.sessions:,}", f"{each.ratio:.3f}"] for each in results.curve]
+    return table(["judged on", "sessions that it is grown from, all victims", "R, intent, other sources"], rows)
+
+
 def hidden_table(seen: Sequence[Seen], victim: str) -> str:
     """Return how far attackers come who hide, or who are told of alarms."""
     everyone = of(seen, MONITOR, EVERY, victim)
@@ -228,7 +234,8 @@ def render(results: Results, bars: Bars) -> tuple[str, dict[str, Any]]:
             f"### {victim}: attackers who hide", hidden_table(results.seen, victim),
             f"### {victim}: thresholds", bars_table(bars, victim),
         ]  # fmt: skip
+    parts += ["### What more sessions are worth to the forest", curve_table(results)] if results.curve else []
     parts += ["### Theft, and what else is no evasion", thieves(results), "### Cost", costs(results)]
     return "\n\n".join(parts), {"machine": results.machine, "plan": results.plan, "thresholds": results.bars,
                                 "commits": results.commits, "rows": figures(results),
-                                "copied": results.copied, "unseen": results.unseen, "costs": results.costs}  # fmt: skip
+                                "copied": results.copied, "unseen": results.unseen, "curve": results.curve, "costs": results.costs}  # fmt: skip

@@ -46,6 +46,15 @@ class Unseen(NamedTuple):
     """The same share with a forest that was grown with them, from as many sources."""
 
 
+class Grown(NamedTuple):
+    """What more sources are worth to the forest."""
+
+    victim: str
+    sessions: int
+    ratio: float
+    """Successful attacks whose story reaches the threshold before the success."""
+
+
 class Cost(NamedTuple):
     """What a detector costs."""
 
@@ -91,6 +100,7 @@ class Results:
     seen: list[Seen] = field(default_factory=list)
     copied: list[Copied] = field(default_factory=list)
     unseen: list[Unseen] = field(default_factory=list)
+    curve: list[Grown] = field(default_factory=list)
     costs: list[Cost] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     commits: dict[str, str] = field(default_factory=dict)
