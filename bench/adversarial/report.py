@@ -238,4 +238,5 @@ def render(results: Results, bars: Bars) -> tuple[str, dict[str, Any]]:
     parts += ["### Theft, and what else is no evasion", thieves(results), "### Cost", costs(results)]
     return "\n\n".join(parts), {"machine": results.machine, "plan": results.plan, "thresholds": results.bars,
                                 "commits": results.commits, "rows": figures(results),
-                                "copied": results.copied, "unseen": results.unseen, "curve": results.curve, "costs": results.costs}  # fmt: skip
+                                "copied": results.copied, "unseen": results.unseen,
+                                "curve": results.curve, "costs": results.costs}  # fmt: skip
