@@ -155,7 +155,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def merged(paths: list[Path]) -> Results:
     """Read results, and put together what several runs have measured."""
-    whole, *parts = [msgspec.json.decode(path.read_bytes(), type=Results) for path in paths]
+    whole, *parts = [msgspec.msgpack.decode(path.read_bytes(), type=Results) for path in paths]
     for part in parts:
         if part.bars != whole.bars:
             raise SystemExit("results of different thresholds do not belong on one page")
@@ -198,7 +198,7 @@ def main(arguments: list[str]) -> int:
     finally:
         # What an interrupted run has measured is not lost.
         name = "-".join(("adversarial", *parts, *victims))
-        (OUT / f"{name}.json").write_bytes(msgspec.json.encode(results))
+        (OUT / f"{name}.msgpack").write_bytes(msgspec.msgpack.encode(results))
     if parts == PARTS and victims == JUDGED:
         print(draw(results))
     return 0
