@@ -24,10 +24,10 @@ from bench.adversarial.harness import (
     train_peer,
 )
 from bench.adversarial.report import render
-from bench.adversarial.results import Bars, Grown, Results, Unseen
+from bench.adversarial.results import Bars, Grown, Results, Unseen, Wronged
 from bench.adversarial.sessions import CALIBRATE, CONFIRM, FAMILIES, Part, Sizes
 from bench.adversarial.setting import VICTIMS, cached
-from bench.adversarial.train import grow, record, recorded, timely, without
+from bench.adversarial.train import grow, record, recorded, timely, without, wronged
 from bench.report import update_page
 from bench.run import OUT, ROOT, SINGLE_THREADED, describe_machine
 from detectors.principals.grown import grown
@@ -39,6 +39,8 @@ BEGIN = "<!-- measured: begin (written by make bench-adversarial) -->"
 PARTS = ("record", "calibrate", "confirm", "hidden", "thieves", "unseen", "cost")
 THINNED = 6
 """Forests that some attacks are kept from are grown from so few of the other stories: every sixth."""
+STRANGERS = ("random_walk", "sweep", "lime", "noise", "video", "occlusion")
+"""Benign workloads that forests are grown without, to see whether clients nobody thought of are wronged."""
 PEER = 8
 """Sessions of each attack and workload that the one peer that is trained learns from."""
 JUDGED = ("digits", "mnist")
@@ -87,14 +89,21 @@ def unseen(results: Results, say: Say) -> None:
             rest = stories.of(~half & (stories.victim == name))
             results.curve.append(Grown(name, int(fewer.sum()), timely(forest, rest)[0]))
     for name in JUDGED:
+        forest = grow(stories.of(half & (stories.victim != name)))
         rest = stories.of(~half & (stories.victim == name))
-        lacking = {family: without(stories, family) for family in FAMILIES} | {name: stories.victim != name}
-        for family, kept in lacking.items():
-            blind = timely(grow(stories.of(half & kept)), rest, "" if family == name else family)
-            results.unseen.append(
-                Unseen(family, name, *blind, timely(whole, rest, "" if family == name else family)[0])
-            )
-            say(f"{name}: forest without {family}")
+        results.unseen.append(Unseen(name, name, *timely(forest, rest), timely(whole, rest)[0]))
+    for family in FAMILIES:
+        forest = grow(stories.of(half & without(stories, family)))
+        for name in JUDGED:
+            rest = stories.of(~half & (stories.victim == name))
+            results.unseen.append(Unseen(family, name, *timely(forest, rest, family), timely(whole, rest, family)[0]))
+        say(f"forest without {family}")
+    for workload in STRANGERS:
+        forest = grow(stories.of(half & (stories.workload != workload)))
+        for name in JUDGED:
+            rest = stories.of(~half & (stories.victim == name))
+            results.wronged.append(Wronged(workload, name, *wronged(forest, rest, workload)))
+        say(f"forest without {workload}")
 
 
 def eyes_of(name: str, part: Part, plan: Plan, data: Path) -> Eyes:
@@ -159,7 +168,7 @@ def merged(paths: list[Path]) -> Results:
     for part in parts:
         if part.bars != whole.bars:
             raise SystemExit("results of different thresholds do not belong on one page")
-        for name in ("seen", "copied", "unseen", "curve", "costs"):
+        for name in ("seen", "copied", "unseen", "wronged", "curve", "costs"):
             getattr(whole, name).extend(getattr(part, name))
         whole.seconds |= part.seconds
         whole.commits |= part.commits

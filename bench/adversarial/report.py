@@ -155,6 +155,12 @@ def unseen_table(results: Results, victim: str) -> str:
     )
 
 
+def wronged_table(results: Results) -> str:
+    """Return whom a forest wrongs that has never seen such a client."""
+    rows = [[w.victim, w.workload, f"{w.alarmed} of {w.sessions}"] for w in results.wronged]
+    return table(["victim", "workload left out", "sessions with an alarm, intent"], rows)
+
+
 def curve_table(results: Results) -> str:
     """Return what more sources are worth to the forest."""
     rows = [[each.victim, f"{each.sessions:,}", f"{each.ratio:.3f}"] for each in results.curve]
@@ -234,9 +240,10 @@ def render(results: Results, bars: Bars) -> tuple[str, dict[str, Any]]:
             f"### {victim}: attackers who hide", hidden_table(results.seen, victim),
             f"### {victim}: thresholds", bars_table(bars, victim),
         ]  # fmt: skip
+    parts += ["### Benign clients that the forest never saw", wronged_table(results)] if results.wronged else []
     parts += ["### What more sessions are worth to the forest", curve_table(results)] if results.curve else []
     parts += ["### Theft, and what else is no evasion", thieves(results), "### Cost", costs(results)]
     return "\n\n".join(parts), {"machine": results.machine, "plan": results.plan, "thresholds": results.bars,
                                 "commits": results.commits, "rows": figures(results),
-                                "copied": results.copied, "unseen": results.unseen,
+                                "copied": results.copied, "unseen": results.unseen, "wronged": results.wronged,
                                 "curve": results.curve, "costs": results.costs}  # fmt: skip

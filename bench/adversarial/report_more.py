@@ -14,6 +14,9 @@ from redteam.session import Kind
 STRANGE = ("knockoff-noise", "knockoff-strangers", "copycat-noise", "copycat-strangers", "jacobian")
 ORDINARY_THEFT = ("knockoff-own", "copycat-own")
 PER_CORE = 3_000
+BENIGN = 0.01
+VERIFIED = 299
+"""So many sessions without an alarm show, with a confidence of 95 %, that at most 1 % alarm."""
 
 
 def goals(results: Results) -> str:
@@ -24,8 +27,10 @@ def goals(results: Results) -> str:
     return table(["victim", "goal", "measured", ""], rows)
 
 
-def _row(goal: str, text: str, met: bool) -> list[str]:  # noqa: FBT001 - a formatter's only question
-    return [goal, text if met else f"**{text}**", "met" if met else "**missed**"]
+def _row(goal: str, text: str, met: bool, *, shown: bool = True) -> list[str]:  # noqa: FBT001 - a formatter's only question
+    """Return a goal and whether it is met; one that too few sessions speak for is not."""
+    verdict = "**missed**" if not met else "met" if shown else "**not shown: too few sessions**"
+    return [goal, text if met and shown else f"**{text}**", verdict]
 
 
 def _goals(results: Results, victim: str) -> list[list[str]]:
@@ -49,7 +54,7 @@ def _goals(results: Results, victim: str) -> list[list[str]]:
                  whole.timely.ratio >= 0.6),
             _row("intent: at most 1 % of sessions of each benign workload",
                  f"worst {100 * worst.ratio:.1f} % of {worst.trials}, up to {100 * worst.interval.high:.1f} %",
-                 worst.ratio <= 0.01),
+                 worst.ratio <= BENIGN, shown=worst.trials >= VERIFIED),
             _row("probing: median at most 25 queries", report.number(probing), probing <= 25),
             _row("intent: median at most 64 queries", report.number(whole.delay.median), whole.delay.median <= 64),
         ]  # fmt: skip
@@ -79,17 +84,19 @@ def thieves(results: Results) -> str:
         for name in others:
             found = {
                 key: attack_result(report.only(report.of(results.seen, *key, victim), [name]))
-                for key in (("extraction", EVERY), (MONITOR, EVERY), ("PRADA", EVERY))
+                for key in (("extraction", EVERY), ("extraction", ORDINARY), (MONITOR, EVERY), ("PRADA", EVERY))
             }
-            theft, anything, prada = found.values()
+            theft, eager, anything, prada = found.values()
             if theft.sessions:
                 rows.append([victim, f"{name} ({ATTACKS[name].techniques[0]})", str(theft.sessions),
                              report.share(theft.seen), report.number(theft.delay.median_all),
+                             report.share(eager.seen), report.number(eager.delay.median_all),
                              report.share(anything.seen, bold=anything.seen.ratio < report.GOAL_R),
                              report.number(anything.delay.median_all), report.share(prada.seen),
                              report.number(prada.delay.median_all),
                              *_copies(results.copied, victim, name)])  # fmt: skip
-    head = ("victim", "attack", "sessions", "extraction tier: seen", "queries, median", "any tier: seen",
+    head = ("victim", "attack", "sessions", "extraction (every): seen", "queries, median",
+            "extraction (ordinary): seen", "queries, median", "any tier: seen",
             "queries, median", "PRADA: seen", "queries, median", "fidelity in the end", "estimate off by")  # fmt: skip
     return table(head, rows)
 

@@ -46,6 +46,15 @@ class Unseen(NamedTuple):
     """The same share with a forest that was grown with them, from as many sources."""
 
 
+class Wronged(NamedTuple):
+    """Whom a forest wrongs that has never seen such a client, with a threshold that no such client set."""
+
+    workload: str
+    victim: str
+    alarmed: int
+    sessions: int
+
+
 class Grown(NamedTuple):
     """What more sources are worth to the forest."""
 
@@ -100,6 +109,7 @@ class Results:
     seen: list[Seen] = field(default_factory=list)
     copied: list[Copied] = field(default_factory=list)
     unseen: list[Unseen] = field(default_factory=list)
+    wronged: list[Wronged] = field(default_factory=list)
     curve: list[Grown] = field(default_factory=list)
     costs: list[Cost] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)

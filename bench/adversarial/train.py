@@ -253,6 +253,15 @@ def _bars(most: NDArray[np.float64], stories: Stories) -> dict[str, float]:
     return {name: quantile(values, 0.99) for name, values in held.items()}
 
 
+def wronged(forest: Forest, stories: Stories, workload: str) -> tuple[int, int]:
+    """Return how many sessions of a benign workload alarm if it has no say in the threshold, and of how many."""
+    own = stories.workload == workload
+    most = np.full(len(own), -np.inf)
+    np.maximum.at(most, stories.session, scores(forest, stories.features.astype(np.float64)))
+    bars = _bars(most, stories)
+    return int((most[own] > max(bar for name, bar in bars.items() if name != workload)).sum()), int(own.sum())
+
+
 def evaluate(forest: Forest, stories: Stories) -> tuple[dict[str, float], NDArray[np.int64]]:
     """Return what sets the threshold by workload, and the request of the first alarm of each session, if any."""
     told = scores(forest, stories.features.astype(np.float64))
