@@ -18,7 +18,8 @@ from bench.adversarial.cost import measure_costs
 from bench.adversarial.harness import (
     Eyes,
     calibrate,
-    confirm,
+    confirm_attacks,
+    confirm_benign,
     confirm_hidden,
     confirm_thieves,
     train_peer,
@@ -36,7 +37,7 @@ PAGE = ROOT / "docs" / "benchmarks-adversarial.md"
 DATA = PAGE.with_suffix(".json")
 THRESHOLDS = ROOT / "bench" / "adversarial" / "thresholds.json"
 BEGIN = "<!-- measured: begin (written by make bench-adversarial) -->"
-PARTS = ("record", "calibrate", "confirm", "hidden", "thieves", "unseen", "cost")
+PARTS = ("record", "calibrate", "benign", "attacks", "hidden", "thieves", "unseen", "cost")
 THINNED = 6
 """Forests that some attacks are kept from are grown from so few of the other stories: every sixth."""
 STRANGERS = ("random_walk", "sweep", "lime", "noise", "video", "occlusion")
@@ -131,7 +132,7 @@ def run(plan: Plan, parts: tuple[str, ...], victims: tuple[str, ...], data: Path
     results.bars = bars.digest
     if "unseen" in parts:
         unseen(results, say)
-    for part in ("confirm", "hidden", "thieves", "cost"):
+    for part in ("benign", "attacks", "hidden", "thieves", "cost"):
         for name in victims if part in parts else ():
             begin = time.perf_counter()
             eyes = eyes_of(name, CONFIRM, plan, data)
@@ -141,8 +142,10 @@ def run(plan: Plan, parts: tuple[str, ...], victims: tuple[str, ...], data: Path
 
 
 def _measure(part: str, eyes: Eyes, plan: Plan, bars: Bars, results: Results, say: Say) -> None:
-    if part == "confirm":
-        confirm(eyes, plan.confirm, bars, results, say)
+    if part == "benign":
+        confirm_benign(eyes, plan.confirm.benign, bars, results, say)
+    elif part == "attacks":
+        confirm_attacks(eyes, plan.confirm.attacks, bars, results, say)
     elif part == "hidden":
         confirm_hidden(eyes, plan.hidden, bars, results, say)
     elif part == "thieves":

@@ -4,10 +4,12 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.adversarial.harness import Eyes
+from bench.adversarial.harness import Eyes, Peer
 from bench.adversarial.results import Cost, Results
 from bench.adversarial.sessions import CONFIRM, of_attack, of_workload
 from detectors.principals.monitor import Principal
@@ -63,19 +65,19 @@ def measure_costs(eyes: Eyes, results: Results, say: Callable[[str], None]) -> N
         took = _timed(work)
         results.costs.append(Cost(name, victim.name, float(np.median(took)), max(took), size))
     for peer in eyes.peers(sessions[0]):
-
-        def port(peer=peer) -> int:  # type: ignore[no-untyped-def]  # noqa: ANN001
-            for session in sessions:
-                peer.scores(session.inputs.astype(np.float64), session.probabilities.astype(np.float64))
-            return sum(map(len, sessions))
-
-        took = _timed(port)
+        took = _timed(partial(_ported, peer, sessions))
         size = KEPT.get(peer.name, victim.dimension * 4) * REQUESTS / 1e3 if peer.name != "GWAD" else 256 * 4 / 1e3
         results.costs.append(Cost(peer.name, victim.name, float(np.median(took)), max(took), size))
     say(f"{victim.name}: cost measured")
 
 
-def _watch(principal: Principal, session: Session, points: np.ndarray) -> None:
+def _ported(peer: Peer, sessions: list[Session]) -> int:
+    for session in sessions:
+        peer.scores(session.inputs.astype(np.float64), session.probabilities.astype(np.float64))
+    return sum(map(len, sessions))
+
+
+def _watch(principal: Principal, session: Session, points: NDArray[np.float32]) -> None:
     labels = session.labels.tolist()
     for point, label, answer in zip(points, labels, session.probabilities, strict=True):
         principal.take(point, label, answer)

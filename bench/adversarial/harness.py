@@ -164,15 +164,20 @@ def disguised(victim: Victim) -> list[Attack]:
     ]
 
 
-def confirm(eyes: Eyes, sizes: Sizes, bars: Bars, results: Results, say: Say) -> None:
-    """Look at sessions that nothing was set on."""
+def confirm_benign(eyes: Eyes, count: int, bars: Bars, results: Results, say: Say) -> None:
+    """Look at benign sessions that nothing was set on."""
     victim, own = eyes.victim, bars.values[eyes.victim.name]
     for workload in benign.workloads_for(victim):
-        for session in of_workload(victim, workload, CONFIRM, sizes.benign):
+        for session in of_workload(victim, workload, CONFIRM, count):
             results.seen += judged(session, eyes.look(session), own)
         say(f"{victim.name}: {workload.name} confirmed")
+
+
+def confirm_attacks(eyes: Eyes, count: int, bars: Bars, results: Results, say: Say) -> None:
+    """Look at attacks by queries that nothing was set on."""
+    victim, own = eyes.victim, bars.values[eyes.victim.name]
     for attack in [*plain(victim), *hidden(victim)]:
-        for session in of_attack(victim, attack, CONFIRM, sizes.attacks):
+        for session in of_attack(victim, attack, CONFIRM, count):
             if not session.error:
                 results.seen += judged(session, eyes.look(session), own)
         say(f"{victim.name}: {attack.name} confirmed")

@@ -1,8 +1,6 @@
 """The tables that are about all victims: goals, theft, and cost."""
 
-import math
 import statistics
-from collections.abc import Callable
 
 from bench.adversarial import report
 from bench.adversarial.results import EVERY, MONITOR, ORDINARY, Copied, Results, Seen
@@ -115,9 +113,8 @@ def _copies(copied: list[Copied], victim: str, name: str) -> list[str]:
 
 def costs(results: Results) -> str:
     """Return what detectors cost."""
-    name: Callable[[float], str] = lambda value: f"{value:,.1f}" if value < math.inf else "-"  # noqa: E731
     rows = [
-        [each.victim, each.detector, name(each.microseconds), name(each.slowest), name(each.kilobytes)]
+        [each.victim, each.detector, f"{each.microseconds:,.1f}", f"{each.slowest:,.1f}", f"{each.kilobytes:,.1f}"]
         for each in results.costs
     ]
     return table(["victim", "detector", "µs a request, median", "slowest", "kB kept after 1,000 requests"], rows)
