@@ -12,6 +12,8 @@ SHARED = 33
 """A request joins the group with which it has more windows in common."""
 MEMBERS_MIN = 15
 LAGS = 10
+CERTAIN = 300.0
+"""Beyond, p values are nothing but zero."""
 
 
 class Lfc:
@@ -90,5 +92,5 @@ def ljung_box(values: NDArray[np.float64]) -> NDArray[np.float64]:
     statistic *= count * (count + 2)
     found = np.full(len(values), -np.inf)
     late = count >= MEMBERS_MIN
-    found[late] = -chi2.logsf(statistic[late], lags[late]) / np.log(10.0)
+    found[late] = np.minimum(-chi2.logsf(statistic[late], lags[late]) / np.log(10.0), CERTAIN)
     return found
