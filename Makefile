@@ -8,10 +8,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 PEERS := .venv-peers
 
-.PHONY: help install demo serve test check fix bench bench-detection lock
+.PHONY: help install demo serve test check fix bench bench-detection bench-adversarial lock
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
 
 install: $(READY) ## Prepare .venv with all that demo, tests and checks need (quick when nothing changed)
 
@@ -41,6 +41,9 @@ bench: install ## Measure the service against its own floor on this machine and 
 
 bench-detection: $(PEERS)/.installed ## Measure false alarms, delay and speed of detection beside peers and update docs/benchmarks-detection.md (about 20 minutes)
 	@$(PEERS)/bin/python -m bench.detection
+
+bench-adversarial: install ## Attack models for real, see how much the monitor notices beside peers and update docs/benchmarks-adversarial.md (hours)
+	@$(BIN)/python -m bench.adversarial
 
 $(PEERS)/.installed: requirements.lock pyproject.toml bench/peers.txt scripts/install-peers scripts/install-venv
 	@scripts/install-peers $(PEERS)

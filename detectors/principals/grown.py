@@ -7,8 +7,8 @@ from detectors.errors import DetectorError
 from detectors.principals.forest import Forest
 from detectors.principals.forest_data import CONTENT, DIGEST
 
-INTENT = 5.5
-"""Above what 99 of 100 benign sessions reach at most, of the worst of the workloads that the forest was grown with."""
+INTENT = 3.0
+"""Above the thresholds that the benchmark of adversarial use calibrated on benign sessions, whichever the victim."""
 
 
 @cache

@@ -1,0 +1,120 @@
+"""The tables that are about all victims: goals, theft, and cost."""
+
+import statistics
+
+from bench.adversarial import report
+from bench.adversarial.results import EVERY, MONITOR, ORDINARY, Copied, Results, Seen
+from bench.report import table
+from redteam.attacks import ATTACKS, Family
+from redteam.judge import attack_result, benign_results
+from redteam.session import Kind
+
+STRANGE = ("knockoff-noise", "knockoff-strangers", "copycat-noise", "copycat-strangers", "jacobian")
+ORDINARY_THEFT = ("knockoff-own", "copycat-own")
+PER_CORE = 3_000
+BENIGN = 0.01
+VERIFIED = 299
+"""So many sessions without an alarm show, with a confidence of 95 %, that at most 1 % alarm."""
+
+
+def goals(results: Results) -> str:
+    """Return the goals, and whether they are met."""
+    rows = []
+    for victim in dict.fromkeys(seen.verdict.victim for seen in results.seen):
+        rows += [[victim, *row] for row in _goals(results, victim)]
+    return table(["victim", "goal", "measured", ""], rows)
+
+
+def _row(goal: str, text: str, met: bool, *, shown: bool = True) -> list[str]:  # noqa: FBT001 - a formatter's only question
+    """Return a goal and whether it is met; one that too few sessions speak for is not."""
+    verdict = "**missed**" if not met else "met" if shown else "**not shown: too few sessions**"
+    return [goal, text if met and shown else f"**{text}**", verdict]
+
+
+def _goals(results: Results, victim: str) -> list[list[str]]:
+    seen: list[Seen] = results.seen
+    everyone = report.of(seen, MONITOR, EVERY, victim)
+    groups = dict(report.sums(everyone))
+    rows = []
+    if groups["all query attacks"]:
+        intent = report.of(seen, "intent", EVERY, victim)
+        decision = attack_result(report.only(intent, groups["all by labels"]))
+        whole = attack_result(report.only(intent, groups["all query attacks"]))
+        probing = attack_result(
+            report.only(report.of(seen, "probing", ORDINARY, victim), groups["all query attacks"])
+        ).delay.median
+        rates = [found.alarmed for found in benign_results(intent).values() if found.kind is not Kind.EQUIVALENT]
+        worst = max(rates, key=lambda each: each.ratio)
+        rows += [
+            _row("R by labels (intent) at least 0.80, lower bound above 0.516", report.share(decision.timely),
+                 decision.timely.ratio >= 0.8 and decision.timely.interval.low > 0.516),
+            _row("R over all query attacks (intent) at least 0.60", report.share(whole.timely),
+                 whole.timely.ratio >= 0.6),
+            _row("intent: at most 1 % of sessions of each benign workload",
+                 f"worst {100 * worst.ratio:.1f} % of {worst.trials}, up to {100 * worst.interval.high:.1f} %",
+                 worst.ratio <= BENIGN, shown=worst.trials >= VERIFIED),
+            _row("probing: median at most 25 queries", report.number(probing), probing <= 25),
+            _row("intent: median at most 64 queries", report.number(whole.delay.median), whole.delay.median <= 64),
+        ]  # fmt: skip
+    for suffix, goal, wanted in (("", "a full oracle", 0.04), ("+ban50", "a delayed ban", 0.01)):
+        names = [n for n in ATTACKS if n.startswith("oars") and n.endswith(suffix) and ("+" in n) == bool(suffix)]
+        found = attack_result(report.only(everyone, names)).undetected
+        if found.trials:
+            rows.append(_row(f"OARS with {goal}: success undetected at most {100 * wanted:.0f} %",
+                             report.share(found), found.ratio <= wanted))  # fmt: skip
+    theft = attack_result(report.only(report.of(seen, "extraction", EVERY, victim), STRANGE))
+    if theft.sessions:
+        rows.append(_row("theft with strange inputs: seen within 64 queries",
+                         f"{report.share(theft.seen)} at a median of {report.number(theft.delay.median_all)}",
+                         theft.delay.p90_all <= 64))  # fmt: skip
+    for cost in results.costs:
+        if cost.victim == victim and cost.detector == "monitor, all tiers":
+            rows.append(_row("at least 3,000 requests a second and core", f"{1e6 / cost.microseconds:,.0f}",
+                             1e6 / cost.microseconds >= PER_CORE))  # fmt: skip
+    return rows
+
+
+def thieves(results: Results) -> str:
+    """Return what was seen of clients who want no other label for an input, and what a copy is worth."""
+    rows = []
+    others = [name for name, attack in ATTACKS.items() if not attack.family.evades]
+    for victim in dict.fromkeys(seen.verdict.victim for seen in results.seen):
+        for name in others:
+            found = {
+                key: attack_result(report.only(report.of(results.seen, *key, victim), [name]))
+                for key in (("extraction", EVERY), ("extraction", ORDINARY), (MONITOR, EVERY), ("PRADA", EVERY))
+            }
+            theft, eager, anything, prada = found.values()
+            if theft.sessions:
+                rows.append([victim, f"{name} ({ATTACKS[name].techniques[0]})", str(theft.sessions),
+                             report.share(theft.seen), report.number(theft.delay.median_all),
+                             report.share(eager.seen), report.number(eager.delay.median_all),
+                             report.share(anything.seen, bold=anything.seen.ratio < report.GOAL_R),
+                             report.number(anything.delay.median_all), report.share(prada.seen),
+                             report.number(prada.delay.median_all),
+                             *_copies(results.copied, victim, name)])  # fmt: skip
+    head = ("victim", "attack", "sessions", "extraction (every): seen", "queries, median",
+            "extraction (ordinary): seen", "queries, median", "any tier: seen",
+            "queries, median", "PRADA: seen", "queries, median", "fidelity in the end", "estimate off by")  # fmt: skip
+    return table(head, rows)
+
+
+def _copies(copied: list[Copied], victim: str, name: str) -> list[str]:
+    own = [each for each in copied if each.victim == victim and each.workload == name]
+    if not own or ATTACKS[name].family is not Family.EXTRACTION:
+        return ["-", "-"]
+    last: dict[int, Copied] = {each.source: each for each in own}
+    off = [abs(each.measured - each.estimated) for each in own]
+    return [
+        f"{statistics.median(each.measured for each in last.values()):.2f}",
+        f"{statistics.fmean(off):.2f} mean, {max(off):.2f} at most",
+    ]
+
+
+def costs(results: Results) -> str:
+    """Return what detectors cost."""
+    rows = [
+        [each.victim, each.detector, f"{each.microseconds:,.1f}", f"{each.slowest:,.1f}", f"{each.kilobytes:,.1f}"]
+        for each in results.costs
+    ]
+    return table(["victim", "detector", "µs a request, median", "slowest", "kB kept after 1,000 requests"], rows)
