@@ -94,10 +94,17 @@ def _forest(fit: Split, seed: int) -> tuple[Any, Predict]:
 
 
 def _logistic(fit: Split, seed: int) -> tuple[Any, Predict]:
+    """Train a logistic regression on two classes."""
     from sklearn.linear_model import LogisticRegression
 
     classifier = LogisticRegression(max_iter=2_000, random_state=seed).fit(*fit)
-    return classifier, classifier.predict_proba
+    weights, bias = classifier.coef_[0], classifier.intercept_[0]
+
+    def predict(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        second = 1.0 / (1.0 + np.exp(-(inputs @ weights + bias)))
+        return np.stack([1.0 - second, second], axis=1)
+
+    return classifier, predict
 
 
 def _blocks(images: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -84,10 +84,15 @@ def shaped(victim: Victim, row: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def start(
-    victim: Victim, ask: Callable[[NDArray[Any]], NDArray[np.float64]], source: Source, rng: np.random.Generator
+    victim: Victim,
+    ask: Callable[[NDArray[Any]], NDArray[np.float64]],
+    source: Source,
+    rng: np.random.Generator,
+    *,
+    noisy: bool = True,
 ) -> NDArray[np.float64] | None:
     """Return an input with another label: uniform noise or, when that finds none, one of the attacker's own."""
-    for _ in range(START_TRIES):
+    for _ in range(START_TRIES if noisy else 0):
         noise = rng.uniform(victim.low, victim.high, victim.dimension).astype(np.float32).astype(np.float64)
         if ask(noise[None]).argmax() != source.label:
             return noise
@@ -98,13 +103,13 @@ def start(
     return None
 
 
-def from_start(make: Callable[[Any, Victim], Any]) -> Run:
-    """Return an attack that begins at an input with another label and comes closer."""
+def from_start(make: Callable[[Any, Victim], Any], *, noisy: bool = True) -> Run:
+    """Return an attack that begins at an input with another label, noise if it may be, and comes closer."""
 
     def run(victim: Victim, oracle: Endpoint, source: Source, rng: np.random.Generator) -> None:
         with library(rng):
             ask = remembering(victim, oracle)
-            first = start(victim, ask, source, rng)
+            first = start(victim, ask, source, rng, noisy=noisy)
             if first is not None:
                 attack = make(estimator(victim, ask), victim)
                 attack.generate(shaped(victim, source.input), x_adv_init=shaped(victim, first))
@@ -122,7 +127,7 @@ def from_root(make: Callable[[Any, Victim], Any]) -> Run:
     return run
 
 
-def hop_skip_jump(norm: float) -> Run:
+def hop_skip_jump(norm: float, *, noisy: bool = True) -> Run:
     """HopSkipJump (Chen, Jordan, Wainwright 2020)."""
 
     def make(model: Any, _: Victim) -> Any:
@@ -130,7 +135,7 @@ def hop_skip_jump(norm: float) -> Run:
 
         return HopSkipJump(model, norm=norm, max_iter=50, max_eval=500, init_eval=100, verbose=False)
 
-    return from_start(make)
+    return from_start(make, noisy=noisy)
 
 
 def boundary() -> Run:

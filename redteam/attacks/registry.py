@@ -37,8 +37,15 @@ def _by_labels() -> list[Attack]:
             run=library.hop_skip_jump(np.inf),
             norm=np.inf,
         ),
+        attack(
+            name="hopskipjump-l2-own",
+            title="HopSkipJump, L2, from an ordinary input",
+            run=library.hop_skip_jump(2, noisy=False),
+        ),
         attack(name="boundary", title="Boundary attack", run=library.boundary(), queries_max=2_000),
-        attack(name="signopt", title="Sign-OPT", run=library.sign_opt(), needs=frozenset({Need.CLASSES})),
+        attack(
+            name="signopt", title="Sign-OPT", run=library.sign_opt(), needs=frozenset({Need.CLASSES}), queries_max=2_000
+        ),
     ]
 
 
@@ -133,57 +140,25 @@ def _membership() -> list[Attack]:
     ]
 
 
-def _streams() -> list[Attack]:
+def _costs() -> list[Attack]:
+    attack = partial(Attack, family=Family.COST, latency=streams.latency)
     return [
-        Attack(
+        attack(
             name="sponge",
             title="Sponge examples",
-            family=Family.COST,
             techniques=(RESOURCE_INTENSIVE, DENIAL),
             run=streams.sponge(),
             progress="time an answer takes, over that of ordinary inputs",
             enough=2.0,
-            latency=streams.latency,
         ),
-        Attack(
+        attack(
             name="flood",
             title="Excessive queries",
-            family=Family.COST,
             techniques=(EXCESSIVE_QUERIES,),
             run=streams.flood(),
             progress="requests",
             enough=1_000,
             rate=200.0,
-            queries_max=2_000,
-            latency=streams.latency,
-        ),
-        Attack(
-            name="label-flips",
-            title="Flipped labels in feedback",
-            family=Family.POISONING,
-            techniques=(POISON, ERODE_DATA),
-            run=streams.label_flips(),
-            progress="fall of the measured accuracy",
-            enough=0.05,
-        ),
-        Attack(
-            name="boiling-frog",
-            title="Drift of 1 % of a standard deviation a day",
-            family=Family.POISONING,
-            techniques=(ERODE_MODEL,),
-            run=streams.boiling_frog(),
-            progress="standard deviations",
-            enough=0.5,
-            queries_max=6_000,
-        ),
-        Attack(
-            name="baseline-poison",
-            title="Poisoned baseline",
-            family=Family.POISONING,
-            techniques=(POISON, ERODE_DATA),
-            run=streams.baseline_poison(),
-            progress="standard deviations",
-            enough=0.1,
             queries_max=2_000,
         ),
         Attack(
@@ -194,6 +169,38 @@ def _streams() -> list[Attack]:
             run=streams.chaff(),
             progress="bursts",
             enough=25,
+        ),
+    ]
+
+
+def _poisoning() -> list[Attack]:
+    attack = partial(Attack, family=Family.POISONING)
+    return [
+        attack(
+            name="label-flips",
+            title="Flipped labels in feedback",
+            techniques=(POISON, ERODE_DATA),
+            run=streams.label_flips(),
+            progress="fall of the measured accuracy",
+            enough=0.05,
+        ),
+        attack(
+            name="boiling-frog",
+            title="Drift of 1 % of a standard deviation a day",
+            techniques=(ERODE_MODEL,),
+            run=streams.boiling_frog(),
+            progress="standard deviations",
+            enough=0.5,
+            queries_max=6_000,
+        ),
+        attack(
+            name="baseline-poison",
+            title="Poisoned baseline",
+            techniques=(POISON, ERODE_DATA),
+            run=streams.baseline_poison(),
+            progress="standard deviations",
+            enough=0.1,
+            queries_max=2_000,
         ),
     ]
 
@@ -240,7 +247,7 @@ def _disguised(plain: dict[str, Attack]) -> list[Attack]:
         wrap.sybil(plain["knockoff-noise"], 20),
         wrap.sybil(plain["jacobian"], 20),
         *(wrap.covered(one, cover) for one in (hop, square, simba) for cover in (10, 100)),
-        *(wrap.blinded(one, 0.02) for one in (hop, simba)),
+        *(wrap.blinded(one, 0.01) for one in (hop, simba)),
         *(wrap.shifted(one) for one in (hop, simba)),
         *(wrap.rounded(one) for one in (hop, square, plain["simba-px"])),
         wrap.covered(wrap.sybil(simba, 20), 10),
@@ -250,7 +257,7 @@ def _disguised(plain: dict[str, Attack]) -> list[Attack]:
 
 
 def _registry() -> dict[str, Attack]:
-    groups = (_by_labels, _by_scores, _by_other_means, _extraction, _membership, _streams, _adaptive)
+    groups = (_by_labels, _by_scores, _by_other_means, _extraction, _membership, _costs, _poisoning, _adaptive)
     plain = {attack.name: attack for group in groups for attack in group()}
     return plain | {attack.name: attack for attack in _disguised(plain)}
 

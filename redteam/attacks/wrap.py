@@ -243,20 +243,29 @@ def blinded(attack: Attack, noise: float) -> Attack:
     return wrapped(attack, "noise", "inputs blinded by noise", before)
 
 
-def shifted(attack: Attack) -> Attack:
-    """Move every image by up to one pixel either way; what leaves on one side is blank on the other."""
+def shifted(attack: Attack, most: float = 0.1) -> Attack:
+    """Move every image by a part of a pixel, up to ``most`` either way in both directions."""
 
     def before(victim: Victim, oracle: Endpoint, source: Source, rng: np.random.Generator) -> Endpoint:
         def change(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-            images = np.pad(rows.reshape(-1, *victim.shape), ((0, 0), (1, 1), (1, 1)), constant_values=victim.low)
-            high, wide = victim.shape
-            moves = rng.integers(0, 3, (len(rows), 2))
-            moved = [image[y : y + high, x : x + wide].ravel() for image, (y, x) in zip(images, moves, strict=True)]
-            return np.array(moved)
+            images = rows.reshape(-1, *victim.shape)
+            for axis in (1, 2):
+                part = rng.uniform(-most, most, (len(rows), 1, 1))
+                images = (1 - np.abs(part)) * images + np.abs(part) * _neighbours(images, axis, part, victim.low)
+            return images.reshape(len(rows), -1)
 
         return Changed(oracle, change, attack.goal(victim, source))
 
-    return wrapped(attack, "shift", "inputs blinded by shifts", before, needs=attack.needs | {Need.LARGE_IMAGES})
+    return wrapped(attack, "shift", "inputs blinded by shifts", before, needs=attack.needs | {Need.IMAGES})
+
+
+def _neighbours(images: NDArray[np.float64], axis: int, part: NDArray[np.float64], blank: float) -> NDArray[np.float64]:
+    """Return each image moved by one whole pixel, the way its part points; what comes in is blank."""
+    moved = np.where(part > 0, np.roll(images, 1, axis), np.roll(images, -1, axis))
+    edge = np.moveaxis(moved, axis, 1)
+    edge[:, 0] = np.where(part[:, 0] > 0, blank, edge[:, 0])
+    edge[:, -1] = np.where(part[:, 0] > 0, edge[:, -1], blank)
+    return moved
 
 
 def rounded(attack: Attack) -> Attack:

@@ -10,6 +10,7 @@ import service
 from tests.architecture.sources import ROOT, name, repository_files, text_files
 
 TARGETS = ["help", "install", "demo", "serve", "test", "check", "fix", "bench", "bench-detection"]
+LOCKED = ["demo", "dev", "postgres", "redteam"]
 # Written in pieces, so that this file does not find itself.
 MACHINE_PATHS = re.compile(r"(?<![\w.~}])/" + r"(?:work|root|home|Users|tmp)/[\w.]")
 INDEXES = re.compile(r"py" + r"pi\.org|python" + r"hosted\.org|--(?:extra-)?index-" + r"url[ =]|--find-" + r"links[ =]")
@@ -33,7 +34,7 @@ def test_the_lock_pins_everything_and_nothing_but_packages() -> None:
 def test_the_lock_has_what_the_project_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["dev"], *extras["demo"], *extras["postgres"]]
+    wanted = [*project["dependencies"], *(one for name in LOCKED for one in extras[name])]
     names = {re.split(r"[\[<>=~! ]", text, maxsplit=1)[0].lower() for text in wanted}
     locked = {line.split("==")[0] for line in (ROOT / "requirements.lock").read_text().splitlines()}
     assert names - locked == set()

@@ -59,6 +59,16 @@ def test_an_attack_on_labels_succeeds_on_most_inputs(name: str, victim: Victim) 
     assert rate(ATTACKS[name], victim) > 0.5
 
 
+def test_an_attack_from_ordinary_inputs_sends_no_noise(victim: Victim) -> None:
+    for source in sources_of(victim, victim.calibration)[:5]:
+        noisy = session_of(ATTACKS["hopskipjump-l2"], victim, victim.calibration, source, 0, 20)
+        own = session_of(ATTACKS["hopskipjump-l2-own"], victim, victim.calibration, source, 0, 20)
+        # Every ordinary image has blank pixels in its corners, and uniform noise has a mean of a half everywhere.
+        corner = 0
+        assert noisy.inputs[:, corner].max() > 0.01
+        assert own.inputs[0, corner] == own.inputs[1, corner] == 0.0
+
+
 def test_other_seeds_and_sources_give_other_requests(victim: Victim) -> None:
     attack = ATTACKS["hopskipjump-l2"]
     sources = sources_of(victim, victim.calibration)
