@@ -26,16 +26,28 @@ _FREE = _OWN + 1
 
 @dataclass(slots=True)
 class Campaign:
-    """Near-duplicates, and who sent them."""
+    """Near-duplicates, and who sent them.
+
+    Parameters
+    ----------
+    id : int
+        Of the cluster, never used again.
+    size : int
+        Requests.
+    members : set of int
+        Principals by number, at most ``MEMBERS_MAX``.
+    since_us, until_us : int
+        When the first and the last request came.
+    joined_us : list of int
+        When each member was first seen, in order.
+    """
 
     id: int
     size: int
     members: set[int] = field(default_factory=set)
-    """Principals by number, at most ``MEMBERS_MAX``."""
     since_us: int = 0
     until_us: int = 0
     joined_us: list[int] = field(default_factory=list)
-    """When each member was first seen, in order."""
 
 
 class Index:
@@ -44,7 +56,7 @@ class Index:
     Parameters
     ----------
     entries : int
-        Places in the table, a power of two; each takes 24 bytes, and a request uses up to 16.
+        Places in the table, a power of two; each takes 28 bytes, and a request uses up to 16.
     ttl_us : int
         After so many microseconds a hash is forgotten.
 
@@ -78,9 +90,9 @@ class Index:
         Parameters
         ----------
         hashes : ndarray of shape (HASHES,)
-            Of its fingerprint; 0 stands for none.
+            Of its fingerprint, each once; 0 stands for none.
         principal : int
-            Who sent it.
+            Who sent it: a number of 31 bits.
         at_us : int
             When; never earlier than the request before.
 
@@ -96,31 +108,34 @@ class Index:
         places = (((keys >> np.uint64(16))[:, None] + np.arange(PROBES, dtype=np.uint64)) & self._mask).astype(np.int64)
         alive = self._seen[places] > at_us - self._ttl
         match = alive & (self._keys[places] == keys[:, None])
-        cluster, owner = self._joined(places[match])
-        if cluster == NO_CLUSTER:
+        found = self._joined(places[match])
+        if found is None:
             cluster, self._next = self._next, self._next + 1
-            owner = None
+        else:
+            cluster = found[0]
         # The own place if there is one, else a free one, else the oldest.
         age = np.where(match, _OWN, np.where(alive, self._seen[places], _FREE))
         chosen = places[np.arange(len(keys)), age.argmin(axis=1)]
         self._keys[chosen], self._clusters[chosen] = keys, cluster
         self._owners[chosen], self._seen[chosen] = principal, at_us
-        return None if owner is None else self._grow(cluster, owner, principal, at_us)
+        return None if found is None else self._grow(found, principal, at_us)
 
-    def _joined(self, found: NDArray[np.int64]) -> tuple[int, int | None]:
+    def _joined(self, found: NDArray[np.int64]) -> tuple[int, int, int] | None:
+        """Tell which cluster a request belongs to, and who sent the one before it and when."""
         if len(found) < SHARED_MIN:
-            return NO_CLUSTER, None
+            return None
         clusters, counts = np.unique(self._clusters[found], return_counts=True)
         best = int(counts.argmax())
         if counts[best] < SHARED_MIN:
-            return NO_CLUSTER, None
-        cluster = int(clusters[best])
-        return cluster, int(self._owners[found[self._clusters[found] == cluster][0]])
+            return None
+        place = found[self._clusters[found] == clusters[best]][0]
+        return int(clusters[best]), int(self._owners[place]), int(self._seen[place])
 
-    def _grow(self, cluster: int, owner: int, principal: int, at_us: int) -> Campaign:
+    def _grow(self, found: tuple[int, int, int], principal: int, at_us: int) -> Campaign:
+        cluster, owner, before_us = found
         campaign = self.campaigns.pop(cluster, None)
         if campaign is None:
-            campaign = Campaign(cluster, 1, {owner}, at_us, at_us, [at_us])
+            campaign = Campaign(cluster, 1, {owner}, before_us, before_us, [before_us])
             while len(self.campaigns) >= CLUSTERS_MAX:
                 self.campaigns.popitem(last=False)
         campaign.size += 1

@@ -33,18 +33,35 @@ _NONE = np.uint64(0)
 
 
 class Fingerprints(NamedTuple):
-    """Fingerprints taken apart."""
+    """Fingerprints taken apart.
+
+    Parameters
+    ----------
+    hashes : ndarray of uint64, shape (n, HASHES)
+        0 where an input has fewer windows.
+    points : ndarray of float32, shape (n, PROJECTED)
+        The projections.
+    valid : ndarray of bool, shape (n,)
+        Whether it was made with the salt that the tag names, and is finite.
+    """
 
     hashes: NDArray[np.uint64]
-    """Shape (n, HASHES); 0 where an input has fewer windows."""
     points: NDArray[np.float32]
-    """Shape (n, PROJECTED)."""
     valid: NDArray[np.bool_]
-    """Shape (n,): made with the salt that the tag names, and finite."""
 
 
 def salt_tag(salt: bytes) -> int:
-    """Return the 16 bits by which fingerprints of one salt are told from those of another; they reveal nothing of it.
+    """Return the 16 bits by which fingerprints of one salt are told from those of another.
+
+    Parameters
+    ----------
+    salt : bytes
+        The secret of a deployment.
+
+    Returns
+    -------
+    int
+        From 1 to 65,535. It reveals nothing of the salt; two salts have the same one with a chance of 1 in 65,535.
 
     Raises
     ------
@@ -156,14 +173,35 @@ def _mixed(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def take_apart(fingerprints: NDArray[np.uint8], tag: int) -> Fingerprints:
-    """Return the parts of fingerprints, shape (n, BYTES); those of another salt than ``tag`` names are not valid."""
+    """Return the parts of fingerprints.
+
+    Parameters
+    ----------
+    fingerprints : ndarray of uint8, shape (n, BYTES)
+        As ``Fingerprinter.of`` made them.
+    tag : int
+        Of the salt that they should be made with, see ``salt_tag``.
+
+    Returns
+    -------
+    Fingerprints
+        Those of another salt are not valid.
+
+    Raises
+    ------
+    DetectorError
+        If they have another length.
+
+    Notes
+    -----
+    A blank input has no hashes, and so no tag: whose salt it was cannot be told, and it is no other's near-duplicate.
+    """
     if fingerprints.ndim != 2 or fingerprints.shape[1] != BYTES:  # noqa: PLR2004 - a matrix
         raise DetectorError(f"fingerprints have shape {fingerprints.shape}, not (n, {BYTES})")
     packed = np.ascontiguousarray(fingerprints)
     hashes = packed[:, : 8 * HASHES].copy().view("<u8").astype(np.uint64)
     points = packed[:, 8 * HASHES :].copy().view("<f4").astype(np.float32)
     tags = hashes & np.uint64(_TAG_MASK)
-    # A blank input has no hashes, and so no tag: it is no other's either.
     ours = (tags[:, 0] == np.uint64(tag)) | (hashes[:, 0] == _NONE)
     valid = ours & np.isfinite(points).all(axis=1)
     return Fingerprints(hashes, points, valid)

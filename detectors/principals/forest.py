@@ -13,17 +13,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.errors import DetectorError
+from detectors.principals.cluster import FEATURES
 
 DEPTH = 4
 _INNER = (1 << DEPTH) - 1
 _LEAVES = 1 << DEPTH
 
 
+def _leaf_of_answers() -> NDArray[np.int64]:
+    """Return the leaf for each of the ways in which 15 inner nodes answer, packed as bits with a 0 at the end."""
+    codes = np.arange(1 << 16, dtype=">u2")
+    right = np.unpackbits(codes.view(np.uint8)).reshape(-1, 16).astype(np.int64)
+    node = np.zeros(len(codes), np.int64)
+    for _ in range(DEPTH):
+        node = 2 * node + 1 + right[np.arange(len(codes)), node]
+    return node - _INNER
+
+
+_LEAF = _leaf_of_answers()
+
+
 @dataclass(frozen=True, eq=False)
 class Forest:
     """Complete trees of the same depth, added up.
 
-    Attributes
+    Parameters
     ----------
     features : ndarray of shape (trees, 15)
         Which feature each inner node looks at, in breadth-first order.
@@ -45,32 +59,79 @@ class Forest:
         shapes = (self.features.shape, self.cuts.shape, self.values.shape)
         if shapes != ((trees, _INNER), (trees, _INNER), (trees, _LEAVES)):
             raise DetectorError(f"a forest of shapes {shapes}")
+        if trees and not 0 <= int(self.features.min()) <= int(self.features.max()) < len(FEATURES):
+            raise DetectorError(f"a forest that looks at other features than the {len(FEATURES)} of a story")
+        if np.isnan(self.cuts).any() or not (np.isfinite(self.values).all() and np.isfinite(self.start)):
+            raise DetectorError("a forest has numbers that are none")
 
     def score(self, story: NDArray[np.float64]) -> float:
-        """Return the natural log-odds that a story, shape (features,), is an attack's, in the mixture it was grown on.
+        """Return how much a story looks like an attack's.
 
-        Costs about 20 µs.
+        Parameters
+        ----------
+        story : ndarray of float64, shape (features,)
+            As ``cluster.FEATURES`` names it.
+
+        Returns
+        -------
+        float
+            Natural log-odds that it is one, in the mixture that the forest was grown on.
+
+        Notes
+        -----
+        Costs about 10 µs with 200 trees.
         """
-        trees = np.arange(len(self.features))
-        node = np.zeros(len(trees), np.int64)
-        for _ in range(DEPTH):
-            node = 2 * node + 1 + (story[self.features[trees, node]] > self.cuts[trees, node])
-        return self.start + float(self.values[trees, node - _INNER].sum(dtype=np.float64))
+        features, cuts, values, firsts = self._flat
+        # All inner nodes of all trees are asked at once; their answers, 16 bits a tree, tell the leaf.
+        answers = np.packbits(story.take(features) > cuts).view(">u2")
+        return self.start + float(values.take(firsts + _LEAF.take(answers)).sum(dtype=np.float64))
+
+    @cached_property
+    def _flat(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float32], NDArray[np.int64]]:
+        """Features and cuts with a sixteenth node that always answers no, the leaves, and the first leaf of each."""
+        trees = len(self.features)
+        features = np.zeros((trees, _LEAVES), np.int64)
+        cuts = np.full((trees, _LEAVES), np.inf)
+        features[:, :_INNER], cuts[:, :_INNER] = self.features, self.cuts
+        return features.ravel(), cuts.ravel(), self.values.ravel(), _LEAVES * np.arange(trees)
 
     def to_bytes(self) -> bytes:
-        """Return the forest as bytes, little-endian."""
+        """Return the forest as bytes.
+
+        Returns
+        -------
+        bytes
+            Little-endian: how many trees and the start, 8 bytes each, then features, cuts and values.
+        """
         head = np.array([len(self.features), self.start], "<f8").tobytes()
         return head + self.features.tobytes() + self.cuts.astype("<f4").tobytes() + self.values.astype("<f4").tobytes()
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "Forest":
-        """Return the forest that ``to_bytes`` wrote; raise DetectorError if it is none."""
+        """Return the forest that ``to_bytes`` wrote.
+
+        Parameters
+        ----------
+        content : bytes
+            What it wrote.
+
+        Returns
+        -------
+        Forest
+            The same.
+
+        Raises
+        ------
+        DetectorError
+            If the content is no forest.
+        """
         if len(content) < 16:  # noqa: PLR2004 - two numbers of 8 bytes
             raise DetectorError(f"{len(content)} bytes are no forest")
         count, start = np.frombuffer(content, "<f8", 2).tolist()
-        trees = int(count)
-        if len(content) != 16 + trees * (_INNER + 4 * _INNER + 4 * _LEAVES):
-            raise DetectorError(f"{len(content)} bytes do not hold {trees} trees")
+        size = _INNER + 4 * _INNER + 4 * _LEAVES
+        trees = (len(content) - 16) // size
+        if count != trees or len(content) != 16 + trees * size:
+            raise DetectorError(f"{len(content)} bytes do not hold {count:g} trees")
         at = 16
         features = np.frombuffer(content, np.int8, trees * _INNER, at).reshape(trees, _INNER)
         at += trees * _INNER
