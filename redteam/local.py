@@ -38,7 +38,7 @@ def own_lazaretto(command: Sequence[str]) -> Iterator[tuple[str, str]]:
         # Settings of this environment belong to another instance.
         environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
         environment |= {"LAZARETTO_DATA_DIR": folder, "PYTHONUNBUFFERED": "1"}
-        made = _run([*command, "keys", "create", "--name", "red team", "--scopes", SCOPES, "--json"], environment)
+        made = _run([*command, "keys", "create", "--name", "red-team", "--scopes", SCOPES, "--json"], environment)
         key: str = msgspec.json.decode(made)["key"]
         log = Path(folder, "serve.log")
         with log.open("wb") as errors:
