@@ -38,7 +38,11 @@ class Endpoint:
             headers["authorization"] = f"Bearer {token}"
         self._victim = victim
         self._http = httpx.Client(
-            headers=headers, timeout=victim.timeout_seconds, trust_env=False, follow_redirects=False, transport=transport
+            headers=headers,
+            timeout=victim.timeout_seconds,
+            trust_env=False,
+            follow_redirects=False,
+            transport=transport,
         )
 
     def close(self) -> None:

@@ -22,6 +22,8 @@ TIMEOUT_SECONDS = 60.0
 WAIT_SECONDS = 120.0
 """How long the worker may take for one session."""
 POLL_SECONDS = 0.02
+BUSY_SECONDS, BUSY_PAUSE_SECONDS = 30.0, 0.2
+"""How long a monitor is asked again that answers 503."""
 BODY_ROWS = 500
 LIST_MAX = 500
 """What a list holds at most unless an operator chose otherwise."""
@@ -41,7 +43,9 @@ POLICY: dict[str, Any] = {
         "contained_max": 10_000,
         "quarantine": False,
     },
-    "actions": dict.fromkeys(("data_drift", "prediction_drift", "data_quality", "latency", "traffic", "stale"), "record"),
+    "actions": dict.fromkeys(
+        ("data_drift", "prediction_drift", "data_quality", "latency", "traffic", "stale"), "record"
+    ),
     "traffic": {"learn_days": 0},
 }
 
@@ -89,7 +93,7 @@ class Monitor:
             When there is none, or it is an error.
         """
         try:
-            answer = self.http.request(method, path, **given)
+            answer = self._answer(method, path, **given)
             body = msgspec.json.decode(answer.content) if answer.content else {}
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             text = str(error) or type(error).__name__
@@ -102,11 +106,14 @@ class Monitor:
             raise MonitorFailed(f"{method} {path} was refused with {answer.status_code}: {detail}{places}")
         return body
 
-    def file(self, under: str, summary: Any) -> None:
-        """Put the summary of a run on record at a version, ``model/version``."""
-        model, _, version = under.partition("/")
-        path = f"/v1/models/{quote(model, safe='')}/versions/{quote(version, safe='')}/redteam"
-        self.ask("POST", path, json=summary)
+    def _answer(self, method: str, path: str, **given: Any) -> httpx.Response:
+        """Ask, and ask again while the monitor says that it is busy."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            answer = self.http.request(method, path, **given)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() >= deadline:
+                return answer
+            time.sleep(BUSY_PAUSE_SECONDS)
 
     def pace(self, events: int) -> None:
         """Wait until so many more events may be sent."""
@@ -170,10 +177,6 @@ class Shadow:
         self._wait()
         return self._seen_of(session, names)
 
-    def file(self, summary: Any) -> None:
-        """Put the summary of a run on record at this version."""
-        self.monitor.file(f"{self.model}/{self.version}", summary)
-
     def _post(self, session: Session, names: dict[int, str]) -> None:
         principals = [names[one] for one in session.accounts.tolist()]
         ids = [f"{self.monitor.run}-{self._sessions}-{i}" for i in range(len(session))]
@@ -183,7 +186,9 @@ class Shadow:
             late = None if session.latency_ms is None else session.latency_ms[part]
             content = arrow_of(self.victim, inputs[part], answers[part], ids[part], principals[part], late)
             self.monitor.pace(len(ids[part]))
-            took = self.monitor.ask("POST", f"{self.path}/events", content=content, headers={"content-type": ARROW})
+            # The key lets a body that is sent again count once.
+            headers = {"content-type": ARROW, "idempotency-key": f"{ids[first]}-{len(content)}"}
+            took = self.monitor.ask("POST", f"{self.path}/events", content=content, headers=headers)
             if took["accepted"] != len(ids[part]):
                 raise MonitorFailed(f"the monitor refused {took['rejected']} of {len(ids[part])} events")
             self._posted += took["accepted"]
@@ -250,7 +255,7 @@ class _Anyone(dict[str, int]):
         super().__init__()
         self._account = account
 
-    def get(self, _: str, __: Any = None) -> int:  # type: ignore[override]  # of this one use
+    def get(self, _: str, __: Any = None) -> int:
         return self._account
 
 
@@ -275,7 +280,7 @@ def schema_of(victim: Victim) -> dict[str, Any]:
     return {"features": features, "prediction": {"kind": "class", "classes": classes}}
 
 
-def arrow_of(  # noqa: PLR0913 - the columns, one by one
+def arrow_of(
     victim: Victim,
     inputs: NDArray[np.float64],
     probabilities: NDArray[np.float64],

@@ -1,4 +1,4 @@
-"""What a run found: every attack with how often it was seen in time, every benign workload with how often it was wronged.
+"""What a run found: how often each attack was seen in time, and how often each benign workload was wronged.
 
 An attack that is seen in time in less than half of its successes is a blind spot, and says so.
 """
@@ -211,7 +211,7 @@ def number_text(number: float | None) -> str:
 
 def head_text(summary: Summary) -> str:
     """Say in a sentence what was run."""
-    broken = sum(row.errors for row in (*summary.attacks, *summary.benign))
+    broken = sum(row.errors for row in summary.attacks) + sum(row.errors for row in summary.benign)
     parts = [f"{summary.done} of {summary.total} sessions", f"seed {summary.seed}", f"plan {summary.plan[:12]}"]
     if broken:
         parts.append(f"{broken} broken off, in none of the numbers")

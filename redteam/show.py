@@ -7,6 +7,8 @@ from redteam.report import AttackRow, Summary, head_text, number_text, rate_text
 ATTACK_COLUMNS = ("victim", "attack", "ATLAS", "sessions", "successes", "seen in time", "queries to alarm", "tiers")
 BENIGN_COLUMNS = ("victim", "workload", "kind", "sessions", "alarmed", "tiers")
 BLIND_COLUMNS = ("victim", "attack", "seen in time", "ATLAS")
+WIDTH = 160
+"""Where there is no terminal that has one."""
 NO_SPOT = "No attack of this run that succeeds was seen in time in less than half of its successes."
 NO_SUCCESS = "No success, so nothing is said of being seen in time: "
 OVER_DAYS = "takes longer than a run; the traffic as a whole tells of it, not single principals"
@@ -66,6 +68,8 @@ def print_report(summary: Summary, *, width: int | None = None) -> None:
     from rich.text import Text
 
     console = Console(width=width)
+    if width is None and not console.is_terminal:
+        console = Console(width=WIDTH)
 
     def table(title: str, columns: Sequence[str], rows: Sequence[tuple[Sequence[str], str]]) -> None:
         shown = Table(title=title, title_justify="left")

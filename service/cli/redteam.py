@@ -38,12 +38,7 @@ def run(  # noqa: PLR0913 - one per option
     url: Annotated[
         str | None, typer.Option("--url", envvar=URL_NAME, help="A running Lazaretto; by default one is started.")
     ] = None,
-    key: Annotated[
-        str | None, typer.Option("--key", envvar=KEY_NAME, help="For --url; needs every scope.")
-    ] = None,
-    file_under: Annotated[
-        str | None, typer.Option("--file-under", metavar="MODEL/VERSION", help="Of --url: file the results there too.")
-    ] = None,
+    key: Annotated[str | None, typer.Option("--key", envvar=KEY_NAME, help="For --url; needs every scope.")] = None,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -54,21 +49,19 @@ def run(  # noqa: PLR0913 - one per option
     from redteam.run import open_run
     from service.cli.failures import Failure
 
+    kept = output
     try:
         chosen = _plan(plan, seed, output)
+        kept = Path(chosen.output)
         _check_targets(chosen, url, scope)
         with _monitor(url, key, chosen.requests_per_second) as monitor:
             with bars(shown=not as_json) as told, open_run(chosen, monitor, told) as running:
                 running.go()
-            summary = _summary(Path(chosen.output))
-            for name, shadow in running.shadows.items():
-                shadow.file(_built(summary.of_victim(name)))
-            if file_under is not None:
-                monitor.file(file_under, _built(summary))
+            summary = _summary(kept)
     except Stopped as error:
         raise Failure(str(error)) from error
     except KeyboardInterrupt:
-        typer.echo(f"Broken off. What is done is in {chosen.output}; the same command goes on.", err=True)
+        typer.echo(f"Broken off. What is done is in {kept or 'the output folder'}; the same command goes on.", err=True)
         raise typer.Exit(BROKEN_OFF) from None
     _show(summary, as_json=as_json)
 
@@ -122,7 +115,9 @@ def _require_extra() -> None:
 
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
-        raise Failure(f"the red team needs more than is installed ({', '.join(missing)}): pip install 'lazaretto[redteam]'")
+        raise Failure(
+            f"the red team needs more than is installed ({', '.join(missing)}): pip install 'lazaretto[redteam]'"
+        )
 
 
 def _plan(path: Path, seed: int | None, output: Path | None) -> "Plan":
@@ -183,12 +178,6 @@ def _summary(folder: Path) -> "Summary":
     if found is None:
         raise Failure(f"{folder} holds no results of a red-team run")
     return found
-
-
-def _built(summary: "Summary") -> object:
-    import msgspec
-
-    return msgspec.to_builtins(summary)
 
 
 def _show(summary: "Summary", *, as_json: bool) -> None:
