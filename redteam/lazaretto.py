@@ -61,7 +61,7 @@ class Seen:
     alarm: int | None
     """Place of the first request at which it alarmed."""
     tiers: dict[str, int]
-    """Of each tier that was told of: the principal's queries at its first alarm, over all of the client's accounts."""
+    """Of each tier that was told of: the place of its first alarm."""
     contained: int
     """Of the client's accounts."""
 
@@ -215,14 +215,13 @@ class Shadow:
         self._alerts.update(use["tier"] for use in uses)
         accounts = self._accounts_of(names) if uses else {}
         tiers: dict[str, int] = {}
-        places = []
         for use in uses:
-            queries, account = use["queries_at_alarm"], accounts.get(use["principals"][0])
+            account = accounts.get(use["principals"][0])
             if account is None:
                 raise MonitorFailed("the monitor accuses a principal of another session")
-            tiers[use["tier"]] = min(tiers.get(use["tier"], queries), queries)
-            places.append(place_of(session, account, queries))
-        return Seen(alarm=min(places, default=None), tiers=tiers, contained=len(held))
+            place = place_of(session, account, use["queries_at_alarm"])
+            tiers[use["tier"]] = min(tiers.get(use["tier"], place), place)
+        return Seen(alarm=min(tiers.values(), default=None), tiers=tiers, contained=len(held))
 
     def _list(self, path: str, what: str, key: str) -> list[dict[str, Any]]:
         """Return what is new in a list."""

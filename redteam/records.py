@@ -49,7 +49,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     damage: float | None
     """``None``: it never came near."""
     tiers: dict[str, int]
-    """Of each tier that was told of: the queries at its first alarm."""
+    """Of each tier that was told of: the place of its first alarm."""
     contained: int
     error: str
     file: str

@@ -6,6 +6,7 @@ An attack that is seen in time in less than half of its successes is a blind spo
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 
 import msgspec
@@ -13,12 +14,15 @@ import msgspec
 from redteam.attacks import ATTACKS
 from redteam.attacks.base import Family
 from redteam.benign import WORKLOADS
-from redteam.judge import Share, attack_result, benign_results
+from redteam.judge import Share, Verdict, attack_result, benign_results, timely_rate
 from redteam.records import Folder, Head, Record
 from redteam.session import Kind
 
 BLIND = 0.5
 """An attack with a lower timely rate is a blind spot."""
+WRONGED = 0.01
+"""A benign workload of whose sessions surely more alarm is wronged."""
+INTENT = "intent"
 ERRORS_SHOWN = 3
 OVER_DAYS = frozenset({Family.POISONING})
 """What such attacks do is seen in the traffic as a whole, over days; a run of minutes looks at single principals."""
@@ -63,6 +67,8 @@ class AttackRow(msgspec.Struct, frozen=True, kw_only=True):
     successes: int
     timely: Rate
     """Of the successes: the first alarm came strictly before."""
+    by_intent: Rate
+    """As ``timely``, of alarms of the tier *intent* only: what explainers and robustness tests do not raise."""
     seen: Rate
     """Of the sessions: an alarm at any time."""
     queries_median: float | None
@@ -88,6 +94,11 @@ class BenignRow(msgspec.Struct, frozen=True, kw_only=True):
     errors: int
     alarmed: Rate
     tiers: dict[str, int]
+
+    @property
+    def wronged(self) -> bool:
+        """Whether surely more of its sessions alarm than may; what looks like an attack to everybody is not counted."""
+        return self.kind != Kind.EQUIVALENT and self.alarmed.low > WRONGED
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,11 +177,17 @@ def _attack_row(group: Sequence[Record], names: Mapping[str, str], seed: int) ->
         errors=result.errors,
         successes=result.timely.trials,
         timely=Rate.of(result.timely),
+        by_intent=Rate.of(timely_rate((_by_intent(record) for record in group), seed)),
         seen=Rate.of(result.seen),
         queries_median=median(record.queries or 0 for record in seen) if seen else None,
         tiers=_tiers(group),
         blind=not math.isnan(ratio) and ratio < BLIND,
     )
+
+
+def _by_intent(record: Record) -> Verdict:
+    """Return a session as it would be judged if nothing but intent raised an alarm."""
+    return replace(record.verdict, alarm=record.tiers.get(INTENT))
 
 
 def _benign_row(group: Sequence[Record]) -> BenignRow:

@@ -4,13 +4,24 @@ from collections.abc import Sequence
 
 from redteam.report import AttackRow, Summary, head_text, number_text, rate_text, tiers_text
 
-ATTACK_COLUMNS = ("victim", "attack", "ATLAS", "sessions", "successes", "seen in time", "queries to alarm", "tiers")
+ATTACK_COLUMNS = (
+    "victim",
+    "attack",
+    "ATLAS",
+    "sessions",
+    "successes",
+    "seen in time",
+    "by intent",
+    "queries to alarm",
+    "tiers",
+)
 BENIGN_COLUMNS = ("victim", "workload", "kind", "sessions", "alarmed", "tiers")
 BLIND_COLUMNS = ("victim", "attack", "seen in time", "ATLAS")
 WIDTH = 160
 """Where there is no terminal that has one."""
 NO_SPOT = "No attack of this run that succeeds was seen in time in less than half of its successes."
 NO_SUCCESS = "No success, so nothing is said of being seen in time: "
+WRONGED = "Benign clients are wronged, so that being seen in time is worth less than it looks: "
 OVER_DAYS = "takes longer than a run; the traffic as a whole tells of it, not single principals"
 
 
@@ -23,6 +34,7 @@ def attack_cells(row: AttackRow) -> tuple[str, ...]:
         str(row.sessions) + (f" ({row.errors} broken)" if row.errors else ""),
         str(row.successes),
         rate_text(row.timely),
+        rate_text(row.by_intent),
         number_text(row.queries_median),
         tiers_text(row.tiers),
     )
@@ -53,6 +65,9 @@ def notes(summary: Summary) -> list[str]:
     """Return what else is to be said."""
     silent = sorted({row.attack for row in summary.attacks if not row.successes})
     found = [NO_SUCCESS + ", ".join(silent) + "."] if silent else []
+    wronged = [f"{row.workload} on {row.victim}" for row in summary.benign if row.wronged]
+    if wronged:
+        found.append(WRONGED + ", ".join(wronged) + ".")
     if summary.skipped:
         found.append("Not run: " + ", ".join(f"{name} does not fit {victim}" for victim, name in summary.skipped) + ".")
     found += [f"Broken off by: {text}" for text in summary.errors]
@@ -85,7 +100,8 @@ def print_report(summary: Summary, *, width: int | None = None) -> None:
         attacks = [(attack_cells(row), "red" if row.blind else "") for row in summary.attacks]
         table("Attacks", ATTACK_COLUMNS, attacks)
     if summary.benign:
-        table("Benign clients", BENIGN_COLUMNS, [(cells, "") for cells in benign_cells(summary)])
+        styles = ["yellow" if row.wronged else "" for row in summary.benign]
+        table("Benign clients", BENIGN_COLUMNS, list(zip(benign_cells(summary), styles, strict=True)))
     blind = [(blind_cells(row), "red") for row in summary.attacks if row.blind]
     if blind:
         table("Blind spots", BLIND_COLUMNS, blind)

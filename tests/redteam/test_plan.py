@@ -79,7 +79,12 @@ def test_a_plan_that_cannot_be_run_says_where(content: str, at: str) -> None:
 def test_the_digest_is_of_what_results_depend_on() -> None:
     plan = read_plan(SMALL)
     assert plan.digest == replace(plan, output="elsewhere", seconds_max=1.0, requests_per_second=1.0).digest
-    changes = (plan.seeded(1), replace(plan, sessions=7), replace(plan, attacks=("nes-l2",)), replace(plan, queries_max=9))
+    changes = (
+        plan.seeded(1),
+        replace(plan, sessions=7),
+        replace(plan, attacks=("nes-l2",)),
+        replace(plan, queries_max=9),
+    )
     assert len({plan.digest, *(one.digest for one in changes)}) == 5
     assert plan.seeded(None) == plan
 

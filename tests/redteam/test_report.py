@@ -36,7 +36,7 @@ def _record(number: int, alarm: int | None, success: int | None, workload: str =
         queries=None if alarm is None else alarm + 1,
         seconds=None,
         damage=None,
-        tiers={} if alarm is None else {"probing": alarm + 1},
+        tiers={} if alarm is None else {"probing": alarm} | ({"intent": alarm + 5} if alarm < 15 else {}),
         contained=0,
         error=error,
         file=f"sessions/digits/{workload}/{number}.npz",
@@ -68,7 +68,8 @@ def test_an_attack_seen_too_late_is_a_blind_spot_and_an_error_is_none() -> None:
     assert (row.timely.hits, row.timely.trials) == (1, 3)
     assert row.blind
     assert row.queries_median == 11
-    assert row.tiers == {"probing": 3}
+    assert row.tiers == {"intent": 2, "probing": 3}
+    assert (row.by_intent.hits, row.by_intent.trials) == (1, 3)
     assert row.seen.hits == 3
 
 
@@ -84,6 +85,13 @@ def test_benign_sessions_are_counted_with_an_exact_interval() -> None:
     assert (row.alarmed.hits, row.alarmed.trials) == (1, 10)
     assert row.alarmed.low == pytest.approx(0.00253, abs=1e-5)
     assert row.alarmed.high == pytest.approx(0.44502, abs=1e-5)
+
+
+def test_who_is_wronged_is_said_once_it_is_sure() -> None:
+    one = _summary(_record(0, 5, None, "iid"), *(_record(i, None, None, "iid") for i in range(1, 90)))
+    many = _summary(*(_record(i, 5, None, "iid") for i in range(3)))
+    assert "wronged" not in markdown(one)
+    assert "worth less than it looks: iid on digits" in markdown(many)
 
 
 def test_the_report_shows_blind_spots_with_their_techniques() -> None:
