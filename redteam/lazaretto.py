@@ -115,6 +115,11 @@ class Monitor:
                 return answer
             time.sleep(BUSY_PAUSE_SECONDS)
 
+    def file(self, model: str, version: str, summary: Any) -> None:
+        """Put the summary of a run on record at a version."""
+        path = f"/v1/models/{quote(model, safe='')}/versions/{quote(version, safe='')}/redteam"
+        self.ask("POST", path, json=summary)
+
     def pace(self, events: int) -> None:
         """Wait until so many more events may be sent."""
         now = time.monotonic()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from redteam.lazaretto import Monitor
     from redteam.plan import Plan
     from redteam.report import Summary
+    from redteam.run import Run
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -28,7 +29,7 @@ Output = Annotated[Path | None, typer.Option("--output", help="Folder of the res
 
 
 @app.command()
-def run(  # noqa: PLR0913 - one per option
+def run(  # noqa: PLR0913, PLR0917 - one per option
     plan: PlanFile,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Instead of the plan's.")] = None,
     output: Output = None,
@@ -39,6 +40,9 @@ def run(  # noqa: PLR0913 - one per option
         str | None, typer.Option("--url", envvar=URL_NAME, help="A running Lazaretto; by default one is started.")
     ] = None,
     key: Annotated[str | None, typer.Option("--key", envvar=KEY_NAME, help="For --url; needs every scope.")] = None,
+    file_under: Annotated[
+        str | None, typer.Option("--file-under", metavar="MODEL/VERSION", help="Of --url: file the results there too.")
+    ] = None,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -50,6 +54,8 @@ def run(  # noqa: PLR0913 - one per option
     from service.cli.failures import Failure
 
     kept = output
+    if file_under is not None and (url is None or "/" not in file_under):
+        raise Failure("--file-under takes MODEL/VERSION of the Lazaretto that --url names")
     try:
         chosen = _plan(plan, seed, output)
         kept = Path(chosen.output)
@@ -58,6 +64,8 @@ def run(  # noqa: PLR0913 - one per option
             with bars(shown=not as_json) as told, open_run(chosen, monitor, told) as running:
                 running.go()
             summary = _summary(kept)
+            if url is not None:
+                _file(monitor, running, file_under, summary)
     except Stopped as error:
         raise Failure(str(error)) from error
     except KeyboardInterrupt:
@@ -178,6 +186,17 @@ def _summary(folder: Path) -> "Summary":
     if found is None:
         raise Failure(f"{folder} holds no results of a red-team run")
     return found
+
+
+def _file(monitor: "Monitor", running: "Run", under: str | None, summary: "Summary") -> None:
+    """Put the results on record: those of each victim at its shadow, and all of them where they are wanted."""
+    import msgspec
+
+    for name, shadow in running.shadows.items():
+        monitor.file(shadow.model, shadow.version, msgspec.to_builtins(summary.of_victim(name)))
+    if under is not None:
+        model, _, version = under.partition("/")
+        monitor.file(model, version, msgspec.to_builtins(summary))
 
 
 def _show(summary: "Summary", *, as_json: bool) -> None:

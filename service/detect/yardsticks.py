@@ -104,7 +104,13 @@ def _key(frame: Frame) -> bytes:
 def to_bytes(measure: Measure) -> bytes:
     """Return the bytes of a measure; the same one gives the same bytes."""
     population, moments, space = measure.yardstick.population, measure.yardstick.moments, measure.space
-    arrays: list[NDArray[Any]] = [*population.places, population.typical, population.ratios, population.densities, population.odds]
+    arrays: list[NDArray[Any]] = [
+        *population.places,
+        population.typical,
+        population.ratios,
+        population.densities,
+        population.odds,
+    ]
     arrays += [moments.mean, moments.spread]
     if isinstance(space, Projection):
         arrays += [space.centre, space.scale]

@@ -24,7 +24,7 @@ from redteam.problems import Refused, Stopped
 from redteam.report import Summary
 from redteam.run import Run, open_run
 from redteam.session import Session
-from tests.integration.http.conftest import environment, run
+from tests.integration.http.conftest import environment, eventually, make_key, register, run, serving
 
 ROOT = Path(__file__).parents[2]
 SMALL = """
@@ -136,7 +136,8 @@ def endpoint_plan(tmp_path: Path) -> Iterator[str]:
         yield (
             'attacks = ["hopskipjump-l2"]\nsessions = 7\nqueries_max = 40\n[victim.http]\n'
             f'url = "http://127.0.0.1:{server.server_port}/v1"\ndata = "{tmp_path / "inputs.npz"}"\n'
-            'inputs_at = "data.rows"\nanswers_at = "out.p"\nlow = 0\nhigh = 1\nbudget = 0.5\nbudget_linf = 0.2\ngrain = 0.01\n'
+            'inputs_at = "data.rows"\nanswers_at = "out.p"\nlow = 0\nhigh = 1\n'
+            "budget = 0.5\nbudget_linf = 0.2\ngrain = 0.01\n"
         )
         server.shutdown()
 
@@ -158,7 +159,7 @@ def test_a_victim_that_errs_is_told_as_such_and_never_as_seen(tmp_path: Path, en
             raise VictimFailed("the endpoint answered 500")
 
         object.__setattr__(running.victims["http"], "predict", away)
-        with pytest.raises(Stopped, match="5 sessions in a row.*500"):
+        with pytest.raises(Stopped, match=r"5 sessions in a row.*500"):
             running.go()
         records = list(running.folder.records.values())
     assert watcher.watched == []
@@ -232,6 +233,26 @@ def test_the_command_line_attacks_a_lazaretto_of_its_own_and_reports(tmp_path: P
     assert json.loads(run("redteam", "report", str(output), "--json"))["total"] == 3
     text = run("redteam", "run", "--plan", str(plan), "--output", str(output), "--seed", "9", expect=1)
     assert "not mixed" in text
+
+
+@pytest.mark.slow
+def test_a_running_lazaretto_keeps_what_a_run_found_and_shows_it(tmp_path: Path) -> None:
+    plan, output = tmp_path / "plan.toml", tmp_path / "out"
+    plan.write_text('victims = ["digits"]\nattacks = ["hopskipjump-l2"]\nsessions = 1\nqueries_max = 120\n')
+    with serving(tmp_path / "data") as running:
+        headers = make_key(running.data_dir, "ingest", "read", "operate", "admin")
+        key = headers["authorization"].removeprefix("Bearer ")
+        with httpx.Client(base_url=running.url, headers=headers, timeout=60.0) as client:
+            path = register(client, "mine")
+            words = ["--plan", str(plan), "--output", str(output), "--url", running.url, "--key", key]
+            told = json.loads(run("redteam", "run", *words, "--file-under", "mine/1", "--json"))
+            assert client.get(f"{path}/redteam").json()["summary"] == told
+            [shadow] = [one["name"] for one in client.get("/v1/models").json()["models"] if one["name"] != "mine"]
+            assert shadow.startswith("redteam-digits-")
+            assert client.get(f"/v1/models/{shadow}/versions/1/redteam").json()["summary"] == told
+            eventually(lambda: "lazaretto_redteam_age_seconds" in client.get("/metrics").text, "the figures are read")
+            # A plan that is done runs nothing again, and says the same.
+            assert json.loads(run("redteam", "run", *words, "--json")) == told
 
 
 @pytest.mark.slow
