@@ -94,6 +94,23 @@ def sessions(rng: np.random.Generator, rows: int, mean: float = SESSION_MEAN) ->
     return np.repeat(np.arange(len(sizes)), sizes)[:rows].astype(np.int64)
 
 
+def _tied(kind: str, rng: np.random.Generator, rows: int) -> Floats:
+    """Return a column whose rows are tied together for long: by seasons, a level that wanders, very long sessions."""
+    if kind == "heavy":
+        sizes = np.minimum(1 + (4 * rng.pareto(1.6, size=rows)).astype(np.int64), 1000)
+        user = np.repeat(np.arange(rows), sizes)[:rows]
+        return math.sqrt(0.5) * rng.normal(size=rows)[user] + math.sqrt(0.5) * rng.normal(size=rows)
+    noise = rng.normal(size=rows)
+    if kind.startswith("wander"):
+        level = autoregressive(rng, rows, math.exp(-1.0 / float(kind.removeprefix("wander"))))
+        return math.sqrt(0.5) * level + math.sqrt(0.5) * noise
+    if kind.startswith("wave"):
+        return np.asarray(
+            np.sin(2 * np.pi * (np.arange(rows) / float(kind.removeprefix("wave")) + rng.random())) + noise
+        )
+    return np.asarray(np.sin(2 * np.pi * np.arange(rows) / DAY_ROWS) + noise)
+
+
 def numeric(kind: str, rng: np.random.Generator, rows: int) -> Floats:
     """Return one numeric column."""
     if kind.startswith("AR"):
@@ -104,12 +121,8 @@ def numeric(kind: str, rng: np.random.Generator, rows: int) -> Floats:
         return math.sqrt(0.5) * effect[user] + math.sqrt(0.5) * rng.normal(size=rows)
     if kind == "repeats":
         return rng.normal(size=rows)[sessions(rng, rows, 5.0)]
-    if kind == "heavy":
-        sizes = np.minimum(1 + (4 * rng.pareto(1.6, size=rows)).astype(np.int64), 1000)
-        user = np.repeat(np.arange(rows), sizes)[:rows]
-        return math.sqrt(0.5) * rng.normal(size=rows)[user] + math.sqrt(0.5) * rng.normal(size=rows)
-    if kind == "day":
-        return np.asarray(np.sin(2 * np.pi * np.arange(rows) / DAY_ROWS) + rng.normal(size=rows))
+    if kind in {"heavy", "day"} or kind.startswith(("wander", "wave")):
+        return _tied(kind, rng, rows)
     return rng.normal(size=rows)
 
 
@@ -170,7 +183,8 @@ def measure(case: Case, seeds: Sequence[int], make: Callable[[Baseline], Evidenc
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--kinds", default="independent,AR0.5,AR0.8,AR0.95,sessions")
+    kinds = "also repeats, heavy, day, wanderN and waveN with N rows"
+    parser.add_argument("--kinds", default="independent,AR0.5,AR0.8,AR0.95,sessions", help=kinds)
     parser.add_argument("--columns", default="5")
     parser.add_argument("--reference", default="1000,2000,10000")
     parser.add_argument("--ticks", type=int, default=60_000)

@@ -6,7 +6,6 @@ move together count for fewer, and that effect sizes read too high.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -14,12 +13,11 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv, gammaln, ndtri
 
 from detectors.baseline import Baseline
-from detectors.baseline.directions import directions_of
 from detectors.effects import EMPTY, Effects, Tables, tables_of
 from detectors.errors import DetectorError
-from detectors.evidence.dependence import dependence_of
+from detectors.evidence.dependence import inflations_of
 
-LEVEL = 0.95
+LEVEL, HIGHEST = 0.95, 0.99999
 EXACT_UP_TO = 3.0
 """Expected events in a bin up to which every count is looked at; above, five points stand for all."""
 _COUNTS = np.arange(12.0)[:, None]
@@ -94,7 +92,7 @@ def effect_intervals(
     effects : Effects
         Of these counts.
     level : float, optional
-        In what share of cases an interval should hold the true effect; from 0.5 to 0.999.
+        In what share of cases an interval should hold the true effect; from 0.5 to 0.99999.
 
     Returns
     -------
@@ -109,7 +107,9 @@ def effect_intervals(
     Notes
     -----
     Events count for ``n / tau`` independent ones, ``tau`` being the variance inflation of the reference's rows:
-    for psi, js and hellinger its mean over all directions, with the largest one where a direction stands out.
+    for psi, js and hellinger its mean over all directions, with the largest one where a direction stands out. How
+    large it is the reference tells within limits: the upper one widens, and of the bias only what the lower one makes
+    certain is taken off the upper end.
 
     * ``psi``, ``js`` and ``hellinger`` (the latter two squared) have bias ``B`` and variance ``V`` under chance in
       both samples. Both are sums over bins of expectations over a Poisson count, with the multinomial's correction,
@@ -150,8 +150,8 @@ def effect_intervals(
     """
     if counts.shape != (baseline.total,):
         raise DetectorError(f"counts have shape {counts.shape}; {(baseline.total,)} is needed")
-    if not 0.5 <= level <= 0.999:  # noqa: PLR2004 - named in the message
-        raise DetectorError(f"level is {level}; it must be from 0.5 to 0.999")
+    if not 0.5 <= level <= HIGHEST:  # noqa: PLR2004 - named in the message
+        raise DetectorError(f"level is {level}; it must be from 0.5 to {HIGHEST}")
     z = float(ndtri(0.5 + level / 2.0))
     events = counts.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -203,32 +203,10 @@ def share_intervals(
     return np.stack([low, high], axis=1)
 
 
-@lru_cache(maxsize=128)
-def inflations_of(baseline: Baseline) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Tell how many events of a column are worth one independent event.
-
-    Parameters
-    ----------
-    baseline : Baseline
-        Whose rows tell.
-
-    Returns
-    -------
-    tuple of two ndarray of float64, shape (n_columns,)
-        The mean over all directions, and the largest of any; at least 1. Shared: not to be changed.
-    """
-    overall, largest = np.ones((2, len(baseline.columns)))
-    for i, column in enumerate(baseline.columns):
-        if column.inflation.shape[1]:
-            found = dependence_of(column, directions_of(column))
-            overall[i], largest[i] = max(1.0, found.overall), max(1.0, found.overall, found.largest)
-    return overall, largest
-
-
 def _divergences(
     baseline: Baseline, events: NDArray[np.float64], effects: Effects, z: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    overall, largest = inflations_of(baseline)
+    overall, largest, least = inflations_of(baseline)
     used = np.flatnonzero((baseline.counts > 0) | (events > 0.0))
     column = tables_of(baseline).column[used]
     starts = np.searchsorted(column, np.arange(len(baseline.columns)))
@@ -249,7 +227,7 @@ def _divergences(
     )
     true = np.add.reduceat(_kernels(now.shares, now.shares, before.shares, before.shares), starts, axis=1)
     seen = np.stack([effects.psi, effects.js**2, effects.hellinger**2])
-    chance = _Chance(true, np.abs(bias), rest**2, along * largest / overall, hidden, vanished)
+    chance = _Chance(true, np.abs(bias), rest**2, along * largest / overall, hidden, vanished, least / overall)
     psi, js, hellinger = np.stack(_limits(seen, bias, chance, z), axis=2)
     return psi, np.sqrt(np.minimum(js, 1.0)), np.sqrt(np.minimum(hellinger, 1.0))
 
@@ -267,6 +245,8 @@ class _Chance(NamedTuple):
     """Mean chance of no event in a bin, if nothing had changed."""
     vanished: NDArray[np.float64]
     """The same as things are."""
+    surely: NDArray[np.float64]
+    """The part of the bias that is there for certain."""
 
 
 def _limits(
@@ -279,9 +259,10 @@ def _limits(
     floor = np.maximum(shift - unit / 2.0, 0.0)
     scale, hidden = chance.bias + seen, HIDDEN * chance.hidden
     less, more = (scale * np.maximum(hidden, weight * chance.vanished) for weight in (VANISHED_LOW, VANISHED_HIGH))
-    middle, error = seen - bias, z * np.sqrt(unit)
+    # How much rows move together is known within limits: what may be too much must not be taken off the upper end.
+    middle, most, error = seen - bias, seen - bias * chance.surely, z * np.sqrt(unit)
     low = np.sqrt(np.maximum(middle - less + shift + unit / 2.0, 0.0)) - error
-    high = np.sqrt(np.maximum(middle, 0.0) + more + shift + unit / 2.0) + error
+    high = np.sqrt(np.maximum(most, 0.0) + more + shift + unit / 2.0) + error
     return np.maximum(np.maximum(low, 0.0) ** 2 - floor, 0.0), np.maximum(high**2 - floor, 0.0)
 
 
@@ -349,7 +330,7 @@ def _ordered(
     baseline: Baseline, events: NDArray[np.float64], effects: Effects, z: float, level: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     tables, starts = tables_of(baseline), baseline.starts
-    _, inflation = inflations_of(baseline)
+    inflation = inflations_of(baseline).largest
     ranked = events * tables.ordered, baseline.counts * tables.ordered
     totals = [np.add.reduceat(side, starts) / inflation for side in ranked]
     off = np.sqrt(np.log(2.0 / (1.0 - level)) / 2.0 * sum(1.0 / total for total in totals))

@@ -15,6 +15,7 @@ from service.detect.baselines import sign
 from service.detect.choices import bad_choices, bad_for
 from service.detect.reference import CompiledReference
 from service.domain.calibration import Calibration
+from service.domain.differences import differences
 from service.domain.errors import Conflict, NotFound, Place, Unprocessable
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.keys import KeyParts, hash_secret, new_key
@@ -40,6 +41,7 @@ from service.ports import Clock, ControlStore, ControlTx
 from service.quarantine.decide import ENDS_ALARM, Pending, check_request, decide_request
 
 KEY_DAYS_MAX = 36_500.0
+PLACES_MAX = 100
 """A century; later dates do not fit a calendar."""
 
 
@@ -85,7 +87,7 @@ def register_model(
         raise Unprocessable("the model cannot be registered", places=places)
     with office.control.write() as tx:
         if tx.model(name) is not None:
-            raise Conflict(f"model '{name}' exists")
+            raise Conflict(f"model '{name}' exists", places=[Place("name", f"'{name}' is taken")])
         now_us = office.clock.now_us()
         model = tx.add_model(
             Model(
@@ -335,7 +337,8 @@ def _apply(office: OfficeStages, tx: ControlTx, version: Version, record: Transi
     if record.incident_id is not None:
         incident = _incident(tx, record.incident_id)
         if incident.version_id != version.id:
-            raise Conflict(f"incident '{incident.id}' is not about {version.model}/{version.version}")
+            reason = f"is not about {version.model}/{version.version}"
+            raise Conflict(f"incident '{incident.id}' {reason}", places=[Place("incident_id", reason)])
         item = TimelineItem(at_us=record.at_us, actor=record.actor, kind=record.event, body=record.reason)
         tx.save_incident(incident, item)
     tx.transition(record, lock=version.lock, restart=restart)
@@ -365,7 +368,11 @@ def _unchanged(known: Version, schema: Schema, deployed_by: Actor | None) -> Ver
         differs.append("deployed_by")
     if differs:
         shown = ", ".join(differs[:20])
-        raise Conflict(f"version '{known.model}/{known.version}' exists and differs in: {shown}")
+        places = differences(known.schema, schema)
+        if "deployed_by" in differs:
+            places.append(Place("deployed_by", f"is '{deployed_by}', but the version has '{known.deployed_by}'"))
+        detail = f"version '{known.model}/{known.version}' exists and differs in: {shown}"
+        raise Conflict(detail, places=places[:PLACES_MAX])
     return known
 
 

@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     """How long a body may take before it must also arrive at ``body_rate_min``."""
     body_rate_min: int = Field(default=64 * 1024, ge=1)
     """Bytes per second that a long upload must keep up."""
+    drain_bytes_max: int = Field(default=64 * 1024 * 1024, ge=0)
+    """How much of a body is read, and thrown away, after its answer, so that the client gets to see the answer."""
     connections_max: int = Field(default=1_000, ge=1)
     """Beyond this only the gate and the health pages answer; at twice as many, connections are closed."""
     keep_alive_seconds: int = Field(default=75, ge=1)

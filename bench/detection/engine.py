@@ -18,6 +18,8 @@ CHUNK_CELLS = 2_000_000
 CHUNK_TICKS = 1_000
 SEASONS_BYTES = 256_000_000
 HOUR_US = 3_600_000_000
+MINIMUM_EFFECT = 0.02
+"""Less than the 0.05 of a policy: peers have no such tolerance."""
 WEEK_HOURS = 168
 REBUILT = 10
 """Ticks."""
@@ -25,7 +27,7 @@ REBUILT = 10
 
 def engine_of(reference: Table, tick_rows: int = 1, times: Times | None = None) -> EvidenceEngine:
     """Compile a reference in time order; with times, also what follows the hours."""
-    options = EvidenceOptions(tick_events=float(tick_rows))
+    options = EvidenceOptions(minimum_effect=MINIMUM_EFFECT, tick_events=float(tick_rows))
     return EvidenceEngine(compile_table(reference, times), options, seasons_bytes=SEASONS_BYTES)
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,13 @@ from bench.detection.roster import for_real_data
 
 NAMED = 3
 """So many blamed columns are shown."""
+APART = 1_000
+"""Rows: alarms that follow each other within a window of the peers as they come are one page, whoever raises them."""
+
+
+def pages(rows: Sequence[int]) -> int:
+    """Return how many pages alarms at these rows, in order, are: one that soon follows another is no news."""
+    return sum(row - before > APART for before, row in pairwise((-APART - 1, *rows)))
 
 
 def score(stream: RealStream, detector: str, alarms: Sequence[int], blamed: str = "") -> RealCell:
@@ -36,14 +44,16 @@ def score(stream: RealStream, detector: str, alarms: Sequence[int], blamed: str 
     if stream.kind == "change" and stream.change is not None:
         after = [row for row in rows if row >= stream.change]
         cell.false_alarms, cell.quiet_rows = len(rows) - len(after), stream.change - stream.reference
+        cell.pages = pages(rows[: cell.false_alarms])
         cell.delay, cell.later = after[0] - stream.change + 1 if after else None, len(after)
     elif stream.kind == "windows":
         inside = [[row for row in rows if first <= row <= last] for first, last in stream.windows]
         cell.hits, cell.targets = sum(bool(found) for found in inside), len(inside)
-        cell.false_alarms = len(rows) - len({row for found in inside for row in found})
+        outside = sorted(set(rows) - {row for found in inside for row in found})
+        cell.false_alarms, cell.pages = len(outside), pages(outside)
         cell.quiet_rows = cell.rows - sum(last - first + 1 for first, last in stream.windows)
     elif stream.kind == "none":
-        cell.false_alarms, cell.quiet_rows = len(rows), cell.rows
+        cell.false_alarms, cell.quiet_rows, cell.pages = len(rows), cell.rows, pages(rows)
     else:
         cell.later = len(rows)
     return cell

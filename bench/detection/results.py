@@ -87,6 +87,8 @@ class RealCell(msgspec.Struct):
     tick_rows: int = 1
     again: int = 0
     """Alarms of a change that has lasted since the alarm before; known of the engine only."""
+    pages: int | None = None
+    """False alarms, where those at most a window of the peers apart are one; ``None`` in results from before."""
 
 
 class SpeedCell(msgspec.Struct):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.baseline.profile import Season
+from detectors.baseline.slow import Slow
 from detectors.columns import ColumnSpec
 
 REMEMBERED_MAX = 20_000
@@ -106,6 +107,11 @@ class NumericColumn:
         Their standard deviation (divided by n).
     season : Season or None, optional
         What is normal at each hour, of a column that follows the hours.
+    slow : Slow or None, optional
+        The course over the reference, of a column that moves smoothly as well.
+    growth : float, optional
+        The power of the length with which the inflation still grows where the reference ends; 0 where it levels off.
+        See ``detectors.baseline.ties``.
 
     Notes
     -----
@@ -136,6 +142,8 @@ class NumericColumn:
     mean: float
     std: float
     season: Season | None = None
+    slow: Slow | None = None
+    growth: float = 0.0
 
     @property
     def regular(self) -> int:
@@ -228,6 +236,11 @@ class CategoricalColumn:
         Distinct labels that occurred exactly once: a measure of how many labels are yet unseen.
     season : Season or None, optional
         What is normal at each hour, of a column that follows the hours.
+    slow : Slow or None, optional
+        The course over the reference, of a column that moves smoothly as well.
+    growth : float, optional
+        The power of the length with which the inflation still grows where the reference ends; 0 where it levels off.
+        See ``detectors.baseline.ties``.
 
     Notes
     -----
@@ -253,6 +266,8 @@ class CategoricalColumn:
     inflation: NDArray[np.float64]
     singles: int
     season: Season | None = None
+    slow: Slow | None = None
+    growth: float = 0.0
 
     @property
     def ordered(self) -> int:

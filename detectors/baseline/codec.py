@@ -9,14 +9,15 @@ sorted keys and no white space; then for each column its arrays without gaps:
 * categorical: known label hashes (uint64, ``known``), counts (int64, ``bins``), blocks (unsigned, ``blocks * bins``),
   inflation (float64, ``directions * scales``).
 
-Those of a seasonal profile follow at once, see ``detectors.baseline.codec_season``. Then come the arrays of the spaces,
-see ``detectors.baseline.codec_spaces``.
+Those of a course over the reference (coefficients, float64, ``6 * bins``; inflation, float64, ``directions * scales``)
+and of a seasonal profile follow at once, see ``detectors.baseline.slow`` and ``codec_season``. Then come the arrays of
+the spaces, see ``detectors.baseline.codec_spaces``.
 
 ``unsigned`` has 1, 2, 4 or 8 bytes, the fewest that hold the column's largest block count; the header says which.
 Version 2 added inflation and order, and made blocks smaller and more; version 3 added spaces; version 4 seasonal
-profiles; version 5 what bets on sums need. A baseline is written as the first version that holds all of it, so that the
-digest of one without profiles and spaces stays what it was. Spaces of versions 3 and 4 had other scores: they are
-refused.
+profiles; version 5 what bets on sums need; version 6 courses and growth. A baseline is written as the first version
+that holds all of it, so that the digest of one without them, profiles and spaces stays what it was. Spaces of versions
+3 and 4 had other scores: they are refused.
 
 Nothing is executed when bytes are read, every length is checked before memory is taken for it, and bytes that would
 not be written again the same way are refused.
@@ -36,6 +37,8 @@ from detectors.baseline.codec_season import arrays_of_season, describe_season, r
 from detectors.baseline.codec_spaces import arrays_of_space, describe_space, read_spaces
 from detectors.baseline.directions import directions_of
 from detectors.baseline.inflation import SCALES_MAX
+from detectors.baseline.slow import arrays_of_slow, read_slow
+from detectors.baseline.ties import GROWTH_MOST
 from detectors.columns import ColumnGroup, ColumnKind, ColumnSpec
 from detectors.errors import BaselineError
 from detectors.spaces import Space
@@ -44,6 +47,7 @@ MAGIC = b"LZBASE01"
 VERSION = 3
 SEASONAL_VERSION = 4
 SPACES_VERSION = 5
+SLOW_VERSION = 6
 HEADER_BYTES_MAX = 64 * 1024 * 1024
 COLUMNS_MAX = 10_000
 BINS_MAX = 4_096
@@ -83,13 +87,19 @@ def encode(columns: Sequence[Column], rows: int, *, ordered: bool, spaces: Seque
     }
     text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
     parts = [MAGIC, struct.pack("<I", len(text)), text]
-    arrays = [array for column in columns for array in (*_arrays(column), *arrays_of_season(column.season))]
+    arrays = [array for column in columns for array in _all_arrays(column)]
     arrays += [array for space in spaces for array in arrays_of_space(space)]
     parts += [array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes() for array in arrays]
     return b"".join(parts)
 
 
+def _all_arrays(column: Column) -> list[NDArray[Any]]:
+    return [*_arrays(column), *arrays_of_slow(column.slow), *arrays_of_season(column.season)]
+
+
 def _version(columns: Sequence[Column], spaces: Sequence[Space]) -> int:
+    if any(c.growth or c.slow is not None or (c.season is not None and c.season.slow is not None) for c in columns):
+        return SLOW_VERSION
     if spaces:
         return SPACES_VERSION
     return VERSION if all(column.season is None for column in columns) else SEASONAL_VERSION
@@ -103,6 +113,10 @@ def _describe(column: Column) -> dict[str, Any]:
         "singles": column.singles,
         "block_bytes": column.blocks.dtype.itemsize,
     }
+    if column.growth:
+        common["growth"] = column.growth
+    if column.slow is not None:
+        common["slow"] = len(column.slow.curve)
     if column.season is not None:
         common["season"] = describe_season(column.season)
     if isinstance(column, NumericColumn):
@@ -187,10 +201,10 @@ def _header(data: bytes) -> tuple[dict[str, Any], int]:
     if not isinstance(header, dict):
         raise BaselineError("header: not an object")
     version = header.get("version")
-    if version not in (VERSION, SEASONAL_VERSION, SPACES_VERSION):
-        known = f"versions {VERSION} to {SPACES_VERSION}"
+    if version not in (VERSION, SEASONAL_VERSION, SPACES_VERSION, SLOW_VERSION):
+        known = f"versions {VERSION} to {SLOW_VERSION}"
         raise BaselineError(f"header: version {version!r:.40}; this program reads {known}")
-    if version != SPACES_VERSION and header.get("spaces"):
+    if version < SPACES_VERSION and header.get("spaces"):
         raise BaselineError(f"header: version {version} had other scores of all inputs together: compile it anew")
     return header, start + length
 
@@ -206,6 +220,12 @@ def _text(entry: dict[str, Any], key: str, place: str) -> str:
     value = entry.get(key)
     if not isinstance(value, str) or not value:
         raise BaselineError(f"{place}: {key} must be text that is not empty")
+    return value
+
+
+def _growth(value: Any, place: str) -> float:
+    if type(value) is not float or not 0.0 < value <= GROWTH_MOST:
+        raise BaselineError(f"{place}: growth must be a number above 0, at most {GROWTH_MOST}")
     return value
 
 
@@ -234,6 +254,11 @@ class _Reader:
             column = self._numeric(spec, entry, singles, place)
         else:
             column = self._categorical(spec, entry, singles, place)
+        if "growth" in entry:
+            column = replace(column, growth=_growth(entry["growth"], place))
+        if "slow" in entry:
+            slow = read_slow(entry["slow"], column.inflation, len(column.counts), self.take, place)
+            column = replace(column, slow=slow)
         if "season" not in entry:
             return column
         return replace(column, season=read_season(entry["season"], column, self.take, place))

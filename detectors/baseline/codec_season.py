@@ -2,7 +2,8 @@
 
 In the header, a column that follows the hours has ``season``: number of slots, and bytes of a number of its counts and
 of its blocks. After the column's own arrays come counts (unsigned, ``slots * bins``), blocks (unsigned, ``blocks *
-bins``), inflation (float64, ``directions * scales``) and gain (float64).
+bins``), inflation (float64, ``directions * scales``) and gain (float64), and if ``season`` has ``slow``, those of a
+course.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from detectors.baseline.bins import Column
 from detectors.baseline.profile import BINS_MAX, NAMES, Season
+from detectors.baseline.slow import arrays_of_slow, read_slow
 from detectors.errors import BaselineError
 
 Take = Callable[[np.dtype[Any], int, str], NDArray[Any]]
@@ -32,11 +34,12 @@ def describe_season(season: Season) -> dict[str, int]:
     dict
         Of integers.
     """
-    return {
+    own = {
         "slots": season.slots,
         "count_bytes": season.counts.dtype.itemsize,
         "block_bytes": season.blocks.dtype.itemsize,
     }
+    return own if season.slow is None else own | {"slow": len(season.slow.curve)}
 
 
 def arrays_of_season(season: Season | None) -> list[NDArray[Any]]:
@@ -54,7 +57,8 @@ def arrays_of_season(season: Season | None) -> list[NDArray[Any]]:
     """
     if season is None:
         return []
-    return [season.counts, season.blocks, season.inflation, np.array([season.gain], dtype=np.float64)]
+    own = [season.counts, season.blocks, season.inflation, np.array([season.gain], dtype=np.float64)]
+    return [*own, *arrays_of_slow(season.slow)]
 
 
 def read_season(entry: Any, column: Column, take: Take, place: str) -> Season:
@@ -103,7 +107,8 @@ def read_season(entry: Any, column: Column, take: Take, place: str) -> Season:
         raise BaselineError(f"{place}: season: inflation must be numbers from 0 to {rows}")
     if not np.isfinite(gain).all() or gain[0] <= 0.0:
         raise BaselineError(f"{place}: season: gain must be a number above 0")
-    return Season(counts=counts, blocks=blocks, inflation=inflation, gain=float(gain[0]))
+    slow = read_slow(entry["slow"], column.inflation, bins, take, f"{place}: season") if "slow" in entry else None
+    return Season(counts=counts, blocks=blocks, inflation=inflation, gain=float(gain[0]), slow=slow)
 
 
 def _unsigned(entry: dict[str, Any], key: str, place: str) -> np.dtype[Any]:

@@ -14,6 +14,8 @@ from detectors.baseline.directions import directions_of
 from detectors.baseline.findings import BaselineWarning, CompiledBaseline, column_findings, row_findings
 from detectors.baseline.inflation import inflation_of, scales_of
 from detectors.baseline.season import Calendar, calendar_of, with_season
+from detectors.baseline.slow import slow_of
+from detectors.baseline.ties import caveat, with_growth
 from detectors.columns import Codes, ColumnKind, ColumnSpec, Values
 from detectors.errors import BaselineError
 
@@ -110,6 +112,11 @@ def compile_baseline(
         column, found = _column(spec, values, (bins, categories), order)
         compiled.append(column)
         warnings += found
+    clocks = {warning.column for warning in warnings if warning.code == "clock"}
+    compiled = with_growth(compiled, clocks)
+    longer = caveat(compiled)
+    if longer is not None:
+        warnings.insert(0, BaselineWarning(None, "long_ties", longer))
     return CompiledBaseline(Baseline(columns=tuple(compiled), rows=rows, ordered=ordered), tuple(warnings))
 
 
@@ -333,9 +340,10 @@ def _rows_per_label(labels: tuple[str, ...], codes: NDArray[np.int64]) -> dict[s
 
 
 def _over_time(column: C, bin_of_row: NDArray[np.int64], order: _Order) -> C:
-    """Add what the order of the rows tells: how they move together, and whether they follow the hours."""
+    """Add what the order of the rows tells: how they move together, fast or slowly, and whether they follow hours."""
     values = np.array([direction.values for direction in directions_of(column)])
     column = replace(column, inflation=inflation_of(values, bin_of_row, order.scales))
+    column = replace(column, slow=slow_of(values, bin_of_row, (bin_of_row, len(column.counts)), column.inflation))
     return with_season(column, bin_of_row, order.block_of_row, order.calendar)
 
 

@@ -24,7 +24,8 @@ class BaselineWarning:
     column : str or None
         The column, or None when it is about all of them.
     code : str
-        One of ``few_rows``, ``constant``, ``missing``, ``invalid``, ``identifier``, ``clock``, ``rare_labels``.
+        One of ``few_rows``, ``long_ties``, ``constant``, ``missing``, ``invalid``, ``identifier``, ``clock``,
+        ``rare_labels``.
     text : str
         One sentence with the numbers, and what to do.
 

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.baseline.slow import Slow
+
 HOUR_US = 3_600_000_000
 DAY_HOURS = 24
 WEEK_HOURS = 168
@@ -41,6 +43,8 @@ class Season:
         How much more the rows move together than independent ones would, measured against their slots.
     gain : float
         By how many nats a row became more likely, on days that had no part in the profile.
+    slow : Slow or None, optional
+        The course over the reference of what the profile leaves.
 
     Notes
     -----
@@ -52,6 +56,7 @@ class Season:
     blocks: NDArray[np.unsignedinteger[Any]]
     inflation: NDArray[np.float64]
     gain: float
+    slow: Slow | None = None
 
     @property
     def slots(self) -> int:

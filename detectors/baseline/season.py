@@ -19,6 +19,7 @@ from detectors.baseline.profile import (
     shares_in,
     transport,
 )
+from detectors.baseline.slow import slow_of
 from detectors.stretches import GRID
 
 C = TypeVar("C", NumericColumn, CategoricalColumn)
@@ -143,7 +144,8 @@ def settled(column: Column) -> Column:
     if season is None:
         return column
     counts = season.blocks.sum(axis=0, dtype=np.int64)
-    return replace(column, counts=counts, blocks=season.blocks, inflation=season.inflation, season=None)
+    own = {"counts": counts, "blocks": season.blocks, "inflation": season.inflation, "slow": season.slow}
+    return replace(column, **own, season=None)
 
 
 def slot_directions(
@@ -218,7 +220,8 @@ def with_season(
     values = slot_directions(directions_of(settled(found)), shares, moves)
     # What shrinking moved is tolerated in each slot: it ties no rows together.
     values -= np.einsum("sk,sdk->sd", plain, values)[:, :, None]
-    ratios = ratios_of(values.transpose(1, 0, 2).reshape(values.shape[1], -1), cell_of_row, column.inflation.shape[1])
+    flat = values.transpose(1, 0, 2).reshape(values.shape[1], -1)
+    ratios = ratios_of(flat, cell_of_row, column.inflation.shape[1])
     ratios *= _given_back(len(cell_of_row), slots, calendar.days_seen * DAY_HOURS / slots, ratios.shape[1])
     # Of all directions together: settled rows were spread over bins, which makes them look too independent.
     inflation = np.round(np.vstack([ratios, ratios.mean(axis=0)]) / GRID) * GRID
@@ -226,7 +229,8 @@ def with_season(
     left = np.exp(-2.0 * gain)
     if gain < GAIN_PLENTY and left * _tied(inflation) > TIED_MAX * _tied(column.inflation):
         return column
-    return replace(column, season=replace(season, inflation=inflation))
+    slow = slow_of(flat, cell_of_row, (settled_rows, bins), inflation)
+    return replace(column, season=replace(season, inflation=inflation, slow=slow))
 
 
 def chosen(bin_of_row: NDArray[np.int64], bins: int, calendar: Calendar) -> tuple[int, float]:

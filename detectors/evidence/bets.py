@@ -181,7 +181,7 @@ def bets_of(null: Null, direction: str = "both") -> Bets:
 
 def _learned(null: Null) -> tuple[float, float]:
     """Return the cap on the learned bet's logarithm, and its exponent: nobody knows beforehand how large it will be."""
-    inflation = null.dependence.largest_bets
+    inflation = null.whole.largest_bets
     if inflation <= 1.0:
         return np.inf, 1.0
     worst = np.array([[LEARNED_WORST, 1.0, LEARNED_CAP]])

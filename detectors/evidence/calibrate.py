@@ -5,7 +5,7 @@ change that does not matter. It is, for each direction ``g`` (a number per bin, 
 "the mean of ``g`` is at most ``tolerance(g)``".
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from scipy.special import chdtri, ndtr
 
 from detectors.baseline import Column
 from detectors.baseline.directions import HALF, Direction, directions_of, pseudo_counts
+from detectors.baseline.slow import Slow, spread
 from detectors.evidence.dependence import Dependence, blocks_used, dependence_of
 from detectors.evidence.options import EvidenceOptions
 
@@ -46,7 +47,13 @@ class Null:
     directions : tuple of Direction
         The ways in which the column may change.
     dependence : Dependence
-        How many rows are worth one independent row.
+        How many rows are worth one independent row; of a column with a slow course, around it.
+    whole : Dependence
+        The same of the rows as they are: what directions that nobody knows beforehand go by.
+    course : ndarray of float64, shape (n_places, n_bins)
+        Shares of the bins along the slow course of the column, less ``probabilities``; no places without one.
+    spread : ndarray of float64, shape (n_places,)
+        By what the variance of the course is larger than that of the mean of all rows.
     blocks : ndarray of float64, shape (n_blocks, n_bins)
         Shares of the bins in each block of the baseline, less their mean over the blocks.
     wander : ndarray of float64, shape (n_ways, n_bins)
@@ -82,6 +89,9 @@ class Null:
     variances: NDArray[np.float64]
     directions: tuple[Direction, ...]
     dependence: Dependence
+    whole: Dependence
+    course: NDArray[np.float64]
+    spread: NDArray[np.float64]
     blocks: NDArray[np.float64]
     wander: NDArray[np.float64]
     estimates: NDArray[np.float64]
@@ -109,22 +119,31 @@ class Null:
         error : ndarray of float64, shape (n,)
             Standard errors of the baseline, with as many rows as it has independent ones.
         natural : ndarray of float64, shape (n,)
-            Natural variation between blocks; 0 where chance explains it.
+            Natural variation between blocks; 0 where chance explains it. With a slow course, the furthest that it
+            went, and as many standard errors of it.
         smoothed : ndarray of float64, shape (n,)
             How far the direction's mean is up under either of the other ``estimates``.
         """
         variance = directions**2 @ self.variances
         deviation = np.sqrt(variance)
-        moved = directions @ self.blocks.T
-        between = (moved**2).sum(axis=1) / max(len(self.blocks) - 1, 1)
-        chance = variance * self.sampling * self.dependence.short[places]
-        natural = np.where(between > chance * block_factor(len(self.blocks)), between - chance, 0.0)
+        error = self.error * np.sqrt(self.dependence.error[places]) * deviation
         return (
             self.minimum_effect * deviation,
-            self.error * np.sqrt(self.dependence.error[places]) * deviation,
-            NATURAL_STDS * np.sqrt(natural),
+            error,
+            self._natural(directions, variance * self.sampling * self.dependence.short[places], error),
             np.maximum((directions @ self.estimates.T).max(axis=1), 0.0),
         )
+
+    def _natural(
+        self, directions: NDArray[np.float64], chance: NDArray[np.float64], error: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        if len(self.course):
+            went = directions @ self.course.T + error[:, None] * np.sqrt(self.spread)
+            return np.asarray(np.maximum(went.max(axis=1), 0.0))
+        moved = directions @ self.blocks.T
+        between = (moved**2).sum(axis=1) / max(len(self.blocks) - 1, 1)
+        natural = np.where(between > chance * block_factor(len(self.blocks)), between - chance, 0.0)
+        return np.asarray(NATURAL_STDS * np.sqrt(natural))
 
     def tolerance(self, directions: NDArray[np.float64], places: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return how far the mean of each fixed direction may move.
@@ -224,27 +243,37 @@ def null_of(column: Column, options: EvidenceOptions, minimum_effect: float | No
     probabilities = smoothed / smoothed.sum()
     plain = column.counts / rows
     directions = directions_of(column)
-    dependence = dependence_of(column, directions, tick_events=options.tick_events, known=options.calibrate)
+    whole = dependence_of(column, directions, tick_events=options.tick_events, known=options.calibrate)
+    slow = column.slow if options.calibrate else None
+    around = whole if slow is None else _around(column, slow, directions, options)
     groups = _coarse(column)
     sizes = np.maximum(groups.sum(axis=1, keepdims=True), 1)
     shares = groups / sizes
     sampling = float((1.0 / sizes).mean())
     blocks = shares - shares.mean(axis=0)
-    scheffe = dependence.overall * float(chdtri(len(smoothed) - 1, ndtr(-options.standard_errors)))
-    scheffe += max(dependence.largest - dependence.overall, 0.0) * options.standard_errors**2
+    scheffe = whole.overall * float(chdtri(len(smoothed) - 1, ndtr(-options.standard_errors)))
+    scheffe += max(whole.largest - whole.overall, 0.0) * options.standard_errors**2
     return Null(
         probabilities=probabilities,
         variances=(smoothed + caution_of(column)) / rows,
         directions=directions,
-        dependence=dependence,
+        dependence=around,
+        whole=whole,
+        course=np.zeros((0, len(smoothed))) if slow is None else slow.shares() - probabilities,
+        spread=np.zeros(0) if slow is None else spread(),
         blocks=blocks,
-        wander=_wander(blocks, probabilities, sampling * float(dependence.short.max())),
+        wander=_wander(blocks, probabilities, sampling * float(whole.short.max())),
         estimates=np.array([plain, _with_room(plain, pseudo - HALF, rows)]) - probabilities,
         sampling=sampling,
         minimum_effect=minimum,
         error=options.standard_errors / float(np.sqrt(rows)),
         learned_effect=max(minimum, float(np.sqrt(scheffe / rows))),
     )
+
+
+def _around(column: Column, slow: Slow, directions: tuple[Direction, ...], options: EvidenceOptions) -> Dependence:
+    """Tell how many rows are worth one around the column's slow course."""
+    return dependence_of(replace(column, inflation=slow.inflation), directions, tick_events=options.tick_events)
 
 
 def caution_of(column: Column) -> NDArray[np.float64]:

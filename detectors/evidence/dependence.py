@@ -14,13 +14,15 @@ baseline, keeps ``phi`` from winning too. For small stakes that is ``1 / tau`` a
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc, chdtri, gammainc
 
-from detectors.baseline import Column
-from detectors.baseline.directions import Direction
+from detectors.baseline import Baseline, Column
+from detectors.baseline.directions import Direction, directions_of
 
 LEVEL = 3e-4
 """Stretches of one length that vary more than independent rows would in this share of cases, divided by the number of
@@ -37,6 +39,10 @@ SUPPORT = 50.0
 """A direction with so few independent events in the reference takes the largest inflation of its column."""
 SHORT = 4.0
 """Natural variation is what remains when the inflation of stretches shorter than a block by this factor is known."""
+LONG = 32.0
+"""Where the inflation of stretches longer than this part of the reference has not levelled off ..."""
+SPAN = 16.0
+"""... it is taken for what it would be for stretches so many times as long: about all of the reference."""
 ETA_GRID = 2.0**-12
 """Exponents are rounded down to multiples of this."""
 STEPS = 24
@@ -59,6 +65,8 @@ class Dependence:
         The same for stretches much shorter than a block.
     overall : float
         Mean of ``error`` over all directions that the bins allow.
+    least : float
+        What that mean is at least, with 99.9 % confidence for each length.
     largest : float
         Largest ``error`` of a direction that the reference supports.
     largest_bets : float
@@ -69,8 +77,50 @@ class Dependence:
     bets: NDArray[np.float64]
     short: NDArray[np.float64]
     overall: float
+    least: float
     largest: float
     largest_bets: float
+
+
+class Inflations(NamedTuple):
+    """How many events of a column are worth one independent event, at least 1, per column.
+
+    Parameters
+    ----------
+    overall : ndarray of float64, shape (n_columns,)
+        On average over all directions: an upper limit.
+    largest : ndarray of float64, shape (n_columns,)
+        Of any direction: an upper limit.
+    least : ndarray of float64, shape (n_columns,)
+        On average over all directions: a lower limit.
+    """
+
+    overall: NDArray[np.float64]
+    largest: NDArray[np.float64]
+    least: NDArray[np.float64]
+
+
+@lru_cache(maxsize=128)
+def inflations_of(baseline: Baseline) -> Inflations:
+    """Tell how many events of a column are worth one independent event.
+
+    Parameters
+    ----------
+    baseline : Baseline
+        Whose rows tell.
+
+    Returns
+    -------
+    Inflations
+        Of each column; arrays of shape (n_columns,). Shared: not to be changed.
+    """
+    found = np.ones((3, len(baseline.columns)))
+    for i, column in enumerate(baseline.columns):
+        if column.inflation.shape[1]:
+            own = dependence_of(column, directions_of(column))
+            overall = max(1.0, own.overall)
+            found[:, i] = overall, max(overall, own.largest), min(overall, own.least)
+    return Inflations(*found)
 
 
 def dependence_of(
@@ -100,12 +150,12 @@ def dependence_of(
     A column of independent rows is taken for dependent in fewer than one case in a hundred.
     """
     return dependence_from(
-        column.inflation,
+        column.inflation if known else column.inflation[:, :0],
         int(column.counts.sum()),
         np.array([direction.probability for direction in directions]),
         blocks=blocks_used(column),
         tick_events=tick_events,
-        known=known,
+        growth=column.growth,
     )
 
 
@@ -116,14 +166,14 @@ def dependence_from(
     *,
     blocks: int,
     tick_events: float = 1.0,
-    known: bool = True,
+    growth: float = 0.0,
 ) -> Dependence:
     """Tell how many rows are worth one independent row, from measured ratios.
 
     Parameters
     ----------
     inflation : ndarray of float64, shape (n_directions + 1, n_scales)
-        See ``detectors.baseline.inflation``.
+        See ``detectors.baseline.inflation``; without scales all rows are taken for independent.
     rows : int
         Reference rows.
     chances : ndarray of float64, shape (n_directions,)
@@ -132,8 +182,9 @@ def dependence_from(
         Into so many the reference is cut to see how it varies by nature.
     tick_events : float, optional
         Events that every tick has at least: shorter stretches do not matter to bets.
-    known : bool, optional
-        False takes all rows for independent, whatever the ratios tell.
+    growth : float, optional
+        The power of the length with which the inflation still grows where the reference ends. What it would be for
+        stretches as long as the reference then counts.
 
     Returns
     -------
@@ -142,11 +193,14 @@ def dependence_from(
     """
     scales = inflation.shape[1]
     alone = np.ones(len(chances))
-    if scales == 0 or not known:
-        return Dependence(error=alone, bets=alone, short=alone, overall=1.0, largest=1.0, largest_bets=1.0)
+    if scales == 0:
+        return Dependence(error=alone, bets=alone, short=alone, overall=1.0, least=1.0, largest=1.0, largest_bets=1.0)
     lengths = 2.0 ** np.arange(1, scales + 1)
     events = np.append(np.where(chances < 1.0, rows * np.minimum(chances, 1.0 - chances), rows), rows)
-    limits = _limits(inflation, lengths, rows, events)
+    limits, least = _limits(inflation, lengths, rows, events)
+    if growth:
+        longest = (lengths >= rows / LONG) & (limits > 1.0)
+        limits = np.where(longest, limits * SPAN**growth, limits)
     error, largest = _largest(limits, events)
     bets, largest_bets = _largest(limits[:, lengths >= min(tick_events, lengths[-1])], events)
     short, _ = _largest(limits[:, lengths <= rows / (blocks * SHORT)], events)
@@ -155,6 +209,7 @@ def dependence_from(
         bets=bets[:-1],
         short=short[:-1],
         overall=float(error[-1]),
+        least=float(least[-1].max(initial=1.0)),
         largest=largest,
         largest_bets=largest_bets,
     )
@@ -178,8 +233,11 @@ def blocks_used(column: Column) -> int:
 
 def _limits(
     ratios: NDArray[np.float64], lengths: NDArray[np.float64], rows: int, events: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return upper limits of the inflation, shape (n_directions + 1, n_scales); 1 where rows look independent."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return upper and lower limits of the inflation, each of shape (n_directions + 1, n_scales).
+
+    At least 1, and 1 where rows look independent.
+    """
     # For independent rows a ratio has the variance 2 / freedom, whatever the distribution of the direction.
     freedom = 3.0 * rows * lengths / ((lengths - 1.0) * (2.0 * lengths - 1.0))
     chance = chdtrc(freedom, ratios * freedom)
@@ -192,9 +250,10 @@ def _limits(
     held = np.maximum(1.5 * rows / (lengths + ratios), 2.0)
     upper = ratios * held / chdtri(held, UPPER)
     if not dependent:
-        return np.ones_like(upper)
+        return np.ones_like(upper), np.ones_like(upper)
     lower = ratios * held / chdtri(held, 1.0 - UNLIKELY)
-    return np.where(_counts(ratios, lower), np.maximum(upper, 1.0), 1.0)
+    counts = _counts(ratios, lower)
+    return np.where(counts, np.maximum(upper, 1.0), 1.0), np.where(counts, np.maximum(lower, 1.0), 1.0)
 
 
 def _counts(ratios: NDArray[np.float64], lower: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -139,7 +139,7 @@ def _explained(
         rows=rows,
         independent_rows=rows / worst,
         eta=float(etas.min()),
-        text=_why(baseline, options, worst, float(etas.min()), strength),
+        text=_why(baseline, options, null, float(etas.min()), strength),
         insufficient=lacking(column, null),
         directions=(
             *_tolerated(null, options, told.direction, rows, strength),
@@ -185,22 +185,31 @@ def _tilted(
         yield Tolerated(direction=what, by=float(by.flat[worst]), cause=cause, eta=eta, text=text)
 
 
-def _why(baseline: Baseline, options: EvidenceOptions, worst: float, eta: float, strength: float) -> str:
-    parts = []
+def _why(baseline: Baseline, options: EvidenceOptions, null: Null, eta: float, strength: float) -> str:
+    parts, worst = [], null.dependence.largest
     if not options.calibrate:
         parts.append("calibration is switched off")
     elif not baseline.ordered:
         parts.append("the rows of the reference are in no order of time, so nothing can be told about their dependence")
-    elif worst > 1.0:
+    elif len(null.course):
         parts.append(
-            f"sums over neighbouring rows of the reference vary up to {worst:.3g} times as much as those of "
-            "independent rows would"
+            f"{_vary(worst)}, around a slow course over the reference; the learned bet pays for that too: with it they "
+            f"vary up to {null.whole.largest:.3g} times as much"
         )
     else:
-        parts.append("the rows of the reference are independent as far as it tells")
+        parts.append(_vary(worst))
     if strength < 1.0:
         parts.append(f"halved {round(-np.log2(strength))} times, because the reference raised alarms against itself")
     return f"exponent {eta:.3g}: {'; '.join(parts)}"
+
+
+def _vary(worst: float) -> str:
+    if worst > 1.0:
+        return (
+            f"sums over neighbouring rows of the reference vary up to {worst:.3g} times as much as those of "
+            "independent rows would"
+        )
+    return "the rows of the reference are independent as far as it tells"
 
 
 def _tolerated(null: Null, options: EvidenceOptions, way: str, rows: int, strength: float) -> Iterator[Tolerated]:
@@ -218,6 +227,9 @@ def _tolerated(null: Null, options: EvidenceOptions, way: str, rows: int, streng
         inflation = float(null.dependence.error[place[0]])
         by = max(minimum, error, natural)
         cause, why = _cause(by, (minimum, error, natural), options, rows, inflation)
+        if cause == "natural_variation" and len(null.course):
+            errors = f"{options.standard_errors:g} standard errors of it included"
+            why = f"the reference itself went so far in its course, {errors}"
         if smoothed > SMALL * by:
             why += f", and {smoothed:.2g} for what a reference of this size may not have shown"
         own = [eta for eta, other in zip(bets.etas.tolist(), bets.names, strict=True) if other == name]
@@ -279,7 +291,7 @@ def lacking(column: Column, null: Null) -> str | None:
     if np.count_nonzero(column.counts) < 2:  # noqa: PLR2004 - one value has nothing to differ from
         only = column.bin_labels[int(np.argmax(column.counts))]
         return f"column {name!r} holds nothing but {only!r} in {rows} rows: a reference in which it varies is missing"
-    worth = rows / null.dependence.largest
+    worth = rows / null.whole.largest
     if worth < INDEPENDENT_MIN:
         return (
             f"column {name!r}: its {rows} rows move together so much that they are worth {worth:.1f} independent ones; "

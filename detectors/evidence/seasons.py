@@ -144,7 +144,7 @@ class SeasonalColumn:
     ) -> Null:
         null = self._null
         room = null.estimates[1] - null.estimates[0]
-        error = SLOT_ERRORS * float(np.sqrt(null.dependence.overall / rows))
+        error = SLOT_ERRORS * float(np.sqrt(null.whole.overall / rows))
         return replace(
             null,
             variances=shares + self._caution / self._rows,

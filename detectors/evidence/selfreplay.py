@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.baseline import Baseline
+from detectors.baseline.ties import caveat
 from detectors.evidence.fusion import blamed, log_sum, log_sum_by
 from detectors.evidence.layout import Layout, lay_out
 from detectors.evidence.options import EvidenceOptions
@@ -57,14 +58,20 @@ class SelfTest:
         False alarms that the budget allows in so many ticks.
     alarms : tuple of SelfTestAlarm
         Those raised.
+    caveat : str or None, optional
+        Why there may be more false alarms than this replay shows, in one sentence.
     """
 
     ticks: int
     tick_rows: float
     allowed: float
     alarms: tuple[SelfTestAlarm, ...]
+    caveat: str | None = None
 
     def __str__(self) -> str:
+        return self._seen() + ("" if self.caveat is None else f". But {self.caveat}")
+
+    def _seen(self) -> str:
         if not self.ticks:
             return "the reference is too short to be replayed against itself"
         raised = len(self.alarms)
@@ -174,8 +181,9 @@ def self_test(baseline: Baseline, options: EvidenceOptions, strengths: NDArray[n
     """
     blocks = len(baseline.columns[0].blocks)
     rows = baseline.rows / blocks
+    doubt = caveat(baseline.columns)
     if blocks < BLOCKS_MIN:
-        return SelfTest(ticks=0, tick_rows=rows, allowed=0.0, alarms=())
+        return SelfTest(ticks=0, tick_rows=rows, allowed=0.0, alarms=(), caveat=doubt)
     bounds = np.linspace(0, baseline.rows, blocks + 1).astype(np.int64)
     threshold, alarms = float(np.log(budget)), []
     for rest, counts, first in _folds(baseline):
@@ -193,4 +201,4 @@ def self_test(baseline: Baseline, options: EvidenceOptions, strengths: NDArray[n
                 SelfTestAlarm(first_row=int(bounds[block]), last_row=int(bounds[block + 1]) - 1, columns=names)
             )
             start += place + 1
-    return SelfTest(ticks=blocks, tick_rows=rows, allowed=blocks / budget, alarms=tuple(alarms))
+    return SelfTest(ticks=blocks, tick_rows=rows, allowed=blocks / budget, alarms=tuple(alarms), caveat=doubt)

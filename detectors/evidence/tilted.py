@@ -163,12 +163,11 @@ def terms(
     """
     blocks = min(BLOCKS, tilts.rows)
     dependence = dependence_from(
-        tilts.inflation,
+        tilts.inflation if options.calibrate and ordered else tilts.inflation[:, :0],
         tilts.rows,
         np.ones(len(tilts.statistics)),
         blocks=blocks,
         tick_events=options.tick_events,
-        known=options.calibrate and ordered,
     )
     deviations = np.sqrt(tilts.variances)
     minimum = options.minimum_effect if minimum_effect is None else minimum_effect

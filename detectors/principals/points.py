@@ -161,7 +161,8 @@ class Embedded:
             return np.asarray(embeddings, np.float32)
         directions = _directions(self.key, self.dimension)
         # Row by row, as above.
-        rows = [np.asarray(row, np.float64) @ directions for row in embeddings]
+        with np.errstate(invalid="ignore", over="ignore"):
+            rows = [np.asarray(row, np.float64) @ directions for row in embeddings]
         return np.array(rows, np.float32).reshape(-1, PROJECTED)
 
 

@@ -81,6 +81,7 @@ def _create_containments() -> None:
         sa.Column("tier", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("since_us", sa.BigInteger(), nullable=False),
+        sa.Column("renewed_us", sa.BigInteger(), nullable=False),
         sa.Column("until_us", sa.BigInteger(), nullable=False),
         sa.Column("incident_id", sa.Text(), nullable=True),
         sa.Column("lifted_us", sa.BigInteger(), nullable=True),
@@ -90,7 +91,7 @@ def _create_containments() -> None:
             "tier IN ('probing', 'intent', 'extraction', 'membership', 'cost')", name=op.f("ck_containments_tier")
         ),
         sa.CheckConstraint("length(principal) = 32", name=op.f("ck_containments_pseudonym")),
-        sa.CheckConstraint("until_us > since_us", name=op.f("ck_containments_ends")),
+        sa.CheckConstraint("since_us <= renewed_us AND renewed_us < until_us", name=op.f("ck_containments_ends")),
         sa.CheckConstraint("(state = 'lifted') = (lifted_us IS NOT NULL)", name=op.f("ck_containments_lifted_when")),
         sa.CheckConstraint("(lifted_us IS NULL) = (lifted_by IS NULL)", name=op.f("ck_containments_lifted_by")),
         sa.ForeignKeyConstraint(["incident_id"], ["incidents.id"], name="fk_containments_incident_id_incidents"),

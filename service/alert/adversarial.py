@@ -5,12 +5,15 @@ alert of it, which grows worse instead of being raised again; the incident is as
 alerts' techniques in the order of the tactics of ATLAS are its kill chain.
 
 A flood of alerts is an attack too. A principal raises so many a day and no more, and so does a tier; weaker alerts
-never use up what stronger ones may. What is over the caps still contains its principal.
+never use up what stronger ones may. What is over a principal's cap still contains it; attackers over a tier's cap share
+one alert more, so that a flood hides none of them.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+
+import msgspec
 
 from service.alert.adversarial_evidence import Evidence, grown, is_news, is_worse, titled
 from service.alert.decide import power
@@ -31,6 +34,8 @@ SEVERITIES: Mapping[Kind, Severity] = {
     Kind.CANARY: Severity.HIGH,
     Kind.ARTEFACT: Severity.HIGH,
 }
+OTHERS = "others"
+"""Subject of the alert of a tier that all attackers over the cap share. No principal and no campaign is called so."""
 RANK = {severity: rank for rank, severity in enumerate(Severity)}
 
 
@@ -47,7 +52,7 @@ class Why(StrEnum):
     WORSE = "worse"
     """An open alert has grown."""
     CAPPED = "capped"
-    """The principal, or the tier, has raised all the alerts that it may raise in a day."""
+    """The principal has raised all the alerts that it may raise in a day."""
     OPENED = "opened"
 
 
@@ -105,9 +110,7 @@ def decide_use(evidence: Evidence, moment: Moment, case: Case, actor: Actor) -> 
         return UseDecision(why=Why.NOT_SERVING)
     if any(_settled(alert, evidence) for alert in related):
         return UseDecision(why=Why.SETTLED)
-    if _capped(use, moment.at_us, case):
-        return UseDecision(why=Why.CAPPED)
-    return _open(evidence, moment, case, related, actor)
+    return _raise(evidence, moment, case, related, actor)
 
 
 def severity_of(alerts: Iterable[Alert]) -> Severity:
@@ -150,14 +153,24 @@ def _settled(alert: Alert, evidence: Evidence) -> bool:
     return not is_worse(before, evidence.use)
 
 
-def _capped(use: AdversarialUse, at_us: Micros, case: Case) -> bool:
-    chosen = case.policy.adversarial
-    today = [_use(alert) for alert in case.alerts.values() if alert.opened_us > at_us - DAY_US]
-    if sum(one.kind is use.kind for one in today) >= chosen.alerts_per_tier:
-        return True
+def _capped(use: AdversarialUse, today: Iterable[AdversarialUse], policy: Policy) -> bool:
     rank = RANK[SEVERITIES[use.kind]]
     own = [one for one in today if one.principals[:1] == use.principals[:1] and RANK[SEVERITIES[one.kind]] >= rank]
-    return bool(use.principals) and len(own) >= chosen.alerts_per_principal
+    return bool(use.principals) and len(own) >= policy.adversarial.alerts_per_principal
+
+
+def _raise(evidence: Evidence, moment: Moment, case: Case, related: list[Alert], actor: Actor) -> UseDecision:
+    """Open an alert, unless there have been enough of them today."""
+    use = evidence.use
+    today = [_use(alert) for alert in case.alerts.values() if alert.opened_us > moment.at_us - DAY_US]
+    if _capped(use, today, case.policy):
+        return UseDecision(why=Why.CAPPED)
+    if sum(one.kind is use.kind for one in today) >= case.policy.adversarial.alerts_per_tier:
+        evidence = replace(evidence, use=msgspec.structs.replace(use, subject=OTHERS))
+        for alert in case.alerts.values():
+            if alert.status == "open" and (_use(alert).kind, _use(alert).subject) == (use.kind, OTHERS):
+                return _grow(alert, evidence, case)
+    return _open(evidence, moment, case, related, actor)
 
 
 def _open(evidence: Evidence, moment: Moment, case: Case, related: list[Alert], actor: Actor) -> UseDecision:

@@ -53,6 +53,7 @@ def contain(
         tier=tier,
         reason=reason,
         since_us=at_us if kept is None else kept.since_us,
+        renewed_us=at_us,
         until_us=Micros(at_us + chosen.contain_us),
         incident_id=incident_id,
     )

@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from service.api.problems import Headers
-from service.domain.errors import BadRequest, TooLarge
+from service.domain.errors import BadRequest, Place, TooLarge
 from service.entropy import random_hex
 
 Scope = MutableMapping[str, Any]
@@ -18,6 +18,14 @@ REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 REQUEST_ID_HEADER = b"x-request-id"
 HEADERS = "lazaretto.headers"
 """Where a scope keeps its headers by name."""
+
+
+class Most(NamedTuple):
+    """How long a body may be, and the setting that says so."""
+
+    setting: str
+    size: int
+    """In bytes."""
 
 
 class ClientGone(Exception):
@@ -51,24 +59,24 @@ def declared_length(scope: Scope) -> int | None:
     return int(text)
 
 
-def check_length(scope: Scope, limit: int) -> None:
+def check_length(scope: Scope, most: Most) -> None:
     """Raise TooLarge before a byte of the body is read, when the client says how long it is."""
     length = declared_length(scope)
-    if length is not None and length > limit:
-        raise too_large(limit)
+    if length is not None and length > most.size:
+        raise too_large(most, length)
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+async def read_body(scope: Scope, receive: Receive, most: Most) -> bytes:
     """Return the whole body.
 
     Raises
     ------
     TooLarge
-        As soon as it is longer than ``limit`` bytes.
+        As soon as it is longer than ``most``; before a byte is read when the client says so.
     ClientGone
         When the connection ends first.
     """
-    check_length(scope, limit)
+    check_length(scope, most)
     chunks: list[bytes] = []
     size = 0
     while True:
@@ -77,16 +85,19 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
             raise ClientGone
         chunk = message.get("body", b"")
         size += len(chunk)
-        if size > limit:
-            raise too_large(limit)
+        if size > most.size:
+            raise too_large(most)
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def too_large(limit: int) -> TooLarge:
-    """Return the error for a body over its limit."""
-    return TooLarge(f"the body is longer than {limit} bytes", extra={"limit": limit})
+def too_large(most: Most, length: int | None = None) -> TooLarge:
+    """Return the error for a body over its limit, with its length where the client has said it."""
+    has = f"more than {most.size}" if length is None else str(length)
+    reason = f"has {has} bytes; limit {most.setting}: {most.size}"
+    value = {} if length is None else {"value": length}
+    return TooLarge(f"the body {reason}", places=[Place("body", reason)], extra={"limit": most.size, **value})
 
 
 async def respond(send: Send, status: int, headers: Headers, body: bytes) -> None:

@@ -16,7 +16,7 @@ import anyio
 import anyio.to_process
 import anyio.to_thread
 
-from service.api.asgi import ClientGone, Receive, Scope, check_length, too_large
+from service.api.asgi import ClientGone, Most, Receive, Scope, check_length, too_large
 from service.detect.calibration import calibrate
 from service.detect.reference import CompiledReference, compile_reference
 from service.domain.calibration import Calibration
@@ -113,15 +113,15 @@ class Compiler:
 
 
 @asynccontextmanager
-async def spool(scope: Scope, receive: Receive, folder: Path, limit: int) -> AsyncIterator[str]:
+async def spool(scope: Scope, receive: Receive, folder: Path, most: Most) -> AsyncIterator[str]:
     """Stream a body into a file that is gone afterwards: raw reference rows are not kept.
 
     Raises
     ------
     TooLarge
-        As soon as the body is longer than ``limit`` bytes.
+        As soon as the body is longer than ``most``.
     """
-    check_length(scope, limit)
+    check_length(scope, most)
     descriptor, path = _open(folder)
     try:
         size = 0
@@ -133,8 +133,8 @@ async def spool(scope: Scope, receive: Receive, folder: Path, limit: int) -> Asy
             chunk: bytes = message.get("body", b"")
             more = message.get("more_body", False)
             size += len(chunk)
-            if size > limit:
-                raise too_large(limit)
+            if size > most.size:
+                raise too_large(most)
             if chunk:
                 await anyio.to_thread.run_sync(_write_all, descriptor, chunk)
         os.close(descriptor)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import Depends, Query, Request, Response
 
-from service.api.asgi import header, read_body
+from service.api.asgi import Most, header, read_body
 from service.api.auth import KeyRing
 from service.api.compile import Compiler
 from service.api.figures import Figures
@@ -101,7 +101,7 @@ async def small_body(request: Request, api: ApiDep) -> bytes:
     content_type = (header(request.scope, b"content-type") or b"").decode("latin-1")
     if content_type.partition(";")[0].strip().lower() not in {"", "application/x-www-form-urlencoded"}:
         format_of(content_type, ADMIN)
-    return await read_body(request.scope, request.receive, api.settings.admin_bytes_max)
+    return await read_body(request.scope, request.receive, Most("admin_bytes_max", api.settings.admin_bytes_max))
 
 
 SmallBody = Annotated[bytes, Depends(small_body)]

@@ -1,7 +1,8 @@
 """Every exception that FastAPI meets becomes one problem."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -11,12 +12,16 @@ from starlette.routing import Route
 from service.api.asgi import ClientGone
 from service.api.problems import Headers, let_go, render_bug, render_error, render_status
 from service.domain.errors import LazarettoError, NotFound, Place, Unauthenticated, Unprocessable
+from service.domain.misfits import BOUNDS, WORDS, shown
 from service.observability import request_id
 
 NOT_FOUND = 404
 METHOD_NOT_ALLOWED = 405
 CLIENT_GONE = 499
 SHOWN = 200
+COMPARISONS = {"greater_than_equal": (">=", "ge"), "less_than_equal": ("<=", "le")}
+"""Of a parameter with its bound: what the framework calls them."""
+QUOTES = "'"
 
 
 def install(app: FastAPI, routes: Sequence[Route]) -> None:
@@ -48,8 +53,24 @@ async def _expected(request: Request, error: Exception) -> Response:
 async def _invalid(request: Request, error: Exception) -> Response:  # noqa: ARG001 - handlers get both
     if not isinstance(error, RequestValidationError):
         raise TypeError from error
-    places = [Place(".".join(str(part) for part in one["loc"]), str(one["msg"])) for one in error.errors()]
+    places = [Place(".".join(str(part) for part in one["loc"]), _in_words(one)) for one in error.errors()]
     return _response(render_error(Unprocessable(f"{len(places)} bad parameter(s)", places=places)))
+
+
+def _in_words(one: Mapping[str, Any]) -> str:
+    """Say why a parameter is refused, with its value, as it is said of a body's member."""
+    kind, context, value = str(one["type"]), one.get("ctx", {}), one.get("input")
+    if kind == "missing":
+        return "is required"
+    if kind in COMPARISONS:
+        sign, limit = COMPARISONS[kind]
+        # A parameter is text as it comes; a number is shown as one.
+        return f"must be {BOUNDS[sign]} {context[limit]}, not {shown(value).strip(QUOTES)}"
+    if kind in {"literal_error", "enum"}:
+        choices = str(context["expected"]).replace("'", "").replace(" or ", ", ")
+        return f"must be one of {choices}, not {shown(value)}"
+    wanted = WORDS.get(kind.partition("_")[0])
+    return f"{one['msg']}, not {shown(value)}" if wanted is None else f"must be {wanted}, not {shown(value)}"
 
 
 async def _http(request: Request, error: Exception) -> Response:

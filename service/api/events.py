@@ -6,6 +6,7 @@ import msgspec
 from service.api.asgi import (
     REQUEST_ID_HEADER,
     ClientGone,
+    Most,
     Receive,
     Scope,
     Send,
@@ -66,7 +67,7 @@ class EventsEndpoint:
         identity.require_model(model)
         version = await find_version(api, model, name)
         idempotency_key = idempotency_key_of(scope)
-        raw = await read_raw(scope, receive, api.settings.body_bytes_max)
+        raw = await read_raw(scope, receive, Most("body_bytes_max", api.settings.body_bytes_max))
         return await accept_batch(api.accept, version, raw, idempotency_key)
 
     def _count(self, receipt: Receipt) -> str:
@@ -104,11 +105,11 @@ async def find_version(api: Api, model: str, version: str) -> Version:
     return found or api.fleet.view.find(model, version)
 
 
-async def read_raw(scope: Scope, receive: Receive, limit: int) -> Raw:
+async def read_raw(scope: Scope, receive: Receive, most: Most) -> Raw:
     """Return the body as it came, with what its headers say about it."""
     content_type, content_encoding = header(scope, b"content-type"), header(scope, b"content-encoding")
     return Raw(
-        body=await read_body(scope, receive, limit),
+        body=await read_body(scope, receive, most),
         content_type=None if content_type is None else content_type.decode("latin-1"),
         content_encoding=None if content_encoding is None else content_encoding.decode("latin-1"),
     )

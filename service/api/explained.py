@@ -68,7 +68,10 @@ class BaselineView(View, frozen=True, kw_only=True):
 def of_baseline(record: BaselineRecord, calibration: Calibration | None) -> BaselineView:
     """Return the view of a baseline, without its columns' details."""
     notes = calibration.notes if calibration else ()
-    policy = [{"column": "", "code": "policy", "text": f"{note.at}: {note.reason}"} for note in notes]
+    # Why a segment has no reference of its own, the compiler has said already.
+    said = tuple(warning["text"] for warning in record.warnings if warning["code"] == "segment")
+    fresh = [note for note in notes if not (said and note.reason.startswith(said))]
+    policy = [{"column": "", "code": "policy", "text": f"{note.at}: {note.reason}"} for note in fresh]
     return BaselineView(
         baseline_id=record.id,
         digest=record.digest,

@@ -70,6 +70,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_unparsed = 0
         self._body_bytes = 0
         self._body_seen = 0
+        self._drained_at: int | None = None
+        """Bytes of the body at which the connection ends, once there is an answer to a request that is still coming."""
+        self._closes = False
         self._problem: tuple[int, str, str, str] | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as in uvicorn
@@ -93,6 +96,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._body_bytes += len(data)
         super().data_received(data)
         if self.transport.is_closing():
+            return
+        if self._drained_at is not None and self._phase is Phase.BODY and self._body_bytes > self._drained_at:
+            self.transport.close()
             return
         if self._phase is Phase.HEAD and before is Phase.HEAD:
             # A header that does not end stays inside the parser: count what it was given.
@@ -147,6 +153,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.app is overloaded:
             self.refused["too_many"]()
         super().on_headers_complete()
+        if not self.cycle.keep_alive:
+            self.cycle.transport = Patient(self)  # type: ignore[assignment]  # as much of one as an answer needs
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body, and wake the application once there is all of it, or a good deal.
@@ -168,7 +176,26 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Go back to waiting for the next request."""
         self._phase = Phase.IDLE
+        self._drained_at = None
         super().on_message_complete()
+        if self._closes:
+            self.transport.close()
+
+    def on_response_complete(self) -> None:
+        """Read on, within bounds, when the answer came before the end of the request.
+
+        A client that writes all before it reads would else meet a connection reset, and never see the answer.
+        """
+        if self._phase is Phase.BODY and self.cycle.response_complete:
+            self._drained_at = self._body_bytes + self.settings.drain_bytes_max
+        super().on_response_complete()
+
+    def close_after_body(self) -> None:
+        """Close once all of the request has come: at once if it has, else as soon as it has or a bound is met."""
+        if self._phase is Phase.BODY:
+            self._closes = True
+        else:
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what cannot be a request, as a problem."""
@@ -241,6 +268,25 @@ class BoundedProtocol(HttpToolsProtocol):
             head += [name + b": " + value + b"\r\n" for name, value in headers]
             self.transport.write(b"".join([*head, b"\r\n", body]))
         self.transport.close()
+
+
+class Patient:
+    """Where the answer to a client goes that wants the connection closed behind it."""
+
+    def __init__(self, protocol: BoundedProtocol) -> None:
+        self._protocol = protocol
+
+    def write(self, data: bytes) -> None:
+        """Send."""
+        self._protocol.transport.write(data)
+
+    def is_closing(self) -> bool:
+        """Tell whether nothing more is sent."""
+        return self._protocol.transport.is_closing()
+
+    def close(self) -> None:
+        """Close, but not on a request that is still coming."""
+        self._protocol.close_after_body()
 
 
 def bounded_protocol(limits: Settings, refused: Mapping[str, Callable[[], None]]) -> type[BoundedProtocol]:

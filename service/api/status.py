@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from service.api.rolling import ColumnsOver
 from service.api.views import View, iso, iso_or_none
 from service.api.watch import (
     NO_EFFECTS,
@@ -19,6 +20,7 @@ from service.api.watch import (
     monitoring,
     watch_of,
 )
+from service.detect.windows import Extent
 from service.domain.ids import Micros
 from service.domain.policy import Policy
 from service.domain.records import Snapshot, Version
@@ -34,8 +36,17 @@ class BudgetView(View, frozen=True, kw_only=True):
     ticks: float
 
 
+class WindowStatus(View, frozen=True, kw_only=True):
+    """A rolling window: the events of all closed ticks that started within."""
+
+    start: str
+    end: str
+    """The end of the newest tick with events: where events stop, the window stands still."""
+    events: int
+
+
 class ColumnStatus(View, frozen=True, kw_only=True):
-    """One column; effects and their intervals (95 %) are of the last hour."""
+    """One column; effects and their intervals (95 %) are of the rolling window that was asked for."""
 
     name: str
     kind: str
@@ -153,6 +164,10 @@ class Status(View, frozen=True, kw_only=True):
     ticks: int
     last_event: str | None
     lag_seconds: float
+    window: str
+    """The rolling window whose effects the columns show."""
+    windows: dict[str, WindowStatus]
+    """What each rolling window spans; empty before the first tick."""
     columns: list[ColumnStatus]
     segments: list[SegmentStatus]
     """Those that the policy declares."""
@@ -172,9 +187,18 @@ class Moment:
 
 
 def status_of(
-    version: Version, policy: Policy, snapshot: Snapshot | None, moment: Moment, held_back: str | None = None
+    version: Version,
+    policy: Policy,
+    snapshot: Snapshot | None,
+    moment: Moment,
+    held_back: str | None = None,
+    *,
+    over: ColumnsOver | None = None,
 ) -> Status:
-    """Return the status; columns strongest first, every one of them listed."""
+    """Return the status; columns strongest first, every one of them listed.
+
+    Effects are those of the hour, which the snapshot has, or those that ``over`` brings.
+    """
     watch = watch_of(snapshot)
     threshold_log = snapshot.threshold_log if snapshot else math.log(policy.ticks_per_false_alarm)
     columns = watch.strongest() or columns_of_schema(version.schema)
@@ -206,7 +230,9 @@ def status_of(
         ticks=watch.ticks,
         last_event=iso_or_none(last_us),
         lag_seconds=moment.lag_seconds,
-        columns=[_column(column) for column in columns],
+        window=STATUS_WINDOW if over is None else over.window,
+        windows={name: _window(extent) for name, extent in watch.windows.items()},
+        columns=[_column(column, over) for column in columns],
         segments=[_segment(segment) for segment in watch.segments],
         traffic=None if watch.traffic is None else _traffic(watch.traffic),
         rebuild=None if watch.rebuild is None else _rebuild(watch.rebuild),
@@ -258,7 +284,16 @@ def _rebuild(rebuild: RebuildWatch) -> RebuildStatus:
     )
 
 
-def _column(column: ColumnWatch) -> ColumnStatus:
+def _window(extent: Extent) -> WindowStatus:
+    return WindowStatus(start=iso(Micros(extent.start_us)), end=iso(Micros(extent.end_us)), events=extent.events)
+
+
+def _column(column: ColumnWatch, over: ColumnsOver | None) -> ColumnStatus:
+    if over is None:
+        effects = column.effects.get(STATUS_WINDOW, NO_EFFECTS)
+        intervals = column.intervals.get(STATUS_WINDOW, NO_INTERVALS)
+    else:
+        effects, intervals = over.columns.get(column.name, (NO_EFFECTS, NO_INTERVALS))
     return ColumnStatus(
         name=column.name,
         kind=column.kind,
@@ -267,8 +302,8 @@ def _column(column: ColumnWatch) -> ColumnStatus:
         evidence_log10=log10(column.log_evidence),
         direction=column.direction,
         since=None if column.since_us is None else iso(Micros(column.since_us)),
-        effects=column.effects.get(STATUS_WINDOW, NO_EFFECTS),
-        intervals=column.intervals.get(STATUS_WINDOW, NO_INTERVALS),
+        effects=effects,
+        intervals=intervals,
     )
 
 

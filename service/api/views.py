@@ -308,6 +308,7 @@ class ContainmentView(View, frozen=True, kw_only=True):
     tier: str
     reason: str
     since: str
+    renewed: str
     until: str
     incident_id: str | None
     lifted: str | None
@@ -323,6 +324,7 @@ def of_containment(containment: Containment, now_us: Micros) -> ContainmentView:
         tier=containment.tier,
         reason=containment.reason,
         since=iso(containment.since_us),
+        renewed=iso(containment.renewed_us),
         until=iso(containment.until_us),
         incident_id=containment.incident_id,
         lifted=iso_or_none(containment.lifted_us),

@@ -1,9 +1,11 @@
 """The worker's word on a version, read from its snapshot: how it is watched, and what each column shows."""
 
 import math
+from typing import Final
 
 import msgspec
 
+from service.detect.windows import Extent
 from service.domain.errors import Place
 from service.domain.ids import Micros, VersionId
 from service.domain.records import Snapshot
@@ -12,7 +14,8 @@ EFFECTS = ("psi", "js", "ks", "wasserstein", "hellinger", "chi2")
 INTERVALS = ("psi", "js", "ks", "wasserstein", "hellinger")
 EVIDENCE_MAX = 1e300
 LOG_10 = math.log(10.0)
-STATUS_WINDOW = "1h"
+STATUS_WINDOW: Final = "1h"
+"""Whose effects are in the snapshot, so that asking for them costs nothing."""
 
 Effects = dict[str, float | None]
 NO_EFFECTS: Effects = dict.fromkeys(EFFECTS)
@@ -103,6 +106,8 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     last_arrival_us: int = 0
     log_evidence: float | None = None
     ticks: int = 0
+    windows: dict[str, Extent] = {}
+    """What each rolling window spans."""
     columns: tuple[ColumnWatch, ...] = ()
     segments: tuple[SegmentWatch, ...] = ()
     traffic: TrafficWatch | None = None

@@ -1,5 +1,6 @@
 """``lazaretto models`` and ``lazaretto status``: read the store in the data directory; no server is needed."""
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,18 @@ app = typer.Typer(no_args_is_help=True)
 ModelName = Annotated[str, typer.Argument(help="Name of the model.")]
 VersionName = Annotated[str | None, typer.Argument(help="Version; by default the one that the model's name means.")]
 COLUMNS_SHOWN = 12
+
+
+class RollingName(StrEnum):
+    """The rolling windows."""
+
+    MINUTE = "1m"
+    FIVE_MINUTES = "5m"
+    HOUR = "1h"
+    DAY = "1d"
+
+
+Rolling = Annotated[RollingName, typer.Option("--window", help="Rolling window of the effect sizes.")]
 
 
 @app.command("list")
@@ -51,8 +64,16 @@ def show(model: ModelName, data_dir: DataDir = None) -> None:
         store.close()
 
 
-def status(model: ModelName, version: VersionName = None, data_dir: DataDir = None, *, as_json: AsJson = False) -> None:
+def status(
+    model: ModelName,
+    version: VersionName = None,
+    data_dir: DataDir = None,
+    *,
+    window: Rolling = RollingName.HOUR,
+    as_json: AsJson = False,
+) -> None:
     """Show state, evidence and the strongest columns of a version."""
+    from service.api.rolling import columns_over
     from service.api.status import Moment, status_of
     from service.clock import SystemClock
     from service.domain.policy import Cause
@@ -70,12 +91,17 @@ def status(model: ModelName, version: VersionName = None, data_dir: DataDir = No
         policy = view.models[model].policy
         alerts = store.read.alerts(version_id=found.id, status="open", limit=len(Cause), adversarial=False)
         held = held_back(alerts, found, policy, view.versions.values())
-        answer = status_of(found, policy, store.read.snapshot(found.id), moment, held)
+        snapshot, over = columns_over(store.read, found, window)
+        answer = status_of(found, policy, snapshot, moment, held, over=over)
     finally:
         store.close()
     if as_json:
         print_json(answer)
         return
+    _print_status(answer)
+
+
+def _print_status(answer: "Status") -> None:
     typer.echo(f"{answer.model} {answer.version}: {answer.state} since {answer.since} ({plain(answer.reason)})")
     if answer.held_back:
         typer.echo(f"held back: {answer.held_back}")
@@ -90,12 +116,16 @@ def status(model: ModelName, version: VersionName = None, data_dir: DataDir = No
             column.kind,
             "" if column.evidence_log10 is None else f"10^{column.evidence_log10:.2f}",
             column.direction or "",
-            _number(column.effects.get("psi")),
-            _number(column.effects.get("js")),
+            _number(column.effects.get("psi"), column.intervals.get("psi")),
+            _number(column.effects.get("js"), column.intervals.get("js")),
         ]
         for column in answer.columns[:COLUMNS_SHOWN]
     ]
-    print_table("Strongest columns", ["column", "kind", "evidence", "direction", "psi", "js"], rows)
+    print_table(
+        f"Strongest columns, effects over {answer.window}",
+        ["column", "kind", "evidence", "direction", "psi", "js"],
+        rows,
+    )
     if answer.segments:
         print_table("Segments", ["segment", "evidence", "share", "strongest column"], _segment_rows(answer))
 
@@ -119,5 +149,7 @@ def _segment_rows(answer: "Status") -> list[list[str]]:
     ]
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+def _number(value: float | None, limits: tuple[float, float] | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if limits is None else f"{value:.3f} ({limits[0]:.3f} to {limits[1]:.3f})"

@@ -37,6 +37,9 @@ class AlertRow:
     title: str
     open: bool
     opened: When
+    evidence: str | None
+    threshold: str | None
+    """Exponents of ten."""
     reasons: tuple[str, ...]
     figures: tuple[tuple[str, str], ...]
     principals: tuple[tuple[str, str], ...]
@@ -121,18 +124,17 @@ def _row(alert: Alert, now_us: Micros) -> AlertRow:
         title=words.CAUSE_NAMES[alert.cause] if use is None else use.kind.capitalize(),
         open=alert.status == "open",
         opened=When.of(alert.opened_us, now_us),
+        evidence=words.exponent(alert.evidence_log),
+        threshold=words.exponent(alert.threshold_log),
         reasons=(alert.reason,) if use is None else use.reasons or (alert.reason,),
-        figures=_figures(alert, use),
+        figures=() if use is None else _figures(use),
         principals=tuple((principal[:SHOWN], principal) for principal in principals[:PRINCIPALS_SHOWN]),
         principals_left=max(0, len(principals) - PRINCIPALS_SHOWN),
     )
 
 
-def _figures(alert: Alert, use: AdversarialUse | None) -> tuple[tuple[str, str], ...]:
-    evidence, threshold = words.exponent(alert.evidence_log), words.exponent(alert.threshold_log)
-    figures = [("Evidence", f"10^{evidence or 0} of 10^{threshold or 0}")]
-    if use is None:
-        return tuple(figures)
+def _figures(use: AdversarialUse) -> tuple[tuple[str, str], ...]:
+    figures: list[tuple[str, str]] = []
     if not use.calibrated:
         figures.append(("Threshold", "nominal, not calibrated"))
     if use.queries:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from service.detect.baselines import BaselineView, describe
 from service.detect.reading import changed_since
+from service.detect.windows import KEPT, ROLLING, WIDTHS
 from service.domain.calibration import Calibration
 from service.domain.ids import Actor, Micros
 from service.domain.policy import UNCOUNTED, Cause
@@ -42,8 +43,8 @@ CONTAINED_READ = 1_000
 ATTACK_ALERTS_READ = 100
 RANK = {severity: rank for rank, severity in enumerate(Severity)}
 EVENTS_ENOUGH, SHARE_ENOUGH = 500, 0.25
-SPAN, EARLIER_MINUTES = "1h", 60
-"""What is shown while nothing has changed: the API's rolling window, the newest minute and so many before."""
+SPAN = "1h"
+"""The rolling window that is shown while nothing has changed and nobody asks for another."""
 
 Effects = dict[str, float | None]
 Intervals = dict[str, tuple[float, float] | None]
@@ -137,6 +138,10 @@ class Facts:
     """Since the change began as the strongest alert dates it: from a tick on, not from a minute on."""
     minutes: Sequence[Window] = ()
     """One-minute windows up to the last event, oldest first."""
+    hours: Sequence[Window] = ()
+    """The same by the hour, where a rolling window that is asked for is made of hours."""
+    asked: str | None = None
+    """The rolling window that the viewer chose."""
     alerts: Sequence[Alert] = ()
     """The open ones, at most one for each cause, strongest first."""
     incident: Incident | None = None
@@ -182,22 +187,28 @@ class Facts:
 
     @property
     def current(self) -> Current | None:
-        """What is compared with the baseline: the events since the change began, or those of the last hour."""
+        """What is compared with the baseline: the window asked for, the events since the change, or the last hour."""
         if self.baseline is None or not self.minutes:
             return None
-        if self.alert is None:
-            return self._since(self.minutes[-1].start_us - EARLIER_MINUTES * MINUTE_US)
-        recent = self._since(min(self.alert.since_us // MINUTE_US * MINUTE_US, self.minutes[-1].start_us))
+        if self.asked is not None or self.alert is None:
+            return self._rolling(self.asked or SPAN)
+        recent = _since(self.minutes, min(self.alert.since_us // MINUTE_US * MINUTE_US, self.minutes[-1].start_us))
         change = self.change
         # Exactly the change is best, unless it has too few events to see a shape in.
         if change is not None and (change.events >= EVENTS_ENOUGH or change.events >= recent.events * SHARE_ENOUGH):
             return change
         return recent
 
-    def _since(self, first_us: int) -> Current:
-        chosen = [window for window in self.minutes if window.start_us >= first_us]
-        counts = np.sum([np.frombuffer(window.counts, np.int64) for window in chosen], axis=0)
-        return Current(chosen[0].start_us, sum(window.events for window in chosen), counts)
+    def _rolling(self, name: str) -> Current | None:
+        level, earlier = ROLLING[name]
+        rows = self.minutes if level == "1m" else self.hours
+        return _since(rows, rows[-1].start_us - earlier * WIDTHS[level]) if rows else None
+
+
+def _since(rows: Sequence[Window], first_us: int) -> Current:
+    chosen = [row for row in rows if row.start_us >= first_us]
+    counts = np.sum([np.frombuffer(row.counts, np.int64) for row in chosen], axis=0)
+    return Current(chosen[0].start_us, sum(row.events for row in chosen), counts)
 
 
 def log_threshold(model: Model, snapshot: Snapshot | None) -> float:
@@ -205,7 +216,9 @@ def log_threshold(model: Model, snapshot: Snapshot | None) -> float:
     return snapshot.threshold_log if snapshot else math.log(model.policy.ticks_per_false_alarm)
 
 
-def gather(read: ReadStore, model: Model, version: Version, now_us: Micros, stale_seconds: float) -> Facts:
+def gather(
+    read: ReadStore, model: Model, version: Version, now_us: Micros, stale_seconds: float, asked: str | None = None
+) -> Facts:
     """Read everything that the page of one version shows."""
     snapshot = read.snapshot(version.id)
     status = msgspec.json.decode(snapshot.status, type=Status) if snapshot else Status()
@@ -227,6 +240,8 @@ def gather(read: ReadStore, model: Model, version: Version, now_us: Micros, stal
         calibration=read.calibration(baseline.id) if baseline else None,
         change=_change(snapshot, view, alerts),
         minutes=_minutes(read, version, status, view),
+        hours=_hours(read, version, status, view) if asked is not None and ROLLING[asked][0] == "1h" else (),
+        asked=asked,
         alerts=alerts,
         incident=incident,
         incidents_open=len(unresolved) + len(attacks),
@@ -257,6 +272,15 @@ def _minutes(read: ReadStore, version: Version, status: Status, view: BaselineVi
         return ()
     minutes = max(MINUTES_MIN, min(CHART_MINUTES, WINDOW_BYTES_MAX // (8 * view.total)))
     rows = read.windows(version.id, "1m", Micros(last_us - minutes * MINUTE_US), Micros(last_us))
+    return [row for row in rows if row.baseline_id == version.baseline_id]
+
+
+def _hours(read: ReadStore, version: Version, status: Status, view: BaselineView | None) -> Sequence[Window]:
+    last_us = status.last_us
+    if last_us is None or view is None:
+        return ()
+    hours = max(1, min(KEPT["1h"], WINDOW_BYTES_MAX // (8 * view.total)))
+    rows = read.windows(version.id, "1h", Micros(last_us - hours * WIDTHS["1h"]), Micros(last_us))
     return [row for row in rows if row.baseline_id == version.baseline_id]
 
 

@@ -42,16 +42,20 @@ class Steps:
     """Why this viewer sees no buttons."""
 
 
-def steps_of(
+def steps_of(  # noqa: PLR0913 - one fact each
     version: Version,
     policy: Policy,
     approvals: Sequence[Actor],
     viewer: Identity,
     *,
     is_open: bool = False,
+    is_attack: bool = False,
     is_judged: bool = True,
 ) -> Steps:
-    """Decide what the viewer may do now; ``is_open``: an incident is; ``is_judged``: alerts are possible."""
+    """Decide what the viewer may do now.
+
+    ``is_open``: an incident is; ``is_attack``: it is about adversarial use; ``is_judged``: alerts are possible.
+    """
     events = possible_events(version.state)
     first = _FIRST.get(version.state)
     blocked = None
@@ -71,6 +75,8 @@ def steps_of(
         advice = "Put reference data that can support a promise: until then nothing raises an alert."
     if is_open and version.state is State.ACTIVE:
         advice = "Look at the columns below, and resolve the incident when it is understood."
+        if is_attack:
+            advice = "Someone works against this model; it goes on serving. Look at the incident, and resolve it then."
     return Steps(
         note=note,
         advice=advice,

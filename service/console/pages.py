@@ -63,9 +63,10 @@ def static_url(name: str) -> str:
     return f"/static/{name}?v={static_files()[name].digest}"
 
 
-def page_url(model: str, version: str) -> str:
-    """Return the address of a version's page."""
-    return f"/models/{quote(model, safe='')}/versions/{quote(version, safe='')}"
+def page_url(model: str, version: str, window: str | None = None) -> str:
+    """Return the address of a version's page, with a rolling window chosen or as it shows by itself."""
+    page = f"/models/{quote(model, safe='')}/versions/{quote(version, safe='')}"
+    return page if window is None else f"{page}?window={quote(window, safe='')}"
 
 
 def incident_url(incident_id: str) -> str:

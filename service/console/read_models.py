@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from service.console import words
 from service.console.charts import NARROW, WIDE, EvidenceChart, Mark, Point, evidence_chart
-from service.console.facts import MINUTE_US, SPAN, Current, Effects, Facts, Intervals, StatusColumn
+from service.console.facts import MINUTE_US, Current, Effects, Facts, Intervals, StatusColumn
 from service.console.histograms import Bar, bars
 from service.console.monitoring import monitoring_of
 from service.console.next_steps import Steps, steps_of
@@ -14,10 +14,12 @@ from service.console.overview import TONES, share_of
 from service.console.promises import Promise, promise_of
 from service.console.rebuild import rebuild_of
 from service.console.segments import SegmentRow, segment_rows
+from service.console.window import Choice, choices_of, effects_listed, listed_window, window_sentence
 from service.detect.baselines import compared, inflation_of
 from service.detect.trail import TICKS_MAX
 from service.domain.ids import Micros
 from service.domain.keys import Identity
+from service.domain.policy import Cause
 from service.domain.records import IncidentStatus, Model, Scope, Version
 from service.domain.states import SERVING
 
@@ -131,6 +133,11 @@ class VersionPage:
     columns_total: int
     segments: tuple[SegmentRow, ...]
     window: str | None
+    windows: tuple[Choice, ...]
+    asked: str | None
+    """The rolling window that the viewer chose."""
+    listed: str
+    """The window of the effect sizes in the list of all columns."""
     changes: tuple[Change, ...]
     incident: IncidentView | None
     events: str
@@ -169,6 +176,7 @@ def version_page(facts: Facts, viewer: Identity) -> VersionPage:
             facts.approvals,
             viewer,
             is_open=facts.incidents_open > 0,
+            is_attack=facts.incident is not None and facts.incident.cause is Cause.ADVERSARIAL,
             is_judged=facts.version.baseline_id is not None and facts.status.monitoring != "insufficient",
         ),
         charts=_charts(facts),
@@ -178,7 +186,10 @@ def version_page(facts: Facts, viewer: Identity) -> VersionPage:
         all_columns=tuple(columns[:COLUMNS_LISTED]),
         columns_total=len(facts.status.columns),
         segments=segment_rows(facts),
-        window=_window(facts, current) if current else None,
+        window=window_sentence(facts, current) if current else None,
+        windows=choices_of(facts),
+        asked=facts.asked,
+        listed=listed_window(facts),
         changes=_changes(facts),
         incident=_incident(facts, viewer),
         events=f"{facts.status.events_total:,}",
@@ -227,16 +238,6 @@ def _why(facts: Facts, columns: Sequence[Column]) -> str | None:
     return f"{cause}: {', '.join(blamed[:3])}{rest}."
 
 
-def _window(facts: Facts, current: Current) -> str:
-    last_us = facts.status.last_us or current.since_us
-    since, until = words.moment(current.since_us)[11:19], words.moment(last_us)[11:]
-    if facts.alert is not None and current is facts.change:
-        return f"the {current.events:,} events since the change began, {since} to {until}"
-    if facts.alert is not None:
-        return f"the {current.events:,} events from {since}, the minute in which the change began, to {until}"
-    return f"the {current.events:,} events from {since} to {until}"
-
-
 def _ranked(facts: Facts) -> list[Column]:
     """Order the columns: blamed ones as the alarm named them, then by evidence."""
     blame = {name: place for place, name in enumerate(facts.findings)}
@@ -244,11 +245,11 @@ def _ranked(facts: Facts) -> list[Column]:
         facts.status.columns,
         key=lambda c: (blame.get(c.name, len(blame)), -(-math.inf if c.log_evidence is None else c.log_evidence)),
     )
-    threshold = facts.log_threshold
-    return [_column(facts, column, blamed=column.name in blame, threshold=threshold) for column in order]
+    sizes = effects_listed(facts)
+    return [_column(facts, c, sizes.get(c.name, ({}, {})), blamed=c.name in blame) for c in order]
 
 
-def _column(facts: Facts, column: StatusColumn, *, blamed: bool, threshold: float) -> Column:
+def _column(facts: Facts, column: StatusColumn, sizes: tuple[Effects, Intervals], *, blamed: bool) -> Column:
     finding = facts.findings.get(column.name)
     return Column(
         name=column.name,
@@ -257,9 +258,9 @@ def _column(facts: Facts, column: StatusColumn, *, blamed: bool, threshold: floa
         direction=finding.direction if finding else column.direction,
         blamed=blamed,
         evidence=words.exponent(column.log_evidence),
-        over=column.log_evidence is not None and column.log_evidence >= threshold,
+        over=column.log_evidence is not None and column.log_evidence >= facts.log_threshold,
         since=_when(finding.since_us if finding else column.since_us, facts.now_us),
-        effects=_effects(column.effects.get(SPAN, {}), column.intervals.get(SPAN, {})),
+        effects=_effects(*sizes),
     )
 
 

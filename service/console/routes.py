@@ -11,7 +11,8 @@ from service.console.access import COOKIE, Access, SignInNeeded, local_path, rea
 from service.console.deps import ConsoleDeps
 from service.console.pages import empty, render, static_files
 from service.console.sessions import Signer
-from service.console.views import Views
+from service.console.views import Asked, Views
+from service.detect.windows import ROLLING
 from service.domain.errors import LazarettoError, NotFound, Unauthenticated
 from service.domain.records import Scope
 
@@ -87,6 +88,12 @@ def _add_sign_in(router: APIRouter, deps: ConsoleDeps, access: Access) -> None:
         return answer
 
 
+def asked_of(request: Request) -> Asked:
+    """Return what a request for a page says; a rolling window that does not exist is as good as none."""
+    window = request.query_params.get("window")
+    return Asked(request.headers.get("if-none-match"), window if window in ROLLING else None)
+
+
 def _add_pages(router: APIRouter, access: Access, views: Views) -> None:
     @router.get("/")
     def home(request: Request) -> Response:
@@ -94,13 +101,13 @@ def _add_pages(router: APIRouter, access: Access, views: Views) -> None:
         found = views.first(viewer)
         if found is None:
             return render("empty.html", viewer=viewer)
-        return views.version(viewer, *found, known=request.headers.get("if-none-match"))
+        return views.version(viewer, *found, asked=asked_of(request))
 
     @router.get("/models/{model}/versions/{version}")
     def version_page(request: Request, model: str, version: str) -> Response:
         viewer = access.viewer(request)
         done = actions.DONE.get(request.query_params.get("done", ""))
-        return views.version(viewer, model, version, notice=done, known=request.headers.get("if-none-match"))
+        return views.version(viewer, model, version, notice=done, asked=asked_of(request))
 
     @router.get("/incidents/{incident_id}")
     def incident_page(request: Request, incident_id: str) -> Response:
@@ -140,7 +147,7 @@ def _add_actions(router: APIRouter, deps: ConsoleDeps, access: Access, views: Vi
             viewer = access.viewer(request)
             access.check_form(request, viewer.session.token, form)
             about = actions.incident_of(deps, viewer.identity, incident_id)
-            own_page = form.get("page") == "incident"
+            own_page = form.get("back") == "incident"
             try:
                 done = actions.incident(deps, viewer.identity, about, action, form)
             except LazarettoError as error:

@@ -21,6 +21,19 @@ FRESH_US = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request says beside the address of a page."""
+
+    known: str | None = None
+    """The tag of the page that the browser has."""
+    window: str | None = None
+    """The rolling window to show; ``None`` for what the page shows by itself."""
+
+
+PLAIN = Asked()
+
+
+@dataclass(frozen=True, slots=True)
 class Views:
     """Makes the console's pages."""
 
@@ -39,7 +52,7 @@ class Views:
         *,
         notice: str | None = None,
         problem: LazarettoError | None = None,
-        known: str | None = None,
+        asked: Asked = PLAIN,
     ) -> Response:
         """Render the page of one version, or say that it is still the one that the browser has.
 
@@ -56,11 +69,11 @@ class Views:
             raise NotFound(f"There is no version '{version}' of model '{model}', or your key may not see it.")
         snapshots = read.snapshots()
         state = [(snapshot.version_id, snapshot.position) for snapshot in snapshots]
-        tag = _tag(viewer.session.token, model, version, revision, state, now_us // FRESH_US)
-        if known == tag and problem is None:
+        tag = _tag(viewer.session.token, model, version, asked.window, revision, state, now_us // FRESH_US)
+        if asked.known == tag and problem is None:
             return empty(304, {"etag": tag})
         rows = overview(read.models(), read.versions(), snapshots, viewer.identity)
-        facts = gather(read, owner, found, now_us, self.deps.stale_seconds)
+        facts = gather(read, owner, found, now_us, self.deps.stale_seconds, asked.window)
         return render(
             "version.html",
             problem.status if problem else 200,

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from detectors.baseline import Baseline
 from detectors.effects import Effects, effect_sizes
 from detectors.errors import BaselineError
-from detectors.intervals import effect_intervals, inflations_of, share_intervals
+from detectors.evidence.dependence import inflations_of
+from detectors.intervals import HIGHEST, LEVEL, effect_intervals, share_intervals
 from service.detect.references import References, from_bytes
 from service.domain.records import BaselineRecord
 
@@ -23,6 +24,8 @@ EFFECTS = ("psi", "js", "ks", "wasserstein", "hellinger", "chi2")
 INTERVALS = ("psi", "js", "ks", "wasserstein", "hellinger")
 """Effect sizes with an interval."""
 
+TOGETHER = 0.025
+"""In so many cases some interval of all columns may miss: half of what 95 % allow, as far out tails are not normal."""
 DESCRIBED_MAX = 32
 """So many baselines are kept as views, those that were asked for last."""
 
@@ -121,11 +124,6 @@ def describe(artefact: bytes) -> BaselineView:
     )
 
 
-def effects_of(view: BaselineView, counts: NDArray[np.int64]) -> dict[str, dict[str, float | None]]:
-    """Return the effect sizes of merged counts by column; ``None`` where one is undefined."""
-    return dict(zip((c.name for c in view.columns), effect_rows(view.baseline, counts), strict=True))
-
-
 def compared(view: BaselineView, counts: NDArray[np.int64], name: str) -> tuple[Sizes, Limits] | None:
     """Return the effect sizes of one column and their intervals; ``None`` for a column that the baseline lacks."""
     column = next((column for column in view.columns if column.name == name), None)
@@ -138,7 +136,7 @@ def compared(view: BaselineView, counts: NDArray[np.int64], name: str) -> tuple[
 
 def inflation_of(view: BaselineView, name: str) -> float:
     """Return how many events of a column are worth one independent event."""
-    return float(inflations_of(view.alone(name))[1][0])
+    return float(inflations_of(view.alone(name)).largest[0])
 
 
 def share_limits(hits: Sequence[int], events: int, inflation: float) -> list[tuple[float, float]]:
@@ -147,10 +145,31 @@ def share_limits(hits: Sequence[int], events: int, inflation: float) -> list[tup
     return [(low, high) for low, high in limits.tolist()]
 
 
-def sized(baseline: Baseline, counts: NDArray[np.int64]) -> tuple[list[Sizes], list[Limits]]:
+def largest(view: BaselineView, counts: NDArray[np.int64], *, exactly: bool = True) -> tuple[Sizes, Limits]:
+    """Return the largest effect sizes of all columns, and between which limits the largest true ones lie, 95 %.
+
+    A largest effect is above the largest lower end unless some interval misses, and below the largest upper end unless
+    that of its own column does. So these are intervals of all columns that hold together.
+    """
+    columns = len(view.columns)
+    level = 1.0 - TOGETHER / columns
+    exactly = exactly and level <= HIGHEST
+    sizes, limits = sized(view.baseline, counts, level) if exactly else (effect_rows(view.baseline, counts), [])
+    found: Limits = {}
+    for name in INTERVALS:
+        known = [ends for row in limits if (ends := row[name]) is not None]
+        found[name] = (max(low for low, _ in known), max(high for _, high in known)) if known else None
+    return {name: _largest([row[name] for row in sizes]) for name in EFFECTS}, found
+
+
+def _largest(values: Sequence[float | None]) -> float | None:
+    return max((value for value in values if value is not None and math.isfinite(value)), default=None)
+
+
+def sized(baseline: Baseline, counts: NDArray[np.int64], level: float = LEVEL) -> tuple[list[Sizes], list[Limits]]:
     """Return the effect sizes of merged counts and their intervals, in the order of the baseline's columns."""
     effects = effect_sizes(baseline, counts)
-    found = effect_intervals(baseline, counts, effects)
+    found = effect_intervals(baseline, counts, effects, level)
     table = np.round(np.stack([getattr(found, name) for name in INTERVALS], axis=1), 6)
     limits: list[Limits] = [
         {name: None if math.isnan(low) else (low, high) for name, (low, high) in zip(INTERVALS, row, strict=True)}

@@ -8,6 +8,7 @@ import numpy as np
 
 from detectors.errors import StateError
 from detectors.evidence import EvidenceState
+from service.detect.balance import Balance, StoredBalance
 from service.detect.changes import Changes
 from service.detect.engines import Engine, Engines
 from service.detect.parts import StoredPart
@@ -54,6 +55,7 @@ class Stored(msgspec.Struct, array_like=True):
     heard_us: int = 0
     silent: bool = False
     rebuild: StoredRebuild | None = None
+    balance: StoredBalance | None = None
 
 
 class VersionFold:
@@ -95,7 +97,9 @@ class VersionFold:
                 windows = _new_windows(self.version_id, era, engine)
                 if before is not None:
                     windows.carry_on(before.windows)
-            self.watched = Watched(engine, windows, era.tick_us, self._traffic_of(era, engine, before))
+            self.watched = Watched(
+                engine, windows, era.tick_us, self._traffic_of(era, engine, before), Balance.of(era.tuning)
+            )
         self.principals = Principals.of(self.version_id, engine, era.tuning)
         self.era = era
 
@@ -254,7 +258,9 @@ class VersionFold:
         traffic = Traffic.of(self.era, engine)
         if traffic is not None and stored.traffic is not None:
             traffic.adopt(stored.traffic)
-        self.watched = Watched(engine, windows, stored.tick_us, traffic)
+        self.watched = Watched(engine, windows, stored.tick_us, traffic, Balance.of(stored.tuning))
+        if self.watched.balance is not None and stored.balance is not None:
+            self.watched.balance.adopt(stored.balance)
         self.watched.parts.restore(stored.parts)
         self.watched.set_evidence(EvidenceState.from_bytes(engine.bets, stored.evidence), stored.evidence)
         if stored.rebuild is not None:
@@ -287,6 +293,7 @@ class VersionFold:
             stored.evidence = watched.evidence_bytes()
             stored.parts = watched.parts.stored()
             stored.traffic = None if watched.traffic is None else watched.traffic.stored()
+            stored.balance = None if watched.balance is None else watched.balance.stored()
             stored.rebuild = None if watched.rebuild is None else watched.rebuild.stored()
         return stored
 
@@ -301,8 +308,10 @@ class VersionFold:
             "log_evidence": finite(self._evidence_log()),
             "ticks": 0 if watched is None else watched.read.ticks,
             "traffic": None if watched is None or watched.traffic is None else watched.traffic.status(),
+            "left_out": 0 if watched is None or watched.balance is None else watched.balance.left_out,
             "rebuild": None if watched is None or watched.rebuild is None else watched.rebuild.status(),
             "principals": None if self.principals is None else self.principals.status(),
+            "windows": {} if watched is None else watched.windows.extents(watched.tick_us),
             "columns": msgspec.Raw(b"[]" if watched is None else watched.columns_json(threshold_log)),
             "trail": self._trail.json(),
         }

@@ -11,12 +11,13 @@ from detectors.baseline.bins import Column
 from detectors.evidence import Blame, Evidence, EvidenceState
 from service.detect.baselines import effect_rows, sized
 from service.detect.engines import Engine
-from service.detect.windows import ROLLING, Windows
+from service.detect.windows import Windows
 from service.domain.ids import Micros
 from service.domain.records import ColumnFinding
 
-INTERVALS_OF = "1h"
-"""The rolling window whose effect sizes people see as the status: only it is worth the cost of intervals."""
+STATUS_WINDOW = "1h"
+"""The rolling window whose effect sizes are in the snapshot: those of the others are read off the store's rows when
+somebody asks (``service/detect/rolling.py``)."""
 LEARNED = "distribution"
 """The direction of the learned bet."""
 MISSING = "missing"
@@ -54,12 +55,9 @@ def strongest_tick(engine: Engine, evidence: EvidenceState) -> int:
 
 
 def columns_status(engine: Engine, read: Evidence, windows: Windows, findings: Sequence[ColumnFinding]) -> bytes:
-    """Return every column with its evidence and its effects over the rolling windows, as JSON."""
+    """Return every column with its evidence and its effects over the last hour, as JSON."""
     blamed = {finding.name: finding for finding in findings if finding.segment is None}
-    shown, limits = sized(engine.baseline, windows.merged(INTERVALS_OF))
-    effects = {
-        name: shown if name == INTERVALS_OF else effect_rows(engine.baseline, windows.merged(name)) for name in ROLLING
-    }
+    effects, limits = sized(engine.baseline, windows.merged(STATUS_WINDOW))
     rows: list[dict[str, object]] = []
     for j, column in enumerate(engine.baseline.columns):
         finding = blamed.get(column.spec.name)
@@ -71,8 +69,8 @@ def columns_status(engine: Engine, read: Evidence, windows: Windows, findings: S
                 "log_evidence": finite(read.log_columns[j]),
                 "since_us": None if finding is None else finding.since_us,
                 "direction": None if finding is None else finding.direction,
-                "effects": {window: by_column[j] for window, by_column in effects.items()},
-                "intervals": {INTERVALS_OF: limits[j]},
+                "effects": {STATUS_WINDOW: effects[j]},
+                "intervals": {STATUS_WINDOW: limits[j]},
             }
         )
     return msgspec.json.encode(rows)

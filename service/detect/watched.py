@@ -6,6 +6,7 @@ cut into passes.
 
 import logging
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 import msgspec
 import numpy as np
@@ -16,6 +17,7 @@ from detectors.binning import count
 from detectors.errors import ColumnError
 from detectors.evidence import Blame, EvidenceState
 from detectors.sums import sums_of
+from service.detect.balance import Balance
 from service.detect.changes import Changes
 from service.detect.columns import columns_of
 from service.detect.engines import Engine
@@ -27,7 +29,7 @@ from service.detect.traffic import Traffic
 from service.detect.windows import Windows
 from service.domain.ids import Micros
 from service.domain.records import ColumnFinding
-from service.frames import Frame, FrameError, between, concat_frames, decode_columns
+from service.frames import Frame, FrameError, between, concat_frames, decode_columns, decode_frame
 from service.ports import LogEntry
 
 NO_TICK = -1
@@ -47,8 +49,17 @@ _logger = logging.getLogger("lazaretto.detect")
 class Watched:
     """The evidence of one era of a version that has a baseline."""
 
-    def __init__(self, engine: Engine, windows: Windows, tick_us: int, traffic: Traffic | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        windows: Windows,
+        tick_us: int,
+        traffic: Traffic | None = None,
+        balance: Balance | None = None,
+    ) -> None:
         self.engine = engine
+        self.balance = balance
+        """Whose events count; ``None``: everybody's, all of them."""
         self.traffic = traffic
         """How many events come; ``None`` where the policy watches no traffic."""
         self.windows = windows
@@ -123,6 +134,8 @@ class Watched:
             self.windows.add(self.open_tick * self.tick_us, self.open_events, counts[: self.engine.baseline.total])
             if self.traffic is not None:
                 self.traffic.close(self.open_tick)
+            if self.balance is not None:
+                self.balance.close()
             self.open_counts = np.zeros_like(counts)
             self.open_tick, self.open_events, self.last_events = NO_TICK, 0, self.open_events
             self.forget_status()
@@ -191,11 +204,18 @@ class Watched:
         """
         stride = max(1, self.last_events // JOINT_EVENTS) if self.engine.joint else 1
         key = self.segments.key
-        frames = [(first, frame) for first, body in pending if (frame := _decoded(body, key)) is not None]
-        for frame in concat_frames([frame for _, frame in frames]):
-            self._count(frame, jointly=stride == 1)
-            if self.traffic is not None:
+        balance = self.balance
+        frames = [(n, frame) for n, body in pending if (frame := _decoded(body, key, owned=balance is not None))]
+        joined = concat_frames([frame for _, frame in frames])
+        if self.traffic is not None:
+            for frame in joined:
                 self.traffic.see(frame)
+        if balance is not None:
+            kept = [own for _, frame in frames if (own := balance.only(frame)).rows]
+            ends = accumulate((own.rows for own in kept), initial=balance.counted - sum(own.rows for own in kept))
+            frames, joined = list(zip(ends, kept, strict=False)), concat_frames(kept)
+        for frame in joined:
+            self._count(frame, jointly=stride == 1)
         if stride > 1:
             for first, frame in frames:
                 for start, stop in _chosen(first, frame.rows, stride):
@@ -255,10 +275,10 @@ def _chosen(first: int, rows: int, stride: int) -> Iterator[tuple[int, int]]:
         block += stride
 
 
-def _decoded(body: Body, segment: str | None) -> Frame | None:
+def _decoded(body: Body, segment: str | None, *, owned: bool) -> Frame | None:
     """Return a frame of the log. One that was damaged on disk is left out: it must not stop all versions for ever."""
     try:
-        return decode_columns(body, segment)
+        return decode_frame(body) if owned else decode_columns(body, segment)
     except FrameError as error:
         _logger.error("frame not readable", extra={"reason": str(error), "bytes": len(body)})  # noqa: TRY400 - the message says it all
         return None

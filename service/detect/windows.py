@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +26,15 @@ ROLLING = {"1m": ("1m", 1), "5m": ("1m", 5), "1h": ("1m", 60), "1d": ("1h", 24)}
 """Level and number of earlier buckets of each rolling window."""
 
 ReadWindow = Callable[[VersionId, str, Micros], Window | None]
+
+
+class Extent(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rolling window spans: the events of all closed ticks that started within [start, end)."""
+
+    start_us: int
+    end_us: int
+    """The end of the newest closed tick."""
+    events: int
 
 
 @dataclass(slots=True)
@@ -86,14 +96,31 @@ class Windows:
 
     def merged(self, rolling: str) -> NDArray[np.int64]:
         """Return the merged counts of a rolling window."""
+        total = np.zeros(self._bins, np.int64)
+        for bucket in self._within(rolling):
+            total += bucket.counts
+        return total
+
+    def extents(self, tick_us: int) -> dict[str, Extent]:
+        """Return what each rolling window spans; nothing before the first tick."""
+        if not self.newest():
+            return {}
+        end_us = self.last_tick_start_us + tick_us
+        return {
+            name: Extent(
+                start_us=self._first_us(name), end_us=end_us, events=sum(bucket.events for bucket in self._within(name))
+            )
+            for name in ROLLING
+        }
+
+    def _within(self, rolling: str) -> list[Bucket]:
+        first = self._first_us(rolling)
+        return [bucket for bucket in self._buckets[ROLLING[rolling][0]] if bucket.start_us >= first]
+
+    def _first_us(self, rolling: str) -> int:
         level, earlier = ROLLING[rolling]
         buckets = self._buckets[level]
-        total = np.zeros(self._bins, np.int64)
-        first = buckets[-1].start_us - earlier * WIDTHS[level] if buckets else 0
-        for bucket in buckets:
-            if bucket.start_us >= first:
-                total += bucket.counts
-        return total
+        return buckets[-1].start_us - earlier * WIDTHS[level] if buckets else 0
 
     def take_rows(self) -> list[Window]:
         """Return what has to be written since the last call."""

@@ -78,6 +78,8 @@ class Adversarial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     follow: Following | None = None
     """Look at the requests of each principal one by one; ``None``: at none. Put the baseline again afterwards."""
+    events_of_one: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    """So many events of one principal count in a tick, for the evidence of drift; ``None``: all of them do."""
     probing: Response = Response.CONTAIN
     intent: Response = Response.CONTAIN
     extraction: Response = Response.CONTAIN

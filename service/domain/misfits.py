@@ -112,9 +112,9 @@ def in_words(reason: str, value: Any, kind: Any) -> str:
     """Say in plain words why a value is not of its type, with the value; else as the decoder."""
     if reason.startswith("Invalid enum value"):
         names = [str(member.value) for option in _options(kind) if _is_enum(option) for member in option]
-        return f"must be one of {', '.join(names)}, not {_shown(value)}" if names else reason
+        return f"must be one of {', '.join(names)}, not {shown(value)}" if names else reason
     if found := BOUND.match(reason):
-        return f"must be {BOUNDS[found['how']]} {float(found['limit']):g}, not {_shown(value)}"
+        return f"must be {BOUNDS[found['how']]} {float(found['limit']):g}, not {shown(value)}"
     if found := LENGTH.match(reason):
         one, more = ("character", "characters") if found["type"] == "str" else ("entry", "entries")
         what = one if found["limit"] == "1" else more
@@ -129,7 +129,8 @@ def _is_enum(option: Any) -> bool:
     return isinstance(option, type) and issubclass(option, Enum)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value as an answer repeats it: cut where it is long."""
     text = repr(value)
     return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}..."
 

@@ -147,10 +147,14 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Whether events that repeat others are counted; it costs time."""
 
 
+MINIMUM_EFFECT = 0.05
+"""The smallest change worth a page unless somebody says otherwise, in standard deviations; also in replay."""
+
+
 class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     """All that a policy says about evidence: whenever it changes, evidence starts from zero."""
 
-    minimum_effect: float = 0.05
+    minimum_effect: float = MINIMUM_EFFECT
     columns: tuple[tuple[str, ColumnChoice], ...] = ()
     """By name."""
     shares: tuple[tuple[str, float], ...] = ()
@@ -159,6 +163,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     """Values in order."""
     traffic: Traffic = Traffic()
     follow: Following | None = None
+    events_of_one: int | None = None
 
 
 COLUMNS_MAX = 10_000
@@ -173,7 +178,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     budget: Budget = Budget()
     tick_seconds: Annotated[float, msgspec.Meta(ge=0.05, le=3600)] = 1.0
-    minimum_effect: Annotated[float, msgspec.Meta(ge=0, le=2)] = 0.05
+    minimum_effect: Annotated[float, msgspec.Meta(ge=0, le=2)] = MINIMUM_EFFECT
     columns: Annotated[dict[Name, ColumnChoice], msgspec.Meta(max_length=COLUMNS_MAX)] = {}
     shares: Annotated[dict[Name, Share], msgspec.Meta(max_length=32)] = {}
     """Of the false-alarm budget, by group of columns, relative to one another. Empty: every column has the same."""
@@ -211,4 +216,5 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             else msgspec.structs.replace(self.segments, values=tuple(sorted(self.segments.values))),
             traffic=self.traffic,
             follow=self.adversarial.follow,
+            events_of_one=self.adversarial.events_of_one,
         )

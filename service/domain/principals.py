@@ -138,6 +138,8 @@ class Containment:
     tier: PrincipalTier
     reason: str
     since_us: Micros
+    renewed_us: Micros
+    """When evidence last called for it."""
     until_us: Micros
     incident_id: str | None
     """``None`` while alerts about it are capped and no incident is open."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
-from service.domain.errors import Conflict
+from service.domain.errors import Conflict, Place
 
 
 class State(StrEnum):
@@ -75,4 +75,5 @@ def next_state(state: State, event: Event) -> State:
         possible = [str(e) for e in possible_events(state)]
         named = ", ".join(possible) or "none: this state is final"
         detail = f"'{event}' is not possible in state '{state}'; possible events: {named}"
-        raise Conflict(detail, extra={"state": str(state), "possible": possible}) from None
+        place = Place("event", f"is '{event}', but in state '{state}' only these are possible: {named}")
+        raise Conflict(detail, places=[place], extra={"state": str(state), "possible": possible}) from None

@@ -30,6 +30,7 @@ from service.ingest.envelope import Refusals, bad_name, bad_segment, check_rows
 from service.ingest.failures import settled
 from service.ingest.layout import Layout
 from service.ingest.lists import class_names, pack_fingerprints, segment_names
+from service.ingest.surprises import EMBEDDING
 from service.ingest.unknown import with_unknown
 from service.ingest.values import BadTimestamp, check_labels, parse_timestamp
 
@@ -56,12 +57,20 @@ def read_stream(content: bytes, layout: Layout) -> tuple[Frame, Refusals]:
         if shaped is not None:
             frame, refused = read_arrays(shaped.columns, shaped.rows, layout, shaped.floats)
             if not refused.rows:
-                return with_unknown(frame, shaped.unknown, layout), refused
+                return with_unknown(frame, _sent_only(shaped.unknown, shaped.columns), layout), refused
         opened = open_stream(content, layout, lambda names: _choose(names, layout))
         frame, refused = read_arrays(opened.columns, opened.rows, layout)
-        return with_unknown(frame, unknown_of(opened.names, layout), layout), refused
+        unknown = _sent_only(unknown_of(opened.names, layout), opened.columns)
+        return with_unknown(frame, unknown, layout), refused
     except (pa.ArrowException, ValueError) as error:
         raise BadRequest(f"the Arrow columns cannot be read: {str(error)[:200]}") from None
+
+
+def _sent_only(unknown: Sequence[str], columns: Columns) -> Sequence[str]:
+    """Leave out an embedding that is null everywhere: JSON that says so says nothing either."""
+    if EMBEDDING not in unknown or columns[EMBEDDING].null_count < len(columns[EMBEDDING]):
+        return unknown
+    return [name for name in unknown if name != EMBEDDING]
 
 
 def _choose(names: tuple[str, ...], layout: Layout) -> frozenset[str]:

@@ -13,12 +13,13 @@ from service.domain.schema import LATENCY, PREDICTION, PROBABILITY_PREFIX
 from service.ingest.arrow_guard import check_stream
 from service.ingest.arrow_values import unviewed
 from service.ingest.layout import Layout
+from service.ingest.surprises import ATTRIBUTION_PREFIX, EMBEDDING, surprises
 from service.ingest.typed import EVENT_FIELDS
 
 OPTIONS = pa.ipc.IpcReadOptions(use_threads=False)
 REMEMBERED_BYTES_MAX = 65_536
 _FLOAT32 = pa.float32()
-KEYED = (PROBABILITY_PREFIX, "segment.", "attributions.")
+KEYED = (PROBABILITY_PREFIX, "segment.", ATTRIBUTION_PREFIX)
 """Columns that belong to one field of an event."""
 Columns = dict[str, pa.Array]
 
@@ -161,7 +162,17 @@ def unknown_of(names: Sequence[str], layout: Layout) -> tuple[str, ...]:
     """Return the columns of a stream that neither telemetry nor the schema knows; a feature by its own name."""
     known = {*EVENT_FIELDS, *(f"features.{name}" for name in (*layout.stored, *layout.dropped))}
     unknown = [name for name in names if name not in known and not name.startswith(KEYED)]
-    return tuple(sorted({name.removeprefix("features.") for name in unknown}))
+    odd = surprises(
+        layout,
+        embedding=EMBEDDING in names,
+        classes=_after(PROBABILITY_PREFIX, names),
+        attributed=_after(ATTRIBUTION_PREFIX, names),
+    )
+    return tuple(sorted({*(name.removeprefix("features.") for name in unknown), *odd}))
+
+
+def _after(prefix: str, names: Sequence[str]) -> list[str]:
+    return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
 
 
 def _invalid(error: Exception) -> BadRequest:

@@ -157,7 +157,7 @@ class EventDecoder:
         yield
         lists = typed.lists(parsed)
         if lists is not None and typed is self._tolerant:
-            lists.unknown = self._unknown.of(content, lines=lines)
+            lists.unknown = (*self._unknown.of(content, lines=lines), *lists.unknown)
         return lists
 
 

@@ -41,6 +41,7 @@ class FewDecoder:
     def __init__(self, layout: Layout, typed: TypedDecoder) -> None:
         self._layout = layout
         self._typed = typed
+        self._classes = frozenset(layout.classes or ())
         self._bytes_max = min(BYTES_MAX, layout.limits.body_bytes_max)
 
     def decode(self, body: bytes) -> Few | None:
@@ -68,14 +69,17 @@ class FewDecoder:
         layout = self._layout
         if event.segment or event.attributions or event.fingerprint is not None:
             return None
-        if event.features is UNSET and event.embedding is None:
+        if event.embedding is None:
+            if event.features is UNSET:
+                return None
+        elif layout.lone_embedding is None:
             return None
         when: datetime | None = event.timestamp
         # The zone of a time may put the first hours of the first year before it.
         if when is not None and when.year <= FIRST_YEAR:
             return None
         chances = event.probabilities
-        if chances and (layout.classes is None or None in chances.values()):
+        if chances and (layout.classes is None or None in chances.values() or not self._classes.issuperset(chances)):
             return None
         return (
             event.prediction is None,

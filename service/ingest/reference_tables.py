@@ -70,7 +70,8 @@ def _wanted(names: Sequence[str], layout: Layout) -> list[str]:
     ]
     twice = [name for name in wanted if counts[name if is_optional(name) else feature_of(name)] > 1]
     if twice:
-        places = [Place(name, "is there twice") for name in twice]
+        # One place for each name, however often it is there; 'age' and 'features.age' are two names of one column.
+        places = [Place(name, "is there twice") for name in dict.fromkeys(twice)]
         raise Unprocessable("columns are there twice", places=places[: layout.limits.errors_max])
     return wanted
 

@@ -5,9 +5,10 @@ again by ``lenient``, which knows why.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import chain
+from operator import itemgetter
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -16,6 +17,7 @@ from msgspec.structs import astuple
 
 from service.ingest.layout import Layout
 from service.ingest.lists import Lists, class_names, segment_names
+from service.ingest.surprises import surprises
 from service.ingest.values import Values, sent
 
 Number = float | None
@@ -174,11 +176,13 @@ class TypedDecoder:
                 return None
             structs = [self._blank if one is UNSET else one for one in structs]
         features = list(zip(*map(astuple, structs), strict=True))
-        probabilities, segments = columns["probabilities"], columns["segment"]
+        probabilities, segments, attributions = columns["probabilities"], columns["segment"], columns["attributions"]
+        classes, attributed = _keys(probabilities), _keys(attributions)
         keyed = Keyed(
-            _by_name(probabilities, class_names(layout, _keys(probabilities))),
+            _by_name(probabilities, class_names(layout, classes)),
             _by_name(segments, segment_names(_keys(segments))),
-            _by_name(columns["attributions"], layout.stored),
+            _by_name(attributions, [name for name in layout.stored if name in attributed]),
+            surprises(layout, embedding=sent(embedding), classes=classes, attributed=attributed),
         )
         return self._lists(len(events), features, columns, keyed)
 
@@ -201,6 +205,12 @@ class TypedDecoder:
             {name: probabilities.get(name, ()) for name in class_names(self._layout, probabilities)},
             {name: segments[name] for name in segment_names(segments)},
             attributions,
+            surprises(
+                self._layout,
+                embedding=sent(fields["embedding"] or ()),
+                classes=probabilities,
+                attributed=attributions,
+            ),
         )
         filled = {field: absent if values is None else values for field, values in fields.items()}
         return self._lists(rows, [absent if values is None else values for values in features], filled, keyed)
@@ -228,6 +238,7 @@ class TypedDecoder:
             attributions=keyed.attributions,
             fingerprints=columns["fingerprint"],
             errors=columns["error"],
+            unknown=keyed.unknown,
         )
 
 
@@ -244,13 +255,25 @@ class Keyed(NamedTuple):
     probabilities: Mapping[str, Values]
     segments: Mapping[str, Values]
     attributions: Mapping[str, Values]
+    unknown: Sequence[str]
+    """Of these and of the embedding, names that the schema gives no meaning."""
 
 
-def _keys(objects: Sequence[Mapping[str, object] | None]) -> Iterable[str]:
-    return chain.from_iterable(filter(None, objects))
+def _keys(objects: Sequence[Mapping[str, object] | None]) -> set[str]:
+    if not sent(objects):
+        return set()
+    try:
+        return set[str]().union(*objects)  # type: ignore[arg-type]  # mostly each event has an object
+    except TypeError:
+        return set[str]().union(*filter(None, objects))
 
 
 def _by_name(objects: Sequence[Mapping[str, object] | None], names: Sequence[str]) -> Mapping[str, Values]:
     if not sent(objects):
         return {}
+    try:
+        # Mostly each event has an object, and each object all the names.
+        return {name: list(map(itemgetter(name), objects)) for name in names}  # type: ignore[arg-type]  # as above
+    except (KeyError, TypeError):
+        pass
     return {name: [None if one is None else one.get(name) for one in objects] for name in names}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from service.domain.errors import Conflict
+from service.domain.errors import Conflict, Place
 from service.domain.ids import Micros, Position, VersionId
 from service.ports import Appended, NewEntry
 
@@ -71,5 +71,7 @@ def plan(
 
 def _repeat(entry: NewEntry, known: Known) -> Appended | Conflict:
     if known.digest != entry.digest:
-        return Conflict(f"idempotency key '{entry.idempotency_key}' was used before with another body")
+        reason = "was used before with another body"
+        place = Place("header Idempotency-Key", reason)
+        return Conflict(f"idempotency key '{entry.idempotency_key}' {reason}", places=[place])
     return replace(known.appended, repeated=True)

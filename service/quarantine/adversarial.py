@@ -7,7 +7,7 @@ A monitor that one client can make close the gate is that client's weapon. So a 
 * poisoning that shows in the traffic as a whole, or that several principals feed;
 * canaries that are answered otherwise, or another model artefact than the registered one.
 
-Whatever one principal does is one voice: it is contained, people are told, and the version goes on serving.
+Whatever one principal does is one voice: people are told, and the version goes on serving.
 """
 
 from collections.abc import Iterable

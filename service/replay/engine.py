@@ -14,6 +14,7 @@ from detectors.baseline import Baseline
 from detectors.effects import effect_sizes
 from detectors.evidence import Blame, EvidenceEngine, EvidenceOptions, Together
 from service.detect.tuning import fit
+from service.domain.policy import MINIMUM_EFFECT
 from service.replay.divided import Divided
 from service.replay.policies import Given
 from service.replay.reference import Choice, Watched, choose
@@ -54,7 +55,7 @@ class ReplayOptions:
     tick_us : int
         Microseconds in such a tick.
     minimum_effect : float
-        The smallest change worth an alarm, in standard deviations.
+        The smallest change worth an alarm, in standard deviations; by default that of a policy.
     policies : pair of Given or None
         Two policies to compare, the current one first.
     segments : Division or None
@@ -69,7 +70,7 @@ class ReplayOptions:
     calibrate: bool = True
     time: str | None = None
     tick_us: int = SECOND_US
-    minimum_effect: float = EvidenceOptions().minimum_effect
+    minimum_effect: float = MINIMUM_EFFECT
     policies: tuple[Given, Given] | None = None
     segments: Division | None = None
 

@@ -38,7 +38,7 @@ def contain_principals(connection: Connection, changed: Sequence[Containment]) -
         subject = f"{version.model}/{version.version}/{one.principal}"
         if one.state is ContainmentState.CONTAINED:
             detail = {"tier": one.tier, "until_us": one.until_us, "reason": one.reason, "incident_id": one.incident_id}
-            append_audit(connection, SYSTEM, "principal.contain", subject, canonical(detail), one.since_us)
+            append_audit(connection, SYSTEM, "principal.contain", subject, canonical(detail), one.renewed_us)
         elif one.lifted_us is not None:
             append_audit(connection, SYSTEM, "principal.lift", subject, "another one needed its place", one.lifted_us)
 

@@ -234,6 +234,7 @@ containments = Table(
     _text("tier"),
     _text("reason"),
     _big("since_us"),
+    _big("renewed_us"),
     _big("until_us"),
     Column("incident_id", Text, ForeignKey("incidents.id"), nullable=True),
     _big("lifted_us", nullable=True),
@@ -242,7 +243,7 @@ containments = Table(
     _one_of("state", ContainmentState),
     _one_of("tier", PrincipalTier),
     CheckConstraint("length(principal) = 32", name="pseudonym"),
-    CheckConstraint("until_us > since_us", name="ends"),
+    CheckConstraint("since_us <= renewed_us AND renewed_us < until_us", name="ends"),
     CheckConstraint("(state = 'lifted') = (lifted_us IS NOT NULL)", name="lifted_when"),
     CheckConstraint("(lifted_us IS NULL) = (lifted_by IS NULL)", name="lifted_by"),
 )

@@ -122,6 +122,15 @@ def test_windows_are_whole_and_share_nothing() -> None:
     ]
 
 
+def test_alarms_that_soon_follow_one_another_are_one_page_whoever_raises_them() -> None:
+    assert real.pages([]) == 0
+    assert real.pages([0]) == 1
+    assert real.pages([5, 1_005, 2_006, 2_007]) == 2
+    calm = RealStream(name="s", table={"x": np.zeros(4_000)}, reference=20, kind="none")
+    cell = real.score(calm, "d", [3, 900, 2_500])
+    assert (cell.false_alarms, cell.pages) == (3, 2)
+
+
 def test_alarms_on_a_real_stream_are_judged_by_what_is_known_of_it() -> None:
     table: streams.Table = {"x": np.zeros(100)}
     known = RealStream(name="s", table=table, reference=20, kind="change", change=50)

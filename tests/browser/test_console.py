@@ -153,3 +153,32 @@ def test_no_page_scrolls_sideways_and_each_is_kept_as_a_picture(
     widths = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
     assert widths[0] <= widths[1]
     page.screenshot(path=ARTEFACTS / f"version-{name}-{scheme}.png", full_page=True)
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_the_window_that_is_compared_is_chosen_by_a_link_and_stays_chosen(
+    open_page: OpenPage, quarantined: str, service: Service, size: dict[str, int]
+) -> None:
+    page = open_page("ada", viewport=size)
+    page.goto(quarantined)
+    windows = page.get_by_role("navigation", name="Compare with the baseline")
+    expect(windows.locator("[aria-current]")).to_have_text("since the change")
+    windows.get_by_role("link", name="5 minutes").click()
+    page.wait_for_url("**?window=5m#columns-title")
+    said = page.locator("section[data-live=columns] > p").first
+    expect(said).to_contain_text("events of the last 5 minutes")
+    expect(page.locator(".column .effects").first).to_contain_text(
+        re.compile(r"PSI\s*\d[\d.]* \(\d[\d.]* to \d[\d.]*\)")
+    )
+    before = said.inner_text()
+    service.post_events(f"/v1{quarantined}", 0.4, 9_999)
+    page.mouse.move(0, 0)
+    # The figures go on, and are still those of the window.
+    expect(said).not_to_have_text(before)
+    expect(said).to_contain_text("events of the last 5 minutes")
+    expect(windows.locator("[aria-current]")).to_have_text("5 minutes")
+    for link in windows.get_by_role("link").all():
+        box = link.bounding_box()
+        assert box is not None
+        assert box["height"] >= 24
+        assert box["x"] + box["width"] <= size["width"]

@@ -42,7 +42,7 @@ def naive_odds(answer: list[float], of: int) -> float:
 def test_log_odds_are_those_of_a_loop_and_the_same_for_one_row(answer: list[float], data: st.DataObject) -> None:
     of = data.draw(st.integers(0, len(answer) - 1))
     for kind in (np.float32, np.float64):
-        rows = np.array([answer, answer[::-1]], kind)
+        rows: NDArray[np.floating] = np.array([answer, answer[::-1]], kind)
         found = log_odds(rows, np.array([of, of]))
         assert found.tolist() == [odds_of(rows[0], of), odds_of(rows[1], of)]
         wanted = naive_odds(rows[0].astype(np.float64).tolist(), of)
@@ -217,7 +217,7 @@ def test_fidelity_and_coverage_grow_with_distinct_requests() -> None:
     lambda p, a: (p[:-1], 0, a), lambda p, a: (p * np.nan, 0, a), lambda p, a: (p + np.inf, 0, a),
     lambda p, a: (p * 0 + 1e30, 0, a), lambda p, a: (p[None], 0, a), lambda p, a: (p, 0, a * np.nan),
     lambda p, a: (p, 0, a[:-1]), lambda p, a: (p, 0, a - np.inf), lambda p, a: (p, -1, a), lambda p, a: (p, 3, a),
-], ids=["short", "nan", "infinite", "endless", "matrix", "nan answer", "short answer", "infinite answer", "below", "above"])  # fmt: skip
+])  # fmt: skip
 def test_what_is_not_a_request_is_refused_and_leaves_no_trace(spoil: Callable[..., tuple[Points, int, Points]]) -> None:
     points = requests(np.random.default_rng(8), 60)
     clean, spoilt = Principal(yardstick()), Principal(yardstick())

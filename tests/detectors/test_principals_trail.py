@@ -1,4 +1,4 @@
-"""The trail of a principal and its clusters, against the same written the long way: everything kept, nothing updated."""
+"""The trail of a principal and its clusters, against the same written the long way: everything kept."""
 
 import math
 from dataclasses import dataclass, field

@@ -54,7 +54,7 @@ def test_a_column_that_alarms_on_its_own_reference_bets_less() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize(("rows", "halvings"), [(100, 1), (150, 2)])
+@pytest.mark.parametrize(("rows", "halvings"), [(150, 1), (250, 2)])
 def test_exponents_are_halved_until_the_reference_stays_below_the_limit_and_no_further(
     seed: int, rows: int, halvings: int
 ) -> None:

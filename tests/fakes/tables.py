@@ -138,7 +138,7 @@ class Tables:
     def contain(self, containments: Iterable[Containment]) -> None:
         for one in containments:
             assert len(one.principal) == 32, "not a pseudonym"
-            assert one.until_us > one.since_us, "over before it began"
+            assert one.since_us <= one.renewed_us < one.until_us, "over before it began"
             version = self.of_version(one.version_id)
             self.containments[one.version_id, one.principal] = one
             subject = f"{version.model}/{version.version}/{one.principal}"
@@ -149,7 +149,7 @@ class Tables:
                     "reason": one.reason,
                     "incident_id": one.incident_id,
                 }
-                self.audit(SYSTEM, "principal.contain", subject, canonical(detail), one.since_us)
+                self.audit(SYSTEM, "principal.contain", subject, canonical(detail), one.renewed_us)
             elif one.lifted_us is not None:
                 self.audit(SYSTEM, "principal.lift", subject, "another one needed its place", one.lifted_us)
 

@@ -5,7 +5,7 @@ from functools import cache
 import pytest
 
 from service.alert.triage import Act, IncidentAction
-from service.detect.baselines import RefusedBaseline, describe, effects_of, verify
+from service.detect.baselines import RefusedBaseline, describe, effect_rows, verify
 from service.detect.reference import CompiledReference, compile_reference
 from service.domain.errors import Conflict, NotFound, Unprocessable
 from service.domain.ids import Actor
@@ -138,7 +138,7 @@ def test_a_baseline_is_described_without_raw_rows() -> None:
 
 def test_effects_of_the_baseline_against_itself_are_nil() -> None:
     view = describe(reference().artefact)
-    effects = effects_of(view, view.baseline.counts)
+    effects = dict(zip(view.baseline.names, effect_rows(view.baseline, view.baseline.counts), strict=True))
     assert effects["age"]["psi"] == effects["age"]["ks"] == effects["age"]["wasserstein"] == 0.0
     assert effects["country"]["ks"] is None
 

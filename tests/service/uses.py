@@ -1,6 +1,5 @@
 """Findings about principals, and a bench that judges them without a worker."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -87,7 +86,7 @@ class Bench:
 
     def __init__(self, policy: Policy | None = None, versions: tuple[Version, ...] = (a_version(),)) -> None:
         self.versions = {version.id: version for version in versions}
-        self.models: Mapping[int, Model] = {
+        self.models: dict[int, Model] = {
             1: Model(
                 id=ModelId(1),
                 name="m1",
@@ -148,7 +147,6 @@ class Bench:
         self.alerts = {a.id: replace(a, status="closed", closed_us=self.now_us) for a in self.alerts.values()}
         self.incidents = {i.id: replace(i, resolved_us=self.now_us) for i in self.incidents.values()}
 
-    @property
     def state(self) -> State:
         return self.versions[VersionId(1)].state
 

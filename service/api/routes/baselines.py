@@ -6,7 +6,7 @@ import anyio.to_thread
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from service.api.asgi import header
+from service.api.asgi import Most, header
 from service.api.calibrations import calibration_of
 from service.api.compile import Upload, check_encoding, spool
 from service.api.deps import Admin, Api, ApiDep, Reader, answer, documented_answer
@@ -40,7 +40,8 @@ async def put(request: Request, api: ApiDep, who: Admin, model: str, version: st
     check_encoding((header(request.scope, b"content-encoding") or b"").decode("latin-1"))
     folder = api.settings.uploads_dir
     policy = (await anyio.to_thread.run_sync(api.model, model)).policy
-    async with spool(request.scope, request.receive, folder, api.settings.baseline_bytes_max) as path:
+    most = Most("baseline_bytes_max", api.settings.baseline_bytes_max)
+    async with spool(request.scope, request.receive, folder, most) as path:
         upload = Upload(
             path=path,
             content_type=content_type,

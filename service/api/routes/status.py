@@ -6,7 +6,9 @@ from fastapi import APIRouter, Query, Response
 
 from service.api.deps import Api, ApiDep, Reader, answer, documented_answer
 from service.api.history import History, points_of, span_of
+from service.api.rolling import columns_over
 from service.api.status import Moment, Status, status_of
+from service.api.watch import STATUS_WINDOW
 from service.detect.baselines import BaselineView, describe
 from service.domain.policy import Cause
 from service.domain.records import Version
@@ -18,12 +20,23 @@ router = APIRouter(prefix="/v1/models/{model}/versions/{version}", tags=["status
 Start = Annotated[str | None, Query(alias="from", description="ISO 8601; by default 120 windows before `to`.")]
 End = Annotated[str | None, Query(alias="to", description="ISO 8601; by default now.")]
 Column = Annotated[str | None, Query(description="A column; by default the model as a whole.")]
-WindowName = Annotated[Literal["1m", "5m", "1h", "1d"], Query(description="Width of one point.")]
+Width = Literal["1m", "5m", "1h", "1d"]
+WindowName = Annotated[Width, Query(description="Width of one window.")]
+StepName = Annotated[
+    Width | None, Query(description="From the end of one window to the next; by default they stand side by side.")
+]
+RollingName = Annotated[Width, Query(description="The rolling window of the effects: it ends with the newest tick.")]
 
 
 @router.get("/status", responses=documented_answer(Status, "State, evidence and every column."))
-def status(api: ApiDep, who: Reader, model: str, version: str) -> Response:  # noqa: ARG001 - asks for a key
-    """Show state, evidence, threshold and effect sizes."""
+def status(
+    api: ApiDep,
+    who: Reader,  # noqa: ARG001 - asks for a key
+    model: str,
+    version: str,
+    window: RollingName = STATUS_WINDOW,
+) -> Response:
+    """Show state, evidence, threshold, and effect sizes over a rolling window."""
     found = api.version(model, version)
     api.figures.sample()
     moment = Moment(
@@ -34,7 +47,8 @@ def status(api: ApiDep, who: Reader, model: str, version: str) -> Response:  # n
     policy = api.model(model).policy
     alerts = api.read.alerts(version_id=found.id, status="open", limit=len(Cause), adversarial=False)
     held = held_back(alerts, found, policy, api.fleet.view.versions.values())
-    return answer(status_of(found, policy, api.read.snapshot(found.id), moment, held))
+    snapshot, over = columns_over(api.read, found, window)
+    return answer(status_of(found, policy, snapshot, moment, held, over=over))
 
 
 @router.get("/history", responses=documented_answer(History, "Points with events, oldest first."))
@@ -45,6 +59,7 @@ def history(  # noqa: PLR0913, PLR0917 - the query, word for word
     version: str,
     column: Column = None,
     window: WindowName = "1m",
+    step: StepName = None,
     start: Start = None,
     end: End = None,
 ) -> Response:
@@ -53,10 +68,10 @@ def history(  # noqa: PLR0913, PLR0917 - the query, word for word
     view = _baseline(api, found)
     if column is not None:
         _check_column(view, column)
-    span = span_of(window, start, end, api.clock.now_us(), view.total if view else 0)
-    rows = api.read.windows(found.id, span.level, span.first_us, span.last_us)
+    span = span_of(window, start, end, api.clock.now_us(), view.total if view else 0, step)
+    rows = api.read.windows(found.id, span.level, span.rows_from_us, span.last_us)
     points = list(points_of(rows, span, found.baseline_id, view, column))
-    return answer(History(model=model, version=version, column=column, window=window, points=points))
+    return answer(History(model=model, version=version, column=column, window=window, step=span.step, points=points))
 
 
 def _baseline(api: Api, version: Version) -> BaselineView | None:

@@ -9,7 +9,7 @@ from typing import Any
 import anyio.to_thread
 from fastapi import APIRouter, Request, Response
 
-from service.api.asgi import Application, Receive, Scope, Send, read_body
+from service.api.asgi import Application, Most, Receive, Scope, Send, read_body
 from service.api.deps import Api, ApiDep, Ingester, answer, documented_answer
 from service.api.events import find_version, idempotency_key_of, read_raw
 from service.domain.errors import LazarettoError, Place, Unprocessable
@@ -73,7 +73,7 @@ async def labels(request: Request, api: ApiDep, who: Ingester, model: str, versi
     """Take the true labels of earlier events."""
     found = await find_version(api, model, version)
     idempotency_key = idempotency_key_of(request.scope)
-    raw = await read_raw(request.scope, request.receive, api.settings.body_bytes_max)
+    raw = await read_raw(request.scope, request.receive, Most("body_bytes_max", api.settings.body_bytes_max))
     receipt = await accept_labels(api.accept, found, raw, idempotency_key)
     counted = api.counters.labels
     counted["duplicate" if receipt.duplicates else "accepted"].inc(receipt.accepted)
@@ -84,7 +84,7 @@ async def labels(request: Request, api: ApiDep, who: Ingester, model: str, versi
 @router.post("/ingest/cloudevents", tags=["telemetry"], responses={200: {"description": "Durable."}})
 async def cloudevents(request: Request, api: ApiDep, who: Ingester) -> Response:
     """Take logged inferences of KServe, Seldon or Knative: binary, structured or batch."""
-    body = await read_body(request.scope, request.receive, api.settings.body_bytes_max)
+    body = await read_body(request.scope, request.receive, Most("body_bytes_max", api.settings.body_bytes_max))
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}
     received = await anyio.to_thread.run_sync(decode_cloudevents, headers, body, api.accept.limits)
     refused: list[tuple[int, LazarettoError]] = []

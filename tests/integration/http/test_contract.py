@@ -92,6 +92,22 @@ def test_an_incident_is_taken_given_discussed_and_closed(client: httpx.Client) -
         points = client.get(f"{path}/history", params={"window": window, "column": "age"}).json()["points"]
         assert sum(point["events"] for point in points) >= 50, window
         assert points[-1]["evidence"] > 1, window
+        rolling = client.get(f"{path}/status", params={"window": window}).json()
+        assert rolling["window"] == window
+        assert rolling["windows"][window]["events"] >= 50, window
+        (age,) = [column for column in rolling["columns"] if column["name"] == "age"]
+        low, high = age["intervals"]["js"]
+        assert 0 <= low <= high <= 1, window
+        assert age["effects"]["js"] > 0.5, window
+    moving = client.get(f"{path}/history", params={"window": "1h", "step": "5m", "column": "age"}).json()
+    assert moving["step"] == "5m"
+    assert moving["points"][-1]["events"] >= sum(point["events"] for point in moving["points"][:1])
+    assert moving["points"][-1]["effects"]["js"] > 0.5
+    assert moving["points"][-1]["intervals"]["js"][1] <= 1
+    for bad, at in (({"window": "2m"}, "query.window"), ({"window": "5m", "step": "1h"}, "step")):
+        refused = client.get(f"{path}/history", params=bad)
+        assert (refused.status_code, refused.json()["errors"][0]["at"]) == (422, at)
+    assert client.get(f"{path}/status?window=2m").status_code == 422
 
 
 def test_a_policy_is_replaced_and_promises_anew(client: httpx.Client) -> None:

@@ -242,5 +242,6 @@ def test_doctor_says_what_is_there_and_what_is_not(served: Served, tmp_path: Pat
 def test_status_on_the_command_line_needs_no_server(tmp_path: Path, served: Served, client: httpx.Client) -> None:
     register(client, "shell")
     assert "shell 1: active" in run("status", "shell", data_dir=served.data_dir)
+    assert "effects over 1d" in run("status", "shell", "--window", "1d", data_dir=served.data_dir)
     assert "nearest: 'shell'" in run("status", "shel", data_dir=served.data_dir, expect=1)
     assert "there is none yet" in run("status", "shell", data_dir=tmp_path / "none", expect=1)

@@ -32,12 +32,17 @@ VALID: dict[str, dict[str, Any]] = {
     "incidents": {
         "id": "i2", "version_id": 1, "cause": "latency", "title": "", "status": "open", "assignee": None,
         "verdict": None, "note": None, "opened_us": 0, "acknowledged_us": None, "resolved_us": None, "lock": 0,
+        "severity": "low",
     },
     "timeline": {"seq": 2, "incident_id": "i", "at_us": 0, "actor": "", "kind": "", "body": ""},
     "alerts": {
         "id": "a2", "version_id": 1, "cause": "latency", "status": "open", "reason": "", "evidence_log": 0.0,
         "threshold_log": 0.0, "confirmations": 0, "columns": "[]", "since_us": 0, "opened_us": 0, "closed_us": None,
-        "position": 0, "incident_id": "i",
+        "position": 0, "incident_id": "i", "subject": "", "adversarial": None,
+    },
+    "containments": {
+        "version_id": 1, "principal": "a" * 32, "state": "contained", "tier": "probing", "reason": "", "since_us": 0,
+        "renewed_us": 0, "until_us": 1, "incident_id": "i", "lifted_us": None, "lifted_by": None,
     },
     "transitions": {
         "seq": 2, "version_id": 1, "lock": 0, "before": "active", "event": "suspect", "after": "suspect", "actor": "",
@@ -88,11 +93,19 @@ BREAKS: dict[str, dict[str, Any]] = {
     "ck_incidents_verdict": {"verdict": "who knows"},
     "ck_incidents_resolved_when": {"status": "resolved"},
     "ck_incidents_lock": {"lock": -1},
+    "ck_incidents_severity": {"severity": "grave"},
     "ck_alerts_cause": {"cause": "weather"},
     "ck_alerts_status": {"status": "lost"},
     "ck_alerts_closed_when": {"status": "closed"},
     "ck_alerts_confirmations": {"confirmations": -1},
     "ck_alerts_position": {"position": -1},
+    "ck_alerts_adversarial_when": {"cause": "adversarial"},
+    "ck_containments_state": {"state": "lost"},
+    "ck_containments_tier": {"tier": "poisoning"},
+    "ck_containments_pseudonym": {"principal": "client-7"},
+    "ck_containments_ends": {"until_us": 0},
+    "ck_containments_lifted_when": {"state": "lifted"},
+    "ck_containments_lifted_by": {"lifted_by": "ada"},
     "ck_transitions_legal": {"after": "retired"},
     "ck_transitions_lock": {"lock": -1},
     "ck_transitions_position": {"position": -1},
@@ -179,7 +192,7 @@ def test_what_must_be_unique_is(connection: Connection) -> None:
             assert "unique" in said.lower(), said
             broken += 1
         savepoint.rollback()
-    assert broken == 14 + 8
+    assert broken == 15 + 8
 
 
 def test_nothing_required_may_be_left_out(connection: Connection) -> None:
@@ -199,6 +212,10 @@ def test_a_second_alert_may_open_once_the_first_is_closed(connection: Connection
     other_cause = VALID["alerts"] | {"id": "a3", "cause": "data_drift"}
     assert _refusal(connection, alerts, other_cause) is None
     assert _refusal(connection, alerts, other_cause | {"cause": "latency"}) is not None
+    attack = VALID["alerts"] | {"id": "a4", "cause": "adversarial", "adversarial": "{}", "subject": "probing:a"}
+    connection.execute(insert(alerts).values(attack))
+    assert _refusal(connection, alerts, attack | {"id": "a5", "subject": "intent:a"}) is None
+    assert _refusal(connection, alerts, attack | {"id": "a5"}) is not None
 
 
 def test_exactly_the_transitions_of_the_table_may_be_recorded(connection: Connection) -> None:

@@ -1,15 +1,21 @@
 """Adversarial use to alerts, incidents and containments."""
 
 from dataclasses import replace
+from operator import attrgetter
+from typing import Any
 
 import pytest
 
-from service.domain.adversarial import Adversarial, Response
+from service.alert.decide import decide, goes_on
+from service.detect.choices import bad_choices
+from service.domain.adversarial import Adversarial, Response, TierShares
 from service.domain.ids import Actor, Micros
-from service.domain.policy import Cause, Policy
+from service.domain.policy import Action, Actions, Cause, Policy
 from service.domain.principals import ContainmentState, Kind, PrincipalTier
 from service.domain.records import Severity
 from service.domain.states import State
+from tests.service.alert.test_decide import VERSION, evaluation
+from tests.service.alert.test_decide import finding as column
 from tests.service.uses import ANN, BOB, CAT, HOUR, NOW, SECOND, Bench, a_version, done_to_model, finding, intent
 
 DAY = 24 * HOUR
@@ -26,7 +32,7 @@ def test_probing_contains_its_principal_and_opens_a_low_incident() -> None:
     assert containment.incident_id == incident.id
     assert containment.holds(NOW)
     assert [notice.kind for notice in decisions.notices] == ["alert_opened"]
-    assert bench.state is State.ACTIVE
+    assert bench.state() is State.ACTIVE
 
 
 def test_intent_opens_a_high_incident_and_contains() -> None:
@@ -109,7 +115,7 @@ def test_a_finding_that_says_nothing_new_writes_nothing() -> None:
         {"calibrated": False},
     ],
 )
-def test_an_alert_is_written_again_when_it_has_grown(changed: dict[str, object]) -> None:
+def test_an_alert_is_written_again_when_it_has_grown(changed: dict[str, Any]) -> None:
     bench = Bench()
     bench.judge(intent())
     assert len(bench.judge(intent(**changed)).alerts) == 1
@@ -143,18 +149,28 @@ def test_a_principal_raises_so_many_alerts_a_day_and_is_contained_all_the_same()
 def test_weaker_alerts_never_use_up_what_stronger_ones_may() -> None:
     bench = Bench.under(alerts_per_principal=1, alerts_per_tier=1)
     assert len(bench.judge(finding()).alerts) == 1
-    assert bench.judge(finding(BOB)).alerts == {}
-    assert len(bench.judge(intent()).alerts) == 1
-    assert bench.judge(intent(BOB)).alerts == {}
-    assert bench.contained() == {ANN, BOB}
+    assert bench.judge(finding(tier=PrincipalTier.PROBING, since_us=NOW)).alerts == {}
+    assert [alert.adversarial.subject for alert in bench.judge(intent()).alerts.values() if alert.adversarial] == [ANN]
 
 
-def test_a_tier_raises_so_many_alerts_a_day() -> None:
+def test_a_tier_raises_so_many_alerts_a_day_and_one_more_for_all_the_others() -> None:
     bench = Bench.under(alerts_per_tier=3)
     for number in range(9):
         bench.judge(finding(f"{number:032x}"))
-    assert len(bench.alerts) == 3
+    others = [use for use in map(attrgetter("adversarial"), bench.alerts.values()) if use.subject == "others"]
+    assert len(bench.alerts) == 4
+    assert [use.principals for use in others] == [tuple(f"{number:032x}" for number in range(3, 9))]
     assert len(bench.contained()) == 9
+
+
+def test_a_flood_hides_no_flip() -> None:
+    bench = Bench.under(alerts_per_tier=3)
+    bench.judge(*(intent(f"{number:032x}", flips=0) for number in range(30)))
+    assert len(bench.alerts) == 4
+    bench.judge(intent(ANN))
+    assert bench.state() is State.ACTIVE
+    bench.judge(intent(BOB))
+    assert bench.state() is State.QUARANTINED
 
 
 def test_what_people_have_settled_is_not_raised_again_by_the_same_evidence() -> None:
@@ -203,7 +219,7 @@ def test_a_version_without_traffic_accuses_nobody() -> None:
 def test_suspect_marks_the_version_once() -> None:
     bench = Bench.under(intent=Response.SUSPECT)
     bench.judge(intent())
-    assert bench.state is State.SUSPECT
+    assert bench.state() is State.SUSPECT
     assert bench.judge(intent(flips=9)).transitions == []
 
 
@@ -213,7 +229,7 @@ def test_the_containment_of_a_stronger_tier_stays_and_is_renewed_when_half_of_it
     assert bench.judge(finding()).containments == {}
     bench.now_us = Micros(NOW + 13 * HOUR)
     (renewed,) = bench.judge(finding(until_us=bench.now_us)).containments.values()
-    assert (renewed.tier, renewed.since_us) == (PrincipalTier.INTENT, NOW)
+    assert (renewed.tier, renewed.since_us, renewed.renewed_us) == (PrincipalTier.INTENT, NOW, bench.now_us)
     assert renewed.until_us == bench.now_us + DAY
 
 
@@ -252,7 +268,51 @@ def test_containments_are_bounded_and_a_stronger_tier_displaces_a_weaker_one() -
 
 @pytest.mark.parametrize("tier", ["probing", "extraction", "membership", "cost"])
 def test_only_intent_may_mark_the_version(tier: str) -> None:
-    from service.detect.choices import bad_choices
-
-    policy = Policy(adversarial=Adversarial(**{tier: Response.SUSPECT}))
+    chosen: dict[str, Any] = {tier: Response.SUSPECT}
+    policy = Policy(adversarial=Adversarial(**chosen))
     assert [place.at for place in bad_choices(policy, "policy.")] == [f"policy.adversarial.{tier}"]
+
+
+def test_the_same_findings_decide_the_same_bit_for_bit() -> None:
+    passes = [(finding(),), (intent(campaign="c", members=(BOB,)), finding(CAT)), (intent(BOB, campaign="c"),)]
+
+    def judged(bench: Bench) -> list[object]:
+        made = [bench.judge(*found) for found in passes]
+        return [(d.alerts, d.incidents, d.containments, d.transitions, d.notices) for d in made]
+
+    first, second = judged(Bench()), judged(Bench())
+    assert len(first) == 3
+    assert first == second
+
+
+def test_an_attack_neither_counts_as_drift_nor_hides_it() -> None:
+    bench = Bench()
+    bench.judge(intent(log_evidence=900.0))
+    (attack,) = bench.alerts.values()
+    quiet = decide(evaluation(), VERSION, (attack,), Policy())
+    assert (quiet.alert, quiet.changed) == (None, ())
+    drift = decide(evaluation(column()), VERSION, (attack,), Policy()).alert
+    assert drift is not None
+    assert drift.cause is Cause.DATA_DRIFT
+    rebuilt = replace(evaluation(column()), rebuilt=(column(),))
+    assert goes_on(rebuilt, (attack,), Policy(), Actor("lazaretto")) is None
+    told = goes_on(rebuilt, (attack, drift), Policy(), Actor("lazaretto"))
+    assert told is not None
+    assert told[0] == drift.incident_id
+
+
+@pytest.mark.parametrize(
+    ("action", "severity"),
+    [("record", "low"), ("notify", "low"), ("suspect", "medium"), ("quarantine", "high")],
+)
+def test_an_incident_of_drift_is_as_severe_as_what_the_policy_lets_it_do(action: str, severity: str) -> None:
+    policy = Policy(actions=Actions(data_drift=Action(action)))
+    decision = decide(evaluation(column()), VERSION, (), policy)
+    assert decision.incident is not None
+    assert decision.incident.severity == severity
+
+
+def test_shares_divide_the_budget_of_the_tiers() -> None:
+    shares = TierShares(probing=3.0)
+    assert shares.of("probing") == 3 / 7
+    assert sum(shares.of(tier) for tier in PrincipalTier) == pytest.approx(1.0)

@@ -100,16 +100,20 @@ def test_a_bad_event_envelope_names_the_event(world: World) -> None:
 def test_too_large_a_body_is_413_whether_or_not_it_says_so(world: World) -> None:
     path = f"{world.model('errors-large')}/events"
     headers = {**world.everything, "content-type": "application/json"}
-    assert problem(world.client.post(path, content=b" " * 100_001, headers=headers), 413)["limit"] == 100_000
+    body = problem(world.client.post(path, content=b" " * 100_001, headers=headers), 413)
+    assert (body["limit"], body["value"]) == (100_000, 100_001)
+    assert body["errors"] == [{"at": "body", "reason": "has 100001 bytes; limit body_bytes_max: 100000"}]
 
     async def chunks() -> Any:
         for _ in range(30):
             yield b" " * 10_000
 
     problem(world.client.post(path, content=chunks(), headers=headers), 413)
-    problem(world.client.post("/v1/models", content=b" " * 10_001, headers=headers), 413)
+    body = problem(world.client.post("/v1/models", content=b" " * 10_001, headers=headers), 413)
+    assert "limit admin_bytes_max: 10000" in body["detail"]
     csv = {**world.everything, "content-type": "text/csv"}
-    problem(world.client.put(path.replace("events", "baseline"), content=b"a" * 200_001, headers=csv), 413)
+    body = problem(world.client.put(path.replace("events", "baseline"), content=b"a" * 200_001, headers=csv), 413)
+    assert body["detail"] == "the body has 200001 bytes; limit baseline_bytes_max: 200000"
 
 
 def test_a_gzip_bomb_is_413(world: World) -> None:
@@ -157,6 +161,24 @@ def test_what_exists_already_is_409(world: World) -> None:
     versions = "/v1/models/errors-twice/versions"
     body = problem(world.client.post(versions, json={"version": "1", "schema": other}, headers=headers), 409)
     assert "features.age" in body["detail"]
+    (kind, lacking) = body["errors"]
+    assert kind == {
+        "at": "schema.features[0].kind",
+        "reason": "is 'categorical', but the version has 'numeric'",
+    }
+    assert lacking == {"at": "schema.features", "reason": "lacks 'country', which the version has"}
+    features: list[Any] = list(SCHEMA["features"])
+    more = {**SCHEMA, "features": [*features, {"name": "new", "kind": "numeric"}]}
+    turned = {**SCHEMA, "features": features[::-1]}
+    classes = {**SCHEMA, "prediction": {"kind": "class", "classes": ["x"]}}
+    number = len(features)
+    for schema, at in (
+        (more, f"schema.features[{number}].name"),
+        (turned, "schema.features"),
+        (classes, "schema.prediction.classes"),
+    ):
+        body = problem(world.client.post(versions, json={"version": "1", "schema": schema}, headers=headers), 409)
+        assert [place["at"] for place in body["errors"]] == [at]
     assert world.client.post(versions, json={"version": "1", "schema": SCHEMA}, headers=world.everything).is_success
 
 
@@ -166,6 +188,7 @@ def test_an_impossible_event_is_409_and_names_the_possible_ones(world: World) ->
     answer = problem(world.client.post(path, json=body, headers=world.everything), 409)
     assert answer["state"] == "active"
     assert answer["possible"] == ["suspect", "quarantine", "retire"]
+    assert [place["at"] for place in answer["errors"]] == ["event"]
 
 
 def test_the_same_idempotency_key_with_another_body_is_409(world: World) -> None:
@@ -176,7 +199,8 @@ def test_the_same_idempotency_key_with_another_body_is_409(world: World) -> None
     assert (first.status_code, again.status_code) == (202, 202)
     assert again.json()["batch_id"] == first.json()["batch_id"]
     assert (first.json()["duplicates"], again.json()["duplicates"]) == (0, 1)
-    problem(world.client.post(path, json={"events": [{"features": {"age": 1}}]}, headers=headers), 409)
+    body = problem(world.client.post(path, json={"events": [{"features": {"age": 1}}]}, headers=headers), 409)
+    assert body["errors"] == [{"at": "header Idempotency-Key", "reason": "was used before with another body"}]
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201, "caf\xe9"])
@@ -187,12 +211,22 @@ def test_a_bad_idempotency_key_is_400(world: World, key: str) -> None:
 
 
 def test_a_bad_parameter_is_422_with_its_name(world: World) -> None:
-    for query, at in (("limit=0", "limit"), ("status=ajar", "status")):
+    for query, at, reason in (
+        ("limit=0", "limit", "must be at least 1, not 0"),
+        ("limit=10001", "limit", "must be at most 10000, not 10001"),
+        ("limit=many", "limit", "must be a whole number, not 'many'"),
+        ("limit=1.5", "limit", "must be a whole number, not '1.5'"),
+        ("limit=", "limit", "must be a whole number, not ''"),
+        ("status=ajar", "status", "must be one of open, acknowledged, resolved, not 'ajar'"),
+        (f"status={'x' * 500}", "status", f"must be one of open, acknowledged, resolved, not '{'x' * 59}..."),
+    ):
         body = problem(world.client.get(f"/v1/incidents?{query}", headers=world.everything), 422)
-        assert [place["at"] for place in body["errors"]] == [f"query.{at}"]
+        assert body["errors"] == [{"at": f"query.{at}", "reason": reason}]
     path = f"{world.model('errors-history')}/history"
     body = problem(world.client.get(f"{path}?from=soon", headers=world.everything), 422)
-    assert body["errors"][0]["at"] == "from"
+    assert body["errors"] == [{"at": "from", "reason": "must be ISO 8601, as 2026-11-23T10:00:00Z, not 'soon'"}]
+    body = problem(world.client.get(f"{path}?window=1y", headers=world.everything), 422)
+    assert body["errors"] == [{"at": "query.window", "reason": "must be one of 1m, 5m, 1h, 1d, not '1y'"}]
 
 
 def test_a_baseline_that_does_not_fit_the_schema_is_422_naming_both_sides(world: World) -> None:

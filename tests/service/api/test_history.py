@@ -3,14 +3,28 @@
 import math
 import tracemalloc
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from detectors.baseline import compile_baseline
 from detectors.columns import ColumnKind, ColumnSpec
-from service.api.history import CELLS_MAX, MINUTE_US, Point, Span, points_of, span_of
-from service.detect.baselines import BaselineView, describe
+from service.api.history import (
+    CELLS_MAX,
+    INTERVALS_MAX,
+    LEVELS,
+    MINUTE_US,
+    POINTS,
+    ROWS_MAX,
+    WIDTHS,
+    Point,
+    Span,
+    points_of,
+    span_of,
+)
+from service.api.views import iso
+from service.detect.baselines import BaselineView, compared, describe
 from service.domain.errors import Unprocessable
 from service.domain.ids import Micros, VersionId
 from service.domain.records import Window
@@ -44,7 +58,7 @@ def a_window(view: BaselineView, minute: int, *, shift: bool = False, baseline_i
 
 
 def points(view: BaselineView | None, rows: Sequence[Window], window: str, column: str | None = None) -> list[Point]:
-    return list(points_of(rows, Span(window, Micros(0), Micros(0)), "now", view, column))
+    return list(points_of(rows, Span(window, window, Micros(0), rows[-1].start_us), "now", view, column))
 
 
 @pytest.mark.parametrize("window", ["1m", "5m", "1h", "1d"])
@@ -83,12 +97,16 @@ def test_the_model_shows_its_largest_effect_and_a_column_its_own(view: BaselineV
     assert (calm.evidence, calm.evidence_log10) == (0.0, None)
 
 
-def test_a_columns_effects_have_intervals_and_the_models_have_none(view: BaselineView) -> None:
+def test_effects_have_intervals_and_those_of_the_largest_one_are_wider(view: BaselineView) -> None:
     rows = [a_window(view, 1, shift=True)]
     model, shifted, calm = (points(view, rows, "1m", column)[0] for column in (None, "a", "b"))
-    assert set(model.intervals.values()) == {None}
     low, high = shifted.intervals["js"] or (0, 0)
     assert 0.8 < low < high == 1
+    for name in ("psi", "js", "ks", "wasserstein", "hellinger"):
+        (low, high), (own_low, own_high) = model.intervals[name] or (1, 0), shifted.intervals[name] or (1, 0)
+        assert low < own_low
+        assert high >= own_high
+        assert low <= (model.effects[name] or 0) <= high
     assert (calm.intervals["psi"] or (1, 1))[0] == 0
 
 
@@ -147,3 +165,111 @@ def test_a_baseline_that_is_read_with_every_request_is_kept_once() -> None:
     finally:
         tracemalloc.stop()
     assert kept < 5 * len(artefact)
+
+
+def moving(
+    view: BaselineView, rows: Sequence[Window], window: str, step: str, minutes: int, column: str | None = None
+) -> list[Point]:
+    span = Span(window, step, Micros(0), Micros((minutes - 1) * MINUTE_US))
+    return list(points_of(rows, span, "now", view, column))
+
+
+def test_windows_that_move_by_steps_are_merged_from_just_the_rows_in_them(view: BaselineView) -> None:
+    rows = [a_window(view, minute, shift=minute == 6) for minute in (1, 2, 3, 6, 7, 19)]
+    found = moving(view, rows, "5m", "1m", 30, "a")
+    ends = [point.end[14:16] for point in found]
+    # From the first minute with events until the last one has left the window.
+    assert ends == [f"{minute:02}" for minute in (*range(2, 13), *range(20, 25))]
+    for point, end in zip(found, map(int, ends), strict=True):
+        inside = [row for row in rows if end - 5 <= row.start_us // MINUTE_US < end]
+        assert point.events == 500 * len(inside)
+        assert point.start == iso(Micros((end - 5) * MINUTE_US))
+        assert point.evidence_log10 == pytest.approx(inside[-1].start_us / MINUTE_US * 2 / math.log(10))
+        merged = np.sum([np.frombuffer(row.counts, np.int64) for row in inside], axis=0)
+        assert (point.effects, point.intervals) == compared(view, merged, "a")
+
+
+def test_windows_that_move_by_their_own_width_stand_side_by_side(view: BaselineView) -> None:
+    rows = [a_window(view, minute, shift=minute % 3 == 0) for minute in range(60)]
+    for column in (None, "a"):
+        assert moving(view, rows, "5m", "5m", 60, column) == points(view, rows, "5m", column)
+        ends = moving(view, rows, "5m", "1m", 60, column)[4::5]
+        assert ends == points(view, rows, "5m", column)
+
+
+def test_the_highest_evidence_of_a_moving_window_is_that_of_the_rows_in_it(view: BaselineView) -> None:
+    rows = [replace(a_window(view, m), evidence_log_max=high) for m, high in enumerate([5.0, 1.0, 9.0, 2.0, 2.0, 1.0])]
+    highest = [point.evidence_log10_max for point in moving(view, rows, "5m", "1m", 12)]
+    expected = [5, 5, 9, 9, 9, 9, 9, 2, 2, 1]
+    assert highest == pytest.approx([high / math.log(10) for high in expected])
+
+
+def test_rows_of_another_baseline_leave_a_moving_window_without_effects_only_while_they_are_alone(
+    view: BaselineView,
+) -> None:
+    rows = [a_window(view, 1, baseline_id="before"), a_window(view, 2), a_window(view, 3)]
+    found = moving(view, rows, "5m", "1m", 4, "a")
+    assert [point.events for point in found] == [500, 1_000, 1_500]
+    assert found[0].effects["psi"] is None
+    assert found[1].effects == points(view, rows[1:2], "1m", "a")[0].effects
+
+
+@pytest.mark.parametrize(("step", "level"), [(None, "1h"), ("1h", "1h"), ("5m", "1m"), ("1m", "1m")])
+def test_a_span_reads_the_coarsest_rows_that_have_its_step(step: str | None, level: str) -> None:
+    span = span_of("1d", None, None, NOVEMBER, 900, step)
+    assert span.level == level
+    assert span.step == (step or "1d")
+    assert span.first_us % span.step_us == 0
+    assert span.first_us - span.rows_from_us == span.width_us - span.step_us
+    assert span.steps <= POINTS + 1
+
+
+def test_a_step_longer_than_the_window_would_leave_gaps() -> None:
+    with pytest.raises(Unprocessable) as caught:
+        span_of("5m", None, None, NOVEMBER, 100, "1h")
+    assert [(place.at, place.reason) for place in caught.value.places] == [
+        ("step", "must not be longer than the window, which is 5m")
+    ]
+
+
+@pytest.mark.parametrize("window", ["5m", "1h", "1d"])
+@pytest.mark.parametrize("step", ["1m", "5m", "1h"])
+@pytest.mark.parametrize("bins", [1, 900, 5_000, 40_000, 10 * CELLS_MAX])
+def test_moving_windows_never_read_more_rows_than_one_answer_may(window: str, step: str, bins: int) -> None:
+    if step == window or (window, step) == ("5m", "1h"):
+        return
+    if bins * WIDTHS[window] / LEVELS["1m" if step in {"1m", "5m"} else "1h"] > CELLS_MAX:
+        with pytest.raises(Unprocessable, match="too many rows") as refused:
+            span_of(window, None, None, NOVEMBER, bins, step)
+        assert refused.value.places[0].at == "step"
+        return
+    span = span_of(window, None, None, NOVEMBER, bins, step)
+    row_us = LEVELS[span.level]
+    rows = (span.last_us - span.rows_from_us) // row_us + 1
+    assert rows <= min(ROWS_MAX, CELLS_MAX // bins)
+    with pytest.raises(Unprocessable, match="too long"):
+        span_of(window, iso(Micros(NOVEMBER - ROWS_MAX * row_us)), None, NOVEMBER, bins, step)
+
+
+def test_of_very_many_points_the_intervals_are_left_out(view: BaselineView) -> None:
+    rows = [a_window(view, minute) for minute in range(800)]
+    few, many = (moving(view, rows, "5m", "1m", minutes, "a") for minutes in (INTERVALS_MAX, INTERVALS_MAX + 1))
+    assert few[0].intervals["psi"] is not None
+    assert many[0].intervals["psi"] is None
+    assert many[0].effects == few[0].effects
+    few, many = (moving(view, rows, "5m", "1m", minutes) for minutes in (INTERVALS_MAX, INTERVALS_MAX + 1))
+    assert few[0].intervals["psi"] is not None
+    assert (many[0].intervals["psi"], many[0].effects) == (None, few[0].effects)
+
+
+def test_of_many_columns_the_intervals_are_left_out_sooner() -> None:
+    generator = np.random.default_rng(2)
+    specs = [(ColumnSpec(name=f"x{i}", kind=ColumnKind.NUMERIC), generator.normal(size=200)) for i in range(100)]
+    wide = describe(compile_baseline(specs, bins=4).baseline.to_bytes())
+    rows = [a_window(wide, minute) for minute in (0, 1)]
+    for steps, known in ((INTERVALS_MAX // 4, True), (INTERVALS_MAX // 4 + 1, False)):
+        span = Span("1h", "1m", Micros(0), Micros((steps - 1) * MINUTE_US))
+        many = [replace(row, start_us=Micros(i * MINUTE_US)) for i, row in enumerate([*rows] * (steps // 2 + 1))]
+        first = next(points_of(many[:steps], span, "now", wide, None))
+        assert (first.intervals["psi"] is not None) == known
+        assert next(points_of(many[:steps], span, "now", wide, "x3")).intervals["psi"] is not None

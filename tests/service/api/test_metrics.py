@@ -22,6 +22,7 @@ from tests.fakes.clock import NOVEMBER, ManualClock
 from tests.fakes.store import InMemoryStore
 from tests.service.api.snapshots import a_column, a_snapshot
 from tests.service.gate.fleets import a_fleet
+from tests.service.uses import ANN, BOB, Bench, finding, intent
 
 LOG = LogFigures(
     healthy=True,
@@ -88,8 +89,25 @@ def page() -> Page:
 def test_every_metric_of_the_catalogue_but_alerts_appears(page: Page) -> None:
     page.refresh()
     names = {name for name, *_ in page.samples()}
-    expected = {m.name if m.kind != "histogram" else f"{m.name}_bucket" for m in CATALOGUE} - {"lazaretto_open_alerts"}
-    assert expected <= names
+    expected = {m.name if m.kind != "histogram" else f"{m.name}_bucket" for m in CATALOGUE}
+    assert expected - {"lazaretto_open_alerts", "lazaretto_open_adversarial_alerts"} <= names
+
+
+def test_adversarial_alerts_are_counted_by_tier_and_contained_principals_by_number(page: Page) -> None:
+    bench = Bench(versions=tuple(page.store.tables.versions.values()))
+    bench.judge(finding(ANN), intent(ANN), intent(BOB, flips=0))
+    page.store.tables.alerts = dict(bench.alerts)
+    page.store.tables.containments = dict(bench.containments)
+    page.refresh()
+    samples = page.samples()
+    assert samples["lazaretto_open_adversarial_alerts", "fraud", "0", "probing"] == 1
+    assert samples["lazaretto_open_adversarial_alerts", "fraud", "0", "intent"] == 2
+    assert samples["lazaretto_open_alerts", "fraud", "0", "adversarial"] == 3
+    assert samples["lazaretto_contained_principals", "fraud", "0"] == 2
+    assert samples["lazaretto_contained_principals", "fraud", "1"] == 0
+    assert not any(ANN in part for key in samples for part in key)
+    page.clock.advance(24 * 3_600)
+    assert page.samples()["lazaretto_contained_principals", "fraud", "0"] == 0
 
 
 def test_states_evidence_and_threshold_are_there_per_version(page: Page) -> None:

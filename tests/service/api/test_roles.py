@@ -15,7 +15,14 @@ from tests.service.api.conftest import World
 
 DOCS = Path(__file__).parents[3] / "docs" / "api.md"
 OPEN = {"/v1/gate", "/v1/gate/{rest}", "/metrics", "/healthz", "/readyz", "/openapi.json"}
-PARTS = {"model": "roles", "version": "1", "incident_id": "none", "key_id": "none", "rest:path": "roles"}
+PARTS = {
+    "model": "roles",
+    "version": "1",
+    "principal": "0" * 32,
+    "incident_id": "none",
+    "key_id": "none",
+    "rest:path": "roles",
+}
 
 
 def required(dependant: Dependant) -> Iterator[Scope]:

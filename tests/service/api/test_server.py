@@ -3,14 +3,19 @@
 import socket
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import msgspec
 import pytest
 
-from service.api.asgi import Receive, Scope, Send, read_body, respond
+from service.api.asgi import Most, Receive, Scope, Send, read_body, respond
+from service.api.problems import render_error
 from service.api.server import Server, bounded_protocol, listen
+from service.domain.errors import TooLarge
 from service.settings import Settings
 
 LIMITS = Settings(
@@ -21,12 +26,17 @@ LIMITS = Settings(
     connections_max=4,
     keep_alive_seconds=1,
 )
+BODY_MAX = 10_000_000
 PATIENCE_SECONDS = 10.0
 """How long a test waits for the server to act; far beyond every limit above."""
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    body = await read_body(scope, receive, 10_000_000)
+    try:
+        body = await read_body(scope, receive, Most("body_bytes_max", BODY_MAX))
+    except TooLarge as error:
+        await respond(send, *render_error(error))
+        return
     text = f"{scope['path']} {len(body)}".encode()
     await respond(send, 200, [(b"content-length", str(len(text)).encode())], text)
 
@@ -65,6 +75,19 @@ def read_all(connection: socket.socket) -> bytes:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Running]:
+    with serving(LIMITS) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def patient() -> Iterator[Running]:
+    """A server that gives a body all the time that a test may take, and reads 20 MB behind an answer."""
+    with serving(LIMITS.model_copy(update={"body_seconds_max": PATIENCE_SECONDS, "drain_bytes_max": 20_000_000})) as it:
+        yield it
+
+
+@contextmanager
+def serving(limits: Settings) -> Iterator[Running]:
     import uvicorn
 
     counted: dict[str, int] = {}
@@ -76,14 +99,14 @@ def server() -> Iterator[Running]:
         return count
 
     reasons = ("too_many", "slow_head", "slow_body", "large_head", "malformed")
-    protocol = bounded_protocol(LIMITS, {reason: counter(reason) for reason in reasons})
+    protocol = bounded_protocol(limits, {reason: counter(reason) for reason in reasons})
     config = uvicorn.Config(
         app,
         http=protocol,
         ws="none",
         lifespan="off",
         log_config=None,
-        timeout_keep_alive=LIMITS.keep_alive_seconds,
+        timeout_keep_alive=limits.keep_alive_seconds,
         timeout_graceful_shutdown=2,
     )
     running = Server(config)
@@ -205,3 +228,52 @@ def test_far_too_many_connections_are_closed_at_once(server: Running) -> None:
     finally:
         for connection in held:
             connection.close()
+
+
+def head(length: int) -> bytes:
+    return b"POST /early HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % length
+
+
+def test_a_client_that_writes_all_before_it_reads_sees_why_its_body_was_refused(patient: Running) -> None:
+    length = BODY_MAX + 5_000_000
+    request = urllib.request.Request(f"http://127.0.0.1:{patient.port}/early", bytes(length), method="POST")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=PATIENCE_SECONDS)
+    with refused.value as answer:
+        assert answer.status == 413
+        problem = msgspec.json.decode(answer.read())
+    assert (problem["limit"], problem["value"]) == (BODY_MAX, length)
+    assert f"has {length} bytes; limit body_bytes_max: {BODY_MAX}" in problem["detail"]
+    for _ in range(3):  # the same over plain sockets, and the connection ends as it was asked to
+        with patient.sending(head(length) + bytes(length)) as connection:
+            assert read_all(connection).startswith(b"HTTP/1.1 413")
+
+
+def test_no_more_is_read_behind_an_answer_than_the_bound(patient: Running) -> None:
+    piece = bytes(1_000_000)
+
+    def pieces_taken(connection: socket.socket) -> int:
+        for taken in range(1_000):
+            try:
+                connection.sendall(piece)
+            except OSError:
+                return taken
+        return 1_000
+
+    with patient.sending(head(1_000 * len(piece))) as connection:
+        assert 20 <= pieces_taken(connection) < 100
+
+
+def test_an_answered_client_that_stops_sending_is_shown_out(server: Running) -> None:
+    with server.sending(head(2 * BODY_MAX) + b"some") as connection:
+        assert read_all(connection).startswith(b"HTTP/1.1 413")
+
+
+def test_a_body_that_does_not_say_its_length_is_refused_with_the_limit_alone(patient: Running) -> None:
+    chunk = b"%x\r\n%s\r\n" % (1_000_000, bytes(1_000_000))
+    opening = b"POST /early HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n"
+    answer = patient.answer(opening + 12 * chunk + b"0\r\n\r\n")
+    problem = msgspec.json.decode(answer.partition(b"\r\n\r\n")[2])
+    assert problem["detail"] == f"the body has more than {BODY_MAX} bytes; limit body_bytes_max: {BODY_MAX}"
+    assert problem["limit"] == BODY_MAX
+    assert "value" not in problem

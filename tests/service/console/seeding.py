@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from detectors.baseline import Baseline, compile_baseline
 from detectors.binning import count
 from detectors.columns import Codes, ColumnGroup, ColumnKind, ColumnSpec, Values
-from service.detect.baselines import describe, effects_of, sized
+from service.detect.baselines import describe, sized
 from service.detect.calibration import calibrate
 from service.detect.changes import Changes
 from service.detect.fold import FORMAT, Stored
+from service.detect.windows import Windows
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.keys import KeyParts, hash_secret, new_key
 from service.domain.policy import Cause, Policy, Tuning
@@ -27,18 +28,19 @@ from service.domain.records import (
     Incident,
     IncidentStatus,
     Model,
+    PrincipalFinding,
     Scope,
     Snapshot,
     TimelineItem,
     TransitionRecord,
     Version,
-    Window,
 )
 from service.domain.schema import Feature, FeatureKind, Prediction, PredictionKind, Schema
 from service.domain.states import Event, State
 from tests.fakes import InMemoryStore, ManualClock
+from tests.service.uses import Bench
 
-MINUTE_US = 60_000_000
+MINUTE_US, TICK_US = 60_000_000, 1_000_000
 PEPPER = b"p" * 32
 CATEGORIES = ("DE", "FR", "IT")
 NUMERIC = ("sharpness", "grain", "brightness", "contrast", "edges")
@@ -152,39 +154,26 @@ class Fleet:
         tables.calibrations[baseline_id] = calibrated(record.artefact, policy.tuning, policy.ticks_per_false_alarm)
         tables.versions[version.id] = replace(tables.versions[version.id], baseline_id=baseline_id)
         first = now // MINUTE_US * MINUTE_US - (len(wears) - 1) * MINUTE_US
-        evidence, counts, kept = 2.0, np.zeros(made.total, np.int64), []
+        windows = Windows(version.id, baseline_id, made.total, len(made.names))
+        evidence, kept = 2.0, []
         for minute, wear in enumerate(wears):
             drawn = values(self.rng, 300, wear)
             renamed = {name: drawn[NUMERIC[i]] for i, name in enumerate(names)} | {"country": drawn["country"]}
             counts = count(made, renamed)
             evidence = max(0.2, evidence + 9.0 * wear + self.rng.normal(0, 0.3) - 0.3 * (evidence > 2 and wear == 0))
-            start = Micros(first + minute * MINUTE_US)
-            tables.windows[version.id, "1m", start] = self._window(version, baseline_id, start, evidence, counts)
+            # Each minute's events come in one tick, the last one's in the newest.
+            windows.add(min(first + (minute + 1) * MINUTE_US, now) - TICK_US, 300, counts)
+            windows.note(evidence, np.full(len(made.names), evidence))
             kept.append(counts)
-        self._snapshot(version, made, evidence, kept)
+        tables.windows.update({(row.version_id, row.level, row.start_us): row for row in windows.take_rows()})
+        self._snapshot(version, made, evidence, kept, windows)
         return made
 
-    @staticmethod
-    def _window(
-        version: Version, baseline_id: str, start: Micros, evidence: float, counts: NDArray[np.int64]
-    ) -> Window:
-        return Window(
-            version_id=version.id,
-            level="1m",
-            start_us=start,
-            baseline_id=baseline_id,
-            events=300,
-            evidence_log=evidence,
-            evidence_log_max=evidence,
-            column_evidence=b"",
-            counts=counts.tobytes(),
-        )
-
-    def _snapshot(self, version: Version, made: Baseline, evidence: float, kept: list[NDArray[np.int64]]) -> None:
+    def _snapshot(
+        self, version: Version, made: Baseline, evidence: float, kept: list[NDArray[np.int64]], windows: Windows
+    ) -> None:
         view = describe(made.to_bytes())
-        spans = {"1m": kept[-1:], "5m": kept[-5:], "1h": kept[-60:], "1d": kept}
-        effects = {span: effects_of(view, np.sum(rows, axis=0)) for span, rows in spans.items()}
-        _, limits = sized(made, np.sum(spans["1h"], axis=0))
+        effects, limits = sized(made, windows.merged("1h"))
         columns = [
             {
                 "name": column.name,
@@ -193,7 +182,7 @@ class Fleet:
                 "log_evidence": max(0.1, evidence * (1 - place / 5)),
                 "since_us": None,
                 "direction": "mean up" if place < 3 else None,
-                "effects": {span: dict(effects[span][column.name]) for span in effects},
+                "effects": {"1h": effects[place]},
                 "intervals": {"1h": limits[place]},
             }
             for place, column in enumerate(view.columns)
@@ -205,6 +194,7 @@ class Fleet:
             "last_arrival_us": now,
             "log_evidence": evidence,
             "ticks": 60 * len(kept),
+            "windows": msgspec.to_builtins(windows.extents(TICK_US)),
             "columns": columns,
         }
         self.store.tables.snapshots[version.id] = Snapshot(
@@ -295,6 +285,27 @@ class Fleet:
             version, Event.QUARANTINE, State.QUARANTINED, "lazaretto", "confirmed in 2 of 2 consecutive evaluations", at
         )
         return incident
+
+    def attack(self, version: Version, *passes: PrincipalFinding) -> Incident:
+        """What the worker writes of adversarial use: a pass for each finding; return the first incident."""
+        tables = self.store.tables
+        bench = Bench(tables.models[version.model_id].policy, (version,))
+        bench.models = {int(number): model for number, model in tables.models.items()}
+        bench.now_us = Micros(self.clock.now_us() - MINUTE_US)
+        for found in passes:
+            decisions = bench.judge(found, version=version.id)
+            bench.now_us = Micros(bench.now_us + 1_000_000)
+            for incident in decisions.incidents:
+                opened = TimelineItem(
+                    at_us=incident.opened_us, actor=Actor("lazaretto"), kind="opened", body=incident.title
+                )
+                tables.timeline.append((incident.id, opened))
+            tables.timeline.extend(decisions.timeline)
+        tables.alerts |= bench.alerts
+        tables.incidents |= bench.incidents
+        tables.containments |= bench.containments
+        tables.revision += 1
+        return next(iter(bench.incidents.values()))
 
     def move(self, version: Version, event: Event, after: State, actor: str, reason: str, at: Micros) -> None:
         tables = self.store.tables

@@ -203,3 +203,64 @@ def test_times_are_of_the_last_events_even_hours_later(console: Console) -> None
     assert "The gate is closed; the last event arrived 5 hours ago." in text
     assert "the 600 events" in text
     assert MINUTE_US == 60_000_000
+
+
+def effects_on(page: str, column: str = "sharpness") -> str:
+    found = re.search(rf"<h3>{column}.*?(<dl.*?</dl>)", page, re.DOTALL)
+    assert found is not None
+    return text_of(found[1])
+
+
+def test_the_window_that_is_compared_can_be_chosen(console: Console) -> None:
+    browser = console.signed_in("ada")
+    plain = browser.get(PAGE).text
+    offered = re.findall(r'<a href="(/models/[^"]*)#columns-title"( aria-current="true")?>([^<]+)</a>', plain)
+    assert [(text, bool(chosen)) for _, chosen, text in offered] == [
+        ("since the change", True), ("1 minute", False), ("5 minutes", False), ("1 hour", False), ("1 day", False),
+    ]  # fmt: skip
+    said = {
+        "1m": "the 600 events of the last minute, 09:59:00 to 10:00:45 UTC",
+        "5m": "the 1,800 events of the last 5 minutes, 09:55:00 to 10:00:45 UTC",
+        "1h": "the 13,500 events of the last hour, 09:16:00 to 10:00:45 UTC",
+        "1d": "the 13,500 events of the last day, 09:00:00 to 10:00:45 UTC",
+    }
+    assert [href for href, _, _ in offered[1:]] == [f"{PAGE}?window={window}" for window in said]
+    shown = {}
+    for window, sentence in said.items():
+        page = browser.get(f"{PAGE}?window={window}").text
+        assert sentence in text_of(page)
+        assert f'?window={window}#columns-title" aria-current="true"' in page
+        assert page.count('aria-current="true"') == plain.count('aria-current="true"')
+        # What the browser asks for again and again is the page that it shows.
+        assert f'data-poll="{PAGE}?window={window}"' in page
+        assert f"Effect sizes, last {sentence.split(' last ')[1].split(',')[0]}" in page
+        shown[window] = effects_on(page)
+        assert re.search(r"PSI \d\.\d+ \(\d(\.\d+)? to \d\.\d+\)", shown[window])
+    assert len(set(shown.values())) == 3
+    assert shown["1h"] == shown["1d"]
+
+
+def test_another_window_is_another_page_to_a_browser_that_asks_for_changes(console: Console) -> None:
+    browser = console.signed_in("ada")
+    tag = browser.get(f"{PAGE}?window=5m").headers["etag"]
+    known = {"if-none-match": tag}
+    assert browser.get(f"{PAGE}?window=5m", headers=known).status_code == 304
+    assert browser.get(PAGE, headers=known).status_code == 200
+    assert browser.get(f"{PAGE}?window=1d", headers=known).status_code == 200
+
+
+@pytest.mark.parametrize("window", ["2m", "", "<script>", "1h&x=1"])
+def test_a_window_that_does_not_exist_is_as_good_as_none(console: Console, window: str) -> None:
+    page = console.signed_in("ada").get(f"{PAGE}?window={window}").text
+    assert "<script>" not in page.replace("<script src", "")
+    assert ("1h" in window) == (f'data-poll="{PAGE}?window=1h"' in page)
+    assert ("1h" in window) != (f'data-poll="{PAGE}"' in page)
+
+
+def test_while_nothing_has_changed_the_hour_is_shown_and_no_change_is_offered(console: Console) -> None:
+    browser = console.signed_in("ada")
+    page = browser.get("/models/fraud-scorer/versions/2026-11-02").text
+    assert '?window=1h#columns-title" aria-current="true">1 hour</a>' in page
+    assert "since the change" not in page
+    assert 'aria-label="Compare' not in browser.get("/models/churn/versions/7").text
+    assert 'aria-label="Compare' not in browser.get("/models/churn/versions/7?window=abc").text

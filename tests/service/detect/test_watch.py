@@ -241,9 +241,9 @@ def test_the_status_shows_every_column_with_its_effects() -> None:
         "score.direction.face",
     ]
     assert {c["group"] for c in shown[10:]} == {"multivariate"}
-    assert set(shown[0]["effects"]) == {"1m", "5m", "1h", "1d"}
-    assert set(shown[0]["effects"]["1m"]) == {"psi", "js", "ks", "wasserstein", "hellinger", "chi2"}
-    assert shown[2]["effects"]["1m"]["ks"] is None
+    assert set(shown[0]["effects"]) == {"1h"}
+    assert set(shown[0]["effects"]["1h"]) == {"psi", "js", "ks", "wasserstein", "hellinger", "chi2"}
+    assert shown[2]["effects"]["1h"]["ks"] is None
     limits = shown[0]["intervals"]["1h"]
     assert set(limits) == {"psi", "js", "ks", "wasserstein", "hellinger"}
     assert all(low <= high for low, high in limits.values())

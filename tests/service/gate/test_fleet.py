@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from service.domain.errors import NotFound, Unavailable
-from service.domain.ids import Micros
-from service.domain.principals import Containment
+from service.domain.ids import Micros, VersionId
+from service.domain.principals import Containment, ContainmentState, PrincipalTier
 from service.domain.records import Model, Version
 from service.domain.states import State
 from service.gate.fleet import EMPTY, FleetView
@@ -123,3 +123,24 @@ def test_a_look_on_demand_is_due_a_moment_after_the_last_one_and_survives_an_out
     store.away = True
     fleet.look_again()
     assert ("fraud", "2") in fleet.view.versions
+
+
+def test_the_picture_holds_until_when_principals_are_contained(store: Store, fleet: Fleet) -> None:
+    store.held = [
+        Containment(
+            version_id=VersionId(1),
+            principal="a" * 32,
+            state=ContainmentState.CONTAINED,
+            tier=PrincipalTier.INTENT,
+            reason="",
+            since_us=Micros(1),
+            renewed_us=Micros(1),
+            until_us=Micros(9),
+            incident_id=None,
+        )
+    ]
+    fleet.refresh()
+    assert store.asked["holding_us"] == 7
+    assert fleet.view.contains(VersionId(1), ["a" * 32], Micros(8))
+    assert not fleet.view.contains(VersionId(1), ["a" * 32], Micros(9))
+    assert not fleet.view.contains(VersionId(2), ["a" * 32], Micros(8))

@@ -322,3 +322,16 @@ def test_a_real_table_is_read_as_parquet_and_csv_alike() -> None:
     assert not np.isinf(parquet.frame.numeric).any()
     np.testing.assert_allclose(csv.frame.numeric, parquet.frame.numeric)
     assert plain(csv.frame.categorical) == plain(parquet.frame.categorical)
+
+
+def test_a_column_that_is_there_more_than_once_is_one_place() -> None:
+    for head, at in (
+        ("age,country,member,age", ["age"]),
+        ("age,country,age,member,age", ["age"]),
+        ("age,country,member,features.age,age", ["age", "features.age"]),
+        ("age,country,country,member,age", ["age", "country"]),
+    ):
+        row = ",".join(["1"] * (head.count(",") + 1))
+        with pytest.raises(Unprocessable) as caught:
+            read(f"{head}\n{row}\n".encode())
+        assert [place.at for place in caught.value.places] == at

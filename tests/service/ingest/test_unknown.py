@@ -6,12 +6,33 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pytest
+from msgspec.structs import replace
 
-from service.domain.schema import UNKNOWN_FIELDS
+from service.domain.schema import (
+    UNKNOWN_FIELDS,
+    Feature,
+    FeatureKind,
+    Prediction,
+    PredictionKind,
+    Schema,
+    Treatment,
+)
 from service.frames import Frame, decode_frame, encode_frame
 from service.ingest.decode import EventDecoder, Raw
 from service.ingest.unknown import NAME_LENGTH_MAX, REMEMBERED_MAX
-from tests.service.ingest.support import ARROW, JSON, LIMITS, NDJSON, SCHEMA, as_lines, as_rows
+from tests.service.ingest.support import (
+    ARROW,
+    CLASSES,
+    JSON,
+    LIMITS,
+    NDJSON,
+    SCHEMA,
+    as_columns,
+    as_lines,
+    as_rows,
+    as_table,
+    stream,
+)
 
 CLEAN = {"features": {"age": 1.0, "country": "DE"}, "latency_ms": 2.0}
 
@@ -107,3 +128,88 @@ def test_what_the_decoder_says_of_a_field_is_still_understood() -> None:
     """The words are the library's own; if they change, names would be lost without a sign."""
     with pytest.raises(msgspec.ValidationError, match="Object contains unknown field `new` - at"):
         EventDecoder(SCHEMA, LIMITS)._exact._body.decode(as_rows([event({"new": 1})]))
+
+
+UNTOLD = Schema(
+    features=(Feature(name="age", kind=FeatureKind.NUMERIC), Feature(name="country", kind=FeatureKind.CATEGORICAL)),
+    prediction=Prediction(kind=PredictionKind.CLASS, classes=CLASSES),
+)
+"""Without an embedding."""
+CHANCES = {"fraud": 0.5, "ok": 0.5}
+SURPRISING: dict[str, dict[str, Any]] = {
+    "embedding": {"embedding": [0.5, 0.25]},
+    "probabilities.maybe": {"probabilities": {**CHANCES, "maybe": 0.0}},
+    "attributions.shoe_size": {"attributions": {"age": 0.5, "shoe_size": 0.25}},
+}
+USUAL: dict[str, dict[str, Any]] = {
+    "embedding": {"embedding": None},
+    "classes": {"probabilities": CHANCES},
+    "one class": {"probabilities": {"ok": 0.5}},
+    "attributions": {"attributions": {"age": 0.5, "country": 0.25}},
+    "segment": {"segment": {"any": "x"}},
+}
+
+
+def forms(events: list[dict[str, Any]]) -> dict[str, tuple[bytes, str]]:
+    """Write events in every format, also with a value that only the lenient reader takes."""
+    odd = [{**events[0], "features": {**events[0]["features"], "age": "old"}}, *events[1:]]
+    written = {"rows": (as_rows(events), JSON), "lines": (as_lines(events), NDJSON)}
+    written["columns"] = (as_columns(events), JSON)
+    written |= {"odd rows": (as_rows(odd), JSON), "odd lines": (as_lines(odd), NDJSON)}
+    written["odd columns"] = (as_columns(odd), JSON)
+    written["arrow"] = (stream(as_table(events)), ARROW)
+    table = as_table(events)
+    narrow = table.set_column(
+        table.column_names.index("features.age"), "features.age", table["features.age"].cast("f4")
+    )
+    return {**written, "arrow of plain floats": (stream(narrow), ARROW), "batches": (stream(table, rows=1), ARROW)}
+
+
+FORMS = tuple(forms([event()]))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", SURPRISING)
+def test_parts_that_the_schema_gives_no_meaning_are_surprises_in_every_format(name: str, form: str) -> None:
+    decoder = EventDecoder(UNTOLD, LIMITS)
+    body, content_type = forms([event(), event(**SURPRISING[name]), event()])[form]
+    frame = decoded(body, content_type, decoder)
+    assert (unknown(frame), frame.rows) == (name, 3)
+    many = {key: value for part in SURPRISING.values() for key, value in part.items()}
+    body, content_type = forms([event(**many), event({"gpu": "a100"}, **many)])[form]
+    for _ in range(2):  # what is remembered of a sender changes nothing
+        found = unknown(decoded(body, content_type, decoder))
+        assert found is not None
+        assert set(found.split(", ")) == {*SURPRISING, "gpu"}
+        assert unknown(decoded(as_rows([event({"gpu": "a100"})]), decoder=decoder)) == "gpu"
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("case", USUAL)
+def test_parts_that_the_schema_knows_are_no_surprise(case: str, form: str) -> None:
+    body, content_type = forms([event(**USUAL[case]), event()])[form]
+    assert unknown(decoded(body, content_type, EventDecoder(UNTOLD, LIMITS))) is None
+
+
+def test_an_embedding_of_its_own_is_known_where_one_feature_takes_it_and_a_surprise_where_two_could() -> None:
+    vector: dict[str, Any] = {"embedding": [0.5, 0.25]}
+    two = replace(SCHEMA, features=(*SCHEMA.features, replace(SCHEMA.features[-1], name="image")))
+    dropped = replace(SCHEMA, features=(*SCHEMA.features[:-1], replace(SCHEMA.features[-1], treatment=Treatment.DROP)))
+    for schema, name in ((SCHEMA, None), (dropped, None), (two, "embedding")):
+        for form, (body, content_type) in forms([event(**vector)]).items():
+            assert unknown(decoded(body, content_type, EventDecoder(schema, LIMITS))) == name, form
+
+
+def test_classes_that_the_schema_leaves_open_are_no_surprise() -> None:
+    untold = replace(UNTOLD, prediction=Prediction(kind=PredictionKind.CLASS))
+    for form, (body, content_type) in forms([event(probabilities={"maybe": 0.5})]).items():
+        frame = decoded(body, content_type, EventDecoder(untold, LIMITS))
+        assert unknown(frame) is None, form
+        assert "probabilities.maybe" in frame.numeric_names, form
+
+
+@pytest.mark.parametrize("name", SURPRISING)
+def test_small_requests_with_surprises_go_the_way_that_names_them(name: str) -> None:
+    decoder = EventDecoder(UNTOLD, LIMITS)
+    assert decoder.few(Raw(as_rows([event(probabilities=CHANCES)]), JSON, None)) is not None
+    assert decoder.few(Raw(as_rows([event(**SURPRISING[name])]), JSON, None)) is None

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -177,14 +178,19 @@ def test_a_current_policy_needs_a_new_one_and_files_must_be_there(tmp_path: Path
         read_policy(tmp_path / "none.toml")
 
 
+def as_toml(table: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield the lines of a table: plain values first, then the tables within it."""
+    yield from (f"{k} = {json.dumps(v)}" for k, v in table.items() if not isinstance(v, dict) and v is not None)
+    for name, inner in table.items():
+        if isinstance(inner, dict):
+            yield f"[{prefix}{name}]"
+            yield from as_toml(inner, f"{prefix}{name}.")
+
+
 def test_every_field_of_a_policy_can_stand_in_toml(tmp_path: Path) -> None:
     segments = Segments(column="segment.region", values=("eu", "us"), share=0.25)
     told = msgspec.to_builtins(msgspec.structs.replace(Policy(), fallback="2", dry_run=True, segments=segments))
-    lines = [f"{k} = {json.dumps(v)}" for k, v in told.items() if not isinstance(v, dict)]
-    for name, table in told.items():
-        if isinstance(table, dict):
-            lines += [f"[{name}]", *(f"{k} = {json.dumps(v)}" for k, v in table.items() if v is not None)]
-    (tmp_path / "all.toml").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "all.toml").write_text("\n".join(as_toml(told)), encoding="utf-8")
     assert read_policy(tmp_path / "all.toml").policy == msgspec.convert(told, Policy)
 
 
