@@ -1,5 +1,6 @@
 """Plans and scope files: what is read, and what is refused with every bad place."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +36,19 @@ def test_the_shipped_plan_is_read() -> None:
     assert plan.victims == ("digits",)
     assert plan.seconds_max <= 120
     assert {"iid", "lime"} <= set(plan.benign)
+
+
+def test_the_page_shows_results_of_the_plan_that_is_shipped() -> None:
+    plan = read_plan((ROOT / "deploy" / "redteam" / "quick.toml").read_text())
+    assert f"plan {plan.digest[:12]}." in (ROOT / "docs" / "red-team.md").read_text()
+
+
+def test_the_plan_and_the_scope_on_the_page_are_read() -> None:
+    blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "red-team.md").read_text(), re.DOTALL)
+    assert read_plan(blocks[0]).http is not None
+    [permission] = read_scope(blocks[1])
+    assert permission.covers("models.example", 8443)
+    assert not permission.covers("models.example", 443)
 
 
 def test_all_means_every_one() -> None:
