@@ -54,7 +54,7 @@ class Victim:
         return int(np.prod(self.shape))
 
 
-def _cut(data: Split, sizes: tuple[int, ...], seed: int) -> list[Split]:
+def cut(data: Split, sizes: tuple[int, ...], seed: int) -> list[Split]:
     """Cut data into disjoint random parts; the last one takes what is left."""
     inputs, labels = data
     order = np.random.default_rng(seed).permutation(len(inputs))
@@ -137,7 +137,7 @@ def digits(seed: int = 0, folder: Path | None = None) -> Victim:
 
     With a folder that holds MNIST, the strangers are its images in 8x8.
     """
-    fit, reference, calibration, confirmation = _cut(_digits_data(), (700, 400, 340), seed)
+    fit, reference, calibration, confirmation = cut(_digits_data(), (700, 400, 340), seed)
     classifier, predict = _perceptron(fit, seed)
     return Victim(
         name="digits",
@@ -168,7 +168,7 @@ def mnist(folder: Path, seed: int = 0) -> Victim:
     FileNotFoundError
         If the file is not there.
     """
-    fit, reference, calibration, confirmation = _cut(_mnist_data(folder), (4_000, 2_000, 2_000), seed)
+    fit, reference, calibration, confirmation = cut(_mnist_data(folder), (4_000, 2_000, 2_000), seed)
     classifier, predict = _perceptron(fit, seed)
     return Victim(
         name="mnist",
@@ -210,7 +210,7 @@ def cancer(model: str = "logistic", seed: int = 0) -> Victim:
 
     train = {"logistic": _logistic, "forest": _forest}[model]
     inputs, labels = load_breast_cancer(return_X_y=True)
-    parts = _cut((inputs, labels.astype(np.int64)), (200, 130, 120), seed)
+    parts = cut((inputs, labels.astype(np.int64)), (200, 130, 120), seed)
     low, middle, high = np.quantile(parts[0][0], [0.25, 0.5, 0.75], axis=0)
     fit, reference, calibration, confirmation = (
         (np.clip((rows - middle) / (high - low), -TABLE_BOUND, TABLE_BOUND), names) for rows, names in parts

@@ -19,6 +19,7 @@ from service.domain.ids import Actor, VersionId, derived_id
 from service.domain.policy import Cause, Policy
 from service.domain.principals import Containment, ContainmentState, PrincipalFinding
 from service.domain.records import Alert, Incident, Version
+from service.domain.redteam import RedTeamRun, RedTeamSummary
 from service.domain.texts import bad_text
 from service.notify.adversarial import use_opened
 from service.notify.compose import held_back
@@ -187,6 +188,22 @@ def _rule(
         notice = held_back(HELD_BACK[ruling.why], alert, version, ruling.text, moment.at_us)
         key = derived_id(alert.id, moment.position, sorted(now.flipped), sorted(now.reused), sorted(now.model))
         decisions.notices.append(replace(notice, key=key))
+
+
+def file_redteam(
+    control: ControlStore, clock: Clock, actor: Actor, model: str, version: str, summary: RedTeamSummary
+) -> RedTeamRun:
+    """Keep what a red-team run found about a version, in place of the run before; raise NotFound without a version."""
+    with control.write() as tx:
+        found = tx.version(model, version)
+        if found is None:
+            raise NotFound(f"no version '{version}' of model '{model}'")
+        run = RedTeamRun(version_id=found.id, at_us=clock.now_us(), actor=actor, summary=summary)
+        tx.save_redteam_run(run)
+        blind = sum(row.blind for row in summary.attacks)
+        detail = f"plan {summary.plan[:64]}, {summary.done} of {summary.total} sessions, {blind} blind spots"
+        tx.audit(actor, "redteam.file", f"{model}/{version}", detail, run.at_us)
+        return run
 
 
 def lift_containment(  # noqa: PLR0913, PLR0917 - what the request says, word for word

@@ -95,6 +95,13 @@ CATALOGUE: tuple[Definition, ...] = (
         "lazaretto_open_adversarial_alerts", Kind.GAUGE, "Open alerts about adversarial use.", (*_VERSION, "tier")
     ),
     Definition("lazaretto_contained_principals", Kind.GAUGE, "Principals that are contained now.", _VERSION),
+    Definition("lazaretto_redteam_age_seconds", Kind.GAUGE, "Since the latest red-team run was filed.", _VERSION),
+    Definition(
+        "lazaretto_redteam_detection_ratio",
+        Kind.GAUGE,
+        "Share of successful attacks of the latest red-team run that were seen in time; of several victims the lowest.",
+        (*_VERSION, "attack"),
+    ),
     Definition(
         "lazaretto_column_effect",
         Kind.GAUGE,

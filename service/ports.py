@@ -26,6 +26,7 @@ from service.domain.records import (
     Version,
     Window,
 )
+from service.domain.redteam import RedTeamRun
 
 
 class Clock(Protocol):
@@ -187,10 +188,7 @@ class WorkerStore(Protocol):
     def commit(self, outcome: Outcome) -> int:
         """Write everything in one transaction and return the new control revision.
 
-        Raises
-        ------
-        StaleControl
-            When the cursor is not ``outcome.first`` any more, the lease is lost, or the revision has moved.
+        Raises StaleControl when the cursor is not ``outcome.first`` any more, the lease is lost, or the revision moved.
         """
 
 
@@ -267,6 +265,9 @@ class ReadStore(Protocol):
     ) -> Sequence[Containment]:
         """Return contained principals; with ``holding_us`` only those whose containment holds at that time."""
 
+    def redteam_runs(self) -> Sequence[RedTeamRun]:
+        """Return the latest red-team run of every version."""
+
     def transitions(self, version_id: VersionId, limit: int) -> Sequence[TransitionRecord]:
         """Return the state changes of a version."""
 
@@ -340,6 +341,9 @@ class ControlTx(Protocol):
 
     def save_containment(self, containment: Containment) -> None:
         """Update a containment. Who did it and why is for ``audit``."""
+
+    def save_redteam_run(self, run: RedTeamRun) -> None:
+        """Keep a red-team run in place of the one before."""
 
     def add_key(self, key: ApiKey) -> None:
         """Insert a key."""

@@ -91,6 +91,8 @@ class Settings(BaseSettings):
     # Metrics.
     metrics_series_max: int = Field(default=5_000, ge=100)
     metrics_columns_per_version: int = Field(default=3, ge=0, le=20)
+    metrics_redteam_attacks_max: int = Field(default=100, ge=0, le=500)
+    """Attacks of the latest red-team run that a version shows."""
     metrics_require_key: bool = False
     """Whether ``/metrics`` needs a key with scope ``read``."""
 

@@ -55,6 +55,7 @@ def of_principal(finding: PrincipalFinding, version: Version, transcript: Transc
         best_margin=finding.best_margin,
         fidelity=finding.fidelity,
         queries=finding.queries,
+        queries_at_alarm=finding.queries,
         flips=finding.flips,
         flipped_by=own if finding.flips > 0 else (),
         reused_by=own if finding.reused else (),

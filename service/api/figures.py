@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from service.domain.ids import Micros, Position
 from service.domain.records import Alert, Snapshot
+from service.domain.redteam import RedTeamRun
 from service.ports import Clock, ReadStore, WorkerFigures
 
 OPEN_ALERTS_MAX = 1_000
@@ -22,6 +23,8 @@ class Picture:
     alerts: tuple[Alert, ...]
     worker: WorkerFigures
     audit_entries: int
+    redteam: tuple[RedTeamRun, ...] = ()
+    """The latest run of each version."""
 
 
 class Lag:
@@ -94,6 +97,7 @@ class Figures:
             ),
             worker=self._read.worker(),
             audit_entries=newest[0].seq if newest else 0,
+            redteam=tuple(self._read.redteam_runs()),
         )
 
     def lag_seconds(self, position: Position) -> float:

@@ -108,6 +108,7 @@ class Metrics(Collector):
         if picture is not None:
             self._add_versions(families, view, picture)
             self._add_columns(families, view, picture)
+            self._add_redteam(families, view, picture)
         yield from families.finish()
 
     def _add_log(self, families: Families) -> None:
@@ -165,6 +166,23 @@ class Metrics(Collector):
         for version in view.by_id.values():
             held = sum(now_us < until_us for until_us in view.contained.get(version.id, {}).values())
             families.add("lazaretto_contained_principals", held, version.model, version.version)
+
+    def _add_redteam(self, families: Families, view: FleetView, picture: Picture) -> None:
+        """Show what the latest red-team run of each version found; an attack without a success has no ratio."""
+        for run in picture.redteam:
+            version = view.by_id.get(run.version_id)
+            if version is None:
+                continue
+            labels = (version.model, version.version)
+            age = max(0.0, (self._clock.now_us() - run.at_us) / 1e6)
+            families.add("lazaretto_redteam_age_seconds", age, *labels)
+            shown = run.summary.attacks[: self._settings.metrics_redteam_attacks_max]
+            worst: dict[str, float] = {}
+            for row in shown:
+                if row.timely.ratio is not None:
+                    worst[row.attack] = min(row.timely.ratio, worst.get(row.attack, 1.0))
+            for attack, ratio in worst.items():
+                families.add("lazaretto_redteam_detection_ratio", ratio, *labels, attack)
 
     def _add_version(self, families: Families, version: Version, model: Model, snapshot: Snapshot | None) -> None:
         labels = (version.model, version.version)

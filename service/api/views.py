@@ -104,6 +104,8 @@ class UseView(View, frozen=True, kw_only=True):
     best_margin: float | None
     fidelity: float | None
     queries: int
+    queries_at_alarm: int
+    """When the alert was opened."""
     flips: int
     flipped_by: list[str]
     reused_by: list[str]
@@ -277,6 +279,7 @@ def of_use(use: AdversarialUse) -> UseView:
         best_margin=use.best_margin,
         fidelity=use.fidelity,
         queries=use.queries,
+        queries_at_alarm=use.queries_at_alarm,
         flips=use.flips,
         flipped_by=list(use.flipped_by),
         reused_by=list(use.reused_by),

@@ -29,6 +29,7 @@ from service.domain.records import (
     Version,
     Window,
 )
+from service.domain.redteam import RedTeamRun
 from service.ports import ReadStore
 from service.quarantine.decide import held_back
 
@@ -153,6 +154,8 @@ class Facts:
     """Open alerts of adversarial use, newest first."""
     contained: Sequence[Containment] = ()
     """Principals that are contained now, newest first."""
+    redteam: RedTeamRun | None = None
+    """The latest red-team run that was filed here."""
     timeline: Sequence[TimelineItem] = ()
     transitions: Sequence[TransitionRecord] = ()
     """Newest first."""
@@ -248,6 +251,7 @@ def gather(
         attacks=attacks,
         attack_alerts=read.alerts(version_id=version.id, status="open", limit=ATTACK_ALERTS_READ, adversarial=True),
         contained=read.containments(version_id=version.id, holding_us=now_us, limit=CONTAINED_READ),
+        redteam=next((run for run in read.redteam_runs() if run.version_id == version.id), None),
         timeline=read.timeline(incident.id)[-TIMELINE_SHOWN:] if incident else (),
         transitions=read.transitions(version.id, TRANSITIONS_SHOWN),
         approvals=read.approvals(version.id),

@@ -109,6 +109,8 @@ class AdversarialUse(msgspec.Struct, frozen=True, kw_only=True):
     best_margin: float | None = None
     fidelity: float | None = None
     queries: int = 0
+    queries_at_alarm: int = 0
+    """When the alert was opened: how far the principal had come when it was first told of."""
     flips: int = 0
     flipped_by: tuple[str, ...] = ()
     """Principals whose own evidence has a confirmed flip."""

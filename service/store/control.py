@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
+import msgspec
 from sqlalchemy import Connection, Table, delete, insert, select, update
 
 from service.domain.calibration import Calibration
@@ -21,6 +22,7 @@ from service.domain.records import (
     TransitionRecord,
     Version,
 )
+from service.domain.redteam import RedTeamRun
 from service.ports import ControlTx
 from service.store import tables
 from service.store.changes import (
@@ -31,6 +33,7 @@ from service.store.changes import (
     bump,
     close_alerts,
     require_version,
+    upsert,
 )
 from service.store.engine import Database
 from service.store.queries import find_approvals, find_incident, find_model, find_version, select_versions
@@ -184,6 +187,11 @@ class SqlControlTx:
         if changed.rowcount != 1:
             raise NotFound(f"no containment of principal '{containment.principal}'")
         self._changed()
+
+    def save_redteam_run(self, run: RedTeamRun) -> None:
+        """Keep what a red-team run found in place of what was kept before."""
+        values = {"version_id": run.version_id, "at_us": run.at_us, "actor": run.actor}
+        upsert(self._connection, tables.redteam_runs, [values | {"summary": msgspec.json.encode(run.summary).decode()}])
 
     def add_key(self, key: ApiKey) -> None:
         """Insert a key."""

@@ -21,6 +21,7 @@ from service.domain.records import (
     Version,
     Window,
 )
+from service.domain.redteam import RedTeamRun
 from service.ports import WorkerFigures
 from service.store import tables
 from service.store.audit import GENESIS, first_break
@@ -43,6 +44,7 @@ from service.store.rows import (
     incident_of,
     key_of,
     model_of,
+    redteam_of,
     snapshot_of,
     timeline_of,
     transition_of,
@@ -165,6 +167,13 @@ class SqlReadStore:
             wanted = wanted.where(t.c.state == ContainmentState.CONTAINED.value, t.c.until_us > holding_us)
         with self._database.read() as connection:
             return [containment_of(row) for row in connection.execute(wanted).mappings()]
+
+    def redteam_runs(self) -> Sequence[RedTeamRun]:
+        """Return the latest red-team run of every version; those that another release cannot read are left out."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(tables.redteam_runs).order_by(tables.redteam_runs.c.version_id)).mappings()
+            found = [redteam_of(row) for row in rows]
+        return [run for run in found if run is not None]
 
     def incidents(
         self, *, version_id: VersionId | None, status: str | None, limit: int, adversarial: bool | None = None

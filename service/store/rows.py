@@ -31,6 +31,7 @@ from service.domain.records import (
     Version,
     Window,
 )
+from service.domain.redteam import RedTeamRun, RedTeamSummary
 from service.domain.schema import Schema
 from service.domain.states import Event, State
 from service.store.audit import canonical
@@ -120,6 +121,15 @@ def baseline_of(row: RowMapping, artefact: bytes) -> BaselineRecord:
 def baseline_values(baseline: BaselineRecord) -> dict[str, Any]:
     """Return a baseline's columns."""
     return values_of(baseline, columns=canonical(baseline.columns), warnings=canonical(baseline.warnings))
+
+
+def redteam_of(row: RowMapping) -> RedTeamRun | None:
+    """Read a red-team run; one of another release that says other things is as if there was none."""
+    try:
+        summary = msgspec.json.decode(row["summary"], type=RedTeamSummary)
+    except msgspec.ValidationError:
+        return None
+    return RedTeamRun(version_id=row["version_id"], at_us=row["at_us"], actor=row["actor"], summary=summary)
 
 
 def calibration_of(text: str) -> Calibration | None:

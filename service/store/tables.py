@@ -248,6 +248,15 @@ containments = Table(
     CheckConstraint("(lifted_us IS NULL) = (lifted_by IS NULL)", name="lifted_by"),
 )
 
+redteam_runs = Table(
+    "redteam_runs",
+    metadata,
+    _version_id(primary_key=True),
+    _big("at_us"),
+    _text("actor"),
+    _text("summary"),
+)
+
 transitions = Table(
     "transitions",
     metadata,

@@ -19,6 +19,7 @@ from service.domain.records import (
     TransitionRecord,
     Version,
 )
+from service.domain.redteam import RedTeamRun
 from tests.fakes.tables import Queued, Tables
 
 
@@ -116,6 +117,9 @@ class InMemoryTx:
             raise NotFound(f"no containment of principal '{containment.principal}'")
         self._tables.containments[key] = containment
         self._changed()
+
+    def save_redteam_run(self, run: RedTeamRun) -> None:
+        self._tables.redteam[run.version_id] = run
 
     def add_key(self, key: ApiKey) -> None:
         if key.id in self._tables.keys:

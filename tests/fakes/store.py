@@ -24,6 +24,7 @@ from service.domain.records import (
     Version,
     Window,
 )
+from service.domain.redteam import RedTeamRun
 from service.ports import SYSTEM, Clock, Control, ControlTx, Outcome, StaleControl, WorkerFigures
 from tests.fakes.control import InMemoryTx
 from tests.fakes.tables import Tables
@@ -283,6 +284,9 @@ class _Read:
         held = [c for c in self._store.seen().containments.values() if version_id in {None, c.version_id}]
         found = [c for c in held if holding_us is None or c.holds(holding_us)]
         return sorted(found, key=lambda c: (-c.since_us, c.version_id, c.principal))[:limit]
+
+    def redteam_runs(self) -> Sequence[RedTeamRun]:
+        return [run for _, run in sorted(self._store.seen().redteam.items())]
 
     def incidents(
         self, *, version_id: VersionId | None, status: str | None, limit: int, adversarial: bool | None = None

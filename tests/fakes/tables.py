@@ -25,6 +25,7 @@ from service.domain.records import (
     Version,
     Window,
 )
+from service.domain.redteam import RedTeamRun
 from service.ports import SYSTEM
 from service.store.audit import GENESIS, canonical, link, transition_detail
 
@@ -57,6 +58,7 @@ class Tables:
     approvals: dict[VersionId, tuple[Actor, ...]] = field(default_factory=dict)
     alerts: dict[str, Alert] = field(default_factory=dict)
     incidents: dict[str, Incident] = field(default_factory=dict)
+    redteam: dict[VersionId, RedTeamRun] = field(default_factory=dict)
     containments: dict[tuple[VersionId, str], Containment] = field(default_factory=dict)
     timeline: list[tuple[str, TimelineItem]] = field(default_factory=list)
     transitions: list[TransitionRecord] = field(default_factory=list)

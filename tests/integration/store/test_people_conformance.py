@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from service.domain.errors import Conflict, NotFound
-from service.domain.ids import Actor, ModelId, Position, VersionId
+from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.policy import Policy
 from service.domain.records import IncidentStatus, Verdict, Version
+from service.domain.redteam import RedTeamRun, RedTeamSummary
 from service.domain.states import Event, State
 from service.ports import Outcome
 from service.store.audit import first_break
@@ -28,6 +30,20 @@ def test_a_model_comes_back_as_it_was_added_with_an_id(store: AnyStore) -> None:
     assert added == replace(s.model(), id=added.id)
     assert store.read.model("fraud-scorer") == added
     assert store.read.model("other") is None
+
+
+def test_the_latest_red_team_run_of_each_version_is_kept(store: AnyStore) -> None:
+    first, second = _registered(store, "a"), _registered(store, "b")
+    none = RedTeamSummary(
+        plan="p", seed=0, complete=True, done=1, total=1, attacks=(), benign=(), skipped=(("digits", "zoo"),), errors=()
+    )
+    run = RedTeamRun(version_id=first.id, at_us=Micros(5), actor=Actor("ada"), summary=none)
+    newer = replace(run, at_us=Micros(9), summary=msgspec.structs.replace(none, seed=7))
+    other = replace(run, version_id=second.id)
+    with store.control.write() as tx:
+        for one in (run, newer, other):
+            tx.save_redteam_run(one)
+    assert list(store.read.redteam_runs()) == [newer, other]
 
 
 def test_models_are_listed_by_name(store: AnyStore) -> None:

@@ -1,0 +1,322 @@
+"""The monitor under test, over its own HTTP interface: a shadow version takes the telemetry, and tells what it saw."""
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import msgspec
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from redteam.problems import Stopped
+from redteam.session import Session
+from redteam.victims import Victim
+
+TIMEOUT_SECONDS = 60.0
+WAIT_SECONDS = 120.0
+"""How long the worker may take for one session."""
+POLL_SECONDS = 0.02
+BUSY_SECONDS, BUSY_PAUSE_SECONDS = 30.0, 0.2
+"""How long a monitor is asked again that answers 503."""
+BODY_ROWS = 500
+LIST_MAX = 500
+"""What a list holds at most unless an operator chose otherwise."""
+TIER_ALERTS_MAX = 1_000
+ROOM = 400
+"""A version begins anew when a tier has no room for so many more alerts: what is over the cap is not told."""
+ARROW = "application/vnd.apache.arrow.stream"
+INPUT = "input"
+TIERS = ("probing", "intent", "extraction", "membership", "cost")
+POLICY: dict[str, Any] = {
+    "adversarial": {
+        **dict.fromkeys(TIERS, "contain"),
+        # Everything is looked at, everything is told, and nothing that one session does changes what another finds.
+        "follow": {"requests_per_second": 10_000, "share_of_one": 1.0, "principals_max": 1_000},
+        "alerts_per_principal": 100,
+        "alerts_per_tier": TIER_ALERTS_MAX,
+        "contained_max": 10_000,
+        "quarantine": False,
+    },
+    "actions": dict.fromkeys(
+        ("data_drift", "prediction_drift", "data_quality", "latency", "traffic", "stale"), "record"
+    ),
+    "traffic": {"learn_days": 0},
+}
+
+
+class MonitorFailed(Stopped):
+    """The monitor did not do what it must, so that nothing can be said of what it sees."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What the monitor said of one session."""
+
+    alarm: int | None
+    """Place of the first request at which it alarmed."""
+    tiers: dict[str, int]
+    """Of each tier that was told of: the place of its first alarm."""
+    contained: int
+    """Of the client's accounts."""
+
+
+@dataclass
+class Monitor:
+    """A running Lazaretto.
+
+    Parameters
+    ----------
+    http : httpx.Client
+        With its address and a key of scopes ``admin``, ``ingest``, ``read`` and ``operate``.
+    rate : float
+        Events a second that are sent at most.
+    """
+
+    http: httpx.Client
+    rate: float
+    run: str = field(default_factory=lambda: secrets.token_hex(4))
+    """Part of every name that is made, so that nothing that stands there already is touched."""
+    _next: float = 0.0
+
+    def ask(self, method: str, path: str, **given: Any) -> Any:
+        """Return the answer's JSON.
+
+        Raises
+        ------
+        MonitorFailed
+            When there is none, or it is an error.
+        """
+        try:
+            answer = self._answer(method, path, **given)
+            body = msgspec.json.decode(answer.content) if answer.content else {}
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            text = str(error) or type(error).__name__
+            raise MonitorFailed(f"no answer from {self.http.base_url}: {text}") from error
+        except msgspec.DecodeError as error:
+            raise MonitorFailed(f"{self.http.base_url} answered something else than JSON; is it Lazaretto?") from error
+        if not answer.is_success:
+            detail = body.get("detail") if isinstance(body, dict) else None
+            places = "".join(f"\n  {one['at']}: {one['reason']}" for one in body.get("errors", []))
+            raise MonitorFailed(f"{method} {path} was refused with {answer.status_code}: {detail}{places}")
+        return body
+
+    def _answer(self, method: str, path: str, **given: Any) -> httpx.Response:
+        """Ask, and ask again while the monitor says that it is busy."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            answer = self.http.request(method, path, **given)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() >= deadline:
+                return answer
+            time.sleep(BUSY_PAUSE_SECONDS)
+
+    def file(self, model: str, version: str, summary: Any) -> None:
+        """Put the summary of a run on record at a version."""
+        path = f"/v1/models/{quote(model, safe='')}/versions/{quote(version, safe='')}/redteam"
+        self.ask("POST", path, json=summary)
+
+    def pace(self, events: int) -> None:
+        """Wait until so many more events may be sent."""
+        now = time.monotonic()
+        if self._next > now:
+            time.sleep(self._next - now)
+        self._next = max(self._next, now) + events / self.rate
+
+
+@dataclass
+class Shadow:
+    """A model of its own in a monitor, for one victim; its version begins anew before alerts are capped."""
+
+    monitor: Monitor
+    victim: Victim
+    version: str = ""
+    _serial: int = 0
+    _posted: int = 0
+    _seen: set[str] = field(default_factory=set)
+    _contained: set[str] = field(default_factory=set)
+    _alerts: Counter[str] = field(default_factory=Counter)
+    _sessions: int = 0
+
+    def __post_init__(self) -> None:
+        body = {"name": self.model, "owner": "red team", "description": "shadow of a victim of the red team"}
+        self.monitor.ask("POST", "/v1/models", json=body | {"policy": POLICY})
+        self._renew()
+
+    @property
+    def model(self) -> str:
+        """Its name."""
+        return f"redteam-{self.victim.name}-{self.monitor.run}"
+
+    @property
+    def path(self) -> str:
+        """Of the version."""
+        return f"/v1/models/{quote(self.model, safe='')}/versions/{quote(self.version, safe='')}"
+
+    def _renew(self) -> None:
+        self._serial += 1
+        self.version = str(self._serial)
+        self._posted, self._alerts = 0, Counter()
+        self._seen, self._contained = set(), set()
+        body = {"version": self.version, "schema": schema_of(self.victim), "deployed_by": "red team"}
+        self.monitor.ask("POST", f"/v1/models/{quote(self.model, safe='')}/versions", json=body)
+        inputs, _ = self.victim.reference
+        content = arrow_of(self.victim, inputs, self.victim.predict(inputs))
+        put = self.monitor.ask("PUT", f"{self.path}/baseline", content=content, headers={"content-type": ARROW})
+        for warning in put["warnings"]:
+            if warning["code"] == "principals":
+                raise MonitorFailed(f"the monitor cannot follow principals of {self.victim.name}: {warning['text']}")
+
+    def watch(self, session: Session) -> Seen:
+        """Send a session as telemetry, wait until it is worked off, and return what the monitor said of it."""
+        if max(self._alerts.values(), default=0) > TIER_ALERTS_MAX - ROOM:
+            self._renew()
+        self._sessions += 1
+        accounts = list(dict.fromkeys(session.accounts.tolist()))
+        names = {one: f"redteam-{self.monitor.run}-{self._sessions}-{one}" for one in accounts}
+        self._post(session, names)
+        self._wait()
+        return self._seen_of(session, names)
+
+    def _post(self, session: Session, names: dict[int, str]) -> None:
+        principals = [names[one] for one in session.accounts.tolist()]
+        ids = [f"{self.monitor.run}-{self._sessions}-{i}" for i in range(len(session))]
+        inputs, answers = session.inputs.astype(np.float64), session.probabilities.astype(np.float64)
+        for first in range(0, len(session), BODY_ROWS):
+            part = slice(first, first + BODY_ROWS)
+            late = None if session.latency_ms is None else session.latency_ms[part]
+            content = arrow_of(self.victim, inputs[part], answers[part], ids[part], principals[part], late)
+            self.monitor.pace(len(ids[part]))
+            # The key lets a body that is sent again count once.
+            headers = {"content-type": ARROW, "idempotency-key": f"{ids[first]}-{len(content)}"}
+            took = self.monitor.ask("POST", f"{self.path}/events", content=content, headers=headers)
+            if took["accepted"] != len(ids[part]):
+                raise MonitorFailed(f"the monitor refused {took['rejected']} of {len(ids[part])} events")
+            self._posted += took["accepted"]
+        if session.feedback is not None:
+            told = [{"event_id": ids[i], "label": _class(k)} for i, k in enumerate(session.feedback.tolist()) if k >= 0]
+            for first in range(0, len(told), BODY_ROWS):
+                self.monitor.ask("POST", f"{self.path}/labels", json={"labels": told[first : first + BODY_ROWS]})
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while True:
+            status = self.monitor.ask("GET", f"{self.path}/status")
+            if status["events_total"] >= self._posted:
+                return
+            if time.monotonic() > deadline:
+                done = f"{status['events_total']} of {self._posted} events"
+                raise MonitorFailed(f"the monitor worked off {done} in {WAIT_SECONDS:g} s; does its worker run?")
+            time.sleep(POLL_SECONDS)
+
+    def _seen_of(self, session: Session, names: dict[int, str]) -> Seen:
+        alerts = [one for one in self._list("/v1/alerts", "alerts", "id") if one["adversarial"] is not None]
+        held = self._list(f"{self.path}/principals?state=all", "principals", "principal")
+        uses = [one["adversarial"] for one in alerts]
+        self._alerts.update(use["tier"] for use in uses)
+        accounts = self._accounts_of(names) if uses else {}
+        tiers: dict[str, int] = {}
+        for use in uses:
+            account = accounts.get(use["principals"][0])
+            if account is None:
+                raise MonitorFailed("the monitor accuses a principal of another session")
+            place = place_of(session, account, use["queries_at_alarm"])
+            tiers[use["tier"]] = min(tiers.get(use["tier"], place), place)
+        return Seen(alarm=min(tiers.values(), default=None), tiers=tiers, contained=len(held))
+
+    def _list(self, path: str, what: str, key: str) -> list[dict[str, Any]]:
+        """Return what is new in a list."""
+        known = self._seen if what == "alerts" else self._contained
+        given = {"model": self.model, "version": self.version} if what == "alerts" else {"state": "all"}
+        whole = self.monitor.ask("GET", path.partition("?")[0], params=given | {"limit": LIST_MAX})[what]
+        new = [one for one in whole if one[key] not in known]
+        if len(new) == LIST_MAX:
+            raise MonitorFailed(f"one session raised more {what} than a list holds")
+        known.update(one[key] for one in new)
+        return new
+
+    def _accounts_of(self, names: dict[int, str]) -> dict[str, int]:
+        """Return the accounts by pseudonym: a policy that names clients is kept with their pseudonyms, in order."""
+        if len(names) == 1:
+            return _Anyone(next(iter(names)))
+        path = f"/v1/models/{quote(self.model, safe='')}/policy"
+        named = POLICY["adversarial"] | {"explainers": list(names.values())}
+        self.monitor.ask("PUT", path, json=POLICY | {"adversarial": named})
+        sealed = self.monitor.ask("GET", path)["adversarial"]["explainers"]
+        self.monitor.ask("PUT", path, json=POLICY)
+        pseudonyms = [one.removeprefix("pseudonym:") for one in sealed]
+        return dict(zip(pseudonyms, names, strict=True))
+
+
+class _Anyone(dict[str, int]):
+    """Every pseudonym is that of the only account."""
+
+    def __init__(self, account: int) -> None:
+        super().__init__()
+        self._account = account
+
+    def get(self, _: str, __: Any = None) -> int:
+        return self._account
+
+
+def place_of(session: Session, account: int, queries: int) -> int:
+    """Return the place of an account's request that was its so-manieth different one; its last when it has fewer."""
+    known: set[bytes] = set()
+    places = np.flatnonzero(session.accounts == account).tolist()
+    for place in places:
+        known.add(session.inputs[place].tobytes())
+        if len(known) >= queries:
+            return int(place)
+    return int(places[-1])
+
+
+def schema_of(victim: Victim) -> dict[str, Any]:
+    """Return the schema of a victim's telemetry: an image is one embedding, a table has its columns."""
+    if len(victim.shape) > 1:
+        features: list[dict[str, Any]] = [{"name": INPUT, "kind": "embedding", "dimension": victim.dimension}]
+    else:
+        features = [{"name": name, "kind": "numeric"} for name in _columns(victim)]
+    classes = [_class(i) for i in range(victim.classes)]
+    return {"features": features, "prediction": {"kind": "class", "classes": classes}}
+
+
+def arrow_of(
+    victim: Victim,
+    inputs: NDArray[np.float64],
+    probabilities: NDArray[np.float64],
+    ids: Sequence[str] | None = None,
+    principals: Sequence[str] | None = None,
+    latency_ms: NDArray[np.float32] | None = None,
+) -> bytes:
+    """Return requests and answers as an Arrow IPC stream: events with ids and principals, or reference data."""
+    columns: dict[str, pa.Array] = {}
+    if ids is not None and principals is not None:
+        columns |= {"event_id": pa.array(ids), "principal": pa.array(principals)}
+    if len(victim.shape) > 1:
+        values = pa.array(inputs.astype(np.float32).ravel())
+        columns[f"features.{INPUT}"] = pa.FixedSizeListArray.from_arrays(values, victim.dimension)
+    else:
+        columns |= {f"features.{name}": pa.array(inputs[:, i]) for i, name in enumerate(_columns(victim))}
+    columns["prediction"] = pa.array([_class(i) for i in probabilities.argmax(axis=1).tolist()])
+    columns |= {f"probabilities.{_class(i)}": pa.array(probabilities[:, i]) for i in range(victim.classes)}
+    if latency_ms is not None:
+        columns["latency_ms"] = pa.array(latency_ms.astype(np.float64))
+    table = pa.table(columns)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _columns(victim: Victim) -> Iterator[str]:
+    return (f"x{i:04d}" for i in range(victim.dimension))
+
+
+def _class(number: int) -> str:
+    """Return the name of a class; names sort as numbers do."""
+    return f"c{number:04d}"

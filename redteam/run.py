@@ -1,0 +1,278 @@
+"""Runs a plan: session by session against its victim, each one's telemetry through the monitor, each kept when done."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from redteam import attacks, benign
+from redteam.attacks import ATTACKS
+from redteam.benign import WORKLOADS, SplitName
+from redteam.endpoint import Endpoint, VictimFailed, http_victim
+from redteam.judge import verdict_of
+from redteam.lazaretto import Monitor, Seen, Shadow
+from redteam.oracle import Enough, Oracle
+from redteam.plan import Plan
+from redteam.problems import Stopped
+from redteam.records import Folder, Record
+from redteam.session import Kind, Session
+from redteam.victims import Victim, cancer, digits, mnist
+
+FAILURES_MAX = 5
+"""So many sessions in a row that the victim broke off end the run: it is away."""
+log = logging.getLogger(__name__)
+Told = Callable[[int, int, str], None]
+"""Told how many sessions are done, of how many, and which one is on."""
+UNSEEN = Seen(alarm=None, tiers={}, contained=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One session that the plan asks for."""
+
+    victim: str
+    workload: str
+    number: int
+
+    @property
+    def key(self) -> str:
+        """Its name in the folder."""
+        return f"{self.victim}/{self.workload}/{self.number}"
+
+
+@dataclass
+class Run:
+    """A plan at work; use ``open_run``.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to do.
+    folder : Folder
+        Where it is kept.
+    monitor : Monitor
+        What looks on.
+    victims : dict of str to Victim
+        Those of the plan, by name.
+    told : callable
+        Told of the progress.
+    """
+
+    plan: Plan
+    folder: Folder
+    monitor: Monitor
+    victims: dict[str, Victim]
+    told: Told
+    shadows: dict[str, Shadow] = field(default_factory=dict)
+    """Of the victims that were attacked, by name."""
+    complete: bool = False
+    """Whether every session is done; else the time was up."""
+    _deadline: float = field(default_factory=time.monotonic)
+    _late: bool = False
+    _asked: float = 0.0
+    _attackable: dict[str, list[int]] = field(default_factory=dict)
+
+    def go(self) -> None:
+        """Run what is not done yet, until all is done or the time is up.
+
+        Raises
+        ------
+        Stopped
+            When the monitor fails, or a victim is away.
+        """
+        tasks, skipped = tasks_of(self.plan, self.victims)
+        self.folder.begin(self.plan, len(tasks), skipped)
+        self._deadline = time.monotonic() + self.plan.seconds_max
+        failed = 0
+        for task in tasks:
+            if self.folder.done(task.key):
+                continue
+            if time.monotonic() >= self._deadline:
+                return
+            self.told(self._done(tasks), len(tasks), task.key)
+            session = self._session(task)
+            if self._late:
+                return
+            self._keep(task, session)
+            failed = failed + 1 if session.error.startswith("VictimFailed") else 0
+            if failed >= FAILURES_MAX:
+                raise Stopped(f"{task.victim} broke off {failed} sessions in a row: {session.error}")
+        self.told(self._done(tasks), len(tasks), "")
+        self.complete = True
+
+    def _done(self, tasks: list[Task]) -> int:
+        return sum(self.folder.done(task.key) for task in tasks)
+
+    def _keep(self, task: Task, session: Session) -> None:
+        seen = UNSEEN if session.error or not len(session) else self._shadow(task.victim).watch(session)
+        verdict = verdict_of(session, seen.alarm)
+        record = Record(
+            key=task.key,
+            workload=verdict.workload,
+            kind=verdict.kind,
+            victim=verdict.victim,
+            seed=verdict.seed,
+            source=verdict.source,
+            requests=verdict.requests,
+            success=verdict.success,
+            alarm=verdict.alarm,
+            queries=verdict.queries,
+            seconds=verdict.seconds,
+            damage=verdict.damage if np.isfinite(verdict.damage) else None,
+            tiers=seen.tiers,
+            contained=seen.contained,
+            error=verdict.error,
+            file=f"sessions/{task.key}.npz",
+        )
+        self.folder.add(record, session)
+
+    def _shadow(self, name: str) -> Shadow:
+        if name not in self.shadows:
+            self.shadows[name] = Shadow(self.monitor, self.victims[name])
+        return self.shadows[name]
+
+    def _session(self, task: Task) -> Session:
+        victim = self._hurried(self.victims[task.victim])
+        kind = Kind.ATTACK if task.workload in ATTACKS else WORKLOADS[task.workload].kind
+        begun = (-1, self.plan.seed)
+        try:
+            split = getattr(victim, self.plan.split)
+            sources = self._sources(victim) if kind is Kind.ATTACK else list(range(len(split[0])))
+            begun = _chosen(sources, task.number, self.plan.seed)
+            return self._attack(task, victim, begun) if kind is Kind.ATTACK else self._benign(task, victim, begun)
+        except Stopped:
+            raise
+        except Enough:
+            return self._broken(task, victim, kind, begun, "OutOfTime: the run's time was up")
+        except Exception as error:
+            log.exception("%s: the session proves nothing", task.key)
+            return self._broken(task, victim, kind, begun, f"{type(error).__name__}: {error}")
+
+    def _attack(self, task: Task, victim: Victim, begun: tuple[int, int]) -> Session:
+        attack, (source, seed) = ATTACKS[task.workload], begun
+        limit = attack.queries_max if self.plan.queries_max is None else min(attack.queries_max, self.plan.queries_max)
+        return attacks.session_of(attack, victim, getattr(victim, self.plan.split), source, seed, limit)
+
+    def _benign(self, task: Task, victim: Victim, begun: tuple[int, int]) -> Session:
+        workload, (source, seed) = WORKLOADS[task.workload], begun
+        split: SplitName = "calibration" if self.plan.split == "calibration" else "confirmation"
+        length = workload.length if self.plan.queries_max is None else min(workload.length, self.plan.queries_max)
+        return benign.session_of(workload, victim, split, source, seed, length)
+
+    def _sources(self, victim: Victim) -> list[int]:
+        """Return which inputs can be attacked, worked out once."""
+        if victim.name not in self._attackable:
+            self._attackable[victim.name] = attacks.sources_of(victim, getattr(victim, self.plan.split))
+        return self._attackable[victim.name]
+
+    def _broken(self, task: Task, victim: Victim, kind: Kind, begun: tuple[int, int], error: str) -> Session:
+        oracle = Oracle(victim.predict, 1)
+        source, seed = begun
+        empty = oracle.session(
+            workload=task.workload, kind=kind, victim=task.victim, seed=seed, source=source, error=error
+        )
+        none = np.zeros((0, 1), dtype=np.float32)
+        return replace(empty, inputs=none, probabilities=none)
+
+    def _hurried(self, victim: Victim) -> Victim:
+        """Return a victim that answers no more when the time is up, and an endpoint no faster than the plan says."""
+        paced = self.plan.http is not None and victim.name == self.plan.http.name
+
+        def predict(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+            now = time.monotonic()
+            if now >= self._deadline:
+                self._late = True
+                raise Enough
+            if paced:
+                time.sleep(max(0.0, self._asked - now))
+                self._asked = max(self._asked, now) + len(inputs) / self.plan.requests_per_second
+            return victim.predict(inputs)
+
+        return replace(victim, predict=predict)
+
+
+def tasks_of(plan: Plan, victims: dict[str, Victim]) -> tuple[list[Task], tuple[tuple[str, str], ...]]:
+    """Return the sessions of a plan, and what does not fit a victim; cut anywhere, all workloads have about as many."""
+    fitting: list[tuple[str, str]] = []
+    skipped: list[tuple[str, str]] = []
+    for name, victim in victims.items():
+        for workload in (*plan.attacks, *plan.benign):
+            fits = ATTACKS[workload].fits(victim) if workload in ATTACKS else WORKLOADS[workload].applies_to(victim)
+            (fitting if fits else skipped).append((name, workload))
+    tasks = [
+        Task(victim=victim, workload=workload, number=number)
+        for number in range(plan.sessions)
+        for victim, workload in fitting
+    ]
+    return tasks, tuple(skipped)
+
+
+def _chosen(sources: list[int], number: int, seed: int) -> tuple[int, int]:
+    """Return the source of the so-manieth session and its seed: sources do not repeat before all had their turn."""
+    if not sources:
+        raise Stopped("the victim labels no input of its data rightly: there is nothing to attack")
+    order = np.random.default_rng([seed, len(sources)]).permutation(sources)
+    return int(order[number % len(order)]), seed + number // len(order)
+
+
+def victims_of(plan: Plan, endpoint: Endpoint | None) -> dict[str, Victim]:
+    """Train or reach the victims of a plan.
+
+    Raises
+    ------
+    Stopped
+        When the data of one is not there, or an endpoint does not answer.
+    """
+    folder = Path(plan.data) if plan.data else None
+    found: dict[str, Victim] = {}
+    for name in plan.victims:
+        try:
+            if name == "digits":
+                found[name] = digits(folder=folder)
+            elif name == "mnist" and folder is not None:
+                found[name] = mnist(folder)
+            else:
+                found[name] = cancer(name.removeprefix("cancer-"))
+        except FileNotFoundError as error:
+            raise Stopped(f"the data of {name} is not there: {error}") from None
+    if plan.http is not None and endpoint is not None:
+        try:
+            found[plan.http.name] = http_victim(plan.http, endpoint, plan.seed)
+        except VictimFailed as error:
+            raise Stopped(f"{plan.http.name} at {plan.http.url} cannot be attacked: {error}") from None
+    return found
+
+
+@contextmanager
+def open_run(plan: Plan, monitor: Monitor, told: Told) -> Iterator[Run]:
+    """Make everything ready, with the folder locked and what goes wrong in a session logged there."""
+    folder = Folder(Path(plan.output))
+    with ExitStack() as stack:
+        stack.enter_context(folder.alone())
+        stack.enter_context(_logged(folder.path / "run.log"))
+        endpoint = None
+        if plan.http is not None:
+            endpoint = Endpoint(plan.http)
+            stack.callback(endpoint.close)
+        yield Run(plan, folder, monitor, victims_of(plan, endpoint), told)
+
+
+@contextmanager
+def _logged(path: Path) -> Iterator[None]:
+    """Let the red team log to a file: tracebacks of sessions do not belong between the bars."""
+    handler = logging.FileHandler(path, delay=True)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    logger = logging.getLogger("redteam")
+    before, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before
+        handler.close()

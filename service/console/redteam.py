@@ -1,0 +1,62 @@
+"""What the latest red-team run found, on the page of a version: where the monitor is blind."""
+
+from dataclasses import dataclass
+
+from service.console.facts import Facts
+from service.console.read_models import When
+from service.domain.redteam import AttackRow, Rate
+
+BLIND_SHOWN = 30
+WRONGED = 0.01
+EQUIVALENT = "equivalent"
+"""Benign clients that nothing tells from an attack: they count as nobody's false alarm."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spot:
+    """An attack that was seen in time too seldom."""
+
+    attack: str
+    victim: str
+    rate: str
+    atlas: tuple[str, ...]
+    """Ids with their names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedTeamSection:
+    """The latest run in a few lines."""
+
+    filed: When
+    summary: str
+    spots: tuple[Spot, ...]
+    spots_left: int
+    wronged: str
+    """Benign workloads of whose sessions surely too many alarm."""
+
+
+def redteam_section(facts: Facts) -> RedTeamSection | None:
+    """Decide what the section shows; nothing where no run was filed."""
+    run = facts.redteam
+    if run is None:
+        return None
+    blind = [row for row in run.summary.attacks if row.blind]
+    tried = sum(row.successes > 0 for row in run.summary.attacks)
+    benign = [row for row in run.summary.benign if row.kind != EQUIVALENT and row.alarmed.low > WRONGED]
+    return RedTeamSection(
+        filed=When.of(run.at_us, facts.now_us),
+        summary=f"{len(blind)} of {tried} attacks that succeed are seen in time in less than half of their successes"
+        + ("" if run.summary.complete else "; the run was not complete"),
+        spots=tuple(_spot(row) for row in blind[:BLIND_SHOWN]),
+        spots_left=max(0, len(blind) - BLIND_SHOWN),
+        wronged=", ".join(row.title for row in benign),
+    )
+
+
+def _spot(row: AttackRow) -> Spot:
+    named = tuple(f"{one.id} {one.name}".strip() for one in row.techniques)
+    return Spot(attack=row.title, victim=row.victim, rate=_text(row.timely), atlas=named)
+
+
+def _text(rate: Rate) -> str:
+    return f"{rate.hits} of {rate.trials} ({100 * rate.low:.0f}-{100 * rate.high:.0f} %)"

@@ -1,0 +1,90 @@
+"""What a red-team run found about a version: its own summary, bounded, as it was filed."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+
+from service.domain.ids import Actor, Micros, VersionId
+
+Short = Annotated[str, msgspec.Meta(max_length=200)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=10_000_000)]
+Part = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Tiers = Annotated[dict[Short, Count], msgspec.Meta(max_length=16)]
+
+
+class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """So many of so many, with a confidence interval of 95 %."""
+
+    hits: Count
+    trials: Count
+    low: Part
+    high: Part
+
+    @property
+    def ratio(self) -> float | None:
+        """The share; ``None`` of nothing."""
+        return self.hits / self.trials if self.trials else None
+
+
+class TechniqueName(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of ATLAS, as the run named it."""
+
+    id: Short
+    name: Short
+
+
+class AttackRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One attack on one victim."""
+
+    victim: Short
+    attack: Short
+    title: Short
+    family: Short
+    techniques: Annotated[tuple[TechniqueName, ...], msgspec.Meta(max_length=16)]
+    sessions: Count
+    errors: Count
+    successes: Count
+    timely: Rate
+    by_intent: Rate
+    seen: Rate
+    queries_median: Annotated[float, msgspec.Meta(ge=0, le=1e9)] | None
+    tiers: Tiers
+    blind: bool
+
+
+class BenignRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One benign workload on one victim."""
+
+    victim: Short
+    workload: Short
+    title: Short
+    kind: Short
+    sessions: Count
+    errors: Count
+    alarmed: Rate
+    tiers: Tiers
+
+
+class RedTeamSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of ``POST /v1/models/{model}/versions/{version}/redteam``: what ``lazaretto redteam report --json`` prints."""
+
+    plan: Short
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+    complete: bool
+    done: Count
+    total: Count
+    attacks: Annotated[tuple[AttackRow, ...], msgspec.Meta(max_length=500)]
+    benign: Annotated[tuple[BenignRow, ...], msgspec.Meta(max_length=500)]
+    skipped: Annotated[tuple[tuple[Short, Short], ...], msgspec.Meta(max_length=1_000)]
+    errors: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=2_000)], ...], msgspec.Meta(max_length=10)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedTeamRun:
+    """The latest run that was filed at a version."""
+
+    version_id: VersionId
+    at_us: Micros
+    actor: Actor
+    summary: RedTeamSummary

@@ -1,0 +1,108 @@
+"""Results of red-team runs: filed, shown, bounded, on the metrics."""
+
+from copy import deepcopy
+from typing import Any
+from zlib import crc32
+
+import pytest
+
+from service.domain.records import Scope
+from tests.service.api.conftest import World
+
+RATE = {"hits": 1, "trials": 4, "low": 0.0, "high": 0.8}
+ATTACK = {
+    "victim": "digits",
+    "attack": "zoo",
+    "title": "Zeroth-order optimisation",
+    "family": "score",
+    "techniques": [{"id": "AML.T0015", "name": "Evade AI Model"}],
+    "sessions": 5,
+    "errors": 0,
+    "successes": 4,
+    "timely": RATE,
+    "by_intent": RATE,
+    "seen": RATE,
+    "queries_median": None,
+    "tiers": {"probing": 2},
+    "blind": True,
+}
+BENIGN = {
+    "victim": "digits",
+    "workload": "iid",
+    "title": "independent inputs",
+    "kind": "ordinary",
+    "sessions": 4,
+    "errors": 0,
+    "alarmed": RATE,
+    "tiers": {},
+}
+SUMMARY: dict[str, Any] = {
+    "plan": "d" * 64,
+    "seed": 3,
+    "complete": True,
+    "done": 9,
+    "total": 9,
+    "attacks": [ATTACK],
+    "benign": [BENIGN],
+    "skipped": [["digits", "lowprofool"]],
+    "errors": [],
+}
+
+
+@pytest.fixture
+def path(world: World, request: pytest.FixtureRequest) -> str:
+    """Register a version for one test, and return where its runs are filed."""
+    return world.model(f"m{crc32(request.node.name.encode())}") + "/redteam"
+
+
+def test_what_was_filed_last_is_shown(world: World, path: str) -> None:
+    assert world.client.get(path, headers=world.everything).status_code == 404
+    for seed in (3, 4):
+        assert world.client.post(path, json=SUMMARY | {"seed": seed}, headers=world.everything).status_code == 200
+    shown = world.client.get(path, headers=world.everything).json()
+    assert shown["summary"] == SUMMARY | {"seed": 4}
+    assert shown["filed"].startswith("20")
+
+
+def test_filing_needs_the_scope_operate(world: World, path: str) -> None:
+    assert world.client.post(path, json=SUMMARY, headers=world.key(Scope.READ, Scope.INGEST)).status_code == 403
+    assert world.client.get(path, headers=world.key(Scope.INGEST)).status_code == 403
+
+
+def _broken(**changes: Any) -> dict[str, Any]:
+    return deepcopy(SUMMARY) | changes
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        _broken(errors=["x"] * 11),
+        _broken(attacks=[ATTACK | {"title": "x" * 201}]),
+        _broken(attacks=[ATTACK | {"timely": RATE | {"low": 2.0}}]),
+        _broken(attacks=[ATTACK | {"sessions": -1}]),
+        _broken(errors=["x" * 2_001]),
+        _broken(surprise=1),
+        {},
+    ],
+)
+def test_a_summary_out_of_bounds_is_refused(world: World, path: str, body: dict[str, Any]) -> None:
+    answer = world.client.post(path, json=body, headers=world.everything)
+    assert answer.status_code == 422
+    assert answer.json()["errors"]
+
+
+def test_the_metrics_show_the_ratio_of_each_attack_and_the_age(world: World, path: str) -> None:
+    other = ATTACK | {"attack": "square-l2", "timely": RATE | {"hits": 0, "trials": 0}}
+    worse = ATTACK | {"victim": "mnist", "timely": RATE | {"hits": 0}}
+    summary = SUMMARY | {"attacks": [ATTACK, worse, other]}
+    assert world.client.post(path, json=summary, headers=world.everything).status_code == 200
+    world.runtime.api.figures.refresh()
+    world.runtime.api.fleet.refresh()
+    lines = world.client.get("/metrics").text.splitlines()
+    shown = [line for line in lines if line.startswith("lazaretto_redteam")]
+    model = path.split("/")[3]
+    shown = [line for line in shown if f'model="{model}"' in line]
+    ratio = f'lazaretto_redteam_detection_ratio{{attack="zoo",model="{model}",version="1"}} 0.0'
+    assert [line for line in shown if "ratio" in line] == [ratio]
+    [age] = [float(line.split()[-1]) for line in shown if "age" in line]
+    assert 0 <= age < 600
