@@ -40,6 +40,7 @@ VALID: dict[str, dict[str, Any]] = {
         "threshold_log": 0.0, "confirmations": 0, "columns": "[]", "since_us": 0, "opened_us": 0, "closed_us": None,
         "position": 0, "incident_id": "i", "subject": "", "adversarial": None,
     },
+    "redteam_runs": {"version_id": 1, "at_us": 5, "actor": "ana", "summary": "{}"},
     "containments": {
         "version_id": 1, "principal": "a" * 32, "state": "contained", "tier": "probing", "reason": "", "since_us": 0,
         "renewed_us": 0, "until_us": 1, "incident_id": "i", "lifted_us": None, "lifted_by": None,
@@ -192,7 +193,7 @@ def test_what_must_be_unique_is(connection: Connection) -> None:
             assert "unique" in said.lower(), said
             broken += 1
         savepoint.rollback()
-    assert broken == 15 + 8
+    assert broken == 16 + 8
 
 
 def test_nothing_required_may_be_left_out(connection: Connection) -> None:
