@@ -103,7 +103,7 @@ def _student(victim: Victim, loot: Loot) -> Any:
     classes = np.arange(victim.classes)
     stand_in = DummyClassifier().fit(np.zeros((victim.classes, victim.dimension)), classes)
 
-    class Student(ScikitlearnClassifier):  # type: ignore[misc]
+    class Student(ScikitlearnClassifier):  # type: ignore[misc]  # the library has no types
         """Learns from the loot, which has all that the library hands over."""
 
         def fit(self, x: NDArray[Any], y: NDArray[Any], **_: Any) -> None:

@@ -38,13 +38,13 @@ def library(rng: np.random.Generator) -> Iterator[None]:
 
     np.random.set_state(Seeded().get_state())  # noqa: NPY002 - as above
     random.seed(int(seeds.integers(2**32)))
-    np.random.RandomState = Seeded  # type: ignore[misc]
+    np.random.RandomState = Seeded  # type: ignore[misc]  # the library makes unseeded ones
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             yield
     finally:
-        np.random.RandomState = made  # type: ignore[misc]
+        np.random.RandomState = made  # type: ignore[misc]  # put back
         np.random.set_state(numpy_before)  # noqa: NPY002 - as above
         random.setstate(python_before)
 

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+import msgspec
+
 from service.api.rolling import ColumnsOver
 from service.api.views import View, iso, iso_or_none
 from service.api.watch import (
@@ -137,6 +139,22 @@ class RebuildStatus(View, frozen=True, kw_only=True):
     evidence_log10: float | None
 
 
+class PrincipalsStatus(View, frozen=True, kw_only=True):
+    """Who is followed one by one, since the worker started."""
+
+    followed: int
+    """Principals that are remembered."""
+    forgotten: int
+    examined: int
+    """Requests that were looked at."""
+    unexamined: int
+    """Requests beyond the limits, or without principal or probabilities."""
+    invalid: int
+    """Requests whose point or answer could not be compared."""
+    thresholds: dict[str, float]
+    """By tier, each in the unit of its evidence."""
+
+
 class Status(View, frozen=True, kw_only=True):
     """Of ``GET .../status``."""
 
@@ -175,6 +193,10 @@ class Status(View, frozen=True, kw_only=True):
     """``null`` without a baseline, or where the policy watches no traffic."""
     rebuild: RebuildStatus | None
     """``null`` while the evidence is below the threshold, and where it is the traffic that raises it."""
+    principals: PrincipalsStatus | None
+    """``null`` where the policy follows nobody, or the baseline has nothing to measure them with."""
+    left_out: int
+    """Events that did not count because their principal had its part of the tick: ``adversarial.events_of_one``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +258,8 @@ def status_of(
         segments=[_segment(segment) for segment in watch.segments],
         traffic=None if watch.traffic is None else _traffic(watch.traffic),
         rebuild=None if watch.rebuild is None else _rebuild(watch.rebuild),
+        principals=None if watch.principals is None else PrincipalsStatus(**msgspec.structs.asdict(watch.principals)),
+        left_out=watch.left_out,
     )
 
 

@@ -94,6 +94,17 @@ class RebuildWatch(msgspec.Struct, frozen=True, kw_only=True):
     log_evidence: float | None = None
 
 
+class PrincipalsWatch(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is followed one by one, in the snapshot's status."""
+
+    followed: int = 0
+    forgotten: int = 0
+    examined: int = 0
+    unexamined: int = 0
+    invalid: int = 0
+    thresholds: dict[str, float] = {}
+
+
 class Watch(msgspec.Struct, frozen=True, kw_only=True):
     """The snapshot's status."""
 
@@ -112,6 +123,8 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     segments: tuple[SegmentWatch, ...] = ()
     traffic: TrafficWatch | None = None
     rebuild: RebuildWatch | None = None
+    principals: PrincipalsWatch | None = None
+    left_out: int = 0
 
     def strongest(self) -> list[ColumnWatch]:
         """Return the columns by evidence, strongest first; those without any in their order at the end."""

@@ -14,7 +14,7 @@ from detectors.errors import DetectorError
 from detectors.principals.monitor import Principal, Tier
 from service.detect.columns import columns_of
 from service.detect.engines import Engine
-from service.detect.yardsticks import Measure
+from service.detect.yardsticks import Measure, usable
 from service.domain.adversarial import Following
 from service.domain.evaluation import UseFound
 from service.domain.ids import Micros, VersionId
@@ -48,13 +48,34 @@ class Followed:
     """What was told of; told again once evidence has fallen to nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Flipped:
-    """An input whose label flipped among near-duplicates."""
+class Flips:
+    """The latest inputs whose label flipped among near-duplicates, and who found them; a look costs about 10 µs."""
 
-    point: NDArray[np.float32]
-    label: int
-    principal: str
+    def __init__(self, dimension: int) -> None:
+        self._points = np.zeros((FLIPPED_MAX, dimension), np.float32)
+        self._labels = np.full(FLIPPED_MAX, -1)
+        self._whose: list[str] = []
+        self._next = 0
+
+    @property
+    def finders(self) -> set[str]:
+        """Who found those that are remembered."""
+        return set(self._whose)
+
+    def add(self, point: NDArray[np.float32], label: int, principal: str) -> None:
+        """Remember one; the oldest is forgotten."""
+        self._points[self._next], self._labels[self._next] = point, label
+        self._whose[self._next : self._next + 1] = [principal]
+        self._next = (self._next + 1) % FLIPPED_MAX
+
+    def finder(self, point: NDArray[np.float32], label: int, within: float) -> str | None:
+        """Return who found an input that is the same; ``None`` when nobody did."""
+        if not self._whose:
+            return None
+        away = self._points[: len(self._whose)] - point
+        same = np.einsum("ij,ij->i", away, away) <= within * within
+        found = np.flatnonzero(same & (self._labels[: len(self._whose)] == label))
+        return self._whose[int(found[0])] if len(found) else None
 
 
 class Principals:
@@ -68,7 +89,7 @@ class Principals:
         self._measure, self._following = measure, following
         self._wanted = measure.wanted
         self._known: OrderedDict[str, Followed] = OrderedDict()
-        self._flipped: list[Flipped] = []
+        self._flips = Flips(measure.yardstick.dimension)
         self._second, self._taken = -1, 0
         self._taken_of: dict[str, int] = {}
         self.examined = self.unexamined = self.invalid = self.forgotten = 0
@@ -163,7 +184,7 @@ class Principals:
             return np.zeros((len(chosen), 1), np.float32), probabilities, np.zeros(len(chosen), np.bool_)
         with np.errstate(invalid="ignore"):
             good = np.abs(probabilities.sum(axis=1) - 1.0) <= SUM_OFF
-        good &= np.isfinite(points).all(axis=1) & (probabilities >= 0.0).all(axis=1)
+        good &= usable(points) & (probabilities >= 0.0).all(axis=1)
         return points, probabilities, good
 
     def _one(
@@ -171,10 +192,11 @@ class Principals:
     ) -> list[PrincipalFinding]:
         followed = self._of(name, at_us)
         label = int(answer.argmax())
-        reused = self._seen_flipped(point, label)
+        within = SAME * float(self._measure.yardstick.population.typical[label])
+        finder = self._flips.finder(point, label, within)
         reading = followed.principal.take(point, label, answer)
-        if reused is not None and (reading.duplicate or reused.principal != name):
-            return [self._finding(name, followed, Tier.INTENT, at_us, reused=reused)]
+        if finder is not None and (reading.duplicate or finder != name):
+            return [self._finding(name, followed, Tier.INTENT, at_us, reused=True)]
         found = []
         for tier, evidence in reading.evidence.items() if not reading.duplicate else ():
             limit = self._measure.thresholds.of(tier)
@@ -203,28 +225,19 @@ class Principals:
         worst = followed.principal.worst
         if worst is None or worst.lowest >= 0.0 or label == worst.label or not worst.flips:
             return False
-        first = all(one.principal != name for one in self._flipped)
-        self._flipped = [*self._flipped[1 - FLIPPED_MAX :], Flipped(point, label, name)]
+        first = name not in self._flips.finders
+        self._flips.add(point, label, name)
         return first
 
-    def _seen_flipped(self, point: NDArray[np.float32], label: int) -> Flipped | None:
-        if not self._flipped:
-            return None
-        typical = float(self._measure.yardstick.population.typical[label])
-        for one in self._flipped:
-            if one.label == label and float(np.linalg.norm(one.point - point)) <= SAME * typical:
-                return one
-        return None
-
     def _finding(
-        self, name: str, followed: Followed, tier: Tier, at_us: Micros, reused: Flipped | None = None
+        self, name: str, followed: Followed, tier: Tier, at_us: Micros, *, reused: bool = False
     ) -> PrincipalFinding:
         principal, limit = followed.principal, self._measure.thresholds.of(tier)
-        evidence = limit if reused is not None else principal.evidence[tier]
+        evidence = limit if reused else principal.evidence[tier]
         worst = principal.worst if tier is Tier.INTENT else None
         flips = 0 if worst is None else worst.flips
-        techniques = [*TELLS[tier], *([EVADED] if flips else []), *([VERIFIED] if reused is not None else [])]
-        others = sorted({one.principal for one in self._flipped} - {name}) if reused is not None else []
+        techniques = [*TELLS[tier], *([EVADED] if flips else []), *([VERIFIED] if reused else [])]
+        others = sorted(self._flips.finders - {name}) if reused else []
         return PrincipalFinding(
             principal=name,
             tier=PrincipalTier(tier.value),
@@ -237,11 +250,11 @@ class Principals:
             until_us=at_us,
             best_margin=None if worst is None else math.tanh(worst.lowest / 2.0),
             flips=flips,
-            reused=reused is not None,
+            reused=reused,
             campaign=None,
             members=tuple(others[:PRINCIPALS_MAX]),
             fidelity=principal.extraction.fidelity() if tier is Tier.EXTRACTION else None,
-            reasons=_reasons(principal, tier, reused),
+            reasons=_reasons(principal, tier, reused=reused),
         )
 
 
@@ -249,9 +262,9 @@ def _use(version_id: VersionId, entry: LogEntry, found: list[PrincipalFinding]) 
     return UseFound(version_id=version_id, position=entry.position, at_us=entry.arrival_us, principals=tuple(found))
 
 
-def _reasons(principal: Principal, tier: Tier, reused: Flipped | None) -> tuple[str, ...]:
+def _reasons(principal: Principal, tier: Tier, *, reused: bool) -> tuple[str, ...]:
     """Say in plain words what was seen."""
-    if reused is not None:
+    if reused:
         return ("an input whose label had flipped among near-duplicates came again",)
     if tier is Tier.PROBING:
         where = "nearer to each other, further from usual ones or nearer to a boundary than those of ordinary clients"

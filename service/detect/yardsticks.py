@@ -13,7 +13,7 @@ from detectors.columns import Values
 from detectors.errors import BaselineError, DetectorError
 from detectors.principals.extraction import Moments
 from detectors.principals.grown import INTENT, grown
-from detectors.principals.monitor import Thresholds, Yardstick
+from detectors.principals.monitor import LENGTH_MAX, Thresholds, Yardstick
 from detectors.principals.points import Embedded, Projection
 from detectors.principals.population import Population
 from detectors.principals.thresholds import calibrate
@@ -85,7 +85,7 @@ def make(schema: Schema, frame: Frame, columns: Mapping[str, Values]) -> tuple[M
         else:
             space = Projection.fit(columns, [f.name for f in schema.features if f.name in columns], key)
             points = space.of(columns)[rows]
-        good = np.isfinite(points).all(axis=1) & np.isfinite(probabilities).all(axis=1)
+        good = usable(points) & np.isfinite(probabilities).all(axis=1)
         points, probabilities = points[good], probabilities[good]
         labels = probabilities.argmax(axis=1)
         yardstick = Yardstick.fit(points, labels, probabilities, grown())
@@ -93,6 +93,13 @@ def make(schema: Schema, frame: Frame, columns: Mapping[str, Values]) -> tuple[M
     except DetectorError as error:
         return None, f"single principals are not watched: {error}"
     return Measure(yardstick, thresholds, classes, space, embeddings[0] if embeddings else None), ""
+
+
+def usable(points: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Tell which points can be compared: finite, and not so far away that their distances are not."""
+    finite = np.asarray(np.isfinite(points).all(axis=1))
+    lengths = np.linalg.norm(np.where(finite[:, None], points, 0.0).astype(np.float64), axis=1)
+    return np.asarray(finite & (lengths <= LENGTH_MAX))
 
 
 def _key(frame: Frame) -> bytes:

@@ -14,8 +14,11 @@ from redteam.benign.registry import WORKLOADS
 from redteam.benign.registry import session_of as benign_session_of
 from redteam.session import Session
 from redteam.victims import Victim, digits
+from service.api.status import Moment, status_of
+from service.detect.principals import FLIPPED_MAX, Flips
 from service.detect.reference import CompiledReference, compile_reference
 from service.domain.adversarial import Adversarial, Following
+from service.domain.ids import Micros
 from service.domain.policy import Action, Actions, Cause, Policy
 from service.domain.principals import Kind
 from service.domain.records import Alert, Version
@@ -178,11 +181,41 @@ def test_odd_answers_are_counted_and_never_an_error() -> None:
     answers[10:20] = np.nan
     inputs = session.inputs.copy()
     inputs[20:30] = np.inf
+    inputs[30:40] = 1e30
+    """Finite, and yet too far away for any distance."""
     send(world, version, replace(session, probabilities=answers, inputs=inputs), EVE)
     world.catch_up()
-    status = msgspec.json.decode(world.store.tables.snapshots[version.id].status)["principals"]
-    assert status["invalid"] == 30
-    assert status["examined"] == len(session) - 30
+    snapshot = world.store.tables.snapshots[version.id]
+    status = status_of(
+        version, POLICY, snapshot, Moment(now_us=Micros(0), stale_seconds=60.0, lag_seconds=0.0)
+    ).principals
+    assert status is not None
+    assert status.invalid == 40
+    assert status.examined == len(session) - 40
+    assert status.thresholds.keys() == {"probing", "intent", "extraction"}
+
+
+def test_a_flipped_input_is_known_again_whoever_sends_it_and_the_oldest_is_forgotten() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(FLIPPED_MAX + 10, 8)).astype(np.float32)
+    flips = Flips(8)
+    assert flips.finder(points[0], 1, 1e-3) is None
+    for place, point in enumerate(points):
+        flips.add(point, place % 3, f"{place:032x}")
+    assert [flips.finder(points[place], place % 3, 1e-3) for place in range(10)] == [None] * 10
+    for place in range(10, len(points)):
+        assert flips.finder(points[place], place % 3, 1e-3) == f"{place:032x}"
+        assert flips.finder(points[place], (place + 1) % 3, 1e-3) is None
+    assert flips.finder(points[50] + np.float32(0.1), 50 % 3, 1e-3) is None
+    assert len(flips.finders) == FLIPPED_MAX
+
+
+def test_a_reference_with_places_beyond_all_distances_is_measured_without_them() -> None:
+    inputs = victim().reference[0].copy()
+    answers = victim().predict(inputs)
+    inputs[:20] = 1e30
+    compiled = compile_reference(SCHEMA, frame_of(inputs, answers, None), follow=True)
+    assert [warning for warning in compiled.warnings if warning["code"] == "principals"] == []
 
 
 def test_a_flood_is_looked_at_within_limits() -> None:
