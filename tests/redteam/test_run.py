@@ -255,6 +255,15 @@ def test_a_running_lazaretto_keeps_what_a_run_found_and_shows_it(tmp_path: Path)
             assert json.loads(run("redteam", "run", *words, "--json")) == told
 
 
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Let programs heed Ctrl-C, though the tests may run in the background of a shell, where nobody does."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded")
 @pytest.mark.slow
 def test_ctrl_c_ends_a_run_in_order(tmp_path: Path) -> None:
     plan, output = tmp_path / "plan.toml", tmp_path / "out"
