@@ -49,7 +49,8 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
 
     table = Table(title=title, title_justify="left")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        # A time or a state that is cut in two is hard to read; a reason may take several lines.
+        table.add_column(column, overflow="fold", no_wrap=column in {"since", "state", "time"})
     for row in rows:
         # As text: names and reasons may hold brackets, which rich would take for its own markup.
         table.add_row(*(Text(plain(cell)) for cell in row))

@@ -43,8 +43,8 @@ def list_models(data_dir: DataDir = None, *, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"models": views})
         return
-    rows = [[m.name, v.version, v.state, v.since, v.reason] for m in views for v in m.versions]
-    rows += [[m.name, "", "no version yet", m.created, ""] for m in views if not m.versions]
+    rows = [[m.name, v.version, v.state, _seconds(v.since), v.reason] for m in views for v in m.versions]
+    rows += [[m.name, "", "no version yet", _seconds(m.created), ""] for m in views if not m.versions]
     print_table("Models", ["model", "version", "state", "since", "reason"], rows)
 
 
@@ -135,6 +135,11 @@ def rebuild_line(rebuild: "RebuildStatus") -> str:
     evidence = "none yet" if rebuild.evidence_log10 is None else f"10^{rebuild.evidence_log10:.2f}"
     back = "not back so far" if rebuild.last is None else f"back {rebuild.times} times, last {rebuild.last}"
     return f"from zero at the alarm {rebuild.since}: {back}; since then {evidence} in {rebuild.ticks} ticks"
+
+
+def _seconds(time: str) -> str:
+    """Return a time as the API says it to the second, which leaves a line of 80 characters room for a reason."""
+    return f"{time[:19]}Z"
 
 
 def _segment_rows(answer: "Status") -> list[list[str]]:

@@ -178,6 +178,18 @@ def test_names_and_reasons_are_shown_as_they_are_not_as_markup(tmp_path: Path) -
         assert "\x1b[2J" not in text
 
 
+def test_the_list_of_models_keeps_a_time_in_one_piece_on_a_narrow_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 'state.db'}", timeout_seconds=5.0)
+    with store.control.write() as tx:
+        model = tx.add_model(samples.model("fraud-scoring"))
+        tx.add_version(replace(samples.version(model, "2026-11-01"), reason="a reason that is longer than its column"))
+    store.close()
+    monkeypatch.setenv("COLUMNS", "80")
+    assert re.search(r" \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ", run("models", "list", data_dir=tmp_path))
+
+
 def test_doctor_names_variables_that_are_no_settings(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     with patch.dict(os.environ, {"LAZARETTO_GATE_UNKOWN": "closed", "LAZARETTO_GATE_UNKNOWN": "closed"}):
