@@ -14,6 +14,7 @@ from detectors.errors import DetectorError
 from detectors.principals.monitor import Principal, Tier
 from service.detect.columns import columns_of
 from service.detect.engines import Engine
+from service.detect.questions import membership
 from service.detect.yardsticks import Measure, usable
 from service.domain.adversarial import Following
 from service.domain.evaluation import UseFound
@@ -208,7 +209,7 @@ class Principals:
             if tier not in followed.told or flipped:
                 followed.told.add(tier)
                 found.append(self._finding(name, followed, tier, at_us))
-        return found
+        return found + membership(name, followed.principal, followed.since_us, at_us)
 
     def _of(self, name: str, at_us: Micros) -> Followed:
         followed = self._known.get(name)
