@@ -12,6 +12,9 @@ Li and Zhang, *Membership Leakage in Label-Only Exposures*, CCS 2021.
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from detectors.principals.cluster import Cluster
 from detectors.principals.population import Population
 from detectors.principals.trail import Step
@@ -20,14 +23,18 @@ AHEAD = 6
 """Requests after a new one that tell whether it is worked on."""
 WORKED = 4
 """Of them, near-duplicates of one and the same request."""
-LIMIT = math.log(60_000.0)
-"""What theory promises for one false alarm in 100 sessions of 600 requests: the logarithm."""
+LIMIT = math.log(1e6)
+"""New requests that an ordinary client sends, on average at least, before its evidence reaches this: the logarithm."""
+RECORDS_MAX = 32
+"""That a new one is compared with."""
 FIRST = 2
 """Size of a cluster with its first near-duplicate."""
 USUAL = 0.1
 """Share of its new requests that an ordinary client, or an explainer, works on at most."""
 INTENT = 0.8
 """Share that one works on who goes from record to record."""
+APART_IN_TABLES = 1.6
+"""Typical distances between records of a table, where changing one column after another makes new requests of one."""
 EQUAL = 1e-3
 """Share of the typical distance at which a request equals a row of the reference."""
 EQUAL_LEAST, EQUAL_RATIO = 0.05, 2.0
@@ -80,6 +87,8 @@ class Membership:
         The same, for requests that equal rows of the reference.
     equals : int
         How many did since that evidence was last zero.
+    apart : float
+        Typical distances that a record lies from the last ``RECORDS_MAX`` ones, at least; else it is none of its own.
     told : bool
         A mark of the caller's; false again once there is no evidence.
 
@@ -100,6 +109,8 @@ class Membership:
         self._odd = float(
             population.densities[min(int(_ODD * len(population.densities)), len(population.densities) - 1)]
         )
+        self._typical = population.typical
+        self._roots: list[NDArray[np.float32]] = []
         same = float(population.densities.searchsorted(EQUAL, side="right")) / max(len(population.densities), 1)
         usual = min(max(EQUAL_LEAST, EQUAL_RATIO * same), 0.9)
         often = 0.5 * (1.0 + usual)
@@ -108,6 +119,7 @@ class Membership:
         self.evidence = self.equal_evidence = 0.0
         self.records = self.equals = 0
         self.told = False
+        self.apart = 0.0
 
     def take(self, step: Step) -> None:
         """Take one request.
@@ -139,13 +151,21 @@ class Membership:
             if worked is not None:
                 # Whoever waits for the same near-duplicates has nothing of its own to tell.
                 self._open = [one for one in self._open if all(known is not worked for known, _ in one.born)]
-                self._bet(_WORKED[0])
-                self.records += 1
+                if self._is_another(worked):
+                    self._bet(_WORKED[0])
+                    self.records += 1
                 return
         while self._open and self._open[0].seen >= AHEAD:
             # Near-duplicates of an earlier request crowd out those of a new one: that tells nothing.
             if self._open.pop(0).old < WORKED:
                 self._bet(_WORKED[1])
+
+    def _is_another(self, cluster: Cluster) -> bool:
+        """Tell whether a request that is worked on is another record than the last ones, and remember it."""
+        within = self.apart * float(self._typical[cluster.label])
+        near = any(float(np.linalg.norm(cluster.root - root)) < within for root in self._roots)
+        self._roots = [*self._roots[-(RECORDS_MAX - 1) :], cluster.root]
+        return not near
 
     def _bet(self, log_bet: float) -> None:
         self.evidence = max(self.evidence + log_bet, 0.0)

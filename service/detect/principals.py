@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from detectors.columns import Values
 from detectors.errors import DetectorError
+from detectors.principals.membership import APART_IN_TABLES
 from detectors.principals.monitor import Principal, Tier
 from service.detect.columns import columns_of
 from service.detect.engines import Engine
@@ -215,6 +216,7 @@ class Principals:
         followed = self._known.get(name)
         if followed is None:
             followed = self._known[name] = Followed(Principal(self._measure.yardstick), at_us)
+            followed.principal.membership.apart = 0.0 if self._measure.embedding else APART_IN_TABLES
             while len(self._known) > self._following.principals_max:
                 self._known.popitem(last=False)
                 self.forgotten += 1
