@@ -21,7 +21,7 @@ class LabelWatch:
 
     def take(self, frame: Frame, rows: list[int], names: list[str]) -> None:
         """Remember the answers to the chosen requests of a frame."""
-        if frame.event_ids is None or PREDICTION not in frame.categorical_names:
+        if not names or frame.event_ids is None or PREDICTION not in frame.categorical_names:
             return
         ids, answers = list(frame.event_ids), frame.categorical[frame.categorical_names.index(PREDICTION)]
         codes = answers.codes.tolist()

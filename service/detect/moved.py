@@ -6,14 +6,16 @@ from collections.abc import Iterable
 import numpy as np
 
 from detectors.binning import count
+from detectors.columns import ColumnGroup
 from detectors.errors import BaselineError, ColumnError
-from service.detect.baselines import effect_rows
+from service.detect.baselines import Limits, Sizes, sized
 from service.detect.columns import columns_of
 from service.detect.references import from_bytes
 from service.frames import Frame
 
 LEAST = 0.1
-"""Population stability index from which on a column counts as moved: the usual limit for a change worth a look."""
+"""Population stability index from which on a column counts as moved, the usual limit for a change worth a look: the
+lower end of its 95 % interval."""
 TOLD_MAX = 20
 MOVED = "moved"
 _logger = logging.getLogger("lazaretto.detect")
@@ -32,8 +34,14 @@ def moved(before: bytes, frame: Frame, names: tuple[str, ...]) -> tuple[dict[str
         text = f"the baseline before cannot be compared with: {error}"
         return ({"column": "", "code": MOVED, "text": text},)
     gone, new = sorted({*baseline.names} - {*names}), sorted({*names} - {*baseline.names})
-    sizes = dict(zip(baseline.names, effect_rows(baseline, counts), strict=True))
-    told = [(name, own) for name, own in sizes.items() if name not in gone and _psi(own) >= LEAST]
+    sizes, limits = sized(baseline, counts)
+    # What spaces say of many columns together follows from these, and from how the space was fitted.
+    own_names = [c.spec.name if c.spec.group is not ColumnGroup.MULTIVARIATE else "" for c in baseline.columns]
+    told = [
+        (name, own)
+        for name, own, ends in zip(own_names, sizes, limits, strict=True)
+        if name and name not in gone and _least(own, ends) >= LEAST
+    ]
     told.sort(key=lambda pair: -_psi(pair[1]))
     warnings = [
         {"column": name, "code": MOVED, "text": f"differs from the baseline before: {_words(own)}"}
@@ -55,11 +63,17 @@ def in_short(warnings: Iterable[dict[str, str]]) -> str:
     return f", differs from the one before in {', '.join(columns[:5])}" if columns else ""
 
 
-def _psi(sizes: dict[str, float | None]) -> float:
+def _least(sizes: Sizes, limits: Limits) -> float:
+    """Return how large the index is at least, as far as so many rows can tell."""
+    ends = limits["psi"]
+    return _psi(sizes) if ends is None else ends[0]
+
+
+def _psi(sizes: Sizes) -> float:
     value = sizes["psi"]
     return 0.0 if value is None else float(np.nan_to_num(value, posinf=1e9))
 
 
-def _words(sizes: dict[str, float | None]) -> str:
+def _words(sizes: Sizes) -> str:
     shown = (("PSI", sizes["psi"]), ("KS", sizes["ks"]), ("JS", sizes["js"]))
     return ", ".join(f"{name} {value:.2f}" for name, value in shown if value is not None)

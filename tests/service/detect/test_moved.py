@@ -47,7 +47,8 @@ def test_columns_that_come_and_go_are_named() -> None:
 def test_only_so_many_are_told() -> None:
     many = TOLD_MAX + 10
     names = tuple(f"n{i}" for i in range(many))
-    schema = msgspec.structs.replace(SCHEMA, features=tuple(Feature(name=name, kind=FeatureKind.NUMERIC) for name in names))
+    features = tuple(Feature(name=name, kind=FeatureKind.NUMERIC) for name in names)
+    schema = msgspec.structs.replace(SCHEMA, features=features)
     rng = np.random.default_rng(8)
     whole = make_frame(8, 2_000, extras=False)
     frame = replace(whole, numeric_names=names, numeric=rng.normal(size=(many, 2_000)), embeddings={})
