@@ -72,6 +72,8 @@ class Reporter:
         The time of the first label of the evidence, as the caller gave it.
     told : bool
         A mark of the caller's; false again once there is no evidence.
+    shares : dict of str to object
+        By predicted class, how often it contradicted: for ``Feedback`` alone.
     """
 
     answers: float = 0.0
