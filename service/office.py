@@ -13,6 +13,7 @@ import msgspec
 from service.alert.triage import Act, IncidentAction, act_on
 from service.detect.baselines import sign
 from service.detect.choices import bad_choices, bad_for
+from service.detect.moved import in_short
 from service.detect.reference import CompiledReference
 from service.domain.calibration import Calibration
 from service.domain.differences import differences
@@ -171,7 +172,7 @@ def put_baseline(office: OfficeStages, actor: Actor, version: Version, compiled:
         tx.add_baseline(record)
         if compiled.calibration is not None:
             tx.save_calibration(record.id, compiled.calibration)
-        detail = f"{record.id} of {record.rows} rows, digest {record.digest}"
+        detail = f"{record.id} of {record.rows} rows, digest {record.digest}{in_short(record.warnings)}"
         tx.audit(actor, "baseline.put", f"{version.model}/{version.version}", detail, now_us)
         return record
 

@@ -148,7 +148,7 @@ async def accept_batch(stages: AcceptStages, version: Version, raw: Raw, idempot
 
 async def accept_labels(stages: AcceptStages, version: Version, raw: Raw, idempotency_key: str | None) -> Receipt:
     """Take the labels of one request; like events, they are on disk when this returns. Raises as ``accept_batch``."""
-    labels = decode_labels(raw, stages.limits)
+    labels = decode_labels(raw, stages.limits, stages.preparers.deidentifier.pseudonym)
     receipt = Receipt(
         accepted=labels.rows,
         rejected=labels.rejected,

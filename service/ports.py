@@ -27,6 +27,7 @@ from service.domain.records import (
     Window,
 )
 from service.domain.redteam import RedTeamRun
+from service.domain.vouched import Vouched
 
 
 class Clock(Protocol):
@@ -93,12 +94,8 @@ class TelemetryLog(Protocol):
     async def append(self, entry: NewEntry) -> Appended:
         """Append with group commit and return once the commit is on disk.
 
-        Raises
-        ------
-        Unavailable
-            At once, when the queue is full (entries or bytes) or the log is closed or failing.
-        Conflict
-            When the idempotency key stands in the log for this version with another digest.
+        Raises ``Unavailable`` at once, when the queue is full (entries or bytes) or the log is closed or failing, and
+        ``Conflict`` when the idempotency key stands in the log for this version with another digest.
         """
 
     def head(self) -> Position:
@@ -308,6 +305,9 @@ class ControlTx(Protocol):
 
     def add_version(self, version: Version) -> Version:
         """Insert a version (its ``id`` is ignored) and return it with its id."""
+
+    def set_vouched(self, version_id: VersionId, vouched: Vouched) -> None:
+        """Replace what is vouched for about a version."""
 
     def add_baseline(self, baseline: BaselineRecord) -> None:
         """Insert a baseline and make it the one in force."""

@@ -17,6 +17,7 @@ from detectors.errors import DetectorError
 from detectors.principals.cluster import Cluster
 from detectors.principals.extraction import Extraction, Moments
 from detectors.principals.forest import Forest
+from detectors.principals.membership import Membership
 from detectors.principals.population import Population, log_odds
 from detectors.principals.trail import Step, Trail
 
@@ -168,6 +169,7 @@ class Principal:
         self._yardstick = yardstick
         self._trail = Trail(yardstick.population, yardstick.dimension)
         self.extraction = Extraction(yardstick.population, yardstick.moments)
+        self.membership = Membership(yardstick.population)
         self.evidence: dict[Tier, float] = {Tier.PROBING: 0.0, Tier.INTENT: -np.inf, Tier.EXTRACTION: 0.0}
         """Now; that of intent is of the last near-duplicate."""
         self.duplicates = 0
@@ -205,6 +207,7 @@ class Principal:
         """
         point, label = self._checked(point, label, probabilities), int(label)
         step = self._trail.step(point, label, probabilities)
+        self.membership.take(step)
         if step.duplicate:
             self.duplicates += 1
             return Reading(duplicate=True, score=0.0, evidence=dict(self.evidence))

@@ -34,6 +34,8 @@ SEVERITIES: Mapping[Kind, Severity] = {
     Kind.CANARY: Severity.HIGH,
     Kind.ARTEFACT: Severity.HIGH,
 }
+EXPLAINED = frozenset({Kind.PROBING, Kind.MEMBERSHIP})
+"""What means nothing of a declared explanation client: it goes around inputs, and from one to the next."""
 OTHERS = "others"
 """Subject of the alert of a tier that all attackers over the cap share. No principal and no campaign is called so."""
 RANK = {severity: rank for rank, severity in enumerate(Severity)}
@@ -43,7 +45,7 @@ class Why(StrEnum):
     """The named reason of a decision."""
 
     EXPLAINER = "explainer"
-    """Probing by a declared explanation client."""
+    """Probing, or asking around records, by a declared explanation client."""
     NOT_SERVING = "not_serving"
     SETTLED = "settled"
     """People have settled it, and nothing worse has happened since."""
@@ -99,7 +101,7 @@ class UseDecision:
 def decide_use(evidence: Evidence, moment: Moment, case: Case, actor: Actor) -> UseDecision:
     """Return what one finding does to the alerts and incidents of its version; ``actor`` signs the timeline."""
     use = evidence.use
-    if use.kind is Kind.PROBING and use.principals and case.policy.adversarial.explains(use.principals[0]):
+    if use.kind in EXPLAINED and use.principals and case.policy.adversarial.explains(use.principals[0]):
         return UseDecision(why=Why.EXPLAINER)
     related = [alert for alert in case.alerts.values() if _related(_use(alert), use)]
     related.sort(key=lambda alert: (alert.opened_us, alert.id))

@@ -18,6 +18,7 @@ import anyio.to_thread
 
 from service.api.asgi import ClientGone, Most, Receive, Scope, check_length, too_large
 from service.detect.calibration import calibrate
+from service.detect.moved import moved
 from service.detect.reference import CompiledReference, compile_reference
 from service.domain.calibration import Calibration
 from service.domain.errors import Unavailable, Unprocessable, UnsupportedMedia
@@ -44,6 +45,8 @@ class Upload:
     pseudonym_key: bytes
     tuning: Tuning
     budget_ticks: float
+    before: bytes | None = None
+    """The artefact in force, to be compared with."""
 
 
 def compile_upload(upload: Upload) -> CompiledReference:
@@ -54,8 +57,9 @@ def compile_upload(upload: Upload) -> CompiledReference:
     frame = Deidentifier(upload.pseudonym_key).apply(upload.schema, reference.frame)
     compiled = compile_reference(upload.schema, frame, segments, follow=upload.tuning.follow is not None)
     read_warnings = tuple({"column": column, "code": "reference", "text": text} for column, text in reference.warnings)
+    differs = () if upload.before is None else moved(upload.before, frame, compiled.columns)
     calibration = calibrate(compiled.artefact, upload.tuning, upload.budget_ticks)
-    return replace(compiled, warnings=(*read_warnings, *compiled.warnings), calibration=calibration)
+    return replace(compiled, warnings=(*read_warnings, *compiled.warnings, *differs), calibration=calibration)
 
 
 def check_encoding(encoding: str | None) -> None:

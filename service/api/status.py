@@ -12,6 +12,7 @@ from service.api.watch import (
     NO_INTERVALS,
     STATUS_WINDOW,
     ColumnWatch,
+    ConductWatch,
     Effects,
     Intervals,
     RebuildWatch,
@@ -195,6 +196,8 @@ class Status(View, frozen=True, kw_only=True):
     """``null`` while the evidence is below the threshold, and where it is the traffic that raises it."""
     principals: PrincipalsStatus | None
     """``null`` where the policy follows nobody, or the baseline has nothing to measure them with."""
+    conduct: ConductWatch
+    """What is known of cost, of labels and of canaries, since the worker started."""
     left_out: int
     """Events that did not count because their principal had its part of the tick: ``adversarial.events_of_one``."""
 
@@ -259,6 +262,7 @@ def status_of(
         traffic=None if watch.traffic is None else _traffic(watch.traffic),
         rebuild=None if watch.rebuild is None else _rebuild(watch.rebuild),
         principals=None if watch.principals is None else PrincipalsStatus(**msgspec.structs.asdict(watch.principals)),
+        conduct=watch.conduct,
         left_out=watch.left_out,
     )
 

@@ -105,6 +105,20 @@ class PrincipalsWatch(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: dict[str, float] = {}
 
 
+class ConductWatch(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of cost, of labels, and of what is vouched for, since the worker started."""
+
+    canaries_checked: int = 0
+    canaries_wrong: int = 0
+    vouched_odd: int = 0
+    """Events whose canary is unknown or has no answer, or whose digest is none."""
+    cost_rounds: int = 0
+    """Rounds in which enough principals could be compared."""
+    labels_joined: int = 0
+    labels_unknown: int = 0
+    """Labels of events that are not remembered."""
+
+
 class Watch(msgspec.Struct, frozen=True, kw_only=True):
     """The snapshot's status."""
 
@@ -124,6 +138,7 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     traffic: TrafficWatch | None = None
     rebuild: RebuildWatch | None = None
     principals: PrincipalsWatch | None = None
+    conduct: ConductWatch = ConductWatch()
     left_out: int = 0
 
     def strongest(self) -> list[ColumnWatch]:

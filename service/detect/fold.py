@@ -10,6 +10,7 @@ from detectors.errors import StateError
 from detectors.evidence import EvidenceState
 from service.detect.balance import Balance, StoredBalance
 from service.detect.changes import Changes
+from service.detect.conduct import Conduct
 from service.detect.engines import Engine, Engines
 from service.detect.parts import StoredPart
 from service.detect.plan import Era, Plan
@@ -79,6 +80,8 @@ class VersionFold:
         self.watched: Watched | None = None
         self.principals: Principals | None = None
         """Who is followed one by one; not in snapshots."""
+        self.conduct = Conduct(version_id)
+        """What the entries say of cost, labels and what is vouched for; not in snapshots."""
         self._trail = Trail()
         self._rows: list[Window] = []
         """Of windows under an earlier baseline, not written yet."""
@@ -101,6 +104,7 @@ class VersionFold:
                 engine, windows, era.tick_us, self._traffic_of(era, engine, before), Balance.of(era.tuning)
             )
         self.principals = Principals.of(self.version_id, engine, era.tuning)
+        self.conduct = Conduct(self.version_id, era.tuning.follow)
         self.era = era
 
     def _traffic_of(self, era: Era, engine: Engine, before: Watched | None) -> Traffic | None:
@@ -151,8 +155,9 @@ class VersionFold:
         self._touch(entry.position, entry.arrival_us)
 
     def take_labels(self, entry: LogEntry) -> None:
-        """Count labels; the log keeps them for the detectors that learn from them."""
+        """Count labels, and compare those who report them."""
         self.labels_total += entry.rows
+        self.conduct.take_labels(entry)
         self._touch(entry.position, entry.arrival_us)
 
     def close_tick(self, plan: Plan, position: Position, at_us: Micros) -> Evaluation | None:
@@ -251,6 +256,7 @@ class VersionFold:
         )
         engine = engines.of(self.era)
         self.principals = Principals.of(self.version_id, engine, self.era.tuning)
+        self.conduct = Conduct(self.version_id, self.era.tuning.follow)
         if engine is None or not stored.evidence:
             return
         windows = _new_windows(self.version_id, self.era, engine)
@@ -314,6 +320,7 @@ class VersionFold:
             "windows": {} if watched is None else watched.windows.extents(watched.tick_us),
             "columns": msgspec.Raw(b"[]" if watched is None else watched.columns_json(threshold_log)),
             "trail": self._trail.json(),
+            "conduct": self.conduct.status(),
         }
         if watched is not None and watched.engine.segments:
             status["segments"] = msgspec.Raw(watched.segments_json(threshold_log))

@@ -8,6 +8,7 @@ from typing import Self
 from service.domain.ids import Position
 from service.domain.policy import Policy, Tuning
 from service.domain.records import BaselineRecord, Version
+from service.domain.vouched import Vouched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class Plan:
     settled_after: Position
     """For every entry after this position the era is ``settled``."""
     settled: Era
+    vouched: Vouched | None = None
 
     @classmethod
     def of(cls, version: Version, policy: Policy, baselines: Sequence[BaselineRecord]) -> Self:
@@ -40,6 +42,7 @@ class Plan:
             threshold_log=math.log(policy.ticks_per_false_alarm),
             restart_position=version.restart_position,
             baselines=known,
+            vouched=version.vouched,
             settled_after=max((version.restart_position, *(position for position, _ in known))),
             settled=Era(
                 baseline_id=known[-1][1] if known else None,

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from detectors.columns import Values
 from detectors.errors import DetectorError
+from detectors.principals.membership import APART_IN_TABLES
 from detectors.principals.monitor import Principal, Tier
 from service.detect.columns import columns_of
 from service.detect.engines import Engine
+from service.detect.questions import membership
 from service.detect.yardsticks import Measure, usable
 from service.domain.adversarial import Following
 from service.domain.evaluation import UseFound
@@ -208,12 +210,13 @@ class Principals:
             if tier not in followed.told or flipped:
                 followed.told.add(tier)
                 found.append(self._finding(name, followed, tier, at_us))
-        return found
+        return found + membership(name, followed.principal, followed.since_us, at_us)
 
     def _of(self, name: str, at_us: Micros) -> Followed:
         followed = self._known.get(name)
         if followed is None:
             followed = self._known[name] = Followed(Principal(self._measure.yardstick), at_us)
+            followed.principal.membership.apart = 0.0 if self._measure.embedding else APART_IN_TABLES
             while len(self._known) > self._following.principals_max:
                 self._known.popitem(last=False)
                 self.forgotten += 1

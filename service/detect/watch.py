@@ -87,11 +87,13 @@ class Watch:
         self._touched.add(entry.version_id)
         if entry.kind is EntryKind.LABELS:
             fold.take_labels(entry)
-            return []
+            return fold.conduct.take_found()
         fold.take_batch(entry, serving=serving)
+        fold.conduct.take(entry, self._plans[entry.version_id].vouched)
         if fold.closes_us is not None:
             self._next_close_us = min(self._next_close_us, fold.closes_us)
-        return [] if fold.principals is None else fold.principals.take_found()
+        found = [] if fold.principals is None else fold.principals.take_found()
+        return found + fold.conduct.take_found()
 
     def settle(self, last: Position) -> None:
         """Bring versions about which people decided to where the next entry after ``last`` would find them."""

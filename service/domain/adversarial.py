@@ -71,6 +71,12 @@ class Following(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """At most this part of them is looked at for a single principal."""
     principals_max: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2_000
     """Whose trails are kept, 60 to 170 kB each; whoever was not seen for longest is forgotten."""
+    size: Annotated[str, msgspec.Meta(min_length=1, max_length=300)] | None = None
+    """A numeric feature that says how large an input is: what inputs of a similar size cost is compared."""
+    cost_share: Annotated[float, msgspec.Meta(ge=0.01, le=0.95)] | None = None
+    """More than this share of the time that answers take is too much for one principal; ``None``: nothing is."""
+    labels_of_events: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 20_000
+    """Events that labels are joined to, the latest ones; each takes 0.4 kB."""
 
 
 class Adversarial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

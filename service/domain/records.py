@@ -10,6 +10,7 @@ from service.domain.principals import PrincipalFinding as PrincipalFinding  # no
 from service.domain.principals import PrincipalTier as PrincipalTier  # noqa: PLC0414 - as above
 from service.domain.schema import Schema
 from service.domain.states import Event, State
+from service.domain.vouched import Vouched
 
 
 class Scope(StrEnum):
@@ -79,6 +80,8 @@ class Version:
     """Evidence counts only entries after this position (the head of the log when a person last released or cleared)."""
     baseline_id: str | None
     created_us: Micros
+    vouched: Vouched | None = None
+    """Which artefact answers, and what it answers to canaries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

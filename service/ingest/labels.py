@@ -1,30 +1,18 @@
 """Labels: what turned out to be true, sent later and joined to events by their id."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-import msgspec
-
 from service.domain.errors import Place, TooLarge, Unprocessable
+from service.frames.labels import LabelRow, encode_labels
 from service.ingest.decode import Raw, open_body
 from service.ingest.envelope import Refusals, bad_text, check_text, check_time, type_name
 from service.ingest.guard import check_nesting
 from service.ingest.lenient import parse_json, parse_lines
 from service.ingest.limits import Limits
 from service.ingest.media import LABELS, Format, format_of
-
-FORMAT = b"\x01"
-Scalar = str | int | float | bool
-
-
-class LabelRow(msgspec.Struct, array_like=True, gc=False, frozen=True):
-    """One label as the log keeps it."""
-
-    event_id: str
-    label: Scalar
-    timestamp_us: int
-    """-1 when none was sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +28,10 @@ class Labels:
     """For the log."""
 
 
-class LabelsError(ValueError):
-    """Bytes that are not labels of this version."""
+def decode_labels(raw: Raw, limits: Limits, pseudonym: Callable[[str], str]) -> Labels:
+    """Decode ``{"labels": [{"event_id", "label", "timestamp"?, "principal"?}]}``, or one such object a line.
 
-
-def decode_labels(raw: Raw, limits: Limits) -> Labels:
-    """Decode ``{"labels": [{"event_id", "label", "timestamp"?}]}``, or one such object a line.
+    Who says so is kept as the pseudonym that events of the same principal have.
 
     Raises
     ------
@@ -61,7 +47,7 @@ def decode_labels(raw: Raw, limits: Limits) -> Labels:
     if len(values) > limits.labels_max:
         raise TooLarge(f"{len(values)} labels; limit labels_max: {limits.labels_max}")
     refused = Refusals(limits.errors_max)
-    rows = [_row(i, value, limits, refused) for i, value in enumerate(values)]
+    rows = [_row(i, value, limits, refused, pseudonym) for i, value in enumerate(values)]
     good = [row for i, row in enumerate(rows) if row is not None and i not in refused.rows]
     if not good:
         raise Unprocessable("no label is acceptable", places=refused.places)
@@ -70,24 +56,8 @@ def decode_labels(raw: Raw, limits: Limits) -> Labels:
         rejected=len(refused.rows),
         errors=tuple(refused.places),
         content=content,
-        body=FORMAT + msgspec.msgpack.encode(good),
+        body=encode_labels(good),
     )
-
-
-def read_labels(body: bytes) -> list[LabelRow]:
-    """Return the labels of a log entry.
-
-    Raises
-    ------
-    LabelsError
-        If the bytes are not labels of this version.
-    """
-    if body[:1] != FORMAT:
-        raise LabelsError(f"format {body[:1].hex() or 'of no bytes'} is not {FORMAT.hex()}")
-    try:
-        return msgspec.msgpack.decode(memoryview(body)[1:], type=list[LabelRow])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise LabelsError(f"not labels: {error}") from None
 
 
 def _listed(top: Any) -> list[object]:
@@ -97,7 +67,9 @@ def _listed(top: Any) -> list[object]:
     raise Unprocessable('the body must be an object with a list "labels"', places=[Place("labels", "must be a list")])
 
 
-def _row(row: int, value: object, limits: Limits, refused: Refusals) -> LabelRow | None:
+def _row(
+    row: int, value: object, limits: Limits, refused: Refusals, pseudonym: Callable[[str], str]
+) -> LabelRow | None:
     at = f"labels[{row}]"
     if not isinstance(value, dict):
         refused.add(row, at, f"must be an object, not {type_name(value)}")
@@ -110,9 +82,12 @@ def _row(row: int, value: object, limits: Limits, refused: Refusals) -> LabelRow
     if reason:
         refused.add(row, f"{at}.label", reason)
     time = check_time(row, f"{at}.timestamp", value.get("timestamp"), refused)
+    who = value.get("principal")
+    check_text(row, f"{at}.principal", who, limits, refused)
     if row in refused.rows or label is None:
         return None
-    return LabelRow(str(event_id), label, -1 if time is None else round(time.timestamp() * 1e6))
+    at_us = -1 if time is None else round(time.timestamp() * 1e6)
+    return LabelRow(str(event_id), label, at_us, "" if who is None else pseudonym(str(who)))
 
 
 def _bad_label(label: object, limits: Limits) -> str | None:

@@ -23,6 +23,7 @@ from service.domain.records import (
     Version,
 )
 from service.domain.redteam import RedTeamRun
+from service.domain.vouched import Vouched
 from service.ports import ControlTx
 from service.store import tables
 from service.store.changes import (
@@ -49,6 +50,7 @@ from service.store.rows import (
     policy_text,
     version_of,
     version_values,
+    vouched_text,
 )
 
 
@@ -112,6 +114,13 @@ class SqlControlTx:
         added = self._connection.execute(insert(t).values(version_values(version)).returning(t.c.id))
         self._changed()
         return require_version(self._connection, added.scalar_one())
+
+    def set_vouched(self, version_id: VersionId, vouched: Vouched) -> None:
+        """Replace what is vouched for about a version."""
+        require_version(self._connection, version_id)
+        t = tables.versions
+        self._connection.execute(update(t).where(t.c.id == version_id).values(vouched=vouched_text(vouched)))
+        self._changed()
 
     def add_baseline(self, baseline: BaselineRecord) -> None:
         """Insert a baseline; the newest one of a version is the one in force."""

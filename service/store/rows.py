@@ -34,6 +34,7 @@ from service.domain.records import (
 from service.domain.redteam import RedTeamRun, RedTeamSummary
 from service.domain.schema import Schema
 from service.domain.states import Event, State
+from service.domain.vouched import Vouched
 from service.store.audit import canonical
 
 
@@ -86,14 +87,28 @@ def version_of(row: RowMapping) -> Version:
         restart_position=row["restart_position"],
         baseline_id=row["baseline_id"],
         created_us=row["created_us"],
+        vouched=None if row["vouched"] is None else msgspec.json.decode(row["vouched"], type=Vouched),
     )
+
+
+def vouched_text(vouched: Vouched | None) -> str | None:
+    """Return what is vouched for as stored."""
+    return None if vouched is None else canonical(vouched)
 
 
 def version_values(version: Version) -> dict[str, Any]:
     """Return a version's columns, without the id and what is joined."""
     # Not sorted: the order of the features is the order of declaration.
     schema = msgspec.json.encode(version.schema).decode()
-    return values_of(version, "id", "model", "baseline_id", schema=schema, state=version.state.value)
+    return values_of(
+        version,
+        "id",
+        "model",
+        "baseline_id",
+        schema=schema,
+        state=version.state.value,
+        vouched=vouched_text(version.vouched),
+    )
 
 
 @lru_cache(maxsize=256)

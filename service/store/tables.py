@@ -105,6 +105,7 @@ versions = Table(
     _big("lock"),
     _big("restart_position"),
     _big("created_us"),
+    Column("vouched", Text, nullable=True),
     UniqueConstraint("model_id", "version"),
     _one_of("state", State),
     *_not_negative("lock", "restart_position"),

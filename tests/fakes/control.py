@@ -20,6 +20,7 @@ from service.domain.records import (
     Version,
 )
 from service.domain.redteam import RedTeamRun
+from service.domain.vouched import Vouched
 from tests.fakes.tables import Queued, Tables
 
 
@@ -61,6 +62,10 @@ class InMemoryTx:
         self._tables.versions[stored.id] = stored
         self._changed()
         return stored
+
+    def set_vouched(self, version_id: VersionId, vouched: Vouched) -> None:
+        self._tables.versions[version_id] = replace(self._tables.of_version(version_id), vouched=vouched)
+        self._changed()
 
     def add_baseline(self, baseline: BaselineRecord) -> None:
         version = self._tables.of_version(baseline.version_id)

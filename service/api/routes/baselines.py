@@ -40,6 +40,7 @@ async def put(request: Request, api: ApiDep, who: Admin, model: str, version: st
     check_encoding((header(request.scope, b"content-encoding") or b"").decode("latin-1"))
     folder = api.settings.uploads_dir
     policy = (await anyio.to_thread.run_sync(api.model, model)).policy
+    before = await anyio.to_thread.run_sync(api.read.baseline, found.id)
     most = Most("baseline_bytes_max", api.settings.baseline_bytes_max)
     async with spool(request.scope, request.receive, folder, most) as path:
         upload = Upload(
@@ -50,6 +51,7 @@ async def put(request: Request, api: ApiDep, who: Admin, model: str, version: st
             pseudonym_key=api.secrets.pseudonyms,
             tuning=policy.tuning,
             budget_ticks=policy.ticks_per_false_alarm,
+            before=None if before is None else before.artefact,
         )
         compiled = await api.compiler.compile(upload)
     record = await anyio.to_thread.run_sync(_put, api, who, found, compiled)

@@ -21,7 +21,7 @@ VALID: dict[str, dict[str, Any]] = {
     },
     "versions": {
         "id": 2, "model_id": 1, "version": "v2", "schema": "{}", "deployed_by": "", "state": "active", "since_us": 0,
-        "reason": "", "lock": 0, "restart_position": 0, "created_us": 0,
+        "reason": "", "lock": 0, "restart_position": 0, "created_us": 0, "vouched": None,
     },
     "baselines": {
         "seq": 2, "id": "b2", "version_id": 1, "digest": "", "signature": "", "artefact": b"", "rows": 0,

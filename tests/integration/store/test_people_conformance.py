@@ -11,6 +11,7 @@ from service.domain.policy import Policy
 from service.domain.records import IncidentStatus, Verdict, Version
 from service.domain.redteam import RedTeamRun, RedTeamSummary
 from service.domain.states import Event, State
+from service.domain.vouched import Canary, Vouched
 from service.ports import Outcome
 from service.store.audit import first_break
 from tests.fakes import ManualClock
@@ -67,6 +68,20 @@ def test_a_version_comes_back_with_its_schema_in_order(store: AnyStore) -> None:
     assert store.read.version("fraud-scorer", "2026-11-02") == version
     assert store.read.version("fraud-scorer", "1") is None
     assert store.read.version("other", "2026-11-02") is None
+
+
+def test_what_is_vouched_for_comes_back_with_its_version(store: AnyStore) -> None:
+    version = _registered(store)
+    assert version.vouched is None
+    canary = Canary(key="c", prediction="fraud", tolerance=0.1, confidence=0.5)
+    vouched = Vouched(artefact="ab" * 32, canaries=(canary,), from_position=Position(7))
+    before = store.read.revision()
+    with store.control.write() as tx:
+        tx.set_vouched(version.id, vouched)
+    assert store.read.revision() > before
+    assert store.read.version("fraud-scorer", "2026-11-02") == replace(version, vouched=vouched)
+    with pytest.raises(NotFound), store.control.write() as tx:
+        tx.set_vouched(VersionId(99), vouched)
 
 
 def test_versions_are_listed_oldest_first_and_by_model(store: AnyStore) -> None:

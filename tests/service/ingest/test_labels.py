@@ -5,14 +5,22 @@ import gzip
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.errors import BadRequest, TooLarge, Unprocessable, UnsupportedMedia
+from service.frames.labels import LabelRow, LabelsError, read_labels, text_of
 from service.ingest.decode import Raw
-from service.ingest.labels import LabelRow, LabelsError, decode_labels, read_labels
+from service.ingest.labels import Labels
+from service.ingest.labels import decode_labels as decode_with
+from service.ingest.limits import Limits
 from tests.service.ingest.support import ARROW, JSON, LIMITS, NDJSON
+
+
+def decode_labels(body: Raw, limits: Limits) -> Labels:
+    return decode_with(body, limits, str.upper)
 
 
 def raw(value: object, content_type: str = JSON) -> Raw:
@@ -29,6 +37,20 @@ def test_labels_reach_the_log_as_they_were_sent() -> None:
     assert read_labels(labels.body) == [
         LabelRow(f"e{i}", value, 1_000_000 if i == 0 else -1) for i, value in enumerate(values)
     ]
+
+
+def test_who_says_so_is_kept_as_a_pseudonym_and_labels_without_one_as_before() -> None:
+    rows = [{"event_id": "a", "label": 1, "principal": "eve"}, {"event_id": "b", "label": 2, "principal": None}]
+    assert [row.principal for row in read_labels(decode_labels(raw({"labels": rows}), LIMITS).body)] == ["EVE", ""]
+    old = b"\x01" + msgspec.msgpack.encode([("a", 1, -1)])
+    assert read_labels(old) == [LabelRow("a", 1, -1, "")]
+
+
+@pytest.mark.parametrize(
+    ("label", "text"), [(True, "true"), (False, "false"), (3, "3"), (3.0, "3"), (0.5, "0.5"), ("cat", "cat")]
+)
+def test_labels_are_spelled_as_frames_spell_them(label: Any, text: str) -> None:
+    assert text_of(label) == text
 
 
 def test_lines_and_compressed_bodies_hold_the_same_labels() -> None:
@@ -55,6 +77,8 @@ def test_lines_and_compressed_bodies_hold_the_same_labels() -> None:
         ({"event_id": "a", "label": "x" * 9000}, "labels[1].label", "string_bytes_max"),
         ({"event_id": "a", "label": "\ud800"}, "labels[1].label", "surrogate"),
         ({"event_id": "a", "label": 1, "timestamp": 5}, "labels[1].timestamp", "unit"),
+        ({"event_id": "a", "label": 1, "principal": 5}, "labels[1].principal", "text"),
+        ({"event_id": "a", "label": 1, "principal": ""}, "labels[1].principal", "empty"),
     ],
 )
 def test_a_bad_label_is_refused_alone_and_named(row: object, at: str, reason: str) -> None:

@@ -61,7 +61,7 @@ def test_errors_are_what_the_page_says() -> None:
 
 def test_labels_and_reference_data_are_read() -> None:
     (labels,) = blocks("labels")
-    assert decode_labels(Raw(labels, JSON, None), LIMITS).rows == 1
+    assert decode_labels(Raw(labels, JSON, None), LIMITS, str).rows == 1
     (csv,) = blocks("reference")
     reference = read_reference(csv, "text/csv", SCHEMA, LIMITS)
     assert plain(reference.frame.categorical[0]) == ["FR", "DE"]
