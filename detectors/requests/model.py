@@ -130,6 +130,27 @@ class Judged:
     ranks: NDArray[np.float64]
     broken: NDArray[np.bool_]
 
+    def taken(self, row: int) -> "Judged":
+        """Return what is said of one request.
+
+        Parameters
+        ----------
+        row : int
+            Its place.
+
+        Returns
+        -------
+        Judged
+            A copy.
+        """
+        place = slice(row, row + 1)
+        return Judged(
+            self.bets[place].copy(),
+            self.scores[place].copy(),
+            self.ranks[:, place].copy(),
+            self.broken[:, place].copy(),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
@@ -232,9 +253,8 @@ class RequestModel:
         """
         if reference.rows < ROWS_MIN:
             raise DetectorError(f"{reference.rows} reference requests; at least {ROWS_MIN} are needed")
-        chosen = np.linspace(0, reference.rows - 1, min(reference.rows, ROWS_MAX)).astype(np.int64)
-        odd = (np.arange(len(chosen)) * BLOCKS // len(chosen)) % 2 == 1
-        learnt = reference.taken(chosen[odd == swap])
+        first, second = halves(reference.rows)
+        learnt, held = (reference.taken(rows) for rows in ((second, first) if swap else (first, second)))
         values = plain(learnt.numeric)
         found = mine(names[0], learnt.numeric) if mined else ()
         rules = Rules(names=names[0], constraints=reduced([*declared, *found]))
@@ -254,9 +274,8 @@ class RequestModel:
             parts=parts,
             fusion=blank,
             held_broken=np.zeros(len(rules.constraints), np.int64),
-            rows=len(chosen),
+            rows=len(first) + len(second),
         )
-        held = reference.taken(chosen[odd != swap])
         scores, broken = draft.measure(held)
         told = {**vars(draft), "fusion": Fusion(scores), "held_broken": broken.sum(axis=1)}
         return cls(**{name: told[name] for name in cls.__dataclass_fields__})
@@ -331,6 +350,24 @@ class RequestModel:
         """
         place = int(self._groups(batch)[0])
         return self.density.classes[place] if place < len(self.density.classes) else None
+
+
+def halves(rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the reference requests to learn from, and those to compare with.
+
+    Parameters
+    ----------
+    rows : int
+        Of the reference.
+
+    Returns
+    -------
+    learnt, held : ndarray of int64
+        Blocks of neighbours in turn, so that both come from all times; of many rows, evenly thinned out.
+    """
+    chosen = np.linspace(0, rows - 1, min(rows, ROWS_MAX)).astype(np.int64)
+    odd = (np.arange(len(chosen)) * BLOCKS // len(chosen)) % 2 == 1
+    return chosen[~odd], chosen[odd]
 
 
 def _parts(rules: Rules, precision: Precision, rarity: Rarity, reference: Batch) -> tuple[Part, ...]:
