@@ -1,4 +1,4 @@
-"""How odd a single request is by itself: rules, precision, rare combinations, density and margin, fused into a score."""
+"""How odd a single request is by itself: rules, precision, rare combinations, density, margin, fused into one score."""
 
 from detectors.requests.constraints import Constraint, Kind, Rules
 from detectors.requests.honest import KEPT, Honest, first_broken

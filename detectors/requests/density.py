@@ -123,7 +123,9 @@ class Group:
         chosen = np.linspace(0, count - 1, min(count, PLACES_MAX)).astype(np.int64)
         places = np.ascontiguousarray(coordinates[:, chosen].T)
         own = _near(places.astype(np.float64), places.T, NEIGHBOUR + 1)
-        return cls(fitted=fit_mahalanobis(coordinates), places=places, usual=max(float(np.median(own)), 2.0**-GRID_BITS))
+        return cls(
+            fitted=fit_mahalanobis(coordinates), places=places, usual=max(float(np.median(own)), 2.0**-GRID_BITS)
+        )
 
     @cached_property
     def _places(self) -> NDArray[np.float64]:
@@ -235,8 +237,10 @@ class Density:
 
         Returns
         -------
-        far, near : ndarray of float64, shape (n,)
-            Mahalanobis distance, and that to the third nearest place in units of what is usual.
+        far : ndarray of float64, shape (n,)
+            Mahalanobis distance.
+        near : ndarray of float64, shape (n,)
+            Distance to the third nearest place, in units of what is usual.
         """
         coordinates = self.placing.of(raw)
         far, near = np.zeros(len(groups)), np.zeros(len(groups))

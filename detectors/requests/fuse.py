@@ -72,7 +72,9 @@ class Fusion:
     @cached_property
     def means(self) -> NDArray[np.float64]:
         """The fused bets of the held-out requests, as high as they may be, in their order."""
-        counts = [self.size - np.searchsorted(s, row, side="left") for s, row in zip(self._sorted, self.held, strict=True)]
+        counts = [
+            self.size - np.searchsorted(s, row, side="left") for s, row in zip(self._sorted, self.held, strict=True)
+        ]
         return _mean([count / (self.size + 1.0) for count in counts])
 
     @cached_property

@@ -182,7 +182,8 @@ def _orders(names: Sequence[str], columns: NDArray[np.float64], related: Sequenc
     holds &= ~holds.T
     holds &= ~((holds[:, :, None] & holds[None, :, :]).any(axis=1))
     return [
-        Constraint(kind=Kind.ORDER, columns=(names[related[a]], names[related[b]])) for a, b in np.argwhere(holds).tolist()
+        Constraint(kind=Kind.ORDER, columns=(names[related[a]], names[related[b]]))
+        for a, b in np.argwhere(holds).tolist()
     ]
 
 

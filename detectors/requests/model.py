@@ -84,7 +84,7 @@ class Batch:
             return self.embedding.T
         # Codes -2 and -1 count from the end of these tables: invalid and missing.
         located = [np.array([*map(place_of, c.labels), np.nan, np.nan])[c.codes] for c in self.categorical]
-        return np.concatenate([self.numeric, np.array(located).reshape(-1, self.numeric.shape[1])])
+        return np.concatenate([self.numeric, np.array(located).reshape(len(located), self.numeric.shape[1])])
 
     def taken(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> "Batch":
         """Return some of the requests.
@@ -118,7 +118,7 @@ class Judged:
     bets : ndarray of float64, shape (n,)
         The fused bets: high is odd, and tells apart what is odder than every reference request.
     scores : ndarray of float64, shape (n,)
-        0 to 1: one less the conformal rank. Of ordinary requests at most a share ``a`` has a score of ``1 - a`` or more.
+        0 to 1: one less the conformal rank. Of ordinary requests at most a share ``a`` has ``1 - a`` or more.
     ranks : ndarray of float64, shape (n_parts, n)
         The conformal rank of each part.
     broken : ndarray of bool, shape (n_constraints, n)
@@ -362,7 +362,9 @@ def halves(rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
     Returns
     -------
-    learnt, held : ndarray of int64
+    learnt : ndarray of int64
+        Blocks of neighbours, in turn with the others.
+    held : ndarray of int64
         Blocks of neighbours in turn, so that both come from all times; of many rows, evenly thinned out.
     """
     chosen = np.linspace(0, rows - 1, min(rows, ROWS_MAX)).astype(np.int64)

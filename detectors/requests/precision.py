@@ -17,7 +17,7 @@ WITHIN = 2.0**-22
 UNIT = 64.0
 """Surprise is counted in whole numbers of 1/64 nats, so that sums are exact in any order."""
 USUAL = 4 * 64
-"""What is less surprising than this, a share of 1.8 %, is no surprise: or the many usual values would hide the odd one."""
+"""What is less surprising than a share of 1.8 % is no surprise: else the many usual values would hide the odd one."""
 
 
 def decimals(values: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -66,7 +66,7 @@ class Bins:
         labels = []
         for column in list(categorical)[: max(0, INPUTS_MAX - len(edges))]:
             counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.labels))
-            ranked = sorted(range(len(column.labels)), key=lambda i: (-counts[i], column.labels[i]))  # noqa: B023 - used at once
+            ranked = sorted(range(len(column.labels)), key=lambda i: (-counts[i], column.labels[i]))
             labels.append(tuple(column.labels[i] for i in ranked[:LABELS] if counts[i]))
         return cls(tuple(edges), tuple(labels))
 

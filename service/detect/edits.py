@@ -12,7 +12,7 @@ from service.domain.requests import Rule, RuleKind
 from service.frames import Coded
 
 ENTITIES_MAX = 20_000
-"""Entities that are remembered, of all principals and rules together; whichever was not seen for longest is forgotten."""
+"""Entities that are remembered, of all principals together; whichever was not seen for longest is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from service.detect.engines import Engine, Engines
 from service.detect.parts import StoredPart
 from service.detect.plan import Era, Plan
 from service.detect.principals import Principals
-from service.detect.requests import RequestWatch
 from service.detect.rebuild import Rebuild, StoredRebuild
+from service.detect.requests import RequestWatch
 from service.detect.status import finite
 from service.detect.traffic import StoredTraffic, Traffic
 from service.detect.trail import Trail

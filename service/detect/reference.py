@@ -13,9 +13,8 @@ from detectors.columns import ColumnSpec, Values
 from detectors.errors import DetectorError
 from service.detect.columns import columns_of, names_of, specs_of
 from service.detect.references import References, SegmentReference, digest_of, to_bytes
-from service.detect.request_measure import NOTHING_MADE, Made
+from service.detect.request_measure import NOTHING_MADE, Made, with_columns
 from service.detect.request_measure import make as make_requests
-from service.detect.request_measure import with_columns
 from service.detect.splitting import labels_of, places_of, split
 from service.detect.yardsticks import make as make_measure
 from service.domain.calibration import Calibration
@@ -53,8 +52,9 @@ def compile_reference(
 ) -> CompiledReference:
     """Compile reference data into the artefact that detection works with.
 
-    Each of the ``segments`` that a policy declares gets a baseline of its own, from its rows, and where principals are
-    to be followed or requests looked at one by one, what they are measured with is made: raw rows are not kept, so there is no second chance.
+    Each of the ``segments`` that a policy declares gets a baseline of its own, from its rows. Where principals or
+    requests are to be looked at one by one, what they are measured with is made: raw rows are not kept, so there is
+    no second chance.
 
     Raises
     ------

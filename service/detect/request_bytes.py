@@ -66,7 +66,8 @@ def to_bytes(measure: RequestMeasure) -> bytes:
         numeric=model.numeric,
         categorical=model.categorical,
         constraints=tuple(
-            (one.kind.value, one.columns, one.low, one.high, one.factor, one.declared) for one in model.rules.constraints
+            (one.kind.value, one.columns, one.low, one.high, one.factor, one.declared)
+            for one in model.rules.constraints
         ),
         parts=tuple(part.value for part in model.parts),
         rows=model.rows,
@@ -116,7 +117,7 @@ def _measure(stored: _Stored) -> RequestMeasure:
     inputs = len(stored.edges) + len(stored.labels)
     pairs = _read(stored.pairs, "<i8", (-1, 2)).astype(np.int64)
     counts = _read(stored.pair_counts, "<i4", (-1, WIDTH * WIDTH)).astype(np.int64)
-    _demand(len(pairs) == len(counts) and (not len(pairs) or 0 <= int(pairs.min()) and int(pairs.max()) < inputs))
+    _demand(len(pairs) == len(counts) and bool(((pairs >= 0) & (pairs < inputs)).all()))
     precision = _read(stored.precision, "<i8", (-1, ABSENT + 1)).astype(np.int64)
     held_broken = _read(stored.held_broken, "<i8", (-1,)).astype(np.int64)
     _demand(len(held_broken) == len(rules.constraints) and len(stored.fits) == len(stored.groups) + 1)

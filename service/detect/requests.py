@@ -132,12 +132,15 @@ class RequestWatch:
         for place in odd.tolist():
             row = int(looked.rows[place])
             seen = self._seen(frame, looked, place, entry)
-            one = Listed(seen, looked.batch.taken(np.array([place])), looked.judged.taken(place), looked.edits.get(row, []))
+            one = Listed(
+                seen, looked.batch.taken(np.array([place])), looked.judged.taken(place), looked.edits.get(row, [])
+            )
             if not self._has_room(one):
                 continue
             if ids is None:
                 ids = _ids(entry)
-            one.seen = msgspec.structs.replace(seen, event_id=ids[row][:ID_MAX] if row < len(ids) and ids[row] else None)
+            event_id = ids[row] if row < len(ids) else None
+            one.seen = msgspec.structs.replace(seen, event_id=event_id and event_id[:ID_MAX])
             self._listed.append(one)
             self._shorten()
 
@@ -191,7 +194,7 @@ class RequestWatch:
             self._shorten()
             for one in self._listed:
                 self._explain(one)
-            self._status = msgspec.Raw(msgspec.json.encode(self._all()))
+            self._status = msgspec.Raw(msgspec.json.encode(self.seen()))
         return self._status
 
     def restore(self, status: str) -> None:
@@ -207,7 +210,7 @@ class RequestWatch:
     def carry_on(self, before: "RequestWatch") -> None:
         """Go on with the counts and the list of another era, where it was under the same baseline and rules."""
         before.status()
-        self._adopt(before._all())
+        self._adopt(before.seen())
 
     def _adopt(self, told: RequestsSeen) -> None:
         if told.baseline_id != self._baseline_id:
@@ -222,7 +225,8 @@ class RequestWatch:
         self._listed = [Listed(one) for one in told.oddest]
         self._now_us = max((one.at_us for one in told.oddest), default=0)
 
-    def _all(self) -> RequestsSeen:
+    def seen(self) -> RequestsSeen:
+        """Return what was seen so far; those on the list since the last status have no reasons yet."""
         model = self._measure.model
         return RequestsSeen(
             baseline_id=self._baseline_id,
@@ -265,8 +269,8 @@ class RequestWatch:
             return
         shown = self._measure.shown
         words = [self._edit_words(edit) for edit in one.edits]
-        for why in reasons(self._measure.model, one.batch, one.judged, 0):
-            words.append(why.told if shown.issuperset(why.columns) else why.said)
+        found = reasons(self._measure.model, one.batch, one.judged, 0)
+        words += [why.told if shown.issuperset(why.columns) else why.said for why in found]
         one.seen = msgspec.structs.replace(one.seen, reasons=tuple(words[:REASONS_MAX]))
         one.batch = one.judged = None
 

@@ -53,7 +53,13 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rules: Annotated[tuple[Rule, ...], msgspec.Meta(max_length=RULES_MAX)] = ()
 
 
-COUNTS = {RuleKind.RANGE: (1, 1), RuleKind.INTEGER: (1, 1), RuleKind.ORDER: (2, 2)}
+COUNTS = {
+    RuleKind.RANGE: (1, 1),
+    RuleKind.INTEGER: (1, 1),
+    RuleKind.ORDER: (2, 2),
+    RuleKind.IMMUTABLE: (1, COLUMNS_MAX),
+}
+"""Columns, at least and at most."""
 OWN = {"low": RuleKind.RANGE, "high": RuleKind.RANGE, "factor": RuleKind.EQUAL, "entity": RuleKind.IMMUTABLE}
 """Which kind of rule each further field is for."""
 
@@ -65,7 +71,7 @@ def bad_requests(chosen: Requests | None, at: str) -> Iterator[Place]:
 
 
 def _bad_rule(rule: Rule, at: str) -> Iterator[Place]:
-    least, most = COUNTS.get(rule.kind, (1 if rule.kind is RuleKind.IMMUTABLE else 2, COLUMNS_MAX))
+    least, most = COUNTS.get(rule.kind, (2, COLUMNS_MAX))
     if not least <= len(rule.columns) <= most:
         number = str(least) if least == most else f"{least} to {most}"
         reason = f"has {len(rule.columns)}, but a rule of kind '{rule.kind}' is about {number}"
@@ -81,15 +87,19 @@ def _bad_rule(rule: Rule, at: str) -> Iterator[Place]:
             yield Place(f"{at}.{field}", f"belongs to a rule of kind '{kind}'; this one is of kind '{rule.kind}'")
     if rule.kind is RuleKind.RANGE:
         yield from _bad_range(rule, at)
-    if rule.kind is RuleKind.EQUAL and rule.factor == 0.0:
+    elif rule.kind is RuleKind.EQUAL and rule.factor == 0.0:
         yield Place(f"{at}.factor", "is 0: the rule would say that the first column is 0")
-    if rule.kind is RuleKind.IMMUTABLE:
-        if rule.entity is None:
-            yield Place(f"{at}.entity", "is missing: name the column that says what a request is about")
-        elif rule.entity in rule.columns:
-            yield Place(f"{at}.entity", f"is '{rule.entity[:100]}', which is among the rule's columns")
-        else:
-            yield from bad_text(f"{at}.entity", rule.entity)
+    elif rule.kind is RuleKind.IMMUTABLE:
+        yield from _bad_entity(rule, at)
+
+
+def _bad_entity(rule: Rule, at: str) -> Iterator[Place]:
+    if rule.entity is None:
+        yield Place(f"{at}.entity", "is missing: name the column that says what a request is about")
+    elif rule.entity in rule.columns:
+        yield Place(f"{at}.entity", f"is '{rule.entity[:100]}', which is among the rule's columns")
+    else:
+        yield from bad_text(f"{at}.entity", rule.entity)
 
 
 def _bad_range(rule: Rule, at: str) -> Iterator[Place]:
