@@ -142,7 +142,9 @@ def naive(rule: Constraint, values: dict[str, float]) -> bool:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.lists(st.sampled_from([0.0, 1.0, 2.0, 0.5, -3.0, np.nan, np.inf]), min_size=3, max_size=3), min_size=1))
+@given(
+    st.lists(st.lists(st.sampled_from([0.0, 1.0, 2.0, 0.5, -3.0, np.nan, np.inf]), min_size=3, max_size=3), min_size=1)
+)
 def test_rules_are_checked_as_they_read(rows: list[list[float]]) -> None:
     names = ("a", "b", "c")
     rules = (

@@ -69,12 +69,7 @@ def test_a_fused_rank_is_exact_whatever_the_parts_have_to_do_with_each_other(
         "ties": rng.integers(0, 4, (parts, held + 1)).astype(float),
         "opposite": np.array([first * (-1.0) ** k for k in range(parts)]),
     }[tie]
-    ranks = np.array(
-        [
-            Fusion(np.delete(scores, new, axis=1)).ranks(scores[:, [new]])[1][0]
-            for new in range(held + 1)
-        ]
-    )
+    ranks = np.array([Fusion(np.delete(scores, new, axis=1)).ranks(scores[:, [new]])[1][0] for new in range(held + 1)])
     for level in np.arange(1, held + 2) / (held + 1.0):
         assert (ranks <= level + 1e-12).sum() <= level * (held + 1) + 1e-6
 
@@ -86,7 +81,7 @@ def test_scores_of_ordinary_requests_are_uniform() -> None:
             (RequestModel.fit(NAMES, requests(400, 100 + s)).judge(requests(400, 1_000 + s)).scores >= 1 - level).sum()
             for s in range(40)
         ]
-        # All of one reference go up and down together, by the 200 that are held out: as if there were 40 * 133 requests.
+        # Those of one reference go up and down together, by the 200 held out: as if there were 40 * 133 requests.
         assert sum(hits) / 3.0 <= binom.isf(WRONG, 40 * 400 // 3, level)
         assert sum(hits) / 3.0 >= binom.isf(1 - WRONG, 40 * 400 // 3, level * 0.98 - 1 / 201)
 
@@ -298,7 +293,12 @@ def test_what_the_reference_would_have_got_is_distributed_like_what_later_reques
 @pytest.mark.parametrize("odd", [{"answers": None}, {"margins": None}])
 def test_optional_inputs_may_be_taken_apart(odd: dict[str, Any]) -> None:
     batch = requests(10, 1)
-    given = {"numeric": batch.numeric, "categorical": batch.categorical, "answers": batch.answers, "margins": batch.margins}
+    given = {
+        "numeric": batch.numeric,
+        "categorical": batch.categorical,
+        "answers": batch.answers,
+        "margins": batch.margins,
+    }
     part = Batch(**(given | odd)).taken(np.array([3, 4]))
     assert part.rows == 2
     assert part.numeric.tobytes() == batch.numeric[:, [3, 4]].tobytes()

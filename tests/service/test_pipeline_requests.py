@@ -1,4 +1,4 @@
-"""Single requests through the worker: the odd ones are listed with reasons, bounded, and without values that are secret."""
+"""Single requests through the worker: the odd ones are listed with reasons, bounded, without values that are secret."""
 
 from functools import cache
 from typing import Any
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from detectors.columns import Codes
 from detectors.errors import BaselineError
 from redteam.attacks import ATTACKS
 from redteam.attacks.sessions import session_of
@@ -175,14 +176,14 @@ def test_what_cannot_be_judged_is_counted_by_what_is_wrong_and_never_an_error() 
     numbers[at["probabilities.yes"], 10:12] = 1.5
     numbers[at["probabilities.yes"], 12:14] = np.inf
     numbers[:5, 20:25] = np.nan
-    send(world, version, msgspec_frame(wrong, numbers), frame(5, 5, age=np.nan), frame(5, 6, total=1e300))
+    send(world, version, with_numbers(wrong, numbers), frame(5, 5, age=np.nan), frame(5, 6, total=1e300))
     world.catch_up()
     found = seen(world, version)
     assert found.invalid == {"features": 5, "probabilities": 14}
     assert found.examined == 30 - 19 + 10
 
 
-def msgspec_frame(one: Frame, numbers: NDArray[np.float64]) -> Frame:
+def with_numbers(one: Frame, numbers: NDArray[np.float64]) -> Frame:
     fields = {name: getattr(one, name) for name in one.__dataclass_fields__}
     return Frame(**(fields | {"numeric": numbers}))
 
@@ -277,16 +278,10 @@ def test_entities_are_forgotten_rather_than_kept_without_bound() -> None:
         columns: dict[str, Any] = {
             "age": np.ones(rows),
             "secret": np.ones(rows),
-            "customer": compiled_codes(customers),
+            "customer": Codes(customers.labels, customers.codes),
         }
         assert edits.see(Coded((EVE,), np.zeros(rows, np.int32)), columns, np.arange(rows)) == {}
     assert len(edits._known) == ENTITIES_MAX
-
-
-def compiled_codes(column: Coded) -> Any:
-    from detectors.columns import Codes
-
-    return Codes(column.labels, column.codes)
 
 
 def test_the_same_log_gives_the_same_status_wherever_the_passes_are_cut_and_the_worker_restarts() -> None:
@@ -398,7 +393,7 @@ def test_requests_that_break_rules_are_evidence_of_drift_as_well() -> None:
         one = frame(50, 100 + i)
         numbers = np.array(one.numeric)
         numbers[2] = np.roll(numbers[2], 1)
-        send(world, version, msgspec_frame(one, numbers))
+        send(world, version, with_numbers(one, numbers))
     world.catch_up()
     alerts = [alert for alert in world.store.tables.alerts.values() if alert.columns]
     blamed = {column.name: column.direction for alert in alerts for column in alert.columns}
