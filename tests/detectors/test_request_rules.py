@@ -1,5 +1,7 @@
 """Rules of requests: found exactly where they hold, checked exactly, and none where nothing holds."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -96,7 +98,7 @@ def test_columns_that_are_not_related_have_no_relations(seed: int) -> None:
 @given(st.integers(0, 2**32 - 1))
 def test_no_reference_request_breaks_a_rule_that_was_found_in_it(seed: int) -> None:
     columns = table(seed)
-    values = np.array(list(columns.values())).astype(np.float32 if seed % 2 else np.float64)
+    values: NDArray[Any] = np.array(list(columns.values())).astype(np.float32 if seed % 2 else np.float64)
     rules = Rules(names=tuple(columns), constraints=mine(tuple(columns), values))
     assert not rules.broken(values).any()
 

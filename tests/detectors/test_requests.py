@@ -293,7 +293,7 @@ def test_what_the_reference_would_have_got_is_distributed_like_what_later_reques
 @pytest.mark.parametrize("odd", [{"answers": None}, {"margins": None}])
 def test_optional_inputs_may_be_taken_apart(odd: dict[str, Any]) -> None:
     batch = requests(10, 1)
-    given = {
+    given: dict[str, Any] = {
         "numeric": batch.numeric,
         "categorical": batch.categorical,
         "answers": batch.answers,

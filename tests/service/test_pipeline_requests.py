@@ -1,127 +1,34 @@
 """Single requests through the worker: the odd ones are listed with reasons, bounded, without values that are secret."""
 
-from functools import cache
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from detectors.columns import Codes
-from detectors.errors import BaselineError
-from redteam.attacks import ATTACKS
-from redteam.attacks.sessions import session_of
-from redteam.victims import Victim, cancer, cut
 from service.api.watch import watch_of
 from service.detect.edits import ENTITIES_MAX, Edits
-from service.detect.reference import CompiledReference, compile_reference
-from service.detect.references import from_bytes, to_bytes
-from service.detect.request_bytes import from_bytes as measure_from_bytes
-from service.detect.request_bytes import to_bytes as measure_to_bytes
+from service.detect.reference import compile_reference
+from service.detect.references import from_bytes
 from service.detect.requests import RequestWatch
-from service.domain.adversarial import Adversarial
-from service.domain.policy import Policy
-from service.domain.records import Version
-from service.domain.requests import Requests, RequestsSeen, Rule, RuleKind
-from service.domain.schema import Classification, Feature, FeatureKind, Prediction, PredictionKind, Schema
-from service.frames import Coded, Frame, encode_frame
-from service.office import put_baseline, register_model, register_version
-from service.ports import EntryKind, NewEntry
-from tests.service.worker.world import ANA, DANA, SMALL_BUDGET, World
-
-NAMES = ("amount", "fee", "total", "age", "secret")
-SCHEMA = Schema(
-    features=(
-        *(Feature(name=name, kind=FeatureKind.NUMERIC) for name in NAMES[:4]),
-        Feature(name="secret", kind=FeatureKind.NUMERIC, classification=Classification.CONFIDENTIAL),
-        Feature(name="customer", kind=FeatureKind.CATEGORICAL),
-    ),
-    prediction=Prediction(kind=PredictionKind.CLASS, classes=("no", "yes")),
+from service.domain.requests import Requests, Rule, RuleKind
+from service.domain.schema import Feature, FeatureKind, Prediction, PredictionKind, Schema
+from service.frames import Coded, Frame
+from tests.service.odd import (
+    CARL,
+    EVE,
+    IMMUTABLE,
+    SCHEMA,
+    WANTED,
+    broken,
+    frame,
+    reference,
+    seen,
+    send,
+    with_numbers,
+    world_with,
 )
-IMMUTABLE = Rule(kind=RuleKind.IMMUTABLE, columns=("age", "secret"), entity="customer")
-ADULT = Rule(kind=RuleKind.RANGE, columns=("age",), low=18.0)
-WANTED = Requests(requests_per_second=1_000, kept=20, rules=(ADULT, IMMUTABLE))
-EVE, CARL = "e" * 32, "c" * 32
-
-
-def policy_of(requests: Requests | None = WANTED) -> Policy:
-    return msgspec.structs.replace(SMALL_BUDGET, adversarial=Adversarial(requests=requests))
-
-
-def frame(rows: int, seed: int, principal: str | None = None, *, ids: bool = False, **changed: Any) -> Frame:
-    """Return requests; ``changed`` columns have other values, ``customer`` other labels."""
-    rng = np.random.default_rng(seed)
-    amount = np.round(rng.gamma(2.0, 100.0, rows), 2)
-    fee = np.round(amount * rng.choice([0.01, 0.02], rows), 2)
-    columns = {
-        "amount": amount,
-        "fee": fee,
-        "total": amount + fee,
-        "age": rng.integers(20, 80, rows).astype(float),
-        "secret": np.round(rng.normal(5_000.0, 1_000.0, rows)),
-    }
-    yes = 1.0 / (1.0 + np.exp(-(columns["age"] - 50.0) / 10.0))
-    customers = changed.pop("customer", [f"c{i}" for i in rng.integers(0, 10**6, rows)])
-    labels = tuple(dict.fromkeys(customers))
-    columns |= {"probabilities.no": 1.0 - yes, "probabilities.yes": yes}
-    columns |= {name: np.broadcast_to(np.asarray(values, float), rows) for name, values in changed.items()}
-    return Frame(
-        rows=rows,
-        numeric_names=tuple(columns),
-        numeric=np.array(list(columns.values())),
-        categorical_names=("customer", "prediction"),
-        categorical=(
-            Coded(labels, np.array([labels.index(one) for one in customers], np.int32)),
-            Coded(("no", "yes"), (yes >= 0.5).astype(np.int32)),
-        ),
-        embeddings={},
-        principals=None if principal is None else Coded((principal,), np.zeros(rows, np.int32)),
-        event_ids=tuple(f"event-{seed}-{i}" for i in range(rows)) if ids else None,
-        timestamps_us=None,
-        segments={},
-        attributions={},
-        fingerprints=b"",
-    )
-
-
-@cache
-def reference(requests: Requests | None = WANTED, rows: int = 2_000) -> CompiledReference:
-    return compile_reference(SCHEMA, frame(rows, 1), requests=requests)
-
-
-def world_with(
-    compiled: CompiledReference, requests: Requests | None = WANTED, schema: Schema = SCHEMA
-) -> tuple[World, Version]:
-    world = World()
-    register_model(world.office, ANA, "m1", "team", "", policy_of(requests))
-    version = register_version(world.office, ANA, "m1", "1", schema, DANA)
-    put_baseline(world.office, ANA, version, compiled)
-    return world, version
-
-
-def send(world: World, version: Version, *frames: Frame, seconds: float = 1) -> None:
-    for one in frames:
-        world._seed += 1
-        batch = NewEntry(
-            kind=EntryKind.BATCH,
-            version_id=version.id,
-            batch_id=f"b{world._seed}",
-            rows=one.rows,
-            body=encode_frame(one),
-        )
-        world.log.append_now(batch)
-        world.clock.advance(seconds)
-
-
-def seen(world: World, version: Version) -> RequestsSeen:
-    found = watch_of(world.store.tables.snapshots[version.id]).requests
-    assert found is not None
-    return found
-
-
-def broken(found: RequestsSeen) -> dict[str, int]:
-    return {one.rule: one.broken for one in found.rules if one.broken}
 
 
 def test_odd_requests_are_listed_with_event_principal_and_reasons() -> None:
@@ -181,11 +88,6 @@ def test_what_cannot_be_judged_is_counted_by_what_is_wrong_and_never_an_error() 
     found = seen(world, version)
     assert found.invalid == {"features": 5, "probabilities": 14}
     assert found.examined == 30 - 19 + 10
-
-
-def with_numbers(one: Frame, numbers: NDArray[np.float64]) -> Frame:
-    fields = {name: getattr(one, name) for name in one.__dataclass_fields__}
-    return Frame(**(fields | {"numeric": numbers}))
 
 
 def embedded(rows: int, seed: int, dimension: int = 8) -> Frame:
@@ -254,7 +156,7 @@ def test_old_requests_leave_the_list() -> None:
 
 def test_an_immutable_field_that_one_principal_changes_is_told_first() -> None:
     world, version = world_with(reference())
-    same = {"customer": ["c7", "c7", "c8"]}
+    same: dict[str, Any] = {"customer": ["c7", "c7", "c8"]}
     send(world, version, frame(3, 3, EVE, age=[30.0, 30.0, 41.0], secret=5_000.0, **same))
     send(world, version, frame(3, 4, EVE, age=[31.0, np.nan, 41.0], secret=5_001.0, **same))
     send(world, version, frame(3, 5, CARL, age=[50.0, 50.0, 51.0], secret=4_000.0, **same))
@@ -355,37 +257,6 @@ def test_a_reference_that_is_too_small_or_breaks_a_declared_rule_is_told() -> No
     assert "the margin is not looked at" in str(compile_reference(SCHEMA, without, requests=WANTED).warnings)
 
 
-def test_a_measure_survives_its_bytes_bit_for_bit() -> None:
-    references = from_bytes(reference().artefact)
-    assert references.requests is not None
-    assert to_bytes(references) == reference().artefact
-    content = measure_to_bytes(references.requests)
-    again = measure_from_bytes(content)
-    assert measure_to_bytes(again) == content
-    one = frame(100, 9)
-    for made in (references.requests, again):
-        assert made.judged(one) is not None
-    first, second = (made.judged(one) for made in (references.requests, again))
-    assert first is not None
-    assert second is not None
-    assert first[1].bets.tobytes() == second[1].bets.tobytes()
-
-
-def test_bytes_that_are_no_measure_are_refused() -> None:
-    content = measure_to_bytes(from_bytes(reference().artefact).requests)  # type: ignore[arg-type]
-    rng = np.random.default_rng(0)
-    for damaged in (b"", b"\x00", content[:-5], content[: len(content) // 2], content + b"x"):
-        with pytest.raises(BaselineError, match="not a measure of requests"):
-            measure_from_bytes(damaged)
-    for _ in range(200):
-        damaged_bytes = bytearray(content)
-        damaged_bytes[int(rng.integers(min(4_000, len(content))))] ^= 1 << int(rng.integers(8))
-        try:
-            measure_from_bytes(bytes(damaged_bytes))
-        except BaselineError:
-            continue
-
-
 def test_requests_that_break_rules_are_evidence_of_drift_as_well() -> None:
     """Every column keeps its distribution but for the sum: only what holds between the columns is broken."""
     world, version = world_with(reference())
@@ -398,61 +269,3 @@ def test_requests_that_break_rules_are_evidence_of_drift_as_well() -> None:
     alerts = [alert for alert in world.store.tables.alerts.values() if alert.columns]
     blamed = {column.name: column.direction for alert in alerts for column in alert.columns}
     assert {"score.rule", "score.request"} & set(blamed)
-
-
-@cache
-def victim() -> Victim:
-    return cancer()
-
-
-@cache
-def tabular() -> tuple[Schema, Any]:
-    """Return the schema of the breast-cancer table, and what makes frames of the victim's inputs in their own units."""
-    from sklearn.datasets import load_breast_cancer
-
-    held = load_breast_cancer()
-    names = tuple(str(name).replace(" ", "_") for name in held.feature_names)
-    (fit, _), *_ = cut((held.data, held.target.astype(np.int64)), (200, 130, 120), 0)
-    low, middle, high = np.quantile(fit, [0.25, 0.5, 0.75], axis=0)
-    schema = Schema(
-        features=tuple(Feature(name=name, kind=FeatureKind.NUMERIC) for name in names),
-        prediction=Prediction(kind=PredictionKind.CLASS, classes=("0", "1")),
-    )
-
-    def framed(inputs: NDArray[np.floating]) -> Frame:
-        shares = victim().predict(inputs)
-        fields = {name: getattr(frame(len(inputs), 0), name) for name in Frame.__dataclass_fields__}
-        numbers = np.concatenate([(inputs * (high - low) + middle).T, shares.T])
-        return Frame(
-            **(
-                fields
-                | {"numeric_names": (*names, "probabilities.0", "probabilities.1"), "numeric": numbers}
-                | {"categorical_names": (), "categorical": ()}
-            )
-        )
-
-    return schema, framed
-
-
-def test_low_pro_fool_on_a_real_table_is_told_by_its_decimals() -> None:
-    """One request each, and no story: 15 sources, fixed seeds. Of ordinary requests a tenth has such a score."""
-    schema, framed = tabular()
-    attacked = victim()
-    inputs = np.concatenate([attacked.fit[0], attacked.reference[0], attacked.calibration[0]])
-    compiled = compile_reference(schema, framed(inputs), requests=Requests())
-    measure = from_bytes(compiled.artefact).requests
-    assert measure is not None
-    found = []
-    for source in range(15):
-        session = session_of(ATTACKS["lowprofool"], attacked, attacked.confirmation, source, 3, 400)
-        flipped = session.probabilities.argmax(axis=1) != attacked.confirmation[1][source]
-        found += [session.inputs[np.flatnonzero(flipped)[-1]]] if flipped.any() else []
-    assert len(found) >= 10
-    judged = measure.judged(framed(np.array(found)))
-    ordinary = measure.judged(framed(attacked.confirmation[0]))
-    assert judged is not None
-    assert ordinary is not None
-    assert (judged[1].scores >= 0.9).mean() >= 0.9
-    assert (ordinary[1].scores >= 0.9).mean() <= 0.2
-    orders = [one.name for one in measure.model.rules.constraints if one.kind == RuleKind.ORDER]
-    assert "mean_radius <= worst_radius" in orders
