@@ -36,7 +36,8 @@ class Fusion:
 
     It is exact: where the new request and the held-out ones are exchangeable, ``P(p <= a) <= a`` for every ``a``. The
     ranks of a held-out request depend on the new one, which may or may not be as high; here each has the lower one of
-    the two, which makes its mean at least as high as it could be, and so ``p`` at least as large.
+    the two, which makes its mean at least as high as it could be, and so ``p`` at least as
+    large, by a step of ``1 / (n + 1)`` or so.
 
     Memory is 8 bytes for each part and request, three times that in use; a request costs about 0.5 µs.
 
@@ -49,7 +50,7 @@ class Fusion:
     --------
     >>> fusion = Fusion(np.arange(99.0)[None, :])
     >>> fusion.ranks(np.array([[98.5, 49.0, -1.0]]))[1].round(2)
-    array([0.01, 0.51, 1.  ])
+    array([0.02, 0.52, 1.  ])
     """
 
     held: NDArray[np.float64]

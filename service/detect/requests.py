@@ -1,6 +1,6 @@
 """Single requests of one version: how odd each is by itself. Triage for people: nobody is accused by it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self
 
 import msgspec
@@ -30,6 +30,8 @@ from service.ports import LogEntry
 
 SECOND_US = 1_000_000
 HOUR_US = 3_600 * SECOND_US
+ENTRIES_PER_SECOND = 50
+"""Each entry of the log costs a millisecond, whatever is in it; small requests share one."""
 SHARE_OF_ONE = 5
 """One principal has at most so manieth part of the list, so that a flood of oddities does not hide others'."""
 ID_MAX = 200
@@ -38,14 +40,36 @@ REASONS_MAX = 8
 DIGITS = 6
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Looked:
+    """Requests that were looked at."""
+
+    rows: NDArray[np.int64]
+    batch: Batch
+    judged: Judged
+    edits: dict[int, list[Edit]]
+    """By row of the frame."""
+
+
 @dataclass(slots=True)
 class Listed:
     """A request on the list; what is odd about it is put into words when somebody may read it."""
 
     seen: OddRequest
-    batch: Batch | None = None
-    judged: Judged | None = None
-    edits: list[Edit] = field(default_factory=list)
+    origin: tuple[Looked, int] | None = None
+    """Where it is from, as long as it may leave the list at once."""
+    alone: Looked | None = None
+    """The request by itself, until it has reasons."""
+
+    def settle(self, ids: tuple[str | None, ...]) -> None:
+        """Stay on the list: keep what reasons are made of, and the event's id."""
+        if self.origin is None:
+            return
+        (looked, place), self.origin = self.origin, None
+        row, one = int(looked.rows[place]), np.array([place])
+        self.alone = Looked(looked.rows[one], looked.batch.taken(one), looked.judged.taken(place), looked.edits)
+        event_id = ids[row] if row < len(ids) else None
+        self.seen = msgspec.structs.replace(self.seen, event_id=event_id and event_id[:ID_MAX])
 
     @property
     def rank(self) -> tuple[bool, float, int, int]:
@@ -60,7 +84,7 @@ class RequestWatch:
         self._measure, self._chosen = measure, chosen
         self._edits = Edits(measure.rules)
         self._wanted = tuple(dict.fromkeys((*measure.inputs.wanted, *self._edits.wanted)))
-        self._second, self._taken, self._now_us = -1, 0, 0
+        self._second, self._taken, self._entries, self._now_us = -1, 0, 0, 0
         self._examined = self._unexamined = 0
         self._invalid: dict[str, int] = {}
         self._histogram = np.zeros(TENTHS, np.int64)
@@ -81,10 +105,10 @@ class RequestWatch:
     def take(self, entry: LogEntry) -> None:
         """Look at the requests of an entry."""
         if entry.arrival_us // SECOND_US != self._second:
-            self._second, self._taken = entry.arrival_us // SECOND_US, 0
+            self._second, self._taken, self._entries = entry.arrival_us // SECOND_US, 0, 0
         self._now_us, self._status = entry.arrival_us, None
         left = self._chosen.requests_per_second - self._taken
-        if left <= 0:
+        if left <= 0 or self._entries >= ENTRIES_PER_SECOND:
             self._unexamined += entry.rows
             return
         try:
@@ -95,6 +119,7 @@ class RequestWatch:
         # Evenly spaced: nobody can put an odd request where none is looked at.
         rows = np.linspace(0, frame.rows - 1, min(frame.rows, left)).astype(np.int64)
         self._taken += len(rows)
+        self._entries += 1
         self._unexamined += frame.rows - len(rows)
         self._look(frame, columns_of(frame, self._wanted), rows, entry)
 
@@ -123,28 +148,36 @@ class RequestWatch:
         self._over += (judged.scores[:, None] >= np.array(OVER)).sum(axis=0)
         self._broken += judged.broken.sum(axis=1)
 
-    def _list(self, frame: Frame, looked: "Looked", entry: LogEntry) -> None:
+    def _list(self, frame: Frame, looked: Looked, entry: LogEntry) -> None:
         """Put the oddest requests of an entry on the list."""
         edited = np.array([row in looked.edits for row in looked.rows.tolist()])
         odd = np.flatnonzero((looked.judged.scores >= SUSPICIOUS) | edited)
-        odd = odd[np.lexsort((looked.judged.bets[odd], edited[odd]))][::-1][: self._chosen.kept]
-        ids: tuple[str | None, ...] | None = None
-        for place in odd.tolist():
-            row = int(looked.rows[place])
-            seen = self._seen(frame, looked, place, entry)
-            one = Listed(
-                seen, looked.batch.taken(np.array([place])), looked.judged.taken(place), looked.edits.get(row, [])
-            )
-            if not self._has_room(one):
-                continue
-            if ids is None:
-                ids = _ids(entry)
-            event_id = ids[row] if row < len(ids) else None
-            one.seen = msgspec.structs.replace(seen, event_id=event_id and event_id[:ID_MAX])
-            self._listed.append(one)
-            self._shorten()
+        odd = odd[np.lexsort((looked.judged.bets[odd], edited[odd]))][::-1]
+        for place in self._fair(frame, looked, odd.tolist()):
+            self._listed.append(Listed(self._seen(frame, looked, place, entry), (looked, place)))
+        self._shorten()
+        # An id costs the decoding of all ids, and a copy of the request some memory: both only for those that stay.
+        staying = [one for one in self._listed if one.origin is not None]
+        ids = _ids(entry) if staying else ()
+        for one in staying:
+            one.settle(ids)
 
-    def _seen(self, frame: Frame, looked: "Looked", place: int, entry: LogEntry) -> OddRequest:
+    def _fair(self, frame: Frame, looked: Looked, odd: list[int]) -> list[int]:
+        """Return as many of an entry's odd requests as the list holds, of one principal no more than its part."""
+        if frame.principals is None:
+            return odd[: self._chosen.kept]
+        chosen: list[int] = []
+        counts: dict[int, int] = {}
+        for place in odd:
+            code = int(frame.principals.codes[looked.rows[place]])
+            counts[code] = counts.get(code, 0) + 1
+            if code < 0 or counts[code] <= self._most_of_one:
+                chosen.append(place)
+            if len(chosen) >= self._chosen.kept:
+                break
+        return chosen
+
+    def _seen(self, frame: Frame, looked: Looked, place: int, entry: LogEntry) -> OddRequest:
         row = int(looked.rows[place])
         code = -1 if frame.principals is None else int(frame.principals.codes[row])
         judged = looked.judged
@@ -161,15 +194,6 @@ class RequestWatch:
             parts={part.value: round(rank, DIGITS) for part, rank in ranks},
             reasons=(),
         )
-
-    def _has_room(self, one: Listed) -> bool:
-        """Tell whether a request would stay on the list; before its id is looked up, as that costs more."""
-        if len(self._listed) < self._chosen.kept and one.seen.principal is None:
-            return True
-        own = [other for other in self._listed if other.seen.principal == one.seen.principal]
-        if one.seen.principal is not None and len(own) >= self._most_of_one:
-            return one.rank > min(other.rank for other in own)
-        return len(self._listed) < self._chosen.kept or one.rank > min(other.rank for other in self._listed)
 
     @property
     def _most_of_one(self) -> int:
@@ -265,31 +289,20 @@ class RequestWatch:
 
     def _explain(self, one: Listed) -> None:
         """Put into words what is odd, without the values of columns that are not to be shown."""
-        if one.batch is None or one.judged is None:
+        if one.alone is None:
             return
+        alone, one.alone = one.alone, None
         shown = self._measure.shown
-        words = [self._edit_words(edit) for edit in one.edits]
-        found = reasons(self._measure.model, one.batch, one.judged, 0)
+        words = [self._edit_words(edit) for edit in alone.edits.get(one.seen.row, [])]
+        found = reasons(self._measure.model, alone.batch, alone.judged, 0)
         words += [why.told if shown.issuperset(why.columns) else why.said for why in found]
         one.seen = msgspec.structs.replace(one.seen, reasons=tuple(words[:REASONS_MAX]))
-        one.batch = one.judged = None
 
     def _edit_words(self, edit: Edit) -> str:
         said = f"{edit.column} of one {self._edits.rules[edit.rule].entity} was changed by one principal"
         if edit.column not in self._measure.shown:
             return said
         return f"{said}: {edit.before[:60]!r} became {edit.now[:60]!r}"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Looked:
-    """Requests that were looked at."""
-
-    rows: NDArray[np.int64]
-    batch: Batch
-    judged: Judged
-    edits: dict[int, list[Edit]]
-    """By row of the frame."""
 
 
 class _Status(msgspec.Struct, frozen=True):

@@ -44,7 +44,7 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How many requests are looked at by themselves, and what is kept of the oddest ones."""
 
     requests_per_second: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 200
-    """Of a version; each costs 10 to 20 microseconds, and what comes with it once per batch half a millisecond."""
+    """Of a version, from at most 50 entries of the log; a request costs about 10 microseconds, an entry up to a millisecond."""
     kept: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
     """The oddest requests that are listed."""
     keep_hours: Annotated[float, msgspec.Meta(ge=0.01, le=8_760)] = 24.0
