@@ -44,7 +44,7 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How many requests are looked at by themselves, and what is kept of the oddest ones."""
 
     requests_per_second: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 200
-    """Of a version, and at most 50 entries of the log; each request costs about 10 microseconds, each entry 300 or more."""
+    """Of a version, from at most 50 entries of the log; each request costs about 10 us, each entry 300 us or more."""
     kept: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
     """The oddest requests that are listed."""
     keep_hours: Annotated[float, msgspec.Meta(ge=0.01, le=8_760)] = 24.0
