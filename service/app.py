@@ -24,6 +24,7 @@ from service.api.routes import (
     models,
     principals,
     redteam,
+    requests,
     status,
     system,
     telemetry,
@@ -35,7 +36,7 @@ from service.wiring import Runtime
 
 ROUTERS = tuple(
     part.router
-    for part in (models, baselines, telemetry, status, incidents, principals, redteam, vouched, keys, system)
+    for part in (models, baselines, telemetry, status, incidents, principals, requests, redteam, vouched, keys, system)
 )
 """The API; the console comes beside it."""
 logger = logging.getLogger("lazaretto.access")

@@ -95,6 +95,13 @@ CATALOGUE: tuple[Definition, ...] = (
         "lazaretto_open_adversarial_alerts", Kind.GAUGE, "Open alerts about adversarial use.", (*_VERSION, "tier")
     ),
     Definition("lazaretto_contained_principals", Kind.GAUGE, "Principals that are contained now.", _VERSION),
+    Definition("lazaretto_requests_examined_total", Kind.COUNTER, "Requests judged one by one.", _VERSION),
+    Definition(
+        "lazaretto_requests_odd_total",
+        Kind.COUNTER,
+        "Requests judged one by one whose score is at least so high.",
+        (*_VERSION, "score"),
+    ),
     Definition("lazaretto_redteam_age_seconds", Kind.GAUGE, "Since the latest red-team run was filed.", _VERSION),
     Definition(
         "lazaretto_redteam_detection_ratio",

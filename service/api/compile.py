@@ -55,7 +55,8 @@ def compile_upload(upload: Upload) -> CompiledReference:
     key = None if segments is None else segments.key
     reference = read_reference(Path(upload.path), upload.content_type, upload.schema, upload.limits, key)
     frame = Deidentifier(upload.pseudonym_key).apply(upload.schema, reference.frame)
-    compiled = compile_reference(upload.schema, frame, segments, follow=upload.tuning.follow is not None)
+    follow, requests = upload.tuning.follow is not None, upload.tuning.requests
+    compiled = compile_reference(upload.schema, frame, segments, follow=follow, requests=requests)
     read_warnings = tuple({"column": column, "code": "reference", "text": text} for column, text in reference.warnings)
     differs = () if upload.before is None else moved(upload.before, frame, compiled.columns)
     calibration = calibrate(compiled.artefact, upload.tuning, upload.budget_ticks)

@@ -15,6 +15,7 @@ import service
 from service.api.figures import Figures, Picture
 from service.api.watch import monitoring, watch_of
 from service.domain.records import Model, Snapshot, Version
+from service.domain.requests import OVER
 from service.gate.fleet import FleetView
 from service.gate.refresh import Fleet
 from service.log.figures import BOUNDS, LogFigures
@@ -196,6 +197,10 @@ class Metrics(Collector):
         families.add("lazaretto_model_labels_total", snapshot.labels_total if snapshot else 0, *labels)
         if watch.traffic is not None:
             families.add("lazaretto_model_errors_total", watch.traffic.errors_total, *labels)
+        if watch.requests is not None:
+            families.add("lazaretto_requests_examined_total", watch.requests.examined, *labels)
+            for score, number in zip(OVER, watch.requests.over, strict=False):
+                families.add("lazaretto_requests_odd_total", number, *labels, str(score))
         if watch.last_arrival_us:
             families.add("lazaretto_model_last_event_timestamp_seconds", watch.last_arrival_us / 1e6, *labels)
         watched = monitoring(watch, self._clock.now_us(), self._settings.stale_seconds)

@@ -27,6 +27,7 @@ from service.detect.windows import Extent
 from service.domain.ids import Micros
 from service.domain.policy import Policy
 from service.domain.records import Snapshot, Version
+from service.domain.requests import RequestsSeen
 from service.domain.schema import PREDICTION, FeatureKind, PredictionKind, Schema, Treatment
 
 
@@ -156,6 +157,16 @@ class PrincipalsStatus(View, frozen=True, kw_only=True):
     """By tier, each in the unit of its evidence."""
 
 
+class RequestsStatus(View, frozen=True, kw_only=True):
+    """How many single requests were looked at by themselves; ``GET .../requests`` tells which are odd."""
+
+    examined: int
+    unexamined: int
+    """Requests beyond the limit, or without what it takes."""
+    invalid: dict[str, int]
+    """Requests that cannot be judged, by what is wrong with them."""
+
+
 class Status(View, frozen=True, kw_only=True):
     """Of ``GET .../status``."""
 
@@ -198,6 +209,8 @@ class Status(View, frozen=True, kw_only=True):
     """``null`` where the policy follows nobody, or the baseline has nothing to measure them with."""
     conduct: ConductWatch
     """What is known of cost, of labels and of canaries, since the worker started."""
+    requests: RequestsStatus | None
+    """``null`` where the policy looks at no single requests, or the baseline has nothing to measure them with."""
     left_out: int
     """Events that did not count because their principal had its part of the tick: ``adversarial.events_of_one``."""
 
@@ -263,8 +276,13 @@ def status_of(
         rebuild=None if watch.rebuild is None else _rebuild(watch.rebuild),
         principals=None if watch.principals is None else PrincipalsStatus(**msgspec.structs.asdict(watch.principals)),
         conduct=watch.conduct,
+        requests=None if watch.requests is None else _requests(watch.requests),
         left_out=watch.left_out,
     )
+
+
+def _requests(seen: RequestsSeen) -> RequestsStatus:
+    return RequestsStatus(examined=seen.examined, unexamined=seen.unexamined, invalid=seen.invalid)
 
 
 def columns_of_schema(schema: Schema) -> list[ColumnWatch]:

@@ -9,6 +9,7 @@ from service.detect.windows import Extent
 from service.domain.errors import Place
 from service.domain.ids import Micros, VersionId
 from service.domain.records import Snapshot
+from service.domain.requests import RequestsSeen
 
 EFFECTS = ("psi", "js", "ks", "wasserstein", "hellinger", "chi2")
 INTERVALS = ("psi", "js", "ks", "wasserstein", "hellinger")
@@ -139,6 +140,7 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     rebuild: RebuildWatch | None = None
     principals: PrincipalsWatch | None = None
     conduct: ConductWatch = ConductWatch()
+    requests: RequestsSeen | None = None
     left_out: int = 0
 
     def strongest(self) -> list[ColumnWatch]:

@@ -30,6 +30,7 @@ from service.domain.records import (
     Window,
 )
 from service.domain.redteam import RedTeamRun
+from service.domain.requests import RequestsSeen
 from service.ports import ReadStore
 from service.quarantine.decide import held_back
 
@@ -105,6 +106,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     segments: tuple[StatusSegment, ...] = ()
     traffic: TrafficStatus | None = None
     rebuild: StatusRebuild | None = None
+    requests: RequestsSeen | None = None
     trail: tuple[tuple[int, float | None], ...] = ()
     """The evidence at the newest ticks: (start of the tick, natural log), oldest first."""
 

@@ -14,6 +14,7 @@ from service.console.overview import OVERVIEW_ROWS, overview
 from service.console.pages import empty, incident_url, page_url, render
 from service.console.read_models import version_page
 from service.console.redteam import redteam_section
+from service.console.requests import request_section
 from service.domain.errors import LazarettoError, NotFound
 from service.domain.records import Verdict
 
@@ -82,6 +83,7 @@ class Views:
             viewer=viewer,
             page=version_page(facts, viewer.identity),
             use=use_section(facts, viewer.identity),
+            requests=request_section(facts),
             redteam=redteam_section(facts),
             rows=rows[:OVERVIEW_ROWS],
             rows_left=len(rows) - OVERVIEW_ROWS,

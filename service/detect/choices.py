@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 
 from detectors.evidence import GROUPS
+from service.detect.request_choices import bad_rules_for
 from service.detect.segment_choices import bad_segments, bad_segments_for
 from service.domain.adversarial import bad_adversarial
 from service.domain.errors import Place
@@ -61,6 +62,7 @@ def bad_for(versions: Sequence[Version], policy: Policy, at: str = "") -> list[P
         elif not name.startswith(RESERVED_PREFIXES):
             found.append(Place(f"{at}columns.{name[:100]}", _unknown(name, kinds)))
     found += bad_segments_for(versions, policy, at)
+    found += bad_rules_for(versions, policy, at)
     return found[:PLACES_MAX]
 
 

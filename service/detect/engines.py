@@ -10,6 +10,7 @@ from detectors.evidence import EvidenceEngine
 from service.detect.baselines import RefusedBaseline, load
 from service.detect.plan import Era
 from service.detect.references import References
+from service.detect.request_measure import RequestMeasure
 from service.detect.tuning import fit
 from service.detect.yardsticks import Measure
 from service.domain.errors import Place
@@ -21,6 +22,14 @@ _logger = logging.getLogger("lazaretto.detect")
 UNMEASURED = Place(
     "policy.adversarial.follow",
     "the baseline has nothing to measure principals with: put one with class probabilities under this policy",
+)
+UNREAD = Place(
+    "policy.adversarial.requests",
+    "the baseline has nothing to measure single requests with: put one with features or an embedding under this policy",
+)
+OUTDATED = Place(
+    "policy.adversarial.requests.rules",
+    "are not those that the baseline was put under: put it again, or the rules of then stay in force",
 )
 
 
@@ -44,6 +53,8 @@ class Engine:
     """In the order of their values."""
     measure: Measure | None = None
     """What single principals are measured with, where they are followed."""
+    requests: RequestMeasure | None = None
+    """What single requests are measured with, where they are looked at."""
 
     @classmethod
     def of_all(cls, references: References, tuning: Tuning) -> "Engine":
@@ -52,17 +63,21 @@ class Engine:
         if tuning.follow is not None:
             lacking = () if references.measure is not None else (UNMEASURED,)
             whole = replace(whole, measure=references.measure, notes=(*whole.notes, *lacking))
+        if tuning.requests is not None:
+            requests = references.requests
+            notes = (UNREAD,) if requests is None else () if requests.rules == tuning.requests.rules else (OUTDATED,)
+            whole = replace(whole, requests=requests, notes=(*whole.notes, *notes))
         if told is None:
             return whole
         segments = [_segment(told, value, references, tuning) for value in told.values]
         watched = [segment for segment in segments if segment.engine is not None]
         share = told.share / max(1, len(watched))
-        notes = [_unwatched(segment) for segment in segments if segment.engine is None]
+        unwatched = [_unwatched(segment) for segment in segments if segment.engine is None]
         return replace(
             whole,
             column=told.column,
             segments=tuple(s if s.engine is None else replace(s, log_share=math.log(share)) for s in segments),
-            notes=(*whole.notes, *notes),
+            notes=(*whole.notes, *unwatched),
         )
 
     @classmethod

@@ -16,6 +16,7 @@ from service.detect.parts import StoredPart
 from service.detect.plan import Era, Plan
 from service.detect.principals import Principals
 from service.detect.rebuild import Rebuild, StoredRebuild
+from service.detect.requests import RequestWatch
 from service.detect.status import finite
 from service.detect.traffic import StoredTraffic, Traffic
 from service.detect.trail import Trail
@@ -82,6 +83,8 @@ class VersionFold:
         """Who is followed one by one; not in snapshots."""
         self.conduct = Conduct(version_id)
         """What the entries say of cost, labels and what is vouched for; not in snapshots."""
+        self.requests: RequestWatch | None = None
+        """Which requests are odd by themselves; only in the status of snapshots."""
         self._trail = Trail()
         self._rows: list[Window] = []
         """Of windows under an earlier baseline, not written yet."""
@@ -105,7 +108,15 @@ class VersionFold:
             )
         self.principals = Principals.of(self.version_id, engine, era.tuning)
         self.conduct = Conduct(self.version_id, era.tuning.follow)
+        self.requests = self._requests_of(era, engine)
         self.era = era
+
+    def _requests_of(self, era: Era, engine: Engine | None) -> RequestWatch | None:
+        """Return who looks at requests in a new era: under the same baseline the list goes on."""
+        before, watch = self.requests, RequestWatch.of(engine, era.tuning, era.baseline_id)
+        if before is not None and watch is not None:
+            watch.carry_on(before)
+        return watch
 
     def _traffic_of(self, era: Era, engine: Engine, before: Watched | None) -> Traffic | None:
         """Return the traffic of a new era: what was learnt under the same baseline still holds."""
@@ -127,6 +138,8 @@ class VersionFold:
             self.watched.take(entry, serving=serving)
         if self.principals is not None:
             self.principals.take(entry)
+        if self.requests is not None:
+            self.requests.take(entry)
 
     def quiet_us(self, plan: Plan) -> int | None:
         """Return how long a pause is silence; ``None`` while nobody knows."""
@@ -235,13 +248,13 @@ class VersionFold:
         self._trail = Trail.of_status(snapshot.status)
         try:
             stored = msgspec.msgpack.decode(snapshot.blob, type=Stored)
-            self._adopt(snapshot.baseline_id, stored, engines, read)
+            self._adopt(snapshot, stored, engines, read)
         except (msgspec.MsgspecError, StateError) as error:
             extra = {"version_id": snapshot.version_id, "reason": str(error)}
             _logger.error("snapshot not understood: evidence starts from zero", extra=extra)  # noqa: TRY400 - the message says it all
             self.era, self.watched = None, None
 
-    def _adopt(self, baseline_id: str | None, stored: Stored, engines: Engines, read: ReadWindow) -> None:
+    def _adopt(self, snapshot: Snapshot, stored: Stored, engines: Engines, read: ReadWindow) -> None:
         if stored.format != FORMAT:
             raise StateError(f"format {stored.format}; this release writes {FORMAT}")
         self.last_arrival_us = stored.last_arrival_us
@@ -249,7 +262,7 @@ class VersionFold:
         if not stored.entered:
             return
         self.era = Era(
-            baseline_id=baseline_id,
+            baseline_id=snapshot.baseline_id,
             restart_position=Position(stored.restart_position),
             tick_us=stored.tick_us,
             tuning=stored.tuning,
@@ -257,6 +270,9 @@ class VersionFold:
         engine = engines.of(self.era)
         self.principals = Principals.of(self.version_id, engine, self.era.tuning)
         self.conduct = Conduct(self.version_id, self.era.tuning.follow)
+        self.requests = RequestWatch.of(engine, self.era.tuning, snapshot.baseline_id)
+        if self.requests is not None:
+            self.requests.restore(snapshot.status)
         if engine is None or not stored.evidence:
             return
         windows = _new_windows(self.version_id, self.era, engine)
@@ -317,6 +333,7 @@ class VersionFold:
             "left_out": 0 if watched is None or watched.balance is None else watched.balance.left_out,
             "rebuild": None if watched is None or watched.rebuild is None else watched.rebuild.status(),
             "principals": None if self.principals is None else self.principals.status(),
+            "requests": None if self.requests is None else self.requests.status(),
             "windows": {} if watched is None else watched.windows.extents(watched.tick_us),
             "columns": msgspec.Raw(b"[]" if watched is None else watched.columns_json(threshold_log)),
             "trail": self._trail.json(),

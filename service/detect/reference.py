@@ -1,21 +1,26 @@
 """Reference data to a compiled baseline. Runs in a process of its own: it takes seconds, and the API must not wait."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.baseline import ROWS_MIN, Baseline, add_spaces, compile_baseline
+from detectors.baseline.findings import CompiledBaseline
+from detectors.baseline.joint import ALONE
 from detectors.columns import ColumnSpec, Values
 from detectors.errors import DetectorError
 from service.detect.columns import columns_of, names_of, specs_of
 from service.detect.references import References, SegmentReference, digest_of, to_bytes
+from service.detect.request_measure import NOTHING_MADE, Made, with_columns
+from service.detect.request_measure import make as make_requests
 from service.detect.splitting import labels_of, places_of, split
 from service.detect.yardsticks import make as make_measure
 from service.domain.calibration import Calibration
 from service.domain.errors import Unprocessable
 from service.domain.policy import Segments
+from service.domain.requests import Requests
 from service.domain.schema import FeatureKind, Schema
 from service.frames import MISSING, Coded, Frame
 
@@ -38,12 +43,18 @@ class CompiledReference:
 
 
 def compile_reference(
-    schema: Schema, frame: Frame, segments: Segments | None = None, *, follow: bool = False
+    schema: Schema,
+    frame: Frame,
+    segments: Segments | None = None,
+    *,
+    follow: bool = False,
+    requests: Requests | None = None,
 ) -> CompiledReference:
     """Compile reference data into the artefact that detection works with.
 
-    Each of the ``segments`` that a policy declares gets a baseline of its own, from its rows, and where principals are
-    to be followed one by one, what they are measured with is made: raw rows are not kept, so there is no second chance.
+    Each of the ``segments`` that a policy declares gets a baseline of its own, from its rows. Where principals or
+    requests are to be looked at one by one, what they are measured with is made: raw rows are not kept, so there is
+    no second chance.
 
     Raises
     ------
@@ -61,11 +72,12 @@ def compile_reference(
     try:
         times = _times(frame)
         compiled = add_spaces(compile_baseline(specs, times=times), specs, embeddings, times=times)
-        references = _with_segments(compiled.baseline, specs, times, frame, segments)
+        made = _requests(schema, frame, columns, requests, compiled)
+        references = _with_segments(_joined(compiled.baseline, made, times), specs, times, frame, segments)
     except DetectorError as error:
         raise Unprocessable(f"the reference cannot be compiled: {error}") from error
     measure, unmeasured = make_measure(schema, frame, columns) if follow else (None, "")
-    artefact = to_bytes(replace(references, measure=measure))
+    artefact = to_bytes(replace(references, measure=measure, requests=made.measure))
     lacking = [
         {"column": str(references.column), "code": "segment", "text": own.lacking} for own in references.segments
     ]
@@ -73,13 +85,35 @@ def compile_reference(
         artefact=artefact,
         digest=digest_of(artefact),
         rows=compiled.baseline.rows,
-        columns=compiled.baseline.names,
+        columns=references.whole.names,
         warnings=(
             *({"column": w.column or "", "code": w.code, "text": w.text} for w in compiled.warnings),
             *(warning for warning in lacking if warning["text"]),
             *([{"column": "", "code": "principals", "text": unmeasured}] if unmeasured else []),
+            *made.warnings,
         ),
     )
+
+
+def _requests(
+    schema: Schema,
+    frame: Frame,
+    columns: Mapping[str, Values],
+    requests: Requests | None,
+    compiled: CompiledBaseline,
+) -> Made:
+    """Measure single requests, where the policy wants them looked at, but for columns that must differ later."""
+    if requests is None:
+        return NOTHING_MADE
+    alone = {warning.column for warning in compiled.warnings if warning.code in ALONE}
+    times = _times(frame)
+    order = np.arange(frame.rows) if times is None else np.argsort(times, kind="stable")
+    known = {name: values for name, values in columns.items() if name not in alone}
+    return make_requests(schema, frame, known, requests, order)
+
+
+def _joined(whole: Baseline, made: Made, times: NDArray[np.int64] | None) -> Baseline:
+    return with_columns(whole, made, None if times is None else np.sort(times))
 
 
 def _with_segments(

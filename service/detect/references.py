@@ -2,7 +2,8 @@
 
 Without segments the bytes are those of the baseline alone. With them they are ``LZSEGM01`` and one MessagePack array:
 the column, the segments, and the baseline of all events. Where single principals are followed, ``LZPRIN01`` and one
-more array stand around that: those bytes, and what principals are measured with.
+more array stand around that: those bytes, and what principals are measured with. Where single requests are looked at,
+``LZREQS01`` and one more array stand around all of that: those bytes, and what requests are measured with.
 """
 
 import hashlib
@@ -12,6 +13,9 @@ import msgspec
 
 from detectors.baseline import Baseline
 from detectors.errors import BaselineError
+from service.detect.request_bytes import from_bytes as requests_from_bytes
+from service.detect.request_bytes import to_bytes as requests_to_bytes
+from service.detect.request_measure import RequestMeasure
 from service.detect.yardsticks import Measure
 from service.detect.yardsticks import from_bytes as measure_from_bytes
 from service.detect.yardsticks import to_bytes as measure_to_bytes
@@ -19,6 +23,7 @@ from service.domain.policy import SEGMENTS_MAX
 
 MAGIC = b"LZSEGM01"
 FOLLOWED_MAGIC = b"LZPRIN01"
+REQUESTS_MAGIC = b"LZREQS01"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,8 @@ class References:
     segments: tuple[SegmentReference, ...] = ()
     measure: Measure | None = None
     """What single principals are measured with."""
+    requests: RequestMeasure | None = None
+    """What single requests are measured with."""
 
     def of(self, column: str, value: str) -> SegmentReference | None:
         """Return the reference of a segment; ``None`` when none was made."""
@@ -57,6 +64,13 @@ class _Stored(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 
 def to_bytes(references: References) -> bytes:
     """Return the artefact; the same references give the same bytes."""
+    followed = _followed(references)
+    if references.requests is None:
+        return followed
+    return REQUESTS_MAGIC + msgspec.msgpack.encode((followed, requests_to_bytes(references.requests)))
+
+
+def _followed(references: References) -> bytes:
     inner = _inner(references)
     if references.measure is None:
         return inner
@@ -87,15 +101,24 @@ def from_bytes(artefact: bytes) -> References:
     BaselineError
         When the bytes are none.
     """
+    if artefact.startswith(REQUESTS_MAGIC):
+        inner, measure = _pair(artefact, REQUESTS_MAGIC, "requests")
+        return replace(_from_followed(inner), requests=requests_from_bytes(measure))
+    return _from_followed(artefact)
+
+
+def _from_followed(artefact: bytes) -> References:
     if artefact.startswith(FOLLOWED_MAGIC):
-        try:
-            inner, measure = msgspec.msgpack.decode(
-                memoryview(artefact)[len(FOLLOWED_MAGIC) :], type=tuple[bytes, bytes]
-            )
-        except msgspec.MsgspecError as error:
-            raise BaselineError(f"not a baseline with principals: {error}") from error
+        inner, measure = _pair(artefact, FOLLOWED_MAGIC, "principals")
         return replace(_from_inner(inner), measure=measure_from_bytes(measure))
     return _from_inner(artefact)
+
+
+def _pair(artefact: bytes, magic: bytes, what: str) -> tuple[bytes, bytes]:
+    try:
+        return msgspec.msgpack.decode(memoryview(artefact)[len(magic) :], type=tuple[bytes, bytes])
+    except msgspec.MsgspecError as error:
+        raise BaselineError(f"not a baseline with {what}: {error}") from error
 
 
 def _from_inner(artefact: bytes) -> References:

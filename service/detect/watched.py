@@ -233,6 +233,8 @@ class Watched:
         baseline = self.engine.baseline
         try:
             columns = columns_of(frame, self.engine.names, baseline.spaces if jointly else ())
+            if jointly and self.engine.requests is not None:
+                columns |= self.engine.requests.columns(frame, columns)
             if only is not None:
                 columns = {name: values for name, values in columns.items() if name in only}
             self.open_counts[: baseline.total] += count(baseline, columns)

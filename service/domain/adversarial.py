@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from service.domain.errors import Place
+from service.domain.requests import Requests, bad_requests
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
@@ -84,6 +85,8 @@ class Adversarial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     follow: Following | None = None
     """Look at the requests of each principal one by one; ``None``: at none. Put the baseline again afterwards."""
+    requests: Requests | None = None
+    """Look at single requests by themselves; ``None``: at none. Put the baseline again afterwards."""
     events_of_one: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
     """So many events of one principal count in a tick, for the evidence of drift; ``None``: all of them do."""
     probing: Response = Response.CONTAIN
@@ -150,6 +153,7 @@ def bad_adversarial(chosen: Adversarial, at: str) -> Iterator[Place]:
     contains = any(chosen.of(tier) in {Response.CONTAIN, Response.SUSPECT} for tier in (*MILD, "intent"))
     if chosen.enforce_containment and not contains:
         yield Place(f"{at}enforce_containment", "is true, but no tier is set to 'contain': there is nothing to enforce")
+    yield from bad_requests(chosen.requests, f"{at}requests.")
     seen: set[str] = set()
     for number, one in enumerate(chosen.explainers):
         if one in seen:

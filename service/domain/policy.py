@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from service.domain.adversarial import Adversarial, Following
+from service.domain.requests import Requests
 
 SECONDS_PER_DAY = 86_400.0
 
@@ -164,6 +165,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     traffic: Traffic = Traffic()
     follow: Following | None = None
     events_of_one: int | None = None
+    requests: Requests | None = None
 
 
 COLUMNS_MAX = 10_000
@@ -217,4 +219,5 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             traffic=self.traffic,
             follow=self.adversarial.follow,
             events_of_one=self.adversarial.events_of_one,
+            requests=self.adversarial.requests,
         )

@@ -21,6 +21,7 @@ from service.worker.stats import WorkerStats
 from tests.fakes.clock import NOVEMBER, ManualClock
 from tests.fakes.store import InMemoryStore
 from tests.service.api.snapshots import a_column, a_snapshot
+from tests.service.api.test_requests import ODD, RULE
 from tests.service.gate.fleets import a_fleet
 from tests.service.uses import ANN, BOB, Bench, finding, intent
 
@@ -91,8 +92,10 @@ NEEDS_MORE = {
     "lazaretto_open_adversarial_alerts",
     "lazaretto_redteam_age_seconds",
     "lazaretto_redteam_detection_ratio",
+    "lazaretto_requests_examined_total",
+    "lazaretto_requests_odd_total",
 }
-"""Shown once there is an alert, or a red-team run was filed: other tests."""
+"""Shown once there is an alert, a red-team run was filed, or requests are looked at: other tests."""
 
 
 def test_every_metric_of_the_catalogue_but_alerts_appears(page: Page) -> None:
@@ -117,6 +120,22 @@ def test_adversarial_alerts_are_counted_by_tier_and_contained_principals_by_numb
     assert not any(ANN in part for key in samples for part in key)
     page.clock.advance(24 * 3_600)
     assert page.samples()["lazaretto_contained_principals", "fraud", "0"] == 0
+
+
+def test_odd_requests_are_counted_by_score_and_nothing_else(page: Page) -> None:
+    tables = page.store.tables
+    (first, *_) = tables.snapshots
+    snapshot = tables.snapshots[first]
+    told = {"examined": 100, "over": [6, 2, 1], "rules": [RULE] * 50, "oddest": [ODD] * 50}
+    tables.snapshots[first] = replace(snapshot, status=json.dumps(json.loads(snapshot.status) | {"requests": told}))
+    page.refresh()
+    found = {key: value for key, value in page.samples().items() if key[0].startswith("lazaretto_requests")}
+    assert found == {
+        ("lazaretto_requests_examined_total", "fraud", "0"): 100,
+        ("lazaretto_requests_odd_total", "fraud", "0", "0.95"): 6,
+        ("lazaretto_requests_odd_total", "fraud", "0", "0.99"): 2,
+        ("lazaretto_requests_odd_total", "fraud", "0", "0.999"): 1,
+    }
 
 
 def test_states_evidence_and_threshold_are_there_per_version(page: Page) -> None:
