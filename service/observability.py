@@ -103,6 +103,12 @@ CATALOGUE: tuple[Definition, ...] = (
         (*_VERSION, "attack"),
     ),
     Definition(
+        "lazaretto_redteam_defence_held",
+        Kind.GAUGE,
+        "Whether the defence of a scenario of the latest red-team run held: 1 or 0.",
+        (*_VERSION, "scenario"),
+    ),
+    Definition(
         "lazaretto_column_effect",
         Kind.GAUGE,
         "Effect sizes over the last hour, of the few columns with the strongest evidence.",

@@ -183,6 +183,10 @@ class Metrics(Collector):
                     worst[row.attack] = min(row.timely.ratio, worst.get(row.attack, 1.0))
             for attack, ratio in worst.items():
                 families.add("lazaretto_redteam_detection_ratio", ratio, *labels, attack)
+            for scene in run.summary.scenarios:
+                if scene.outcome != "unknown":
+                    held = float(scene.outcome == "held")
+                    families.add("lazaretto_redteam_defence_held", held, *labels, scene.scenario)
 
     def _add_version(self, families: Families, version: Version, model: Model, snapshot: Snapshot | None) -> None:
         labels = (version.model, version.version)

@@ -37,6 +37,14 @@ class Unrelated(StrEnum):
     """The other principals of a campaign too: an attacker may then drag in a bystander."""
 
 
+class DriftOfOne(StrEnum):
+    """What becomes of a quarantine for drift whose evidence rests on one principal while there are others."""
+
+    SUSPECT = "suspect"
+    QUARANTINE = "quarantine"
+    """As if nobody had looked."""
+
+
 class Transcript(StrEnum):
     """What is kept of the queries behind an alert."""
 
@@ -80,6 +88,8 @@ class Adversarial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Look at the requests of each principal one by one; ``None``: at none. Put the baseline again afterwards."""
     events_of_one: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
     """So many events of one principal count in a tick, for the evidence of drift; ``None``: all of them do."""
+    drift_of_one: DriftOfOne = DriftOfOne.SUSPECT
+    """How far drift goes that is there only with the events of one principal."""
     probing: Response = Response.CONTAIN
     intent: Response = Response.CONTAIN
     extraction: Response = Response.CONTAIN
