@@ -20,7 +20,7 @@ COLUMNS = 6
 REFERENCE_ROWS = 1_000
 CLASSES = ("no", "yes")
 ARROW = "application/vnd.apache.arrow.stream"
-WAIT_SECONDS, POLL_SECONDS = 60.0, 0.05
+WAIT_SECONDS, POLL_SECONDS = 240.0, 0.1
 OK, CREATED, ACCEPTED = 200, 201, 202
 REFUSED = frozenset({400, 401, 403, 404, 405, 409, 413, 415, 422})
 """Answers that refuse and are no accident."""

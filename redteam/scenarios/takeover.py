@@ -10,8 +10,8 @@ from redteam.scenarios.service import FOLLOWING, QUIET, Service, Target, ordinar
 FORBIDDEN = 403
 SERVING = {"active", "suspect"}
 PROBES, CROWD, TICKS = 240, 12, 8
-FLOOD = 40
-CAP, OWN_CAP = 5, 2
+FLOOD = 12
+CAP, OWN_CAP = 3, 2
 
 
 def _state(target: Target) -> str:
@@ -24,7 +24,7 @@ def by_probing(service: Service, checks: Checks, rng: np.random.Generator) -> No
     target = service.model(rng, {"adversarial": {"follow": FOLLOWING}})
     for number in range(CROWD):
         target.send(ordinary(rng, 40), f"crowd-{number}")
-    for _ in range(4):
+    for _ in range(2):
         target.send(prober(rng, PROBES), "eve")
         target.send(np.repeat(prober(rng, 20), 3, axis=0), "eve")
     target.settled()
@@ -84,7 +84,7 @@ def alert_flood(service: Service, checks: Checks, rng: np.random.Generator) -> N
     target = service.model(rng, {"adversarial": policy, "actions": QUIET})
     for number in range(FLOOD):
         target.send(prober(rng, 60), f"account-{number}")
-    for _ in range(5):
+    for _ in range(2):
         target.send(prober(rng, PROBES), "account-0")
     status = target.settled()
     uses = [alert["adversarial"] for alert in target.alerts() if alert["adversarial"] is not None]

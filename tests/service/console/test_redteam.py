@@ -46,6 +46,15 @@ def test_names_of_attacks_are_only_text(console: Console) -> None:
     assert "&lt;b&gt;Square" in section
 
 
+def test_defences_of_the_service_are_shown_with_what_broke_them(console: Console) -> None:
+    section = _file(console)
+    assert "Events from another time" in section
+    assert '<span class="badge bad">broken</span>' in section
+    assert "the past: 4 points" in section
+    assert "the future" not in section, "what held is not evidence of what broke"
+    assert "CWE-20 Improper Input Validation" in section
+
+
 def test_without_a_run_there_is_no_such_section(console: Console) -> None:
     page = console.signed_in("reader").get(PAGE).text
     assert 'class="nothing" data-live="redteam"' in page
