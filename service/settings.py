@@ -177,12 +177,14 @@ class Secrets:
     """Of the console's cookies."""
     webhooks: bytes
     """Of messages, unless a webhook has a secret of its own."""
+    jitter: bytes
+    """Of the delays of enforcement."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Derive from the setting, or from the key file, which is made on first use."""
         root = _root_key(settings)
-        names = ("pepper", "signing", "pseudonyms", "sessions", "webhooks")
+        names = ("pepper", "signing", "pseudonyms", "sessions", "webhooks", "jitter")
         return cls(*(_derive(root, name) for name in names))
 
 

@@ -277,19 +277,19 @@ def _clear(world: World) -> None:
 
 def _sum_up(world: World, done: Fuzzed) -> None:
     read, version = world.store.read, world.now()
-    alerts = {
-        alert.incident_id: alert
+    alerts = [
+        alert
         for adversarial in (True, False)
         for status in ("open", "closed")
         for alert in read.alerts(version_id=version.id, status=status, limit=10_000, adversarial=adversarial)
-    }
-    for alert in alerts.values():
+    ]
+    causes = {alert.incident_id: alert.cause.value for alert in alerts}
+    for alert in alerts:
         done.alerts[alert.cause.value if alert.adversarial is None else alert.adversarial.kind.value] += 1
-        done.spared += sum(item.kind == "spared" for item in read.timeline(alert.incident_id))
     for record in read.transitions(version.id, 10_000):
         if record.after is State.QUARANTINED:
-            cause = alerts[record.incident_id].cause.value if record.incident_id in alerts else "unknown"
-            done.quarantines[cause] += 1
+            done.quarantines[causes.get(record.incident_id or "", "unknown")] += 1
+    done.spared = sum(item.kind == "spared" for incident in causes for item in read.timeline(incident))
     held = read.containments(version_id=version.id, holding_us=world.clock.now_us(), limit=1_000)
     done.contained = len(held)
 
@@ -320,7 +320,7 @@ def main(arguments: list[str]) -> int:
         rows.append(row_of(name, done))
         print(f"{rows[-1]} ({done.seconds:.0f} s)", file=sys.stderr, flush=True)
         (OUT / "fuzz.txt").write_text("\n".join(rows) + "\n")
-    head = ("| policy | requests of one principal | quarantines | spared | incidents | contained |", "|---" * 6 + "|")
+    head = ("| policy | requests of one principal | quarantines | spared | alerts | contained |", "|---" * 6 + "|")
     text = f"{len(pool)} kinds of attack on digits, seed {given.seed}.\n\n" + "\n".join((*head, *rows))
     update_page(PAGE, text, BEGIN)
     return 0

@@ -11,6 +11,7 @@ from service.domain.errors import Place
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
+SECONDS_PER_HOUR = 3_600.0
 EXPLAINERS_MAX = 1_000
 SEALED = re.compile(r"pseudonym:([0-9a-f]{32})")
 """How a policy keeps a principal: never by name."""
@@ -108,6 +109,10 @@ class Adversarial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Principals of one version at a time; beyond it a stronger tier displaces a weaker one."""
     enforce_containment: bool = False
     """Whether the gate refuses contained principals; else it only says so."""
+    enforce_after_seconds: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 300.0
+    """Refusals begin after so long to twice as long, drawn for each containment: at once tells what was noticed."""
+    enforce_share: Annotated[float, msgspec.Meta(ge=0.05, le=1)] = 1.0
+    """Of the minutes of a containment, in which it is enforced, drawn one by one."""
     quarantine: bool = True
     """Whether adversarial evidence may ever quarantine a version."""
     unrelated: Unrelated = Unrelated.EVIDENCE
@@ -154,6 +159,10 @@ def bad_adversarial(chosen: Adversarial, at: str) -> Iterator[Place]:
     contains = any(chosen.of(tier) in {Response.CONTAIN, Response.SUSPECT} for tier in (*MILD, "intent"))
     if chosen.enforce_containment and not contains:
         yield Place(f"{at}enforce_containment", "is true, but no tier is set to 'contain': there is nothing to enforce")
+    longest = 2.0 * chosen.enforce_after_seconds
+    if chosen.enforce_containment and longest >= chosen.contain_hours * SECONDS_PER_HOUR:
+        reason = f"refusals may begin {longest:g} s after a containment of {chosen.contain_hours:g} h: never"
+        yield Place(f"{at}enforce_after_seconds", reason)
     seen: set[str] = set()
     for number, one in enumerate(chosen.explainers):
         if one in seen:

@@ -45,5 +45,5 @@ def test_without_the_rule_the_same_requests_do(victim: Victim, pool: list[NDArra
 def test_garbage_is_of_one_principal_and_of_many_kinds(victim: Victim) -> None:
     bodies = [garbage(victim, np.random.default_rng(i)) for i in range(50)]
     assert len({raw.content_type for raw in bodies}) == 2
-    assert sum(EVE.encode() in raw.body for raw in bodies) > 40
+    assert sum(EVE.encode() in raw.body for raw in bodies) > 25
     assert len(POLICIES) == 3
