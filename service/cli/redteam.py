@@ -47,7 +47,7 @@ def run(  # noqa: PLR0913, PLR0917 - one per option
     as_json: AsJson = False,
 ) -> None:
     """Attack the victims of a plan, and tell what a Lazaretto saw of it; run again to go on."""
-    _require_extra()
+    require_extra()
     from redteam.bars import bars
     from redteam.problems import Stopped
     from redteam.run import open_run
@@ -132,7 +132,8 @@ def report(
     _show(summary, as_json=as_json)
 
 
-def _require_extra() -> None:
+def require_extra() -> None:
+    """Raise Failure when what the red team needs is not installed."""
     from service.cli.failures import Failure
 
     missing = [name for name in NEEDED if find_spec(name) is None]
