@@ -117,6 +117,7 @@ def build_runtime(settings: Settings) -> Runtime:
             session_key=secrets.sessions,
             changed=api.changed,
             stale_seconds=settings.stale_seconds,
+            schedule=store.schedule.read,
         ),
         pollers=_pollers(settings, api, log),
     )

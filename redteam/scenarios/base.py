@@ -3,12 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from redteam.scenarios.service import Service
+from redteam.scenarios.service import Service
 
 SEEN_MAX = 300
 
@@ -81,7 +79,7 @@ class Checks:
         return Outcome.HELD if self.done and all(check.held for check in self.done) else Outcome.BROKEN
 
 
-Act = Callable[["Service", Checks, np.random.Generator], None]
+Act = Callable[[Service, Checks, np.random.Generator], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

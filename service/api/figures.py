@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.domain.ids import Micros, Position
 from service.domain.records import Alert, Snapshot
@@ -26,7 +26,7 @@ class Picture:
     audit_entries: int
     redteam: tuple[RedTeamRun, ...] = ()
     """The latest run of each version."""
-    schedule: Schedule = Schedule()
+    schedule: Schedule = field(default_factory=Schedule)
     """Of red-team runs that the service starts by itself."""
 
 

@@ -1,4 +1,4 @@
-"""Lets the red team run again and again beside the service: one bounded child at a time, on one replica, at low priority."""
+"""Lets the red team run again and again beside the service: one bounded child of low priority, on one replica."""
 
 import logging
 import os

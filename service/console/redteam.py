@@ -5,10 +5,14 @@ from dataclasses import dataclass
 
 from service.console.facts import Facts
 from service.console.read_models import When
+from service.domain.ids import Micros
 from service.domain.redteam import AttackRow, Rate, ScenarioRow, TechniqueName
+from service.domain.schedule import Outcome, Schedule
 
 BLIND_SHOWN, EVIDENCE_SHOWN = 30, 3
 WRONGED = 0.01
+LATE_US = 600_000_000
+WORDS = {Outcome.DONE: "ended well", Outcome.FAILED: "failed", Outcome.TIMED_OUT: "took too long"}
 EQUIVALENT = "equivalent"
 """Benign clients that nothing tells from an attack: they count as nobody's false alarm."""
 
@@ -50,6 +54,14 @@ class RedTeamSection:
     """Those that did not hold first."""
 
 
+@dataclass(frozen=True, slots=True)
+class ScheduleLine:
+    """How scheduled runs go, in a sentence."""
+
+    text: str
+    bad: bool
+
+
 def redteam_section(facts: Facts) -> RedTeamSection | None:
     """Decide what the section shows; nothing where no run was filed."""
     run = facts.redteam
@@ -67,6 +79,19 @@ def redteam_section(facts: Facts) -> RedTeamSection | None:
         wronged=", ".join(row.title for row in benign),
         defences=tuple(_defence(row) for row in sorted(run.summary.scenarios, key=lambda row: row.outcome)),
     )
+
+
+def schedule_line(schedule: Schedule, now_us: Micros) -> ScheduleLine | None:
+    """Say how the runs go that the service starts by itself; nothing where there was none yet."""
+    if schedule.outcome is Outcome.NONE:
+        return None
+    told = [f"{schedule.done} ended well", f"{schedule.failed} did not", f"{schedule.missed} turns were missed"]
+    if schedule.outcome is Outcome.RUNNING:
+        return ScheduleLine(text=f"A run is on; so far {', '.join(told)}.", bad=False)
+    bad = schedule.outcome in {Outcome.FAILED, Outcome.TIMED_OUT} or now_us > schedule.next_us + LATE_US
+    words = f"The latest run {WORDS[schedule.outcome]}" + (f" ({schedule.detail})" if schedule.detail else "")
+    late = "; the next one is overdue" if now_us > schedule.next_us + LATE_US else ""
+    return ScheduleLine(text=f"{words}{late}. Of all scheduled runs {', '.join(told)}.", bad=bad)
 
 
 def _defence(row: ScenarioRow) -> Defence:

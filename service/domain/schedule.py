@@ -1,4 +1,4 @@
-"""When the red team is due, who runs it, and what became of its runs. Pure: who keeps it writes it in one transaction."""
+"""When the red team is due, who runs it, and what became of its runs. Pure: nothing is written here."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
