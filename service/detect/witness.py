@@ -32,6 +32,8 @@ ENTRIES_MAX = 4_096
 """Entries of the log, of all versions, that are read again at most."""
 ROWS_MAX, TICKS_MAX, BYTES_MAX = 200_000, 1_000, 128 * 1024 * 1024
 """Of one version: beyond any of these, the newest ones are looked at."""
+CLEAR_LOG, HALF = 3.0, 0.5
+"""A part of a long change that says less than this tells nobody apart; whoever sent more than half then carries it."""
 PAGE_ENTRIES, PAGE_BYTES = 128, 16 * 1024 * 1024
 OFTEN_TICKS, SELDOM_TICKS = 16, 256
 SELDOM, RARELY = 8, 64
@@ -110,7 +112,10 @@ def carrier_of(log: LogReader, era: Era, engine: Engine, asked: Question) -> Car
         company = any(set(one) - {named[0]} for one in _voices_before(log, asked, alone))
         return Carrier(principal=named[0], share=1.0, without_log=-math.inf) if company else None
     whole = _evidence(era, engine, heard, None)
-    needed = asked.threshold_log * min(1.0, max(0.0, whole / max(asked.evidence_log, 1e-9)))
+    if whole < CLEAR_LOG:
+        share = rows[named[0]] / rows.total()
+        return Carrier(principal=named[0], share=share, without_log=whole) if share > HALF else None
+    needed = asked.threshold_log * min(1.0, whole / max(asked.evidence_log, CLEAR_LOG))
     suspects = dict.fromkeys([*named[:BIGGEST], *_strangest(engine, heard, asked.column, named)])
     for name in suspects:
         without = _evidence(era, engine, heard, name)

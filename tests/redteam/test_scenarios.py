@@ -195,8 +195,7 @@ def test_no_success_is_a_refusal_and_no_accident_is_one() -> None:
 
 @pytest.mark.slow
 def test_the_service_holds_against_every_scenario(tmp_path: Path) -> None:
-    plan, output = tmp_path / "plan.toml", tmp_path / "out"
-    plan.write_text('scenarios = "all"\n')
+    plan, output = ROOT / "deploy" / "redteam" / "scenarios.toml", tmp_path / "out"
     words = ["redteam", "run", "--plan", str(plan), "--output", str(output), "--json"]
     told = subprocess.run(
         [sys.executable, "-m", "service", *words],

@@ -43,12 +43,17 @@ def _send(world: World, version: Version, principal: str | None, rows: int, *, s
 
 
 def _seconds(
-    world: World, version: Version, number: int, traffic: Mapping[str | None, int], shifted: frozenset[str | None]
+    world: World,
+    version: Version,
+    number: int,
+    traffic: Mapping[str | None, int],
+    shifted: frozenset[str | None],
+    by: float = 1.5,
 ) -> None:
-    """Send so many events of each client in every second; those of some of them have moved by a standard deviation."""
+    """Send so many events of each client in every second; those of some of them have moved by so many deviations."""
     for _ in range(number):
         for principal, rows in traffic.items():
-            _send(world, version, principal, rows, shift=1.5 if principal in shifted else 0.0)
+            _send(world, version, principal, rows, shift=by if principal in shifted else 0.0)
         world.clock.advance(1)
 
 
@@ -170,6 +175,21 @@ def test_after_a_release_the_next_alarm_is_judged_anew() -> None:
     world.catch_up(worker)
     assert world.state(version) is State.QUARANTINED
     assert BOB not in {record.actor for record in world.store.tables.transitions}
+
+
+def test_of_a_change_too_long_to_read_the_newest_part_tells_or_whoever_sent_most_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.detect.witness.TICKS_MAX", 0)
+    even: Mapping[str | None, int] = dict.fromkeys((*CROWD, EVE), 15)
+    for traffic, shifted, state in (
+        (FLOOD, OF_EVE, State.SUSPECT),
+        (even, frozenset(even), State.QUARANTINED),
+    ):
+        world, version = _world()
+        _seconds(world, version, 60, traffic, shifted, by=0.5)
+        world.catch_up()
+        assert world.state(version) is state
 
 
 def test_it_is_asked_often_at_first_and_never_given_up() -> None:
