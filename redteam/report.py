@@ -168,8 +168,8 @@ def summarise(
     head: Head, records: Sequence[Record], names: Mapping[str, str], scenes: Sequence[SceneRecord] = ()
 ) -> Summary:
     """Sum up sessions and scenarios."""
-    whole = [one for one in (*records, *scenes) if not one.error]
-    broken = Counter(one.error for one in (*records, *scenes) if one.error)
+    errors = [*(record.error for record in records), *(scene.error for scene in scenes)]
+    broken = Counter(filter(None, errors))
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         groups.setdefault((record.victim, record.workload), []).append(record)
@@ -183,8 +183,8 @@ def summarise(
     return Summary(
         plan=head.digest,
         seed=head.seed,
-        complete=len(whole) >= head.total,
-        done=len(whole),
+        complete=len(errors) - broken.total() >= head.total,
+        done=len(errors) - broken.total(),
         total=head.total,
         attacks=tuple(sorted(attacks, key=lambda row: (row.victim, order.get(row.attack, 0)))),
         benign=tuple(sorted(benign, key=lambda row: (row.victim, order.get(row.workload, 0)))),
@@ -281,7 +281,7 @@ def number_text(number: float | None) -> str:
 
 def head_text(summary: Summary) -> str:
     """Say in a sentence what was run."""
-    broken = sum(row.errors for row in (*summary.attacks, *summary.benign))
+    broken = sum(row.errors for row in summary.attacks) + sum(row.errors for row in summary.benign)
     broken += sum(bool(row.error) for row in summary.scenarios)
     what = "sessions and scenarios" if summary.scenarios else "sessions"
     parts = [f"{summary.done} of {summary.total} {what}", f"seed {summary.seed}", f"plan {summary.plan[:12]}"]

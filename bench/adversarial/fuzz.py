@@ -117,14 +117,14 @@ def requests_of(
     while True:
         one, other = (pool[i] for i in rng.integers(0, len(pool), 2))
         begin = int(rng.integers(0, max(1, len(one) - BATCH)))
-        piece = np.resize(one[begin : begin + BATCH], (BATCH, victim.dimension))
+        piece: NDArray[np.float64] = np.resize(one[begin : begin + BATCH], (BATCH, victim.dimension))
         way = int(rng.integers(6))
         if way == 1:
             piece = piece[rng.permutation(BATCH)]
         elif way == 2:  # what was found, again and again
             piece = piece[rng.integers(0, 4, BATCH)]
         elif way == 3:
-            piece = piece + rng.normal(0.0, 0.02 * (victim.high - victim.low), piece.shape)
+            piece = np.add(piece, rng.normal(0.0, 0.02 * (victim.high - victim.low), piece.shape))
         elif way == 4:
             mixed = np.resize(other, piece.shape)
             piece = np.where(rng.random((BATCH, 1)) < 0.5, piece, mixed)

@@ -262,7 +262,7 @@ def prober(rng: np.random.Generator, requests: int) -> NDArray[np.float64]:
     low, high = ordinary(rng, 2)
     low -= low.mean() + 1.0
     high += 1.0 - high.mean()
-    asked = []
+    asked: list[NDArray[np.float64]] = []
     begun = low.copy()
     while len(asked) < requests:
         middle = (low + high) / 2.0

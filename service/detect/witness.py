@@ -228,7 +228,7 @@ def _rows(frame: Frame, kept: NDArray[np.bool_]) -> Frame:
     return replace(
         frame,
         rows=int(kept.sum()),
-        numeric=np.ascontiguousarray(frame.numeric[:, kept]),
+        numeric=frame.numeric[:, kept],
         categorical=tuple(of(column) for column in frame.categorical),
         embeddings={name: values[kept] for name, values in frame.embeddings.items()},
         principals=None if frame.principals is None else of(frame.principals),

@@ -13,7 +13,7 @@ from service.store import tables
 from tests.service.api.conftest import World
 from tests.service.api.test_endpoints import CSV
 
-REFERENCE = CSV if isinstance(CSV, bytes) else CSV.encode()
+REFERENCE = CSV.encode()
 
 
 def _digest(body: bytes, name: str = "sha-256") -> str:
