@@ -142,6 +142,6 @@ def _metrics(service: Service, checks: Checks) -> None:
 
 def _gate(service: Service, checks: Checks) -> None:
     for text in EVIL:
-        answer = service.ask_gate("/v1/gate/" + quote(f"v2/models/{text}/versions/1/infer"), [])
+        answer = service.ask_gate(f"/v1/gate/v2/models/{quote(text, safe='')}/versions/1/infer", [])
         plain = answer.headers.get("x-gate-state") == "unknown"
         checks.expect(f"the gate is asked for {text!r}", answer, held=plain and answer.status in GATE)

@@ -5,12 +5,14 @@ import time
 import numpy as np
 
 from redteam.scenarios.base import Checks
-from redteam.scenarios.service import FOLLOWING, QUIET, Service, Target, ordinary, prober
+from redteam.scenarios.service import COLUMNS, FOLLOWING, QUIET, Service, Target, ordinary, prober
 
 FORBIDDEN = 403
 SERVING = {"active", "suspect"}
 PROBES, CROWD, TICKS = 240, 12, 8
 FLOOD = 12
+LOUD, FAR = 40, 8.0
+"""So many requests, so far from all others, alarm for sure."""
 CAP, OWN_CAP = 3, 2
 
 
@@ -83,7 +85,7 @@ def alert_flood(service: Service, checks: Checks, rng: np.random.Generator) -> N
     policy = {"follow": FOLLOWING, "alerts_per_tier": CAP, "alerts_per_principal": OWN_CAP}
     target = service.model(rng, {"adversarial": policy, "actions": QUIET})
     for number in range(FLOOD):
-        target.send(prober(rng, 60), f"account-{number}")
+        target.send(rng.uniform(-FAR, FAR, (LOUD, COLUMNS)), f"account-{number}")
     for _ in range(2):
         target.send(prober(rng, PROBES), "account-0")
     status = target.settled()
@@ -96,5 +98,5 @@ def alert_flood(service: Service, checks: Checks, rng: np.random.Generator) -> N
     own = max((sum(use["principals"][:1] == one["principals"][:1] for use in uses) for one in uses), default=0)
     checks.expect("alerts of one principal stay under theirs", own, held=0 < own <= OWN_CAP + 1)
     contained = len(target.contained())
-    checks.expect("whom no alert names is contained all the same", contained, held=contained > CAP + 1)
+    checks.expect("whom no alert names is contained all the same", contained, held=contained >= FLOOD - 2)
     checks.expect("state", status["state"], held=status["state"] in SERVING)
