@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,9 +21,19 @@ SCOPES = "ingest,read,operate,admin"
 PREFIX = "LAZARETTO_"
 
 
+class Own(NamedTuple):
+    """One that was started."""
+
+    url: str
+    key: str
+    """With every scope."""
+    folder: Path
+    """Its data directory."""
+
+
 @contextmanager
-def own_lazaretto(command: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Start one, and yield its URL and a key with every scope.
+def own_lazaretto(command: Sequence[str]) -> Iterator[Own]:
+    """Start one, and yield where it is.
 
     Parameters
     ----------
@@ -48,7 +59,7 @@ def own_lazaretto(command: Sequence[str]) -> Iterator[tuple[str, str]]:
                 serving, env=environment, stdout=subprocess.PIPE, stderr=errors, start_new_session=True, text=True
             )
         try:
-            yield _url(process, log), key
+            yield Own(_url(process, log), key, Path(folder))
         finally:
             _end(process)
 

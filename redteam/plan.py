@@ -13,6 +13,7 @@ import msgspec
 from redteam.attacks import ATTACKS
 from redteam.benign import WORKLOADS
 from redteam.problems import Problem, Refused
+from redteam.scenarios import SCENARIOS
 
 VICTIMS = ("digits", "mnist", "cancer-logistic", "cancer-forest")
 SPLITS = ("calibration", "confirmation")
@@ -51,6 +52,8 @@ class Plan:
     victims: tuple[str, ...]
     attacks: tuple[str, ...]
     benign: tuple[str, ...]
+    scenarios: tuple[str, ...]
+    """Attacks on the service itself; each is done once."""
     sessions: int
     """Of each attack and each workload, on each victim."""
     queries_max: int | None
@@ -74,6 +77,8 @@ class Plan:
         told = asdict(self) | {"format": FORMAT}
         for name in ("output", "data", "seconds_max", "requests_per_second"):
             del told[name]
+        if not self.scenarios:  # as before there were any
+            del told["scenarios"]
         return sha256(msgspec.json.encode(told, order="deterministic")).hexdigest()
 
     def seeded(self, seed: int | None) -> "Plan":
@@ -179,6 +184,7 @@ def _plan(reader: _Reader, bad: list[Problem]) -> Plan:
         victims=reader.names("victims", VICTIMS, "victim"),
         attacks=reader.names("attacks", ATTACKS, "attack"),
         benign=reader.names("benign", WORKLOADS, "benign workload"),
+        scenarios=reader.names("scenarios", SCENARIOS, "scenario"),
         sessions=reader.whole("sessions", 1, 10_000, 5),
         queries_max=reader.whole("queries_max", 0, QUERIES_MAX, 0) or None,
         seconds_max=reader.number("seconds_max", 1, 7 * 86_400, 3_600),
@@ -192,10 +198,11 @@ def _plan(reader: _Reader, bad: list[Problem]) -> Plan:
     reader.end(Plan.__dataclass_fields__)
     if plan.split not in SPLITS:
         reader.wrong("split", f"must be one of: {', '.join(SPLITS)}")
-    if not plan.victims and http is None and not bad:
+    sessions = bool(plan.attacks or plan.benign)
+    if sessions and not plan.victims and http is None and not bad:
         reader.wrong("victims", f"must name a victim ({', '.join(VICTIMS)}), or there must be a table [victim.http]")
-    if not plan.attacks and not plan.benign and not bad:
-        reader.wrong("attacks", "must name an attack, or 'benign' a workload: there is nothing to do")
+    if not sessions and not plan.scenarios and not bad:
+        reader.wrong("attacks", "must name an attack, or 'benign' a workload, or 'scenarios' one: nothing to do")
     if "mnist" in plan.victims and not plan.data:
         reader.wrong("data", "must be the folder that holds mnist_test10k.npz")
     return plan

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -17,7 +17,8 @@ from redteam.plan import Plan
 from redteam.problems import Refused
 from redteam.session import Kind, Session
 
-HEAD, LINES, LOCK = "run.json", "sessions.jsonl", "lock"
+HEAD, LINES, SCENES, LOCK = "run.json", "sessions.jsonl", "scenarios.jsonl", "lock"
+Line = TypeVar("Line")
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,12 +75,35 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Tried(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that a scenario tried."""
+
+    tried: str
+    held: bool
+    seen: str
+
+
+class SceneRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One scenario that is done."""
+
+    scenario: str
+    checks: tuple[Tried, ...]
+    error: str
+    """Why nothing can be said of it."""
+
+    @property
+    def held(self) -> bool:
+        """Whether every defence held; one that was never tried has not."""
+        return bool(self.checks) and all(one.held for one in self.checks)
+
+
 @dataclass
 class Folder:
     """The folder of one run."""
 
     path: Path
     records: dict[str, Record] = field(default_factory=dict)
+    scenes: dict[str, SceneRecord] = field(default_factory=dict)
 
     @property
     def head(self) -> Head | None:
@@ -117,20 +141,38 @@ class Folder:
         self.load()
 
     def load(self) -> None:
-        """Read the sessions that are done; a last line that was broken off is as if it were not there."""
+        """Read what is done; a last line that was broken off is as if it were not there."""
+        self.records |= {record.key: record for record in self._read(LINES, Record)}
+        self.scenes |= {scene.scenario: scene for scene in self._read(SCENES, SceneRecord)}
+
+    def _read(self, name: str, kind: type[Line]) -> Iterator[Line]:
         try:
-            content = self.path.joinpath(LINES).read_bytes()
+            content = self.path.joinpath(name).read_bytes()
         except FileNotFoundError:
             return
         whole = content[: content.rfind(b"\n") + 1]
         if len(whole) < len(content):
-            _write(self.path / LINES, whole)
+            _write(self.path / name, whole)
         for number, line in enumerate(whole.splitlines(), 1):
             try:
-                record = msgspec.json.decode(line, type=Record)
+                yield msgspec.json.decode(line, type=kind)
             except msgspec.MsgspecError as error:
-                raise Refused(f"{self.path / LINES}, line {number}: {error}") from None
-            self.records[record.key] = record
+                raise Refused(f"{self.path / name}, line {number}: {error}") from None
+
+    def played(self, scenario: str) -> bool:
+        """Tell whether a scenario need not be tried: one that broke off with an error is tried again."""
+        return scenario in self.scenes and not self.scenes[scenario].error
+
+    def add_scene(self, scene: SceneRecord) -> None:
+        """Keep what became of a scenario."""
+        self._append(SCENES, msgspec.json.encode(scene))
+        self.scenes[scene.scenario] = scene
+
+    def _append(self, name: str, line: bytes) -> None:
+        with self.path.joinpath(name).open("ab") as lines:
+            lines.write(line + b"\n")
+            lines.flush()
+            os.fsync(lines.fileno())
 
     def done(self, key: str) -> bool:
         """Tell whether a session need not be run: one that broke off with an error is run again."""
@@ -144,10 +186,7 @@ class Folder:
         with draft.open("wb") as file:
             np.savez_compressed(file, **_arrays(session))
         draft.replace(path)
-        with self.path.joinpath(LINES).open("ab") as lines:
-            lines.write(msgspec.json.encode(record) + b"\n")
-            lines.flush()
-            os.fsync(lines.fileno())
+        self._append(LINES, msgspec.json.encode(record))
         self.records[record.key] = record
 
     @contextmanager

@@ -15,7 +15,9 @@ from redteam.attacks import ATTACKS
 from redteam.attacks.base import Family
 from redteam.benign import WORKLOADS
 from redteam.judge import Share, Verdict, attack_result, benign_results, timely_rate
-from redteam.records import Folder, Head, Record
+from redteam.records import Folder, Head, Record, SceneRecord
+from redteam.scenarios import SCENARIOS
+from redteam.scenarios.base import WEAKNESSES, Outcome
 from redteam.session import Kind
 
 BLIND = 0.5
@@ -24,6 +26,8 @@ WRONGED = 0.01
 """A benign workload of whose sessions surely more alarm is wronged."""
 INTENT = "intent"
 ERRORS_SHOWN = 3
+EVIDENCE_SHOWN, EVIDENCE_LENGTH = 12, 400
+PLACES = {name: place for place, name in enumerate(SCENARIOS)}
 OVER_DAYS = frozenset({Family.POISONING})
 """What such attacks do is seen in the traffic as a whole, over days; a run of minutes looks at single principals."""
 
@@ -101,6 +105,30 @@ class BenignRow(msgspec.Struct, frozen=True, kw_only=True):
         return self.kind != Kind.EQUIVALENT and self.alarmed.low > WRONGED
 
 
+class ScenarioRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One attack on the service itself."""
+
+    scenario: str
+    title: str
+    stride: tuple[str, ...]
+    techniques: tuple[Technique, ...]
+    """Of ATLAS, and weaknesses (CWE)."""
+    defence: str
+    """What is expected."""
+    outcome: str
+    """``held`` or ``broken``; ``unknown`` when it broke off."""
+    checks: int
+    failed: int
+    evidence: tuple[str, ...]
+    """What was tried and what was seen, what did not hold first; at most ``EVIDENCE_SHOWN``."""
+    error: str
+
+    @property
+    def broken(self) -> bool:
+        """Whether a defence did not hold."""
+        return self.outcome == Outcome.BROKEN
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """What a run found."""
 
@@ -112,12 +140,13 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     attacks: tuple[AttackRow, ...]
     benign: tuple[BenignRow, ...]
+    scenarios: tuple[ScenarioRow, ...] = ()
     skipped: tuple[tuple[str, str], ...]
     errors: tuple[str, ...]
     """What broke sessions off, the most frequent first; at most three."""
 
     def of_victim(self, victim: str) -> "Summary":
-        """Return what concerns one victim."""
+        """Return what concerns one victim; what was tried on the service concerns all."""
         return msgspec.structs.replace(
             self,
             attacks=tuple(row for row in self.attacks if row.victim == victim),
@@ -132,13 +161,15 @@ def summary_of(folder: Folder, names: Mapping[str, str]) -> Summary | None:
     if head is None:
         return None
     folder.load()
-    return summarise(head, list(folder.records.values()), names)
+    return summarise(head, list(folder.records.values()), names, list(folder.scenes.values()))
 
 
-def summarise(head: Head, records: Sequence[Record], names: Mapping[str, str]) -> Summary:
-    """Sum up sessions."""
-    whole = [record for record in records if not record.error]
-    broken = Counter(record.error for record in records if record.error)
+def summarise(
+    head: Head, records: Sequence[Record], names: Mapping[str, str], scenes: Sequence[SceneRecord] = ()
+) -> Summary:
+    """Sum up sessions and scenarios."""
+    errors = [*(record.error for record in records), *(scene.error for scene in scenes)]
+    broken = Counter(filter(None, errors))
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         groups.setdefault((record.victim, record.workload), []).append(record)
@@ -152,11 +183,12 @@ def summarise(head: Head, records: Sequence[Record], names: Mapping[str, str]) -
     return Summary(
         plan=head.digest,
         seed=head.seed,
-        complete=len(whole) >= head.total,
-        done=len(whole),
+        complete=len(errors) - broken.total() >= head.total,
+        done=len(errors) - broken.total(),
         total=head.total,
         attacks=tuple(sorted(attacks, key=lambda row: (row.victim, order.get(row.attack, 0)))),
         benign=tuple(sorted(benign, key=lambda row: (row.victim, order.get(row.workload, 0)))),
+        scenarios=tuple(scenario_row(scene, names) for scene in sorted(scenes, key=lambda one: PLACES[one.scenario])),
         skipped=head.skipped,
         errors=tuple(text for text, _ in broken.most_common(ERRORS_SHOWN)),
     )
@@ -182,6 +214,27 @@ def _attack_row(group: Sequence[Record], names: Mapping[str, str], seed: int) ->
         queries_median=median(record.queries or 0 for record in seen) if seen else None,
         tiers=_tiers(group),
         blind=not math.isnan(ratio) and ratio < BLIND,
+    )
+
+
+def scenario_row(scene: SceneRecord, names: Mapping[str, str]) -> ScenarioRow:
+    """Return what became of a scenario."""
+    told = SCENARIOS[scene.scenario]
+    outcome = "unknown" if scene.error else Outcome.HELD if scene.held else Outcome.BROKEN
+    known = {**WEAKNESSES, **names}
+    checks = sorted(scene.checks, key=lambda one: one.held)
+    lines = [f"{'held' if one.held else 'BROKEN'}: {one.tried}: {one.seen}" for one in checks]
+    return ScenarioRow(
+        scenario=told.name,
+        title=told.title,
+        stride=tuple(one.value for one in told.stride),
+        techniques=tuple(Technique(id=one, name=known.get(one, "")) for one in told.ids),
+        defence=told.defence,
+        outcome=str(outcome),
+        checks=len(checks),
+        failed=sum(not one.held for one in checks),
+        evidence=tuple(line[:EVIDENCE_LENGTH] for line in lines[:EVIDENCE_SHOWN]),
+        error=scene.error[:EVIDENCE_LENGTH],
     )
 
 
@@ -229,7 +282,9 @@ def number_text(number: float | None) -> str:
 def head_text(summary: Summary) -> str:
     """Say in a sentence what was run."""
     broken = sum(row.errors for row in summary.attacks) + sum(row.errors for row in summary.benign)
-    parts = [f"{summary.done} of {summary.total} sessions", f"seed {summary.seed}", f"plan {summary.plan[:12]}"]
+    broken += sum(bool(row.error) for row in summary.scenarios)
+    what = "sessions and scenarios" if summary.scenarios else "sessions"
+    parts = [f"{summary.done} of {summary.total} {what}", f"seed {summary.seed}", f"plan {summary.plan[:12]}"]
     if broken:
         parts.append(f"{broken} broken off, in none of the numbers")
     return ", ".join(parts)

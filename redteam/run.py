@@ -19,7 +19,10 @@ from redteam.lazaretto import Monitor, Seen, Shadow
 from redteam.oracle import Enough, Oracle
 from redteam.plan import Plan
 from redteam.problems import Stopped
-from redteam.records import Folder, Record
+from redteam.records import Folder, Record, SceneRecord, Tried
+from redteam.scenarios import SCENARIOS
+from redteam.scenarios.base import Checks, Need
+from redteam.scenarios.service import Service
 from redteam.session import Kind, Session
 from redteam.victims import Victim, cancer, digits, mnist
 
@@ -28,6 +31,8 @@ FAILURES_MAX = 5
 log = logging.getLogger(__name__)
 Told = Callable[[int, int, str], None]
 """Told how many sessions are done, of how many, and which one is on."""
+SERVICE = "service"
+"""The victim of scenarios."""
 UNSEEN = Seen(alarm=None, tiers={}, contained=0)
 
 
@@ -68,8 +73,12 @@ class Run:
     monitor: Monitor
     victims: dict[str, Victim]
     told: Told
+    data_dir: Path | None = None
+    """Of the monitor, where it is the run's own."""
     shadows: dict[str, Shadow] = field(default_factory=dict)
     """Of the victims that were attacked, by name."""
+    stages: list[str] = field(default_factory=list)
+    """Models that scenarios were tried on."""
     complete: bool = False
     """Whether every session is done; else the time was up."""
     _deadline: float = field(default_factory=time.monotonic)
@@ -86,7 +95,9 @@ class Run:
             When the monitor fails, or a victim is away.
         """
         tasks, skipped = tasks_of(self.plan, self.victims)
-        self.folder.begin(self.plan, len(tasks), skipped)
+        scenes = scenes_of(self.plan, self.data_dir)
+        lacking = tuple((SERVICE, name) for name in self.plan.scenarios if name not in scenes)
+        self.folder.begin(self.plan, len(tasks) + len(scenes), skipped + lacking)
         self._deadline = time.monotonic() + self.plan.seconds_max
         failed = 0
         for task in tasks:
@@ -94,7 +105,7 @@ class Run:
                 continue
             if time.monotonic() >= self._deadline:
                 return
-            self.told(self._done(tasks), len(tasks), task.key)
+            self.told(self._done(tasks), len(tasks) + len(scenes), task.key)
             session = self._session(task)
             if self._late:
                 return
@@ -102,11 +113,32 @@ class Run:
             failed = failed + 1 if session.error.startswith("VictimFailed") else 0
             if failed >= FAILURES_MAX:
                 raise Stopped(f"{task.victim} broke off {failed} sessions in a row: {session.error}")
-        self.told(self._done(tasks), len(tasks), "")
+        for name in scenes:
+            if self.folder.played(name):
+                continue
+            if time.monotonic() >= self._deadline:
+                return
+            self.told(self._done(tasks), len(tasks) + len(scenes), f"{SERVICE}/{name}")
+            self.folder.add_scene(self._play(name))
+        self.told(self._done(tasks), len(tasks) + len(scenes), "")
         self.complete = True
 
     def _done(self, tasks: list[Task]) -> int:
-        return sum(self.folder.done(task.key) for task in tasks)
+        return sum(self.folder.done(task.key) for task in tasks) + sum(map(self.folder.played, self.folder.scenes))
+
+    def _play(self, name: str) -> SceneRecord:
+        """Try a scenario; one that fails for another reason than the defence proves nothing."""
+        checks, error = Checks(), ""
+        rng = np.random.default_rng([self.plan.seed, *name.encode()])
+        try:
+            with Service(self.monitor.http, self.data_dir) as service:
+                SCENARIOS[name].act(service, checks, rng)
+                self.stages += service.models[:1]
+        except Exception as failed:
+            log.exception("%s: the scenario proves nothing", name)
+            error = f"{type(failed).__name__}: {failed}"
+        done = tuple(Tried(tried=one.tried, held=one.held, seen=one.seen) for one in checks.done)
+        return SceneRecord(scenario=name, checks=done, error=error)
 
     def _keep(self, task: Task, session: Session) -> None:
         seen = UNSEEN if session.error or not len(session) else self._shadow(task.victim).watch(session)
@@ -196,6 +228,11 @@ class Run:
         return replace(victim, predict=predict)
 
 
+def scenes_of(plan: Plan, data_dir: Path | None) -> list[str]:
+    """Return the scenarios of a plan that can be tried."""
+    return [name for name in plan.scenarios if data_dir is not None or Need.DISK not in SCENARIOS[name].needs]
+
+
 def tasks_of(plan: Plan, victims: dict[str, Victim]) -> tuple[list[Task], tuple[tuple[str, str], ...]]:
     """Return the sessions of a plan, and what does not fit a victim; cut anywhere, all workloads have about as many."""
     fitting: list[tuple[str, str]] = []
@@ -249,7 +286,7 @@ def victims_of(plan: Plan, endpoint: Endpoint | None) -> dict[str, Victim]:
 
 
 @contextmanager
-def open_run(plan: Plan, monitor: Monitor, told: Told) -> Iterator[Run]:
+def open_run(plan: Plan, monitor: Monitor, told: Told, data_dir: Path | None = None) -> Iterator[Run]:
     """Make everything ready, with the folder locked and what goes wrong in a session logged there."""
     folder = Folder(Path(plan.output))
     with ExitStack() as stack:
@@ -259,7 +296,7 @@ def open_run(plan: Plan, monitor: Monitor, told: Told) -> Iterator[Run]:
         if plan.http is not None:
             endpoint = Endpoint(plan.http)
             stack.callback(endpoint.close)
-        yield Run(plan, folder, monitor, victims_of(plan, endpoint), told)
+        yield Run(plan, folder, monitor, victims_of(plan, endpoint), told, data_dir)
 
 
 @contextmanager

@@ -1,8 +1,12 @@
 """A run's summary for people: on a terminal, or as Markdown."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from redteam.report import AttackRow, Summary, head_text, number_text, rate_text, tiers_text
+from redteam.report import AttackRow, ScenarioRow, Summary, head_text, number_text, rate_text, tiers_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 ATTACK_COLUMNS = (
     "victim",
@@ -16,10 +20,12 @@ ATTACK_COLUMNS = (
     "tiers",
 )
 BENIGN_COLUMNS = ("victim", "workload", "kind", "sessions", "alarmed", "tiers")
+SCENARIO_COLUMNS = ("scenario", "STRIDE", "ids", "expected", "outcome", "checks", "evidence")
 BLIND_COLUMNS = ("victim", "attack", "seen in time", "ATLAS")
 WIDTH = 160
 """Where there is no terminal that has one."""
 NO_SPOT = "No attack of this run that succeeds was seen in time in less than half of its successes."
+ALL_HELD = "Every defence of the service that was tried held."
 NO_SUCCESS = "No success, so nothing is said of being seen in time: "
 WRONGED = "Benign clients are wronged, so that being seen in time is worth less than it looks: "
 OVER_DAYS = "takes longer than a run; the traffic as a whole tells of it, not single principals"
@@ -46,6 +52,26 @@ def blind_cells(row: AttackRow) -> tuple[str, ...]:
     return (row.victim, row.title, rate_text(row.timely), f"{named} ({OVER_DAYS})" if row.over_days else named)
 
 
+def scenario_cells(row: ScenarioRow) -> tuple[str, ...]:
+    """Return the cells of a scenario; the evidence is what did not hold, or the first thing that did."""
+    held = [row.evidence[0]] if row.evidence and not row.failed else []
+    return (
+        row.scenario,
+        ", ".join(row.stride),
+        ", ".join(one.id for one in row.techniques),
+        row.defence,
+        row.outcome,
+        f"{row.checks - row.failed} of {row.checks} held",
+        "; ".join([row.error] if row.error else [*row.evidence[: row.failed], *held]),
+    )
+
+
+def broken_cells(row: ScenarioRow) -> tuple[str, ...]:
+    """Return the cells of a broken defence among the blind spots."""
+    named = "; ".join(f"{one.id} {one.name}".strip() for one in row.techniques)
+    return ("service", row.title, f"{row.failed} of {row.checks} defences broken", named)
+
+
 def benign_cells(summary: Summary) -> list[tuple[str, ...]]:
     """Return the rows of the benign workloads."""
     return [
@@ -68,6 +94,8 @@ def notes(summary: Summary) -> list[str]:
     wronged = [f"{row.workload} on {row.victim}" for row in summary.benign if row.wronged]
     if wronged:
         found.append(WRONGED + ", ".join(wronged) + ".")
+    if summary.scenarios and all(row.outcome == "held" for row in summary.scenarios):
+        found.append(ALL_HELD)
     if summary.skipped:
         found.append("Not run: " + ", ".join(f"{name} does not fit {victim}" for victim, name in summary.skipped) + ".")
     found += [f"Broken off by: {text}" for text in summary.errors]
@@ -76,39 +104,53 @@ def notes(summary: Summary) -> list[str]:
     return found
 
 
+def blind_rows(summary: Summary) -> list[tuple[str, ...]]:
+    """Return the cells of what is not seen in time, and of the defences that do not hold."""
+    blind = [blind_cells(row) for row in summary.attacks if row.blind]
+    return blind + [broken_cells(row) for row in summary.scenarios if row.broken]
+
+
 def print_report(summary: Summary, *, width: int | None = None) -> None:
     """Print the tables on the terminal, blind spots in red."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     console = Console(width=width)
     if width is None and not console.is_terminal:
         console = Console(width=WIDTH)
 
-    def table(title: str, columns: Sequence[str], rows: Sequence[tuple[Sequence[str], str]]) -> None:
-        shown = Table(title=title, title_justify="left")
-        for column in columns:
-            shown.add_column(column, overflow="fold")
-        for cells, style in rows:
-            # As text: titles may hold brackets, which rich would take for its own markup.
-            shown.add_row(*(Text(cell) for cell in cells), style=style)
-        console.print(shown)
-
     console.print(Text(head_text(summary)))
     if summary.attacks:
         attacks = [(attack_cells(row), "red" if row.blind else "") for row in summary.attacks]
-        table("Attacks", ATTACK_COLUMNS, attacks)
+        _print_table(console, "Attacks", ATTACK_COLUMNS, attacks)
     if summary.benign:
         styles = ["yellow" if row.wronged else "" for row in summary.benign]
-        table("Benign clients", BENIGN_COLUMNS, list(zip(benign_cells(summary), styles, strict=True)))
-    blind = [(blind_cells(row), "red") for row in summary.attacks if row.blind]
+        _print_table(console, "Benign clients", BENIGN_COLUMNS, list(zip(benign_cells(summary), styles, strict=True)))
+    if summary.scenarios:
+        scenes = [(scenario_cells(row), "red" if row.broken else "") for row in summary.scenarios]
+        _print_table(console, "Scenarios", SCENARIO_COLUMNS, scenes)
+    blind = [(cells, "red") for cells in blind_rows(summary)]
     if blind:
-        table("Blind spots", BLIND_COLUMNS, blind)
+        _print_table(console, "Blind spots", BLIND_COLUMNS, blind)
     elif summary.attacks:
         console.print(Text(NO_SPOT))
     for note in notes(summary):
         console.print(Text(note))
+
+
+def _print_table(
+    console: "Console", title: str, columns: Sequence[str], rows: Sequence[tuple[Sequence[str], str]]
+) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(title=title, title_justify="left")
+    for column in columns:
+        shown.add_column(column, overflow="fold")
+    for cells, style in rows:
+        # As text: titles may hold brackets, which rich would take for its own markup.
+        shown.add_row(*(Text(cell) for cell in cells), style=style)
+    console.print(shown)
 
 
 def markdown(summary: Summary) -> str:
@@ -119,7 +161,10 @@ def markdown(summary: Summary) -> str:
         parts += [*_table(ATTACK_COLUMNS, rows), ""]
     if summary.benign:
         parts += [*_table(BENIGN_COLUMNS, benign_cells(summary)), ""]
-    blind = [_marked(blind_cells(row), blind=True) for row in summary.attacks if row.blind]
+    if summary.scenarios:
+        scenes = [_first_marked(scenario_cells(row), broken=row.broken) for row in summary.scenarios]
+        parts += [*_table(SCENARIO_COLUMNS, scenes), ""]
+    blind = [_marked(cells, blind=True) for cells in blind_rows(summary)]
     if blind:
         parts += ["Blind spots:", "", *_table(BLIND_COLUMNS, blind), ""]
     elif summary.attacks:
@@ -130,6 +175,10 @@ def markdown(summary: Summary) -> str:
 
 def _marked(cells: Sequence[str], *, blind: bool) -> tuple[str, ...]:
     return (cells[0], f"\N{LARGE RED SQUARE} {cells[1]}" if blind else cells[1], *cells[2:])
+
+
+def _first_marked(cells: Sequence[str], *, broken: bool) -> tuple[str, ...]:
+    return (f"\N{LARGE RED SQUARE} {cells[0]}" if broken else cells[0], *cells[1:])
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

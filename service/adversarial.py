@@ -202,6 +202,7 @@ def file_redteam(
         tx.save_redteam_run(run)
         blind = sum(row.blind for row in summary.attacks)
         detail = f"plan {summary.plan[:64]}, {summary.done} of {summary.total} sessions, {blind} blind spots"
+        detail += f", {sum(row.outcome == 'broken' for row in summary.scenarios)} broken defences"
         tx.audit(actor, "redteam.file", f"{model}/{version}", detail, run.at_us)
         return run
 

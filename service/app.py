@@ -32,6 +32,7 @@ from service.api.routes import (
 )
 from service.console.routes import build_router
 from service.domain.policy import FailMode
+from service.gate.jitter import Jitter
 from service.wiring import Runtime
 
 ROUTERS = tuple(
@@ -111,7 +112,8 @@ def create_app(runtime: Runtime) -> Lazaretto:
     api = runtime.api
     app.events = EventsEndpoint(api)
     header = api.settings.gate_principal_header
-    asking = Principals(header, api.office.deidentifier.pseudonym, api.clock) if header else None
+    jitter = Jitter(api.secrets.jitter)
+    asking = Principals(header, api.office.deidentifier.pseudonym, api.clock, jitter) if header else None
     app.gate = GateEndpoint(api.fleet, api.counters, FailMode(api.settings.gate_unknown), asking)
     app.ordinary = Entry(super(Lazaretto, app).__call__, api.counters)
     app.state.api = api

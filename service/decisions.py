@@ -1,20 +1,28 @@
 """What one pass of the worker has decided so far, and how a silence or a change that lasts bears on it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from service.alert.decide import goes_on
 from service.alert.silence import decide_silence
+from service.detect.witness import Carrier, NotNow
+from service.domain.adversarial import DriftOfOne
 from service.domain.evaluation import Evaluation, Silence
 from service.domain.ids import Micros, Position, VersionId
-from service.domain.policy import Action, Policy
+from service.domain.policy import Action, Cause, Policy
 from service.domain.principals import Containment
 from service.domain.records import Alert, Ending, Incident, Raised, TimelineItem, TransitionRecord, Version
 from service.domain.states import Event, next_state
 from service.notify.compose import Kind, Notice, alert_opened, alert_over, state_changed
 from service.ports import SYSTEM
-from service.quarantine.decide import Why
+from service.quarantine.decide import Ruling, Why, spare
 
-HELD_BACK = {Why.DRY_RUN: Kind.DRY_RUN, Why.LAST_HEALTHY: Kind.CAPPED, Why.FLEET_SHARE: Kind.CAPPED}
+HELD_BACK = {
+    Why.DRY_RUN: Kind.DRY_RUN,
+    Why.LAST_HEALTHY: Kind.CAPPED,
+    Why.FLEET_SHARE: Kind.CAPPED,
+    Why.ONE_PRINCIPAL: Kind.CAPPED,
+}
 """Rulings that people must hear of although nothing changes."""
 
 
@@ -66,6 +74,23 @@ def change_state(
     )
 
 
+def spare_of_one(
+    ruling: Ruling, alert: Alert, version: Version, policy: Policy, carrier: Callable[[Micros, Micros], Carrier | None]
+) -> Ruling:
+    """Let no drift quarantine a version that is there only with the events of one principal, while there are others.
+
+    ``carrier`` is asked since when the change is, and when it was told of; how many events come rests on nobody.
+    """
+    chosen = policy.adversarial.drift_of_one
+    if ruling.event is not Event.QUARANTINE or alert.cause is Cause.TRAFFIC or chosen is DriftOfOne.QUARANTINE:
+        return ruling
+    try:
+        found = carrier(alert.since_us, alert.opened_us)
+    except NotNow:
+        return Ruling(None, Why.WAITING, "whether the evidence rests on one principal is worked out later")
+    return ruling if found is None else spare(ruling, version, found.principal, found.share)
+
+
 def note_rebuilt(evaluation: Evaluation, standing: dict[str, Alert], policy: Policy, decisions: Decisions) -> None:
     """Let the timeline of an open incident tell, once, that its change goes on after the alarm."""
     if not evaluation.rebuilt:
@@ -73,6 +98,13 @@ def note_rebuilt(evaluation: Evaluation, standing: dict[str, Alert], policy: Pol
     told = goes_on(evaluation, tuple(standing.values()), policy, SYSTEM)
     if told is not None:
         decisions.timeline.append(told)
+
+
+def note_spared(alert: Alert, ruling: Ruling, at_us: Micros, decisions: Decisions) -> None:
+    """Let the timeline of an incident tell that a version was spared, and whom to look at."""
+    if ruling.why is Why.ONE_PRINCIPAL:
+        item = TimelineItem(at_us=at_us, actor=SYSTEM, kind="spared", body=ruling.text)
+        decisions.timeline.append((alert.incident_id, item))
 
 
 def judge_silence(

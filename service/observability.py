@@ -110,6 +110,23 @@ CATALOGUE: tuple[Definition, ...] = (
         (*_VERSION, "attack"),
     ),
     Definition(
+        "lazaretto_redteam_defence_held",
+        Kind.GAUGE,
+        "Whether the defence of a scenario of the latest red-team run held: 1 or 0.",
+        (*_VERSION, "scenario"),
+    ),
+    Definition(
+        "lazaretto_redteam_schedule_runs_total",
+        Kind.COUNTER,
+        "Red-team runs that the service was to start by itself.",
+        ("outcome",),
+    ),
+    Definition("lazaretto_redteam_schedule_running", Kind.GAUGE, "Whether such a run is on."),
+    Definition(
+        "lazaretto_redteam_schedule_overdue_seconds", Kind.GAUGE, "Since such a run was due that has not begun."
+    ),
+    Definition("lazaretto_redteam_schedule_age_seconds", Kind.GAUGE, "Since such a run last ended well."),
+    Definition(
         "lazaretto_column_effect",
         Kind.GAUGE,
         "Effect sizes over the last hour, of the few columns with the strongest evidence.",

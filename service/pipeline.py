@@ -11,6 +11,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import anyio.to_thread
 import msgspec
@@ -18,7 +19,16 @@ import msgspec
 from service.adversarial import Standing, judge_use
 from service.alert.decide import decide as decide_alert
 from service.alert.decide import rebuilt
-from service.decisions import HELD_BACK, Decisions, Judged, change_state, judge_silence, note_rebuilt
+from service.decisions import (
+    HELD_BACK,
+    Decisions,
+    Judged,
+    change_state,
+    judge_silence,
+    note_rebuilt,
+    note_spared,
+    spare_of_one,
+)
 from service.detect.watch import Watch
 from service.domain.evaluation import Evaluation
 from service.domain.ids import Micros, Position, VersionId
@@ -217,6 +227,8 @@ class Memory:
         self.control = stages.store.control()
         read_at = arrival_of(stages.log, self.position)
         self.watch = Watch(stages.signing_key, stages.store.snapshots(), stages.store.windows, read_at=read_at)
+        self.carrier = partial(self.watch.carrier, stages.log)
+        """Whose the evidence of a change is, as the log tells."""
         self.take_over(self.control)
 
     def take_over(self, control: Control) -> None:
@@ -318,11 +330,13 @@ def judge(evaluation: Evaluation, memory: Memory, decisions: Decisions) -> None:
     if told is not None and policy.actions.of(decision.alert.cause) is not Action.RECORD:
         decisions.notices.append(alert_opened(decision.alert, told, version))
     ruling = decide_state(decision.alert, version, policy, memory.versions.values())
+    ruling = spare_of_one(ruling, decision.alert, version, policy, partial(memory.carrier, evaluation))
     # Once when the alert opens and once when it is confirmed: evidence that wavers must not fill a mailbox.
     news = told is not None or decision.alert.confirmations == policy.confirmations
     if decision.changed and news and ruling.why in HELD_BACK:
         notice = held_back(HELD_BACK[ruling.why], decision.alert, version, ruling.text, evaluation.at_us)
         decisions.notices.append(notice)
+        note_spared(decision.alert, ruling, evaluation.at_us, decisions)
     if ruling.event is not None:
         judged = Judged(alert=decision.alert, at_us=evaluation.at_us, position=evaluation.position)
         change_state(judged, ruling.event, ruling.text, memory.versions, decisions)

@@ -96,6 +96,17 @@ class Settings(BaseSettings):
     metrics_require_key: bool = False
     """Whether ``/metrics`` needs a key with scope ``read``."""
 
+    # Red-team runs that the service starts by itself, against shadow models of its own.
+    redteam_plan: Path | None = None
+    """Plan file; without one there are no such runs."""
+    redteam_every_hours: float = Field(default=168.0, ge=0.01, le=24 * 366)
+    redteam_seconds_max: float = Field(default=7_200.0, ge=1, le=86_400)
+    """A run that is not over by then is ended."""
+    redteam_scope: Path | None = None
+    """Scope file, where the service or an endpoint of the plan is not this machine."""
+    redteam_file_under: str | None = Field(default=None, pattern=r"^[^/]+/[^/]+$")
+    """``MODEL/VERSION`` at which results are filed, too."""
+
     # Notifications.
     webhook_url: str | None = None
     webhook_secret: SecretStr | None = None
@@ -177,12 +188,14 @@ class Secrets:
     """Of the console's cookies."""
     webhooks: bytes
     """Of messages, unless a webhook has a secret of its own."""
+    jitter: bytes
+    """Of the delays of enforcement."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Derive from the setting, or from the key file, which is made on first use."""
         root = _root_key(settings)
-        names = ("pepper", "signing", "pseudonyms", "sessions", "webhooks")
+        names = ("pepper", "signing", "pseudonyms", "sessions", "webhooks", "jitter")
         return cls(*(_derive(root, name) for name in names))
 
 

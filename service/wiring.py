@@ -118,6 +118,7 @@ def build_runtime(settings: Settings) -> Runtime:
             session_key=secrets.sessions,
             changed=api.changed,
             stale_seconds=settings.stale_seconds,
+            schedule=store.schedule.read,
         ),
         pollers=_pollers(settings, api, log),
     )
@@ -154,7 +155,7 @@ def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: 
         fleet=Fleet(store.read, clock),
         keyring=KeyRing(store.keys, secrets.pepper, clock),
         counters=Counters(),
-        figures=Figures(store.read, log.head, clock),
+        figures=Figures(store.read, log.head, clock, store.schedule.read),
         log_figures=partial(_log_figures, log, accept.gatherer),
         compiler=Compiler(settings.baseline_seconds_max),
     )

@@ -3,11 +3,12 @@
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.domain.ids import Micros, Position
 from service.domain.records import Alert, Snapshot
 from service.domain.redteam import RedTeamRun
+from service.domain.schedule import Schedule
 from service.ports import Clock, ReadStore, WorkerFigures
 
 OPEN_ALERTS_MAX = 1_000
@@ -25,6 +26,8 @@ class Picture:
     audit_entries: int
     redteam: tuple[RedTeamRun, ...] = ()
     """The latest run of each version."""
+    schedule: Schedule = field(default_factory=Schedule)
+    """Of red-team runs that the service starts by itself."""
 
 
 class Lag:
@@ -64,10 +67,19 @@ class Figures:
         Returns the position of the log's last durable entry.
     clock
         Dates the pictures.
+    schedule
+        Returns the schedule of red-team runs.
     """
 
-    def __init__(self, read: ReadStore, head: Callable[[], Position], clock: Clock) -> None:
+    def __init__(
+        self,
+        read: ReadStore,
+        head: Callable[[], Position],
+        clock: Clock,
+        schedule: Callable[[], Schedule] = Schedule,
+    ) -> None:
         self._read = read
+        self._schedule = schedule
         self._head = head
         self._clock = clock
         self.lag = Lag()
@@ -98,6 +110,7 @@ class Figures:
             worker=self._read.worker(),
             audit_entries=newest[0].seq if newest else 0,
             redteam=tuple(self._read.redteam_runs()),
+            schedule=self._schedule(),
         )
 
     def lag_seconds(self, position: Position) -> float:

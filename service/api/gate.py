@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from service.api.asgi import REQUEST_ID_HEADER, Receive, Scope, Send, header, respond
 from service.domain.policy import FailMode
-from service.gate.decide import Ruling, decide, heed, render
+from service.gate.decide import Asking, Ruling, decide, heed, render
+from service.gate.jitter import Jitter
 from service.gate.refresh import Fleet
 from service.gate.targets import read_targets
 from service.observability import Counters
@@ -34,17 +35,22 @@ class Principals:
         Makes a pseudonym of a name, with the same key as the ingest path.
     clock
         Says whether a containment is over.
+    jitter
+        Says whether it is enforced yet.
     """
 
-    def __init__(self, header_name: str, pseudonym: Callable[[str], str], clock: Clock) -> None:
+    def __init__(self, header_name: str, pseudonym: Callable[[str], str], clock: Clock, jitter: Jitter) -> None:
         self._header = header_name.lower().encode()
         self._pseudonym = pseudonym
-        self.now_us = clock.now_us
+        self._clock, self._jitter = clock, jitter
 
-    def named(self, scope: Scope) -> list[str]:
-        """Return the pseudonyms, one for each value of the header: a client may have added one."""
+    def asking(self, scope: Scope) -> Asking | None:
+        """Return who asks, one pseudonym for each value of the header: a client may have added one."""
         values = [value for name, value in scope["headers"] if name == self._header and value]
-        return [self._pseudonym(value.decode(errors="replace")) for value in values[:PRINCIPALS_MAX]]
+        if not values:
+            return None
+        named = [self._pseudonym(value.decode(errors="replace")) for value in values[:PRINCIPALS_MAX]]
+        return Asking(principals=named, now_us=self._clock.now_us(), jitter=self._jitter)
 
 
 def is_gate(path: str) -> bool:
@@ -96,8 +102,8 @@ class GateEndpoint:
             ruling = decide(view, readings, self._unknown)
             if self._principals is None:
                 return ruling
-            named = self._principals.named(scope)
-            return heed(ruling, view, readings, named, self._principals.now_us()) if named else ruling
+            asking = self._principals.asking(scope)
+            return ruling if asking is None else heed(ruling, view, readings, asking)
         except Exception:  # gateways let a 5xx through or turn it into an outage: fail closed, loudly
             logger.exception("the gate could not decide")
             return Ruling(allowed=False, state="unknown", reason="the gate could not decide")

@@ -16,6 +16,7 @@ from service.api.figures import Figures, Picture
 from service.api.watch import monitoring, watch_of
 from service.domain.records import Model, Snapshot, Version
 from service.domain.requests import OVER
+from service.domain.schedule import Outcome, Schedule
 from service.gate.fleet import FleetView
 from service.gate.refresh import Fleet
 from service.log.figures import BOUNDS, LogFigures
@@ -110,6 +111,7 @@ class Metrics(Collector):
             self._add_versions(families, view, picture)
             self._add_columns(families, view, picture)
             self._add_redteam(families, view, picture)
+            self._add_schedule(families, picture.schedule)
         yield from families.finish()
 
     def _add_log(self, families: Families) -> None:
@@ -184,6 +186,23 @@ class Metrics(Collector):
                     worst[row.attack] = min(row.timely.ratio, worst.get(row.attack, 1.0))
             for attack, ratio in worst.items():
                 families.add("lazaretto_redteam_detection_ratio", ratio, *labels, attack)
+            for scene in run.summary.scenarios:
+                if scene.outcome != "unknown":
+                    held = float(scene.outcome == "held")
+                    families.add("lazaretto_redteam_defence_held", held, *labels, scene.scenario)
+
+    def _add_schedule(self, families: Families, schedule: Schedule) -> None:
+        """Show how the runs go that the service starts by itself, once there was one."""
+        if schedule.outcome is Outcome.NONE:
+            return
+        for outcome, number in (("done", schedule.done), ("failed", schedule.failed), ("missed", schedule.missed)):
+            families.add("lazaretto_redteam_schedule_runs_total", number, outcome)
+        families.add("lazaretto_redteam_schedule_running", float(schedule.outcome is Outcome.RUNNING))
+        now_us = self._clock.now_us()
+        overdue = 0.0 if schedule.outcome is Outcome.RUNNING else max(0.0, (now_us - schedule.next_us) / 1e6)
+        families.add("lazaretto_redteam_schedule_overdue_seconds", overdue)
+        if schedule.good_us:
+            families.add("lazaretto_redteam_schedule_age_seconds", max(0.0, (now_us - schedule.good_us) / 1e6))
 
     def _add_version(self, families: Families, version: Version, model: Model, snapshot: Snapshot | None) -> None:
         labels = (version.model, version.version)

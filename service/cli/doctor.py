@@ -12,6 +12,7 @@ import msgspec
 
 from service.clock import SystemClock
 from service.domain.errors import LazarettoError
+from service.domain.schedule import Outcome
 from service.log import LogRefused, open_reader
 from service.settings import SecretKeyError, Secrets, Settings
 from service.store import Store, StoreRefused, open_store
@@ -20,6 +21,7 @@ from service.store.migrate import SchemaStatus, status
 FINE, NOTE, FAILED = "ok", "note", "FAILED"
 FREE_BYTES_MIN = 1024**3
 HEARTBEAT_SECONDS_MAX = 30.0
+OVERDUE_SECONDS = 600.0
 FIXED_SQLITE = (3, 51, 3)
 TIMEOUT_SECONDS = 3.0
 NO_SETTINGS = {"LAZARETTO_CONFIG", "LAZARETTO_URL", "LAZARETTO_API_KEY"}
@@ -110,14 +112,14 @@ def _people_and_worker(settings: Settings) -> Iterator[Finding]:
         yield Finding(FAILED, "state store", str(error))
         return
     try:
-        yield from _inside(store)
+        yield from _inside(store, settings)
     except LazarettoError as error:
         yield Finding(FAILED, "state store", error.detail)
     finally:
         store.close()
 
 
-def _inside(store: Store) -> Iterator[Finding]:
+def _inside(store: Store, settings: Settings) -> Iterator[Finding]:
     keys = store.read.keys()
     usable = [key for key in keys if key.revoked_us is None]
     if usable:
@@ -130,6 +132,24 @@ def _inside(store: Store) -> Iterator[Finding]:
         yield Finding(FINE, "worker", f"wrote {silent:.1f} s ago, at position {worker.position}")
     else:
         yield Finding(NOTE, "worker", "is not running" if worker.heartbeat_us else "has never run")
+    yield from _schedule(store, settings)
+
+
+def _schedule(store: Store, settings: Settings) -> Iterator[Finding]:
+    """Say how the red-team runs go that the service starts by itself, where it shall."""
+    if settings.redteam_plan is None:
+        return
+    what, now_us, found = "red-team schedule", SystemClock().now_us(), store.schedule.read()
+    if not settings.redteam_plan.is_file():
+        yield Finding(FAILED, what, f"there is no plan at {settings.redteam_plan}")
+    told = f"{found.done} runs ended well, {found.failed} did not, {found.missed} turns were missed"
+    late = (now_us - found.next_us) / 1e6
+    if found.outcome in {Outcome.FAILED, Outcome.TIMED_OUT}:
+        yield Finding(FAILED, what, f"the latest run {found.outcome.value.replace('_', ' ')}: {found.detail}; {told}")
+    elif found.next_us and found.outcome is not Outcome.RUNNING and late > OVERDUE_SECONDS:
+        yield Finding(FAILED, what, f"a run has been due for {late / 3600:.1f} h: is the service running? {told}")
+    else:
+        yield Finding(FINE, what, told if found.next_us else "the first run begins with the service")
 
 
 def _log(settings: Settings) -> Iterator[Finding]:

@@ -47,7 +47,7 @@ def run(  # noqa: PLR0913, PLR0917 - one per option
     as_json: AsJson = False,
 ) -> None:
     """Attack the victims of a plan, and tell what a Lazaretto saw of it; run again to go on."""
-    _require_extra()
+    require_extra()
     from redteam.bars import bars
     from redteam.problems import Stopped
     from redteam.run import open_run
@@ -60,8 +60,8 @@ def run(  # noqa: PLR0913, PLR0917 - one per option
         chosen = _plan(plan, seed, output)
         kept = Path(chosen.output)
         _check_targets(chosen, url, scope)
-        with _monitor(url, key, chosen.requests_per_second) as monitor:
-            with bars(shown=not as_json) as told, open_run(chosen, monitor, told) as running:
+        with _monitor(url, key, chosen.requests_per_second) as (monitor, folder):
+            with bars(shown=not as_json) as told, open_run(chosen, monitor, told, folder) as running:
                 running.go()
             summary = _summary(kept)
             if url is not None:
@@ -76,10 +76,11 @@ def run(  # noqa: PLR0913, PLR0917 - one per option
 
 @app.command("list")
 def list_known(*, as_json: AsJson = False) -> None:
-    """List the attacks and the benign workloads that a plan may name."""
+    """List the attacks, the benign workloads and the scenarios that a plan may name."""
     from redteam.attacks import ATTACKS
     from redteam.benign import WORKLOADS
     from redteam.plan import VICTIMS
+    from redteam.scenarios import SCENARIOS
 
     if as_json:
         attacks = [
@@ -87,11 +88,24 @@ def list_known(*, as_json: AsJson = False) -> None:
             for a in ATTACKS.values()
         ]
         benign = [{"name": w.name, "title": w.title, "kind": w.kind} for w in WORKLOADS.values()]
-        print_json({"victims": VICTIMS, "attacks": attacks, "benign": benign})
+        scenarios = [
+            {
+                "name": s.name,
+                "title": s.title,
+                "stride": s.stride,
+                "ids": s.ids,
+                "defence": s.defence,
+                "needs": sorted(s.needs),
+            }
+            for s in SCENARIOS.values()
+        ]
+        print_json({"victims": VICTIMS, "attacks": attacks, "benign": benign, "scenarios": scenarios})
         return
     rows = [[a.name, a.title, a.family, " ".join(a.techniques), ", ".join(sorted(a.needs))] for a in ATTACKS.values()]
     print_table("Attacks", ["name", "what", "family", "ATLAS", "needs"], rows)
     print_table("Benign workloads", ["name", "what", "kind"], [[w.name, w.title, w.kind] for w in WORKLOADS.values()])
+    scenes = [[s.name, s.title, ", ".join(s.stride), " ".join(s.ids), s.defence] for s in SCENARIOS.values()]
+    print_table("Scenarios against the service", ["name", "what", "STRIDE", "ids", "expected"], scenes)
     typer.echo(f"Victims: {', '.join(VICTIMS)}, or an endpoint of your own ([victim.http]).")
 
 
@@ -118,7 +132,8 @@ def report(
     _show(summary, as_json=as_json)
 
 
-def _require_extra() -> None:
+def require_extra() -> None:
+    """Raise Failure when what the red team needs is not installed."""
     from service.cli.failures import Failure
 
     missing = [name for name in NEEDED if find_spec(name) is None]
@@ -156,8 +171,8 @@ def _check_targets(plan: "Plan", url: str | None, scope: Path | None) -> None:
 
 
 @contextmanager
-def _monitor(url: str | None, key: str | None, rate: float) -> Iterator["Monitor"]:
-    """Yield the monitor under test: the one that runs, or one of the run's own."""
+def _monitor(url: str | None, key: str | None, rate: float) -> Iterator[tuple["Monitor", Path | None]]:
+    """Yield the monitor under test, the one that runs, or one of the run's own with its data directory."""
     from contextlib import ExitStack
 
     import httpx
@@ -168,12 +183,13 @@ def _monitor(url: str | None, key: str | None, rate: float) -> Iterator["Monitor
 
     if url is not None and key is None:
         raise Failure(f"a key with every scope is needed for {url}: --key or {KEY_NAME}")
+    folder = None
     with ExitStack() as stack:
         if url is None:
-            url, key = stack.enter_context(own_lazaretto([sys.executable, "-m", "service"]))
+            url, key, folder = stack.enter_context(own_lazaretto([sys.executable, "-m", "service"]))
         headers = {"authorization": f"Bearer {key}"}
         client = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False)
-        yield Monitor(stack.enter_context(client), rate)
+        yield Monitor(stack.enter_context(client), rate), folder
 
 
 def _summary(folder: Path) -> "Summary":
@@ -189,11 +205,16 @@ def _summary(folder: Path) -> "Summary":
 
 
 def _file(monitor: "Monitor", running: "Run", under: str | None, summary: "Summary") -> None:
-    """Put the results on record: those of each victim at its shadow, and all of them where they are wanted."""
+    """Put the results on record: those of each victim at its shadow, and all where they are wanted.
+
+    Scenarios concern no victim: without one they are filed at the first model that they were tried on.
+    """
     import msgspec
 
     for name, shadow in running.shadows.items():
         monitor.file(shadow.model, shadow.version, msgspec.to_builtins(summary.of_victim(name)))
+    if not running.shadows and running.stages:
+        monitor.file(running.stages[0], "1", msgspec.to_builtins(summary))
     if under is not None:
         model, _, version = under.partition("/")
         monitor.file(model, version, msgspec.to_builtins(summary))

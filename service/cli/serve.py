@@ -73,6 +73,7 @@ def _run_api(settings: "Settings", supervisor: "Supervisor | None") -> None:
     from service.api.server import listen, run_server
     from service.app import create_app
     from service.cli.failures import Failure
+    from service.cli.schedule import own_url, schedule_of
     from service.observability import configure_logging
     from service.wiring import build_runtime
 
@@ -83,10 +84,12 @@ def _run_api(settings: "Settings", supervisor: "Supervisor | None") -> None:
         raise Failure(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}") from error
     with listener:
         runtime = build_runtime(settings)
+        schedule = schedule_of(settings, runtime, own_url(listener))
         runtime.start()
         counted = {reason: child.inc for reason, child in runtime.api.counters.connections.items()}
         with supervisor or nullcontext():
             host, port = listener.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
             typer.echo(f"Lazaretto listens on http://{shown}:{port}")
-            run_server(create_app(runtime), settings, counted, listener)
+            with schedule or nullcontext():
+                run_server(create_app(runtime), settings, counted, listener)

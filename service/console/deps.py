@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.domain.keys import Identity
+from service.domain.schedule import Schedule
 from service.office import OfficeStages
 from service.ports import Clock, KeyStore, ReadStore
 
@@ -26,3 +27,5 @@ class ConsoleDeps:
     """Called after a change, so that the gate sees it before the person does."""
     stale_seconds: float
     """``Settings.stale_seconds``."""
+    schedule: Callable[[], Schedule] = Schedule
+    """Of the red-team runs that the service starts by itself."""

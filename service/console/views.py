@@ -13,7 +13,7 @@ from service.console.facts import gather
 from service.console.overview import OVERVIEW_ROWS, overview
 from service.console.pages import empty, incident_url, page_url, render
 from service.console.read_models import version_page
-from service.console.redteam import redteam_section
+from service.console.redteam import redteam_section, schedule_line
 from service.console.requests import request_section
 from service.domain.errors import LazarettoError, NotFound
 from service.domain.records import Verdict
@@ -85,6 +85,7 @@ class Views:
             use=use_section(facts, viewer.identity),
             requests=request_section(facts),
             redteam=redteam_section(facts),
+            schedule=schedule_line(self.deps.schedule(), now_us),
             rows=rows[:OVERVIEW_ROWS],
             rows_left=len(rows) - OVERVIEW_ROWS,
             verdicts=[str(verdict) for verdict in Verdict],

@@ -44,7 +44,11 @@ EVENT_DONE = {
     Event.ROLL_BACK: "rolled back",
     Event.RETIRE: "retired",
 }
-TIMELINE = {"rebuilt": "saw the evidence come back", "reached": "saw the attacker get further"}
+TIMELINE = {
+    "rebuilt": "saw the evidence come back",
+    "reached": "saw the attacker get further",
+    "spared": "saw that the evidence rests on one principal",
+}
 CAUSE_NAMES = {
     Cause.DATA_DRIFT: "Data drift",
     Cause.PREDICTION_DRIFT: "Prediction drift",

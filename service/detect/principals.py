@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -198,7 +199,7 @@ class Principals:
         finder = self._flips.finder(point, label, within)
         reading = followed.principal.take(point, label, answer)
         if finder is not None and (reading.duplicate or finder != name):
-            return [self._finding(name, followed, Tier.INTENT, at_us, reused=True)]
+            return self._came_again(name, followed, finder, at_us)
         found = []
         for tier, evidence in reading.evidence.items() if not reading.duplicate else ():
             limit = self._measure.thresholds.of(tier)
@@ -211,6 +212,20 @@ class Principals:
                 followed.told.add(tier)
                 found.append(self._finding(name, followed, tier, at_us))
         return found + membership(name, followed.principal, followed.since_us, at_us)
+
+    def _came_again(self, name: str, followed: Followed, finder: str, at_us: Micros) -> list[PrincipalFinding]:
+        """Return the finding about an input that had flipped and came again.
+
+        Whoever sends what somebody else has found is accused of it only with intent of its own. Anybody may send the
+        ordinary input that an attacker has chosen to end at: then it is one more thing about that attacker.
+        """
+        if finder == name or Tier.INTENT in followed.told:
+            return [self._finding(name, followed, Tier.INTENT, at_us, reused=True)]
+        found = self._known.get(finder)
+        if found is None:
+            return []
+        told = self._finding(finder, found, Tier.INTENT, at_us, reused=True)
+        return [msgspec.structs.replace(told, members=(name,))]
 
     def _of(self, name: str, at_us: Micros) -> Followed:
         followed = self._known.get(name)

@@ -8,10 +8,11 @@ from service.detect.fold import VersionFold
 from service.detect.plan import Plan
 from service.detect.silence import ServingSince, Silences
 from service.detect.windows import ReadWindow
+from service.detect.witness import Carrier, NotNow, Question, carrier_of, is_due
 from service.domain.evaluation import Evaluation, Silence, UseFound
 from service.domain.ids import Micros, Position, VersionId
 from service.domain.records import Snapshot, Window
-from service.ports import Control, EntryKind, LogEntry
+from service.ports import Control, EntryKind, LogEntry, LogReader
 
 
 class Watch:
@@ -94,6 +95,30 @@ class Watch:
             self._next_close_us = min(self._next_close_us, fold.closes_us)
         found = [] if fold.principals is None else fold.principals.take_found()
         return found + fold.conduct.take_found()
+
+    def carrier(self, log: LogReader, evaluation: Evaluation, since_us: Micros, opened_us: Micros) -> Carrier | None:
+        """Return the principal on which the evidence of a change rests, if it rests on one.
+
+        Raises
+        ------
+        NotNow
+            Between the ticks at which that is worked out.
+        """
+        fold = self._folds.get(evaluation.version_id)
+        if fold is None or fold.era is None or fold.watched is None or not evaluation.findings:
+            return None
+        waited = (evaluation.at_us - opened_us) // fold.era.tick_us
+        if not is_due(fold.watched.read.ticks, waited):
+            raise NotNow
+        asked = Question(
+            version_id=evaluation.version_id,
+            since_us=since_us,
+            before=evaluation.position,
+            evidence_log=evaluation.evidence_log,
+            threshold_log=evaluation.threshold_log,
+            column=evaluation.findings[0].name,
+        )
+        return carrier_of(log, fold.era, fold.watched.engine, asked)
 
     def settle(self, last: Position) -> None:
         """Bring versions about which people decided to where the next entry after ``last`` would find them."""

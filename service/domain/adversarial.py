@@ -12,6 +12,7 @@ from service.domain.requests import Requests, bad_requests
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
+SECONDS_PER_HOUR = 3_600.0
 EXPLAINERS_MAX = 1_000
 SEALED = re.compile(r"pseudonym:([0-9a-f]{32})")
 """How a policy keeps a principal: never by name."""
@@ -36,6 +37,14 @@ class Unrelated(StrEnum):
     """Each one that has evidence of its own."""
     CAMPAIGN = "campaign"
     """The other principals of a campaign too: an attacker may then drag in a bystander."""
+
+
+class DriftOfOne(StrEnum):
+    """What becomes of a quarantine for drift whose evidence rests on one principal while there are others."""
+
+    SUSPECT = "suspect"
+    QUARANTINE = "quarantine"
+    """As if nobody had looked."""
 
 
 class Transcript(StrEnum):
@@ -89,6 +98,8 @@ class Adversarial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Look at single requests by themselves; ``None``: at none. Put the baseline again afterwards."""
     events_of_one: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
     """So many events of one principal count in a tick, for the evidence of drift; ``None``: all of them do."""
+    drift_of_one: DriftOfOne = DriftOfOne.SUSPECT
+    """How far drift goes that is there only with the events of one principal."""
     probing: Response = Response.CONTAIN
     intent: Response = Response.CONTAIN
     extraction: Response = Response.CONTAIN
@@ -107,6 +118,10 @@ class Adversarial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Principals of one version at a time; beyond it a stronger tier displaces a weaker one."""
     enforce_containment: bool = False
     """Whether the gate refuses contained principals; else it only says so."""
+    enforce_after_seconds: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 300.0
+    """Refusals begin after so long to twice as long, drawn for each containment: at once tells what was noticed."""
+    enforce_share: Annotated[float, msgspec.Meta(ge=0.05, le=1)] = 1.0
+    """Of the minutes of a containment, in which it is enforced, drawn one by one."""
     quarantine: bool = True
     """Whether adversarial evidence may ever quarantine a version."""
     unrelated: Unrelated = Unrelated.EVIDENCE
@@ -154,6 +169,10 @@ def bad_adversarial(chosen: Adversarial, at: str) -> Iterator[Place]:
     if chosen.enforce_containment and not contains:
         yield Place(f"{at}enforce_containment", "is true, but no tier is set to 'contain': there is nothing to enforce")
     yield from bad_requests(chosen.requests, f"{at}requests.")
+    longest = 2.0 * chosen.enforce_after_seconds
+    if chosen.enforce_containment and longest >= chosen.contain_hours * SECONDS_PER_HOUR:
+        reason = f"refusals may begin {longest:g} s after a containment of {chosen.contain_hours:g} h: never"
+        yield Place(f"{at}enforce_after_seconds", reason)
     seen: set[str] = set()
     for number, one in enumerate(chosen.explainers):
         if one in seen:

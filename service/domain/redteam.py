@@ -1,7 +1,7 @@
 """What a red-team run found about a version: its own summary, bounded, as it was filed."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -66,6 +66,22 @@ class BenignRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     tiers: Tiers
 
 
+class ScenarioRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One attack on the service itself, and whether its defence held."""
+
+    scenario: Short
+    title: Short
+    stride: Annotated[tuple[Short, ...], msgspec.Meta(max_length=6)]
+    techniques: Annotated[tuple[TechniqueName, ...], msgspec.Meta(max_length=16)]
+    """Of ATLAS, and weaknesses (CWE)."""
+    defence: Annotated[str, msgspec.Meta(max_length=500)]
+    outcome: Literal["held", "broken", "unknown"]
+    checks: Count
+    failed: Count
+    evidence: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=500)], ...], msgspec.Meta(max_length=20)]
+    error: Annotated[str, msgspec.Meta(max_length=2_000)]
+
+
 class RedTeamSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of ``POST /v1/models/{model}/versions/{version}/redteam``: what ``lazaretto redteam report --json`` prints."""
 
@@ -76,6 +92,7 @@ class RedTeamSummary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     total: Count
     attacks: Annotated[tuple[AttackRow, ...], msgspec.Meta(max_length=500)]
     benign: Annotated[tuple[BenignRow, ...], msgspec.Meta(max_length=500)]
+    scenarios: Annotated[tuple[ScenarioRow, ...], msgspec.Meta(max_length=100)] = ()
     skipped: Annotated[tuple[tuple[Short, Short], ...], msgspec.Meta(max_length=1_000)]
     errors: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=2_000)], ...], msgspec.Meta(max_length=10)]
 

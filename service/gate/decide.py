@@ -11,6 +11,7 @@ from service.domain.policy import FailMode
 from service.domain.records import Version
 from service.domain.states import SERVING, State
 from service.gate.fleet import FleetView
+from service.gate.jitter import Jitter
 from service.gate.targets import Ambiguous, Reading, Target
 
 ALLOW = 200
@@ -81,26 +82,37 @@ def decide(view: FleetView, readings: Sequence[Reading], unknown: FailMode) -> R
     return min(rulings, key=_leniency)
 
 
-def heed(
-    ruling: Ruling, view: FleetView, readings: Sequence[Reading], principals: Sequence[str], now_us: Micros
-) -> Ruling:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """Who asks, and when."""
+
+    principals: Sequence[str]
+    """Pseudonyms that the gateway names, at least one; of several the worst counts."""
+    now_us: Micros
+    jitter: Jitter
+
+
+def heed(ruling: Ruling, view: FleetView, readings: Sequence[Reading], asking: Asking) -> Ruling:
     """Add to a ruling whether the principal is contained at anything that the request may be about.
 
-    A recommendation: it changes nothing else, unless the policy of one of these models enforces containment.
+    A recommendation: it changes nothing else, unless the policy of one of these models enforces containment; and then
+    not at once, so that nobody learns which request was noticed.
 
     Parameters
     ----------
     ruling
         From ``decide``, over the same readings.
-    principals
-        Pseudonyms that the gateway names, at least one; of several the worst counts.
     """
     contained, enforced = False, False
     for reading in readings:
         found = _version_of(view, reading)
-        if found is not None and view.contains(found.id, principals, now_us):
+        if found is None:
+            continue
+        chosen = view.models[found.model].policy.adversarial
+        for principal, since_us in view.held(found.id, asking.principals, asking.now_us):
             contained = True
-            enforced = enforced or view.models[found.model].policy.adversarial.enforce_containment
+            if chosen.enforce_containment and not enforced:
+                enforced = asking.jitter.refuses(found.id, principal, since_us, asking.now_us, chosen)
     if not (enforced and ruling.allowed):
         return replace(ruling, contained=contained)
     return replace(

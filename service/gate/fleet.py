@@ -29,6 +29,8 @@ class FleetView:
     """Oldest first."""
     contained: Mapping[VersionId, Mapping[str, Micros]]
     """By version and pseudonym: until when a principal is contained."""
+    begun: Mapping[VersionId, Mapping[str, Micros]]
+    """By version and pseudonym: since when."""
 
     @classmethod
     def of(
@@ -45,8 +47,10 @@ class FleetView:
         for version in listed:
             by_model.setdefault(version.model, []).append(version)
         contained: dict[VersionId, dict[str, Micros]] = {}
+        begun: dict[VersionId, dict[str, Micros]] = {}
         for one in containments:
             contained.setdefault(one.version_id, {})[one.principal] = one.until_us
+            begun.setdefault(one.version_id, {})[one.principal] = one.since_us
         return cls(
             revision=revision,
             models=named,
@@ -54,12 +58,19 @@ class FleetView:
             by_id={version.id: version for version in listed},
             by_model=by_model,
             contained=contained,
+            begun=begun,
         )
+
+    def held(self, version_id: VersionId, principals: Iterable[str], now_us: Micros) -> list[tuple[str, Micros]]:
+        """Return those of these pseudonyms that are contained at a version now, each with since when."""
+        until = self.contained.get(version_id)
+        if until is None:
+            return []
+        return [(one, self.begun[version_id][one]) for one in principals if now_us < until.get(one, 0)]
 
     def contains(self, version_id: VersionId, principals: Iterable[str], now_us: Micros) -> bool:
         """Tell whether any of these pseudonyms is contained at a version now."""
-        held = self.contained.get(version_id)
-        return held is not None and any(now_us < held.get(principal, 0) for principal in principals)
+        return bool(self.held(version_id, principals, now_us))
 
     def default_version(self, model: str) -> Version | None:
         """Return the version that a model's name alone means.

@@ -13,6 +13,9 @@ from service.domain.texts import bad_text
 
 REASON_LENGTH_MAX = 2_000
 
+PRINCIPAL_SHOWN = 12
+"""Digits of a pseudonym that people read."""
+
 REQUIRED_SCOPE = Scope.OPERATE
 """What a key needs to raise any event of the table."""
 
@@ -37,6 +40,8 @@ class Why(StrEnum):
     DRY_RUN = "dry_run"
     LAST_HEALTHY = "last_healthy"
     FLEET_SHARE = "fleet_share"
+    ONE_PRINCIPAL = "one_principal"
+    """The evidence rests on what one principal has sent."""
 
 
 HELD = frozenset({Why.DRY_RUN, Why.LAST_HEALTHY, Why.FLEET_SHARE})
@@ -78,6 +83,13 @@ def take_away(version: Version, policy: Policy, fleet: Iterable[Version], text: 
     if cap is not None:
         return mark(version, cap[0], f"not quarantined although {text}: {cap[1]}")
     return Ruling(Event.QUARANTINE, Why.CONFIRMED, text)
+
+
+def spare(ruling: Ruling, version: Version, principal: str, share: float) -> Ruling:
+    """Let a version serve that was to be quarantined, as it is one principal that calls for it; people decide."""
+    whose = f"principal {principal[:PRINCIPAL_SHOWN]}, who sent {share:.0%} of the events since the change began"
+    text = f"not quarantined although {ruling.text}: without {whose}, there is no such evidence; look at that client"
+    return mark(version, Why.ONE_PRINCIPAL, text)
 
 
 def held_back(alerts: Iterable[Alert], version: Version, policy: Policy, fleet: Iterable[Version]) -> str | None:

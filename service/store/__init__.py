@@ -9,6 +9,7 @@ from service.store.keys import SqlKeyStore
 from service.store.migrate import make_ready
 from service.store.outbox import SqlOutbox
 from service.store.read import SqlReadStore
+from service.store.schedule import SqlSchedule
 from service.store.worker import SqlWorkerStore
 
 __all__ = ["Store", "StoreRefused", "open_store"]
@@ -23,6 +24,7 @@ class Store:
         self.control = SqlControlStore(database)
         self.keys = SqlKeyStore(database)
         self.outbox = SqlOutbox(database)
+        self.schedule = SqlSchedule(database)
         self._workers: list[SqlWorkerStore] = []
 
     def worker(self, owner: str, lease_seconds: float, clock: Clock) -> SqlWorkerStore:

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from service.domain.policy import Cause
 from service.domain.principals import ContainmentState, PrincipalTier
 from service.domain.records import IncidentStatus, Severity, Verdict
+from service.domain.schedule import Outcome
 from service.domain.states import TRANSITIONS, State
 
 metadata = MetaData(
@@ -256,6 +257,26 @@ redteam_runs = Table(
     _big("at_us"),
     _text("actor"),
     _text("summary"),
+)
+
+redteam_schedule = Table(
+    "redteam_schedule",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    _text("owner", nullable=True),
+    _big("next_us"),
+    _big("lease_until_us"),
+    _big("begun_us"),
+    _big("ended_us"),
+    _big("good_us"),
+    _text("outcome"),
+    _text("detail"),
+    _big("done"),
+    _big("failed"),
+    _big("missed"),
+    CheckConstraint("id = 1", name="one_row"),
+    _one_of("outcome", Outcome),
+    *_not_negative("done", "failed", "missed"),
 )
 
 transitions = Table(

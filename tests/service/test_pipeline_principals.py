@@ -137,6 +137,41 @@ def test_two_principals_whose_attacks_flip_labels_quarantine_the_model() -> None
     assert world.state(version) is State.QUARANTINED
 
 
+def _last_flipped(session: Session, number: int) -> Session:
+    """Return the last inputs of an attack that got another label than the first one."""
+    labels = session.probabilities.argmax(axis=1)
+    places = np.flatnonzero(labels != victim().predict(_root(session)).argmax())
+    chosen = places[-number:]
+    return replace(
+        session,
+        inputs=session.inputs[chosen],
+        probabilities=session.probabilities[chosen],
+        seconds=session.seconds[chosen],
+        accounts=session.accounts[chosen],
+        distance=None,
+        latency_ms=None,
+        feedback=None,
+    )
+
+
+def _root(session: Session) -> NDArray[np.float64]:
+    root: NDArray[np.float64] = victim().confirmation[0][session.source][None]
+    return root
+
+
+def test_whoever_happens_to_send_what_an_attacker_found_is_a_bystander() -> None:
+    """An attacker may end at an ordinary input that it knows others to send."""
+    world, version = world_with(reference())
+    send(world, version, attack(0), EVE)
+    send(world, version, _last_flipped(attack(0), 3), CARL)
+    world.catch_up()
+    assert world.state(version) is not State.QUARANTINED
+    assert {held.principal for held in world.store.tables.containments.values()} == {EVE}
+    named = {one for alert in uses(world) if alert.adversarial for one in alert.adversarial.principals}
+    assert CARL in named, "people are told who sent it"
+    assert all(alert.adversarial.principals[0] == EVE for alert in uses(world) if alert.adversarial)
+
+
 def test_one_principal_with_every_attack_there_is_quarantines_nothing() -> None:
     world, version = world_with(reference())
     for source in range(6):

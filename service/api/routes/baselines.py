@@ -1,5 +1,6 @@
 """Baselines."""
 
+from pathlib import Path
 from typing import Any
 
 import anyio.to_thread
@@ -10,11 +11,12 @@ from service.api.asgi import Most, header
 from service.api.calibrations import calibration_of
 from service.api.compile import Upload, check_encoding, spool
 from service.api.deps import Admin, Api, ApiDep, Reader, answer, documented_answer
+from service.api.digests import check_digest, wanted_digests
 from service.api.explained import BaselineView, of_baseline, of_column
-from service.detect.baselines import describe
+from service.detect.baselines import describe, verify
 from service.detect.reference import CompiledReference
 from service.domain.calibration import Calibration
-from service.domain.errors import NotFound
+from service.domain.errors import Conflict, NotFound
 from service.domain.keys import Identity
 from service.domain.policy import Policy
 from service.domain.records import BaselineRecord, Version
@@ -23,6 +25,7 @@ from service.office import put_baseline
 
 router = APIRouter(prefix="/v1/models/{model}/versions/{version}/baseline", tags=["baselines"])
 
+PUT_AGAIN = "it was changed in the store, and no evidence is made with it; put it again"
 BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -38,11 +41,16 @@ async def put(request: Request, api: ApiDep, who: Admin, model: str, version: st
     content_type = (header(request.scope, b"content-type") or b"").decode("latin-1")
     format_of(content_type, REFERENCE)
     check_encoding((header(request.scope, b"content-encoding") or b"").decode("latin-1"))
+    digest = (header(request.scope, b"content-digest") or b"").decode("latin-1")
+    if digest:
+        wanted_digests(digest)  # before the body is read
     folder = api.settings.uploads_dir
     policy = (await anyio.to_thread.run_sync(api.model, model)).policy
     before = await anyio.to_thread.run_sync(api.read.baseline, found.id)
     most = Most("baseline_bytes_max", api.settings.baseline_bytes_max)
     async with spool(request.scope, request.receive, folder, most) as path:
+        if digest:
+            await anyio.to_thread.run_sync(check_digest, digest, Path(path))
         upload = Upload(
             path=path,
             content_type=content_type,
@@ -77,6 +85,10 @@ def _find(api: Api, model: str, version: str) -> tuple[Policy, BaselineRecord]:
     record = api.read.baseline(found.id)
     if record is None:
         raise NotFound(f"version '{version}' of model '{model}' has no baseline yet")
+    if not verify(api.secrets.signing, record.artefact, record.signature):
+        raise Conflict(
+            f"the baseline of version '{version}' of model '{model}' does not have its signature: {PUT_AGAIN}"
+        )
     return api.model(model).policy, record
 
 

@@ -41,6 +41,10 @@ VALID: dict[str, dict[str, Any]] = {
         "position": 0, "incident_id": "i", "subject": "", "adversarial": None,
     },
     "redteam_runs": {"version_id": 1, "at_us": 5, "actor": "ana", "summary": "{}"},
+    "redteam_schedule": {
+        "id": 1, "owner": None, "next_us": 0, "lease_until_us": 0, "begun_us": 0, "ended_us": 0, "good_us": 0,
+        "outcome": "none", "detail": "", "done": 0, "failed": 0, "missed": 0,
+    },
     "containments": {
         "version_id": 1, "principal": "a" * 32, "state": "contained", "tier": "probing", "reason": "", "since_us": 0,
         "renewed_us": 0, "until_us": 1, "incident_id": "i", "lifted_us": None, "lifted_by": None,
@@ -107,6 +111,11 @@ BREAKS: dict[str, dict[str, Any]] = {
     "ck_containments_ends": {"until_us": 0},
     "ck_containments_lifted_when": {"state": "lifted"},
     "ck_containments_lifted_by": {"lifted_by": "ada"},
+    "ck_redteam_schedule_one_row": {"id": 2},
+    "ck_redteam_schedule_outcome": {"outcome": "perhaps"},
+    "ck_redteam_schedule_done": {"done": -1},
+    "ck_redteam_schedule_failed": {"failed": -1},
+    "ck_redteam_schedule_missed": {"missed": -1},
     "ck_transitions_legal": {"after": "retired"},
     "ck_transitions_lock": {"lock": -1},
     "ck_transitions_position": {"position": -1},
@@ -193,7 +202,7 @@ def test_what_must_be_unique_is(connection: Connection) -> None:
             assert "unique" in said.lower(), said
             broken += 1
         savepoint.rollback()
-    assert broken == 16 + 8
+    assert broken == 17 + 8
 
 
 def test_nothing_required_may_be_left_out(connection: Connection) -> None:

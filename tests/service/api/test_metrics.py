@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.api.figures import Figures, Lag
 from service.api.metrics import Metrics
 from service.domain.ids import Micros, Position
+from service.domain.schedule import Outcome, Schedule
 from service.domain.states import State
 from service.gate.refresh import Fleet
 from service.log.figures import BOUNDS, Latency, LogFigures
@@ -94,8 +95,35 @@ NEEDS_MORE = {
     "lazaretto_redteam_detection_ratio",
     "lazaretto_requests_examined_total",
     "lazaretto_requests_odd_total",
+    "lazaretto_redteam_defence_held",
+    "lazaretto_redteam_schedule_runs_total",
+    "lazaretto_redteam_schedule_running",
+    "lazaretto_redteam_schedule_overdue_seconds",
+    "lazaretto_redteam_schedule_age_seconds",
 }
-"""Shown once there is an alert, a red-team run was filed, or requests are looked at: other tests."""
+"""Shown once there is an alert, a red-team run was filed or scheduled, or requests are looked at: other tests."""
+
+
+def test_scheduled_red_team_runs_are_counted_by_outcome_with_how_late_they_are(page: Page) -> None:
+    second = 1_000_000
+    schedule = Schedule(
+        outcome=Outcome.DONE,
+        next_us=Micros(page.clock.now_us() - 30 * second),
+        good_us=Micros(page.clock.now_us() - 90 * second),
+        done=4,
+        failed=2,
+        missed=1,
+    )
+    page.figures = Figures(page.store.read, lambda: Position(9), page.clock, lambda: schedule)
+    settings = Settings()
+    page.metrics = Metrics(settings, page.counters, page.fleet, page.figures, lambda: LOG, page.clock)
+    page.refresh()
+    samples = page.samples()
+    runs = {key[1]: value for key, value in samples.items() if key[0] == "lazaretto_redteam_schedule_runs_total"}
+    assert runs == {"done": 4, "failed": 2, "missed": 1}
+    assert samples["lazaretto_redteam_schedule_overdue_seconds",] == 30
+    assert samples["lazaretto_redteam_schedule_age_seconds",] == 90
+    assert samples["lazaretto_redteam_schedule_running",] == 0
 
 
 def test_every_metric_of_the_catalogue_but_alerts_appears(page: Page) -> None:

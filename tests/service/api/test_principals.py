@@ -120,7 +120,7 @@ def test_telemetry_and_gate_know_a_principal_by_the_same_pseudonym(attacked: Att
 def test_enforced_containment_is_403_on_the_gate(attacked: Attacked) -> None:
     client, headers = attacked.world.client, attacked.world.everything
     attacked.find(now_finding(attacked, "client-7", finding()))
-    policy = {"adversarial": {"enforce_containment": True}}
+    policy = {"adversarial": {"enforce_containment": True, "enforce_after_seconds": 0}}
     assert client.put(f"/v1/models/{attacked.model}/policy", json=policy, headers=headers).status_code == 200
     refused = client.get(f"/v1/gate/{attacked.model}/1", headers={"x-principal": "client-7"})
     assert (refused.status_code, refused.headers[HEADER]) == (403, "contained")
@@ -213,6 +213,8 @@ def test_explanation_clients_are_kept_as_pseudonyms(attacked: Attacked) -> None:
         ({"explainers": ["a", "b", "a"]}, ["explainers[2]"]),
         ({"shares": {"intent": 0}}, ["shares.intent"]),
         ({"colour": "red"}, ["colour"]),
+        ({"enforce_share": 0}, ["enforce_share"]),
+        ({"enforce_containment": True, "contain_hours": 0.1}, ["enforce_after_seconds"]),
         (
             {
                 "enforce_containment": True,

@@ -36,6 +36,18 @@ BENIGN = {
     "alarmed": RATE,
     "tiers": {},
 }
+SCENARIO = {
+    "scenario": "event-times",
+    "title": "Events from another time",
+    "stride": ["Tampering"],
+    "techniques": [{"id": "CWE-20", "name": "Improper Input Validation"}],
+    "defence": "evidence goes by arrival",
+    "outcome": "broken",
+    "checks": 3,
+    "failed": 1,
+    "evidence": ["BROKEN: the past: 4 points", "held: the future: 0 points"],
+    "error": "",
+}
 SUMMARY: dict[str, Any] = {
     "plan": "d" * 64,
     "seed": 3,
@@ -44,6 +56,7 @@ SUMMARY: dict[str, Any] = {
     "total": 9,
     "attacks": [ATTACK],
     "benign": [BENIGN],
+    "scenarios": [SCENARIO],
     "skipped": [["digits", "lowprofool"]],
     "errors": [],
 }
@@ -82,6 +95,8 @@ def _broken(**changes: Any) -> dict[str, Any]:
         _broken(attacks=[ATTACK | {"sessions": -1}]),
         _broken(errors=["x" * 2_001]),
         _broken(surprise=1),
+        _broken(scenarios=[SCENARIO | {"outcome": "perhaps"}]),
+        _broken(scenarios=[SCENARIO | {"evidence": ["x"] * 21}]),
         {},
     ],
 )
@@ -89,6 +104,25 @@ def test_a_summary_out_of_bounds_is_refused(world: World, path: str, body: dict[
     answer = world.client.post(path, json=body, headers=world.everything)
     assert answer.status_code == 422
     assert answer.json()["errors"]
+
+
+def test_a_summary_of_a_release_without_scenarios_is_taken(world: World, path: str) -> None:
+    before = {name: value for name, value in SUMMARY.items() if name != "scenarios"}
+    assert world.client.post(path, json=before, headers=world.everything).status_code == 200
+    assert world.client.get(path, headers=world.everything).json()["summary"] == before | {"scenarios": []}
+
+
+def test_the_metrics_show_whether_each_defence_held(world: World, path: str) -> None:
+    held = SCENARIO | {"scenario": "alert-flood", "outcome": "held"}
+    nothing = SCENARIO | {"scenario": "injected-strings", "outcome": "unknown"}
+    summary = SUMMARY | {"scenarios": [SCENARIO, held, nothing]}
+    assert world.client.post(path, json=summary, headers=world.everything).status_code == 200
+    world.runtime.api.figures.refresh()
+    world.runtime.api.fleet.refresh()
+    model = path.split("/")[3]
+    lines = [line for line in world.client.get("/metrics").text.splitlines() if f'model="{model}"' in line]
+    shown = {line.partition("scenario=")[2] for line in lines if line.startswith("lazaretto_redteam_defence_held")}
+    assert shown == {'"event-times",version="1"} 0.0', '"alert-flood",version="1"} 1.0'}
 
 
 def test_the_metrics_show_the_ratio_of_each_attack_and_the_age(world: World, path: str) -> None:
