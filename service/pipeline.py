@@ -215,6 +215,7 @@ class Memory:
         read_at = arrival_of(stages.log, self.position)
         self.watch = Watch(stages.signing_key, stages.store.snapshots(), stages.store.windows, read_at=read_at)
         self.take_over(self.control)
+        self.watch.recall(stages.log.read, self.position)
 
     def take_over(self, control: Control) -> None:
         """Learn what people decided, and what became of the own decisions."""

@@ -112,33 +112,34 @@ class Packer:
 
 
 class _Packing:
-    def __init__(
-        self, shared: Sequence[object], classes: Sequence[type], names: Sequence[tuple[str, ...]]
-    ) -> None:
+    def __init__(self, shared: Sequence[object], classes: Sequence[type], names: Sequence[tuple[str, ...]]) -> None:
         self._shared = {id(one): place for place, one in enumerate(shared)}
         self._classes = {kind: (place, own) for place, (kind, own) in enumerate(zip(classes, names, strict=True))}
         self._again: dict[int, int] = {}
+        self._ways: dict[type, Callable[[Any], Any]] = {
+            list: lambda values: self._sequence(values, _Kind.LIST),
+            tuple: lambda values: self._sequence(values, _Kind.TUPLE),
+            dict: lambda values: self._pairs(values, _Kind.DICT),
+            OrderedDict: lambda values: self._pairs(values, _Kind.ORDERED),
+            set: lambda values: [_Kind.SET, sorted(values)],
+            np.ndarray: lambda values: [_Kind.ARRAY, values.dtype.str, list(values.shape), _stripped(values)],
+            Tier: lambda value: [_Kind.TIER, str(value)],
+        }
 
     def of(self, value: Any) -> Any:
-        kind = type(value)
-        if kind in _PLAIN:
+        if type(value) in _PLAIN:
             return value
-        if kind is list or kind is tuple:
-            return self._sequence(value, _Kind.LIST if kind is list else _Kind.TUPLE)
-        if kind is np.ndarray:
-            return [_Kind.ARRAY, value.dtype.str, list(value.shape), _stripped(value)]
         if id(value) in self._shared:
             return [_Kind.SHARED, self._shared[id(value)]]
-        if kind is dict or kind is OrderedDict:
-            keys, values = [self.of(key) for key in value], [self.of(one) for one in value.values()]
-            return [_Kind.DICT if kind is dict else _Kind.ORDERED, keys, values]
-        if kind is set:
-            return [_Kind.SET, sorted(value)]
-        if kind is Tier:
-            return [_Kind.TIER, str(value)]
+        way = self._ways.get(type(value))
+        if way is not None:
+            return way(value)
         if isinstance(value, np.generic):
             return [_Kind.SCALAR, value.dtype.str, value.tobytes()]
         return self._object(value)
+
+    def _pairs(self, values: Any, kind: _Kind) -> Any:
+        return [kind, [self.of(key) for key in values], [self.of(one) for one in values.values()]]
 
     def _sequence(self, values: Any, kind: _Kind) -> Any:
         """Leave out what is equal at the end: rings have places that were never used."""
@@ -160,13 +161,11 @@ class _Packing:
 
 
 class _Unpacking:
-    def __init__(
-        self, shared: Sequence[object], classes: Sequence[type], names: Sequence[tuple[str, ...]]
-    ) -> None:
+    def __init__(self, shared: Sequence[object], classes: Sequence[type], names: Sequence[tuple[str, ...]]) -> None:
         self._shared, self._classes, self._names = shared, classes, names
         self._made: list[object] = []
         self._ways: dict[int, Callable[..., Any]] = {
-            _Kind.LIST: lambda depth, count, kept: self._sequence(depth, count, kept),
+            _Kind.LIST: self._sequence,
             _Kind.TUPLE: lambda depth, count, kept: tuple(self._sequence(depth, count, kept)),
             _Kind.DICT: lambda depth, keys, values: dict(self._pairs(depth, keys, values)),
             _Kind.ORDERED: lambda depth, keys, values: OrderedDict(self._pairs(depth, keys, values)),

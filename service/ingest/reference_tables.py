@@ -18,8 +18,8 @@ from service.ingest.arrow import read_arrays
 from service.ingest.arrow_stream import Opened, joined, open_stream
 from service.ingest.layout import Layout
 from service.ingest.media import Format
-from service.ingest.reference_columns import FINGERPRINT, check_features, feature_of, is_optional, is_print, is_segment
 from service.ingest.prints import WORDS
+from service.ingest.reference_columns import FINGERPRINT, check_features, feature_of, is_optional, is_print, is_segment
 from service.ingest.values import text
 
 MISSING_WORDS = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "-nan", "<na>", "?"})
@@ -110,7 +110,8 @@ def _read_parquet(content: bytes, layout: Layout) -> Opened:
     if sum(sizes) > limits.decompressed_bytes_max:
         raise TooLarge(f"the Parquet data unfolds to {sum(sizes)} bytes; limit {limits.bytes_setting}")
     # Text stays a dictionary: a label that a million rows have is read once, not a million times.
-    texts = [name for name in wanted if name not in {"timestamp", "embedding", FINGERPRINT} and name not in layout.embeddings]
+    others = {"timestamp", "embedding", FINGERPRINT, *layout.embeddings}
+    texts = [name for name in wanted if name not in others]
     with pq.ParquetFile(pa.py_buffer(content), read_dictionary=texts) as file:
         table = file.read(columns=wanted)
     table.validate(full=True)
