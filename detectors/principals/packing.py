@@ -188,7 +188,7 @@ class _Unpacking:
 
     def _sequence(self, depth: int, count: int, kept: Any) -> list[Any]:
         found = [self.of(one, depth) for one in kept]
-        if not len(found) <= count <= VALUES_MAX:
+        if not len(found) <= count <= VALUES_MAX or (count and not found):
             raise ValueError(f"{len(found)} values of {count}")
         return found + found[-1:] * (count - len(found))
 

@@ -82,8 +82,8 @@ class Story:
     first: str
     """Whose request was the first one of the cluster; empty when that is not known any more."""
     shares: dict[str, Share] = field(default_factory=dict)
-    told: bool = False
-    """Whether its evidence was told of."""
+    told: int = 0
+    """Members when its evidence was last told of."""
     burst: bool = False
     """Whether its burst was told of."""
 
@@ -98,7 +98,7 @@ class Seen:
     evidence: float
     """That the story is an attack."""
     told: bool
-    """Whether the evidence is to be told of: for the first time, or as that of another principal."""
+    """Whether the evidence is to be told of: for the first time, as that of another principal, or of twice as many."""
     accuses: bool
     """Whether its principal has evidence of its own."""
     flipped: bool
@@ -161,7 +161,7 @@ class Campaigns:
 
     def _unpacked(self, content: bytes, packer: Packer) -> Story:
         try:
-            kept = msgspec.msgpack.decode(content, type=tuple[int, str, bool, bool, list[Any], Any])
+            kept = msgspec.msgpack.decode(content, type=tuple[int, str, int, bool, list[Any], Any])
             shares = {name: Share(*rest) for name, *rest in kept[4]}
         except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, ValueError) as error:
             raise StateError(f"not a story: {error}") from error
@@ -186,9 +186,10 @@ class Campaigns:
         own = share.advances >= ADVANCES_MIN and request.name != story.first and evidence >= self._limit
         # A first flip is news of somebody who was told of.
         news = own and (not share.told or (flipped and share.flips == 1))
-        told = news or (evidence >= self._limit and not story.told)
+        told = news or (evidence >= self._limit and len(story.shares) >= 2 * story.told)
         share.told |= own
-        story.told |= told
+        if told:
+            story.told = len(story.shares)
         return Seen(
             campaign=campaign,
             story=story,
