@@ -197,7 +197,7 @@ class _Unpacking:
 
     def _object(self, depth: int, place: int, values: Any) -> object:
         kind, names = self._classes[_place(place)], self._names[place]
-        made = kind.__new__(kind)
+        made: object = object.__new__(kind)
         # Before its attributes: they may refer to it.
         self._made.append(made)
         for name, one in zip(names, values, strict=True):
