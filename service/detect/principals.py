@@ -309,7 +309,8 @@ class Principals:
     def _hashes(self, point: NDArray[np.float32], told: Told | None, row: int) -> NDArray[np.uint64]:
         """Return what requests are matched by: the hashes of the fingerprint, or else those of the point."""
         if told is not None and told.valid[row] and np.count_nonzero(told.hashes[row]) >= MATCHED_MIN:
-            return told.hashes[row]
+            own: NDArray[np.uint64] = told.hashes[row]
+            return own
         return self._buckets.of(point)
 
     def _of(self, name: str, at_us: Micros) -> Followed:

@@ -266,7 +266,9 @@ def test_a_flood_of_principals_does_not_grow_what_is_known_or_kept() -> None:
         for start in range(0, flood, 200):
             own = np.arange(start, min(start + 200, flood))
             rows = own % len(inputs)
-            append(world, version, frame_of(answers[rows], [name(i) for i in own], [prints[row] for row in rows]))
+            append(
+                world, version, frame_of(answers[rows], [name(i) for i in own.tolist()], [prints[row] for row in rows])
+            )
         world.catch_up()
         status = told(world, version)
         assert (status["followed"], status["forgotten"]) == (20, flood - 20)

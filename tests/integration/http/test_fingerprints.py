@@ -3,10 +3,12 @@
 import base64
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pyarrow as pa
 
 from tests.integration.http.conftest import eventually, make_key, serving
@@ -44,9 +46,8 @@ def body(inputs: Any, principals: list[str] | None) -> bytes:
 
 def test_an_attack_is_seen_by_fingerprints_over_a_crash_of_the_worker(tmp_path: Path) -> None:
     session = attack(0)
-    with serving(tmp_path / "data") as served:
-        key = make_key(served.data_dir, "admin", "ingest", "read", "operate")
-        http = httpx.Client(base_url=served.url, headers=key, timeout=60)
+    with serving(tmp_path / "data") as served, httpx.Client(base_url=served.url, timeout=60) as http:
+        http.headers.update(make_key(served.data_dir, "admin", "ingest", "read", "operate"))
 
         def ask(method: str, path: str, **given: Any) -> Any:
             # For a moment after the kill, the store may be busy with what the worker left.
@@ -67,9 +68,11 @@ def test_an_attack_is_seen_by_fingerprints_over_a_crash_of_the_worker(tmp_path: 
         half = len(session) // 2
         for part in (slice(0, half), slice(half, len(session))):
             names = [f"client-{i % ACCOUNTS}" for i in range(part.start, part.stop)]
-            took = ask("POST", f"{PATH}/events", content=body(session.inputs[part], names), headers=ARROW)
+            took = ask(
+                "POST", f"{PATH}/events", content=body(session.inputs[part].astype(np.float64), names), headers=ARROW
+            )
             assert took["accepted"] == part.stop - part.start
-            eventually(lambda until=part.stop: seen(until), "the worker has read the batch")
+            eventually(partial(seen, part.stop), "the worker has read the batch")
             if part.start == 0:
                 pid = served.worker_pid()
                 assert pid is not None
