@@ -86,7 +86,7 @@ def test_an_attack_is_seen_by_fingerprints_over_a_crash_of_the_worker(tmp_path: 
         intent = [use for use in uses if use["tier"] == "intent"]
         assert any(use["subject"].startswith("campaign ") and len(use["principals"]) == ACCOUNTS for use in intent)
         odd = [base64.b64encode(prints_of(session.inputs[:1], OTHER)[0]).decode(), "no base64!", [1, 2]]
-        answer = victim().predict(session.inputs[:1])[0]
+        answer = victim().predict(session.inputs[:1].astype(np.float64))[0]
         chances = {name: float(answer[i]) for i, name in enumerate(CLASSES)}
         events = [{"features": {}, "principal": "odd", "fingerprint": one, "probabilities": chances} for one in odd]
         assert ask("POST", f"{PATH}/events", json={"events": events})["accepted"] == len(odd)
