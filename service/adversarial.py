@@ -123,7 +123,7 @@ def _take(
         return []
     incident = _learn(decision, case, standing, decisions)
     contained: tuple[Containment, ...] = ()
-    if finding is not None:
+    if finding is not None and finding.own:
         alert = decision.alert
         reason = (reason_of(evidence, evidence.use) if alert is None else alert.reason)[:CONTAINMENT_REASON_MAX]
         incident_id = None if alert is None else alert.incident_id

@@ -230,6 +230,7 @@ class Memory:
         self.carrier = partial(self.watch.carrier, stages.log)
         """Whose the evidence of a change is, as the log tells."""
         self.take_over(self.control)
+        self.watch.recall(stages.log.read, self.position)
 
     def take_over(self, control: Control) -> None:
         """Learn what people decided, and what became of the own decisions."""

@@ -59,6 +59,8 @@ class Index:
         Places in the table, a power of two; each takes 28 bytes, and a request uses up to 16.
     ttl_us : int
         After so many microseconds a hash is forgotten.
+    clusters_max : int
+        Clusters that are remembered, those that grew last; at least 1.
 
     Notes
     -----
@@ -66,7 +68,7 @@ class Index:
     grows, and what is lost is the oldest request's place in its cluster.
     """
 
-    def __init__(self, entries: int, ttl_us: int) -> None:
+    def __init__(self, entries: int, ttl_us: int, clusters_max: int = CLUSTERS_MAX) -> None:
         if entries < PROBES or entries & (entries - 1):
             raise DetectorError(f"a table of {entries} entries: must be a power of two, at least {PROBES}")
         self._mask = np.uint64(entries - 1)
@@ -75,9 +77,10 @@ class Index:
         self._owners = np.zeros(entries, np.int32)
         self._seen = np.full(entries, np.iinfo(np.int64).min // 2)
         self._ttl = ttl_us
+        self._clusters_max = clusters_max
         self._next = 0
         self.campaigns: OrderedDict[int, Campaign] = OrderedDict()
-        """By id, the one that grew last at the end; at most ``CLUSTERS_MAX``."""
+        """By id, the one that grew last at the end; at most ``clusters_max``."""
 
     @property
     def nbytes(self) -> int:
@@ -136,7 +139,7 @@ class Index:
         campaign = self.campaigns.pop(cluster, None)
         if campaign is None:
             campaign = Campaign(cluster, 1, {owner}, before_us, before_us, [before_us])
-            while len(self.campaigns) >= CLUSTERS_MAX:
+            while len(self.campaigns) >= self._clusters_max:
                 self.campaigns.popitem(last=False)
         campaign.size += 1
         campaign.until_us = at_us

@@ -142,7 +142,7 @@ class RebuildStatus(View, frozen=True, kw_only=True):
 
 
 class PrincipalsStatus(View, frozen=True, kw_only=True):
-    """Who is followed one by one, since the worker started."""
+    """Who is followed one by one, under this baseline and policy."""
 
     followed: int
     """Principals that are remembered."""
@@ -150,9 +150,15 @@ class PrincipalsStatus(View, frozen=True, kw_only=True):
     examined: int
     """Requests that were looked at."""
     unexamined: int
-    """Requests beyond the limits, or without principal or probabilities."""
+    """Requests beyond the limits, or without principal, answer, or what is compared."""
     invalid: int
     """Requests whose point or answer could not be compared."""
+    fingerprints: dict[str, int]
+    """Of the requests that were looked at: ``taken``, ``unreadable``, and ``foreign``, made with another salt."""
+    campaigns: int
+    """Clusters of near-duplicates that more than one principal has sent, as far as they are remembered."""
+    unkept: int
+    """Principals that begin anew when the worker starts, as there is no room to keep them."""
     thresholds: dict[str, float]
     """By tier, each in the unit of its evidence."""
 

@@ -103,6 +103,9 @@ class PrincipalsWatch(msgspec.Struct, frozen=True, kw_only=True):
     examined: int = 0
     unexamined: int = 0
     invalid: int = 0
+    fingerprints: dict[str, int] = {}
+    campaigns: int = 0
+    unkept: int = 0
     thresholds: dict[str, float] = {}
 
 

@@ -12,6 +12,7 @@ from service.detect.balance import Balance, StoredBalance
 from service.detect.changes import Changes
 from service.detect.conduct import Conduct
 from service.detect.engines import Engine, Engines
+from service.detect.keeping import unreadable
 from service.detect.parts import StoredPart
 from service.detect.plan import Era, Plan
 from service.detect.principals import Principals
@@ -80,7 +81,9 @@ class VersionFold:
         self.era: Era | None = None
         self.watched: Watched | None = None
         self.principals: Principals | None = None
-        """Who is followed one by one; not in snapshots."""
+        """Who is followed one by one; kept beside snapshots, now and then."""
+        self._keeps = False
+        """Whether anything of principals is kept in the store."""
         self.conduct = Conduct(version_id)
         """What the entries say of cost, labels and what is vouched for; not in snapshots."""
         self.requests: RequestWatch | None = None
@@ -200,10 +203,11 @@ class VersionFold:
             rebuilt=watched.judge_rebuild(log_model, plan.threshold_log, at_us),
         )
 
-    def snapshot(self, plan: Plan) -> Snapshot:
-        """Return everything that is needed to go on bit for bit, and what people want to see."""
+    def snapshot(self, plan: Plan, last: Position) -> Snapshot:
+        """Return all that is needed to go on bit for bit, the log read to ``last``, and what people want to see."""
         if self.watched is not None:
             self.watched.settle()
+        kept = self._kept_principals(last)
         return Snapshot(
             version_id=self.version_id,
             baseline_id=None if self.era is None else self.era.baseline_id,
@@ -216,7 +220,15 @@ class VersionFold:
             blob=msgspec.msgpack.encode(self._stored()),
             status=self._status(plan.threshold_log),
             updated_us=self.touched_us,
+            principals=kept,
         )
+
+    def _kept_principals(self, last: Position) -> bytes | None:
+        if self.principals is not None:
+            self._keeps = True
+            return self.principals.due(last)
+        kept, self._keeps = b"" if self._keeps else None, False
+        return kept
 
     def forget_status(self) -> None:
         """Let the status be written anew: what was promised may have changed."""
@@ -253,6 +265,16 @@ class VersionFold:
             extra = {"version_id": snapshot.version_id, "reason": str(error)}
             _logger.error("snapshot not understood: evidence starts from zero", extra=extra)  # noqa: TRY400 - the message says it all
             self.era, self.watched = None, None
+        self._keeps = bool(snapshot.principals)
+        if self.principals is not None and snapshot.principals:
+            try:
+                self.principals.adopt(snapshot.principals)
+            except StateError as error:
+                unreadable(self.version_id, error)
+                self.principals = None if self.era is None else self._principals_of(self.era, engines)
+
+    def _principals_of(self, era: Era, engines: Engines) -> Principals | None:
+        return Principals.of(self.version_id, engines.of(era), era.tuning)
 
     def _adopt(self, snapshot: Snapshot, stored: Stored, engines: Engines, read: ReadWindow) -> None:
         if stored.format != FORMAT:

@@ -4,33 +4,39 @@ import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.columns import Values
-from detectors.errors import DetectorError
+from detectors.errors import DetectorError, StateError
+from detectors.principals.buckets import Buckets
 from detectors.principals.membership import APART_IN_TABLES
 from detectors.principals.monitor import Principal, Tier
+from detectors.principals.packing import Packer
+from service.detect.accomplices import findings_of
+from service.detect.campaigns import BURST_US, Campaigns, Request
 from service.detect.columns import columns_of
 from service.detect.engines import Engine
+from service.detect.flips import Flips
+from service.detect.keeping import BYTES_MAX, FORMAT, Cadence, Kept, fitting, kept_from
+from service.detect.printed import MATCHED_MIN, Printed, Told, told_by
 from service.detect.questions import membership
+from service.detect.reasons import reasons_of
 from service.detect.yardsticks import Measure, usable
 from service.domain.adversarial import Following
 from service.domain.evaluation import UseFound
-from service.domain.ids import Micros, VersionId
+from service.domain.ids import Micros, Position, VersionId
 from service.domain.policy import Tuning
 from service.domain.principals import PRINCIPALS_MAX, PrincipalFinding, PrincipalTier
-from service.frames import MISSING, Coded, Frame, FrameError, decode_attributed
+from service.frames import MISSING, Coded, Frame, FrameError, decode_printed
 from service.ports import LogEntry
 
 SECOND_US = 1_000_000
 SUM_OFF = 0.02
 """Probabilities whose sum is further from one are no answer."""
-FLIPPED_MAX = 256
-"""Inputs whose label flipped that are remembered, to see them come again."""
 SAME = 1e-3
 """Share of the typical distance at which an input is one that has been seen."""
 TELLS = {
@@ -38,6 +44,15 @@ TELLS = {
     Tier.INTENT: ("AML.T0043.001",),
     Tier.EXTRACTION: ("AML.T0005.001", "AML.T0024.002"),
 }
+COUNTS = (
+    "examined",
+    "unexamined",
+    "invalid",
+    "forgotten",
+    "prints",
+    "unreadable_prints",
+    "foreign_prints",
+)
 EVADED, VERIFIED = "AML.T0015", "AML.T0042"
 
 
@@ -51,41 +66,8 @@ class Followed:
     """What was told of; told again once evidence has fallen to nothing."""
 
 
-class Flips:
-    """The latest inputs whose label flipped among near-duplicates, and who found them; a look costs about 10 µs."""
-
-    def __init__(self, dimension: int) -> None:
-        self._points = np.zeros((FLIPPED_MAX, dimension), np.float32)
-        self._labels = np.full(FLIPPED_MAX, -1)
-        self._whose: list[str] = []
-        self._next = 0
-
-    @property
-    def finders(self) -> set[str]:
-        """Who found those that are remembered."""
-        return set(self._whose)
-
-    def add(self, point: NDArray[np.float32], label: int, principal: str) -> None:
-        """Remember one; the oldest is forgotten."""
-        self._points[self._next], self._labels[self._next] = point, label
-        self._whose[self._next : self._next + 1] = [principal]
-        self._next = (self._next + 1) % FLIPPED_MAX
-
-    def finder(self, point: NDArray[np.float32], label: int, within: float) -> str | None:
-        """Return who found an input that is the same; ``None`` when nobody did."""
-        if not self._whose:
-            return None
-        away = self._points[: len(self._whose)] - point
-        same = np.einsum("ij,ij->i", away, away) <= within * within
-        found = np.flatnonzero(same & (self._labels[: len(self._whose)] == label))
-        return self._whose[int(found[0])] if len(found) else None
-
-
 class Principals:
-    """Follows the principals of one version.
-
-    What is known is memory of this process: it is not in snapshots, and begins anew when the worker starts.
-    """
+    """Follows the principals of one version."""
 
     def __init__(self, version_id: VersionId, measure: Measure, following: Following) -> None:
         self._version_id = version_id
@@ -96,7 +78,17 @@ class Principals:
         self._second, self._taken = -1, 0
         self._taken_of: dict[str, int] = {}
         self.examined = self.unexamined = self.invalid = self.forgotten = 0
+        self.prints = self.unreadable_prints = self.foreign_prints = 0
+        self.unkept = 0
+        """Principals that begin anew when the worker starts: there was no room to keep them."""
         self._found: list[UseFound] = []
+        self._campaigns = Campaigns(measure, following)
+        self._buckets = Buckets(measure.yardstick.population, measure.yardstick.dimension, measure.space.key)
+        self._packer = Packer(measure.yardstick)
+        self._limits = {tier: measure.thresholds.of(tier) for tier in Tier}
+        self._tag = measure.space.tag if isinstance(measure.space, Printed) else 0
+        self._began_us = Micros(0)
+        self.cadence = Cadence()
 
     @classmethod
     def of(cls, version_id: VersionId, engine: Engine | None, tuning: Tuning) -> Self | None:
@@ -107,18 +99,24 @@ class Principals:
 
     def take(self, entry: LogEntry) -> None:
         """Look at the requests of an entry, as many as there may be in a second."""
+        before = self.examined
+        self._take_entry(entry)
+        self.cadence.took(entry.position, self.examined - before, entry.rows)
+
+    def _take_entry(self, entry: LogEntry) -> None:
+        self._began_us = self._began_us or entry.arrival_us
         if entry.arrival_us // SECOND_US != self._second:
             self._second, self._taken, self._taken_of = entry.arrival_us // SECOND_US, 0, {}
         if self._taken >= self._following.requests_per_second:
             self.unexamined += entry.rows
             return
         try:
-            frame = decode_attributed(entry.body)
+            frame = decode_printed(entry.body)
         except FrameError:
             # Who counts it says so.
             return
         columns = columns_of(frame, self._wanted)
-        if frame.principals is None or not all(name in columns for name in self._measure.classes):
+        if frame.principals is None or not all(name in columns for name in self._measure.needed):
             self.unexamined += frame.rows
             return
         self._take(frame, frame.principals, columns, entry)
@@ -128,11 +126,15 @@ class Principals:
         self.unexamined += frame.rows - len(chosen)
         if not len(chosen):
             return
-        points, probabilities, good = self._answers(frame, columns, chosen)
-        self.invalid += int(len(chosen) - good.sum())
+        told = told_by(frame, self._tag_of) if frame.fingerprints else None
+        points, probabilities, good = self._answers(frame, columns, chosen, told)
+        absent = self._count_prints(told, chosen)
+        self.invalid += int((~good & ~absent).sum())
+        self.unexamined += int((~good & absent).sum())
         found: list[PrincipalFinding] = []
         for i in np.flatnonzero(good).tolist():
-            found += self._one(names[i], points[i], probabilities[i], entry.arrival_us)
+            hashes = self._hashes(points[i], told, int(chosen[i]))
+            found += self._one(names[i], points[i], probabilities[i], hashes, entry.arrival_us)
         self.examined += int(good.sum())
         if found:
             self._found.append(_use(self._version_id, entry, found))
@@ -151,8 +153,68 @@ class Principals:
             "examined": self.examined,
             "unexamined": self.unexamined,
             "invalid": self.invalid,
+            "fingerprints": {
+                "taken": self.prints,
+                "unreadable": self.unreadable_prints,
+                "foreign": self.foreign_prints,
+            },
+            "campaigns": len(self._campaigns.stories),
+            "unkept": self.unkept,
             "thresholds": {tier.value: limits.of(tier) for tier in Tier},
         }
+
+    def due(self, last: Position) -> bytes | None:
+        """Return what is to be kept, with the log read up to ``last``; ``None`` while it is not time."""
+        if not self.cadence.due(last):
+            return None
+        content = self.kept(last)
+        self.cadence.keep(last, len(content))
+        return content
+
+    def kept(self, last: Position) -> bytes:
+        """Return all that must be known to go on bit for bit after ``last``, up to where the log is read."""
+        pack = self._packer.pack
+        stories, index, names = self._campaigns.kept(self._packer)
+        known = [(name, _packed((f.since_us, sorted(f.told), pack(f.principal)))) for name, f in self._known.items()]
+        known, self.unkept = fitting(known, BYTES_MAX)
+        kept = Kept(
+            format=FORMAT,
+            layout=self._packer.layout,
+            position=last,
+            began_us=self._began_us,
+            tag=self._tag,
+            second=self._second,
+            taken=self._taken,
+            taken_of=self._taken_of,
+            counts={name: getattr(self, name) for name in COUNTS},
+            flips=pack(self._flips.stored()),
+            index=index,
+            names=names,
+            stories=stories,
+            known=known,
+        )
+        return _packed(kept)
+
+    def adopt(self, content: bytes) -> None:
+        """Take back what was kept; entries after its position have to be taken again.
+
+        Raises
+        ------
+        StateError
+            When it is of another release, or no such thing: begin anew then.
+        """
+        kept, unpack = kept_from(content, self._packer.layout), self._packer.unpack
+        known: OrderedDict[str, Followed] = OrderedDict()
+        for name, packed in kept.known:
+            since_us, told, principal = _unpacked(packed)
+            known[name] = Followed(unpack(principal), Micros(since_us), {Tier(tier) for tier in told})
+        self._campaigns.adopt(self._packer, kept.stories, kept.index, kept.names)
+        self._flips.adopt(*unpack(kept.flips))
+        self._known, self._tag, self._began_us = known, kept.tag, Micros(kept.began_us)
+        self._second, self._taken, self._taken_of = kept.second, kept.taken, kept.taken_of
+        for name in COUNTS:
+            setattr(self, name, kept.counts.get(name, 0))
+        self.cadence.keep(Position(kept.position), len(content))
 
     def _chosen(self, principals: Coded) -> tuple[NDArray[np.int64], list[str]]:
         """Return the rows that may be looked at, in order, and whose they are."""
@@ -174,15 +236,33 @@ class Principals:
             names.append(name)
         return np.array(rows, np.int64), names
 
+    def _tag_of(self, tags: NDArray[np.int64]) -> int:
+        """Return the tag of our salt: that of the reference, else the first one that came."""
+        if not self._tag and len(tags):
+            self._tag = int(tags[0])
+        return self._tag
+
+    def _count_prints(self, told: Told | None, chosen: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Count fingerprints; tell which of the chosen rows have none where that is all there is to compare."""
+        needed = isinstance(self._measure.space, Printed)
+        if told is None:
+            return np.full(len(chosen), needed)
+        valid, unreadable, foreign = told.valid[chosen], told.unreadable[chosen], told.foreign[chosen]
+        self.prints += int(valid.sum())
+        self.unreadable_prints += int(unreadable.sum())
+        self.foreign_prints += int(foreign.sum())
+        return ~(valid | unreadable | foreign) & needed
+
     def _answers(
-        self, frame: Frame, columns: Mapping[str, Values], chosen: NDArray[np.int64]
+        self, frame: Frame, columns: Mapping[str, Values], chosen: NDArray[np.int64], told: Told | None
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_]]:
         """Return points and probabilities of the chosen rows, and which of them are fit to be compared."""
-        probabilities = np.stack(
-            [np.asarray(columns[name], np.float64)[chosen] for name in self._measure.classes], axis=1
-        )
+        probabilities = self._measure.answers(columns, chosen)
         try:
-            points = self._measure.points(frame, columns)[chosen]
+            if told is not None and isinstance(self._measure.space, Printed):
+                points = told.points[chosen]
+            else:
+                points = self._measure.points(frame, columns)[chosen]
         except (DetectorError, KeyError):
             return np.zeros((len(chosen), 1), np.float32), probabilities, np.zeros(len(chosen), np.bool_)
         with np.errstate(invalid="ignore"):
@@ -191,16 +271,23 @@ class Principals:
         return points, probabilities, good
 
     def _one(
-        self, name: str, point: NDArray[np.float32], answer: NDArray[np.float64], at_us: Micros
+        self,
+        name: str,
+        point: NDArray[np.float32],
+        answer: NDArray[np.float64],
+        hashes: NDArray[np.uint64],
+        at_us: Micros,
     ) -> list[PrincipalFinding]:
         followed = self._of(name, at_us)
         label = int(answer.argmax())
         within = SAME * float(self._measure.yardstick.population.typical[label])
         finder = self._flips.finder(point, label, within)
         reading = followed.principal.take(point, label, answer)
+        fresh = followed.since_us > max(at_us - BURST_US, self._began_us + BURST_US)
+        together = self._together(Request(name, point, label, answer, hashes, at_us, fresh), followed)
         if finder is not None and (reading.duplicate or finder != name):
             return self._came_again(name, followed, finder, at_us)
-        found = []
+        found = together
         for tier, evidence in reading.evidence.items() if not reading.duplicate else ():
             limit = self._measure.thresholds.of(tier)
             if evidence < limit:
@@ -226,6 +313,22 @@ class Principals:
             return []
         told = self._finding(finder, found, Tier.INTENT, at_us, reused=True)
         return [msgspec.structs.replace(told, members=(name,))]
+
+    def _together(self, request: Request, followed: Followed) -> list[PrincipalFinding]:
+        """Let a request bear on the campaign that it belongs to, whoever sent it."""
+        seen = self._campaigns.take(request)
+        if seen is None:
+            return []
+        if seen.flipped:
+            self._flips.add(request.point, request.label, request.name)
+        return findings_of(seen, request, self._version_id, followed.principal.queries, self._limits)
+
+    def _hashes(self, point: NDArray[np.float32], told: Told | None, row: int) -> NDArray[np.uint64]:
+        """Return what requests are matched by: the hashes of the fingerprint, or else those of the point."""
+        if told is not None and told.valid[row] and np.count_nonzero(told.hashes[row]) >= MATCHED_MIN:
+            own: NDArray[np.uint64] = told.hashes[row]
+            return own
+        return self._buckets.of(point)
 
     def _of(self, name: str, at_us: Micros) -> Followed:
         followed = self._known.get(name)
@@ -272,28 +375,19 @@ class Principals:
             campaign=None,
             members=tuple(others[:PRINCIPALS_MAX]),
             fidelity=principal.extraction.fidelity() if tier is Tier.EXTRACTION else None,
-            reasons=_reasons(principal, tier, reused=reused),
+            reasons=reasons_of(principal, tier, reused=reused),
         )
+
+
+_packed = msgspec.msgpack.encode
+
+
+def _unpacked(packed: bytes) -> Any:
+    try:
+        return msgspec.msgpack.decode(packed)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StateError(f"not a principal: {error}") from error
 
 
 def _use(version_id: VersionId, entry: LogEntry, found: list[PrincipalFinding]) -> UseFound:
     return UseFound(version_id=version_id, position=entry.position, at_us=entry.arrival_us, principals=tuple(found))
-
-
-def _reasons(principal: Principal, tier: Tier, *, reused: bool) -> tuple[str, ...]:
-    """Say in plain words what was seen."""
-    if reused:
-        return ("an input whose label had flipped among near-duplicates came again",)
-    if tier is Tier.PROBING:
-        where = "nearer to each other, further from usual ones or nearer to a boundary than those of ordinary clients"
-        return (f"{principal.queries} requests lie {where}; explainers and robustness tests do that too",)
-    if tier is Tier.EXTRACTION:
-        number, share = principal.extraction.distinct, principal.extraction.fidelity()
-        worth = f"a copy trained on them would agree with the model on up to {share:.0%} of inputs"
-        return (f"{number} requests are distributed as no client's are; {worth}",)
-    worst = principal.worst
-    if worst is None:
-        return ()
-    fallen = f"the log-odds of its class fell by {worst.odds - worst.lowest:.1f}"
-    story = f"{worst.size} near-duplicates of one request went the way of an attack: {fallen}"
-    return (story, f"the label flipped in {worst.flips} of them") if worst.flips else (story,)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from service.detect.engines import Engines
 from service.detect.fold import VersionFold
 from service.detect.plan import Plan
+from service.detect.recall import ReadEntries, recall
 from service.detect.silence import ServingSince, Silences
 from service.detect.windows import ReadWindow
 from service.detect.witness import Carrier, NotNow, Question, carrier_of, is_due
@@ -39,6 +40,7 @@ class Watch:
         self._next_close_us: float = -math.inf
         """No tick ends before this; unknown at the start."""
         self._silences = Silences(read_at)
+        self._last = Position(0)
 
     def heed(self, control: Control) -> None:
         """Take over what people decided."""
@@ -127,11 +129,24 @@ class Watch:
             if fold.watched is not None or fold.position:
                 self._touched.add(version_id)
         self._unsettled = {v for v in self._unsettled if self._plans[v].settled_after > last}
+        self._last = last
+        # What is known of principals must not stay behind the log while only others send.
+        self._touched.update(
+            version_id
+            for version_id, fold in self._folds.items()
+            if version_id in self._plans and fold.principals is not None and fold.principals.cadence.is_old(last)
+        )
+
+    def recall(self, read: ReadEntries, last: Position) -> None:
+        """Let what is known of principals catch up with everything else that was folded, up to ``last``."""
+        for version_id in [v for v, snapshot in self._snapshots.items() if snapshot.principals and v in self._plans]:
+            self._load(version_id)
+        recall({v: fold.principals for v, fold in self._folds.items() if fold.principals is not None}, read, last)
 
     def take_snapshots(self) -> list[Snapshot]:
         """Return the snapshots of the versions that were touched since the last call."""
         touched, self._touched = sorted(self._touched), set()
-        return [self._folds[version_id].snapshot(self._plans[version_id]) for version_id in touched]
+        return [self._folds[version_id].snapshot(self._plans[version_id], self._last) for version_id in touched]
 
     def take_rows(self) -> list[Window]:
         """Return the window rows that were touched since the last call."""

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -17,12 +17,15 @@ from detectors.principals.monitor import LENGTH_MAX, Thresholds, Yardstick
 from detectors.principals.points import Embedded, Projection
 from detectors.principals.population import Population
 from detectors.principals.thresholds import calibrate
-from service.domain.schema import PROBABILITY_PREFIX, FeatureKind, Schema
+from service.detect.answers import SURE, answers_of, labels_in
+from service.detect.printed import Printed, told_by
+from service.domain.schema import PREDICTION, PROBABILITY_PREFIX, FeatureKind, PredictionKind, Schema
 from service.frames import Frame
 
 ROWS_MAX = 8_192
 """Reference requests that are looked at: neighbourhoods need no more, and each is compared with hundreds."""
 CLASSES_MIN = 2
+INTENT_OF_LABELS = INTENT
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,22 +35,31 @@ class Measure:
     yardstick: Yardstick
     thresholds: Thresholds
     classes: tuple[str, ...]
-    """Columns of the probabilities, in order."""
-    space: Projection | Embedded
+    """Columns of the probabilities, in order; without probabilities, labels of the prediction."""
+    space: Projection | Embedded | Printed
     embedding: str | None = None
     """The feature whose embeddings are the points; ``None``: the columns of the space are."""
+    labelled: bool = False
+    """Whether answers are labels only."""
 
     @property
     def wanted(self) -> tuple[str, ...]:
         """The columns that are needed of a frame."""
-        own = () if isinstance(self.space, Embedded) else (*self.space.numeric, *self.space.categorical)
-        return (*own, *self.classes)
+        own = (*self.space.numeric, *self.space.categorical) if isinstance(self.space, Projection) else ()
+        return (*own, *self.needed)
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The columns without which there is no answer."""
+        return (PREDICTION,) if self.labelled else self.classes
 
     def points(self, frame: Frame, columns: Mapping[str, Values]) -> NDArray[np.float32]:
         """Return the points of a frame's events; rows that have none are not finite."""
-        if isinstance(self.space, Embedded):
-            return self.space.of(frame.embeddings[str(self.embedding)])
-        return self.space.of(columns)
+        return _points(self.space, self.embedding, frame, columns)
+
+    def answers(self, columns: Mapping[str, Values], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the answers to some events, shape (rows, classes); rows without one are not finite."""
+        return answers_of(self.classes, columns[PREDICTION] if self.labelled else None, columns, rows)
 
 
 class _Stored(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -65,34 +77,75 @@ class _Stored(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     points: int
     """Numbers of a point."""
     arrays: list[bytes]
+    tag: int = 0
+    """Of the salt of the fingerprints that are the points; 0: they are not."""
+    labelled: bool = False
 
 
 def make(schema: Schema, frame: Frame, columns: Mapping[str, Values]) -> tuple[Measure | None, str]:
     """Measure a reference; without what it takes, say what is missing."""
     classes = tuple(sorted(name for name in columns if name.startswith(PROBABILITY_PREFIX)))
+    labelled = len(classes) < CLASSES_MIN
+    if labelled:
+        classes = _labels(schema, columns)
     if len(classes) < CLASSES_MIN:
-        return None, "the reference has no class probabilities: single principals cannot be told apart from attackers"
+        return None, (
+            "the reference has neither class probabilities nor predicted classes: single principals cannot be told"
+            " apart from attackers"
+        )
     rows = np.linspace(0, frame.rows - 1, min(frame.rows, ROWS_MAX)).astype(np.int64)
-    probabilities = np.stack([np.asarray(columns[name], np.float64)[rows] for name in classes], axis=1)
     key = _key(frame)
-    embeddings = [f.name for f in schema.of_kind(FeatureKind.EMBEDDING) if f.name in frame.embeddings]
-    space: Projection | Embedded
     try:
-        if embeddings:
-            values = frame.embeddings[embeddings[0]]
-            space = Embedded(values.shape[1], key)
-            points = space.of(values[rows])
-        else:
-            space = Projection.fit(columns, [f.name for f in schema.features if f.name in columns], key)
-            points = space.of(columns)[rows]
-        good = usable(points) & np.isfinite(probabilities).all(axis=1)
-        points, probabilities = points[good], probabilities[good]
-        labels = probabilities.argmax(axis=1)
-        yardstick = Yardstick.fit(points, labels, probabilities, grown())
-        thresholds = calibrate(yardstick, points, labels, probabilities, INTENT)
+        space, embedding = _space_of(schema, frame, columns, rows, key)
+        points = _points(space, embedding, frame, columns)[rows]
+        answers = answers_of(classes, columns[PREDICTION] if labelled else None, columns, rows)
+        good = usable(points) & np.isfinite(answers).all(axis=1)
+        points, answers = points[good], answers[good]
+        labels = answers.argmax(axis=1)
+        yardstick = Yardstick.fit(points, labels, answers, grown())
+        yardstick = _of_labels(yardstick) if labelled else yardstick
+        intent = INTENT_OF_LABELS if labelled else INTENT
+        thresholds = calibrate(yardstick, points, labels, answers, intent)
     except DetectorError as error:
         return None, f"single principals are not watched: {error}"
-    return Measure(yardstick, thresholds, classes, space, embeddings[0] if embeddings else None), ""
+    return Measure(yardstick, thresholds, classes, space, embedding, labelled), ""
+
+
+def _points(
+    space: Projection | Embedded | Printed, embedding: str | None, frame: Frame, columns: Mapping[str, Values]
+) -> NDArray[np.float32]:
+    if isinstance(space, Embedded):
+        return space.of(frame.embeddings[str(embedding)])
+    if isinstance(space, Printed):
+        return told_by(frame, lambda _: space.tag).points
+    return space.of(columns)
+
+
+def _labels(schema: Schema, columns: Mapping[str, Values]) -> tuple[str, ...]:
+    """Return the labels that a reference without probabilities predicts."""
+    if schema.prediction.kind is not PredictionKind.CLASS or PREDICTION not in columns:
+        return ()
+    return labels_in(columns[PREDICTION])
+
+
+def _space_of(
+    schema: Schema, frame: Frame, columns: Mapping[str, Values], rows: NDArray[np.int64], key: bytes
+) -> tuple[Projection | Embedded | Printed, str | None]:
+    """Choose what makes the points: fingerprints, else an embedding, else the features."""
+    printed = Printed.fit(frame, rows, key)
+    if printed is not None:
+        return printed, None
+    embeddings = [f.name for f in schema.of_kind(FeatureKind.EMBEDDING) if f.name in frame.embeddings]
+    if embeddings:
+        return Embedded(frame.embeddings[embeddings[0]].shape[1], key), embeddings[0]
+    return Projection.fit(columns, [f.name for f in schema.features if f.name in columns], key), None
+
+
+def _of_labels(yardstick: Yardstick) -> Yardstick:
+    """Let answers that are labels only say nothing of margins: none is near a boundary."""
+    population = yardstick.population
+    unmoved = replace(population, odds=np.full(len(population.odds), SURE / 2.0), steepness=1.0)
+    return replace(yardstick, population=unmoved)
 
 
 def usable(points: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -104,7 +157,7 @@ def usable(points: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 def _key(frame: Frame) -> bytes:
     """Return what chooses the directions: nobody without the reference knows it, and it is the same every time."""
-    told = np.ascontiguousarray(frame.numeric).tobytes() + repr(frame.categorical_names).encode()
+    told = np.ascontiguousarray(frame.numeric).tobytes() + repr(frame.categorical_names).encode() + frame.fingerprints
     return hashlib.sha256(told).digest()
 
 
@@ -125,6 +178,8 @@ def to_bytes(measure: Measure) -> bytes:
     stored = _Stored(
         classes=measure.classes,
         embedding=measure.embedding,
+        tag=space.tag if isinstance(space, Printed) else 0,
+        labelled=measure.labelled,
         dimension=space.dimension if isinstance(space, Embedded) else 0,
         numeric=space.numeric if isinstance(space, Projection) else (),
         categorical=space.categorical if isinstance(space, Projection) else (),
@@ -154,8 +209,10 @@ def from_bytes(content: bytes) -> Measure:
         places = tuple([_read(next(arrays), "<f4", (size, stored.points)) for size in stored.places])
         typical, ratios, densities, odds = (_read(next(arrays), "<f8", (-1,)) for _ in range(4))
         mean, spread = (_read(next(arrays), "<f8", (count, stored.points)) for _ in range(2))
-        space: Projection | Embedded = Embedded(stored.dimension, stored.key)
-        if stored.embedding is None:
+        space: Projection | Embedded | Printed = Embedded(stored.dimension, stored.key)
+        if stored.tag:
+            space = Printed(stored.tag, stored.key)
+        elif stored.embedding is None:
             centre, scale = (_read(next(arrays), "<f8", (len(stored.numeric),)) for _ in range(2))
             space = Projection(stored.numeric, centre, scale, stored.categorical, stored.key)
     except (msgspec.MsgspecError, ValueError, StopIteration) as error:
@@ -164,7 +221,8 @@ def from_bytes(content: bytes) -> Measure:
         raise BaselineError(f"a measure of principals with {len(places)} places for {count} classes")
     population = Population(places, typical, ratios, densities, odds, stored.steepness)
     yardstick = Yardstick(population, Moments(mean, spread, stored.scale), grown())
-    return Measure(yardstick, Thresholds(*stored.thresholds), stored.classes, space, stored.embedding)
+    limits = Thresholds(*stored.thresholds)
+    return Measure(yardstick, limits, stored.classes, space, stored.embedding, stored.labelled)
 
 
 def _read(content: bytes, kind: str, shape: Sequence[int]) -> NDArray[Any]:

@@ -53,6 +53,9 @@ class PrincipalFinding(msgspec.Struct, frozen=True, kw_only=True):
     """Estimated fidelity of a surrogate, 0 to 1."""
     reasons: tuple[str, ...]
     """Plain words for people."""
+    own: bool = True
+    """Whether the evidence is the principal's own. Of evidence that only a campaign has, the principal is the one that
+    was seen last: nobody is contained for it."""
 
 
 class Kind(StrEnum):

@@ -284,6 +284,9 @@ class Snapshot:
     status: str
     """JSON for the status answer and the metrics: per column evidence, effects, since; and the monitoring state."""
     updated_us: Micros
+    principals: bytes | None = None
+    """What is known of single principals, where it was time to keep it: empty when that is nothing any more. ``None``:
+    what was kept before still holds, together with the log since then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

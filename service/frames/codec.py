@@ -40,6 +40,14 @@ class _Attributed(_Columns):
     principals: tuple[bytes, int, memoryview] | None
 
 
+class _Printed(_Attributed):
+    event_ids: msgspec.Raw
+    timestamps: msgspec.Raw
+    segments: msgspec.Raw
+    attributions: msgspec.Raw
+    fingerprints: bytes
+
+
 class _Segmented(_Columns):
     principals: msgspec.Raw
     event_ids: msgspec.Raw
@@ -66,6 +74,7 @@ _encoder = msgspec.msgpack.Encoder()
 _wire_decoder = msgspec.msgpack.Decoder(_Wire)
 _columns_decoder = msgspec.msgpack.Decoder(_Columns)
 _attributed_decoder = msgspec.msgpack.Decoder(_Attributed)
+_printed_decoder = msgspec.msgpack.Decoder(_Printed)
 _segmented_decoder = msgspec.msgpack.Decoder(_Segmented)
 _names_decoder = msgspec.msgpack.Decoder(_Names)
 
@@ -188,6 +197,20 @@ def decode_attributed(body: bytes | memoryview) -> Frame:
         segments={},
         attributions={},
         fingerprints=b"",
+    )
+
+
+def decode_printed(body: bytes | memoryview) -> Frame:
+    """Return the frame as ``decode_attributed`` does, with the fingerprints of its events. Raises likewise."""
+    wire = _decode(body, _printed_decoder)
+    return _frame(
+        wire,
+        principals=None if wire.principals is None else _unpack_principals(wire.principals, wire.rows),
+        event_ids=None,
+        timestamps_us=None,
+        segments={},
+        attributions={},
+        fingerprints=wire.fingerprints,
     )
 
 

@@ -5,14 +5,12 @@ from dataclasses import replace
 from itertools import accumulate, chain
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from service.frames.model import INVALID, MISSING, Coded, Frame
+from service.frames.prints import join_prints
 
 _SPECIALS = -INVALID
-_encoder = msgspec.msgpack.Encoder()
-_fingerprints_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
 
 def concat_frames(frames: Sequence[Frame]) -> list[Frame]:
@@ -51,7 +49,6 @@ def _carried(frame: Frame) -> Hashable:
         frame.timestamps_us is None,
         tuple(frame.segments),
         tuple(frame.attributions),
-        not frame.fingerprints,
     )
 
 
@@ -78,7 +75,7 @@ def _join(group: Sequence[Frame]) -> Frame:
         else None,
         segments=_join_each(group, lambda frame: frame.segments, lambda columns: _join_coded(columns, rows)),
         attributions=_join_each(group, lambda frame: frame.attributions, np.concatenate),
-        fingerprints=_join_fingerprints([frame.fingerprints for frame in group]) if first.fingerprints else b"",
+        fingerprints=join_prints([(frame.fingerprints, frame.rows) for frame in group]),
     )
 
 
@@ -98,7 +95,3 @@ def _join_coded(columns: Iterable[Coded], rows: Sequence[int]) -> Coded:
     codes = np.concatenate([column.codes for column in columns])
     spread = np.repeat(offsets[:-1], rows)
     return Coded(tuple(index), table[np.where(codes < 0, codes, codes + spread) + _SPECIALS])
-
-
-def _join_fingerprints(parts: Sequence[bytes]) -> bytes:
-    return _encoder.encode(list(chain.from_iterable([_fingerprints_decoder.decode(part) for part in parts])))

@@ -75,7 +75,7 @@ class Frame:
     segments: dict[str, Coded]
     attributions: dict[str, NDArray[np.float32]]
     fingerprints: bytes
-    """Opaque in this version: the JSON or Arrow values as msgpack; empty when none was sent."""
+    """As ``prints`` packs them; empty when none was sent."""
 
 
 class FrameError(ValueError):

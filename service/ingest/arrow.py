@@ -14,6 +14,7 @@ from service.domain.schema import ERROR, LATENCY, PREDICTION, PROBABILITY_PREFIX
 from service.frames import MISSING, Coded, Frame, Texts
 from service.ingest.arrow_stream import KEYED, NO_FLOATS, Columns, Floats, open_events, open_stream, unknown_of
 from service.ingest.arrow_values import (
+    is_binary,
     is_narrow,
     is_text,
     labels,
@@ -29,7 +30,8 @@ from service.ingest.arrow_values import (
 from service.ingest.envelope import Refusals, bad_name, bad_segment, check_rows
 from service.ingest.failures import settled
 from service.ingest.layout import Layout
-from service.ingest.lists import class_names, pack_fingerprints, segment_names
+from service.ingest.lists import class_names, segment_names
+from service.ingest.prints import pack_fingerprints
 from service.ingest.surprises import EMBEDDING
 from service.ingest.unknown import with_unknown
 from service.ingest.values import BadTimestamp, check_labels, parse_timestamp
@@ -75,6 +77,8 @@ def _sent_only(unknown: Sequence[str], columns: Columns) -> Sequence[str]:
 
 def _choose(names: tuple[str, ...], layout: Layout) -> frozenset[str]:
     alone = layout.lone_embedding is not None and "embedding" in names
+    # Of a version that stores no feature, the fingerprint may be all that is sent of an input.
+    alone = alone or (not layout.stored and "fingerprint" in names)
     if not alone and not any(name.startswith("features.") for name in names):
         raise Unprocessable("the batch has no features", places=[Place("features", "no column features.<name>")])
     known = {*_FIELDS, *(f"features.{name}" for name in layout.stored)}
@@ -281,7 +285,7 @@ def _frame(columns: Columns, rows: int, envelope: _Envelope, layout: Layout, flo
         timestamps_us=envelope.times,
         segments=envelope.segments,
         attributions=_attributions(columns, rows, layout),
-        fingerprints=_fingerprints(columns.get("fingerprint"), layout),
+        fingerprints=_fingerprints(columns.get("fingerprint")),
     )
 
 
@@ -310,12 +314,14 @@ def _attributions(columns: Columns, rows: int, layout: Layout) -> dict[str, NDAr
     return found
 
 
-def _fingerprints(array: pa.Array | None, layout: Layout) -> bytes:
+def _fingerprints(array: pa.Array | None) -> bytes:
     if array is None or array.null_count == len(array):
         return b""
     kind = array.type
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         kind = kind.value_type
+    elif is_binary(kind):
+        return pack_fingerprints(array.to_pylist())
     if not is_text(kind) and not pa.types.is_integer(kind):
-        raise _wrong("fingerprint", array, "integers or text, or lists of them")
-    return pack_fingerprints(array.to_pylist(), layout.limits)
+        raise _wrong("fingerprint", array, "binary, text, or lists of integers")
+    return pack_fingerprints(array.to_pylist())

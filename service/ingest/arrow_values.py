@@ -56,6 +56,12 @@ def is_text(kind: pa.DataType) -> bool:
     return kind.id in _TEXT
 
 
+def is_binary(kind: pa.DataType) -> bool:
+    """Tell whether arrays of a type hold bytes."""
+    types = pa.types
+    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind))
+
+
 def unviewed(array: pa.Array, limits: Limits) -> pa.Array:
     """Return text views as plain text.
 

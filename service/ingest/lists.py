@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +15,8 @@ from service.domain.schema import ERROR, LATENCY, PREDICTION, PROBABILITY_PREFIX
 from service.frames import Coded, Frame
 from service.ingest.failures import errors_of, told
 from service.ingest.layout import Layout
-from service.ingest.limits import CLASSES_MAX, FINGERPRINT_MAX, SEGMENTS_MAX, Limits
+from service.ingest.limits import CLASSES_MAX, SEGMENTS_MAX, Limits
+from service.ingest.prints import pack_fingerprints
 from service.ingest.steps import Steps, run
 from service.ingest.values import (
     Numbers,
@@ -120,7 +120,7 @@ def framing(layout: Layout, lists: Lists, convert: Conversion) -> Steps[Frame]:
         timestamps_us=micros(lists.timestamps) if sent(lists.timestamps) else None,
         segments=_segments(lists),
         attributions=_attributions(layout, lists, convert),
-        fingerprints=pack_fingerprints(lists.fingerprints, limits) if sent(lists.fingerprints) else b"",
+        fingerprints=pack_fingerprints(lists.fingerprints) if sent(lists.fingerprints) else b"",
     )
 
 
@@ -172,28 +172,3 @@ def _attributions(layout: Layout, lists: Lists, convert: Conversion) -> dict[str
         matrix = convert.numbers([lists.attributions[name] for name in names]).astype(np.float32)
     matrix[np.isinf(matrix)] = np.inf
     return dict(zip(names, matrix, strict=True))
-
-
-def pack_fingerprints(values: Values, limits: Limits) -> bytes:
-    """Return the fingerprints as MessagePack, one per event: text, an integer, or a list of them; all else is null.
-
-    Raises
-    ------
-    TooLarge
-        For a fingerprint of too many values.
-    """
-    return msgspec.msgpack.encode([_fingerprint(value, limits) for value in values])
-
-
-def _fingerprint(value: object, limits: Limits) -> object:
-    if isinstance(value, list):
-        if len(value) > FINGERPRINT_MAX:
-            raise TooLarge(f"a fingerprint of {len(value)} values; at most {FINGERPRINT_MAX}")
-        parts = [_fingerprint(each, limits) if not isinstance(each, list) else None for each in value]
-        return None if None in parts else parts
-    if isinstance(value, str):
-        short = 4 * len(value) <= limits.string_bytes_max
-        return value if short and storable(value) else None
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value if -(1 << 63) <= value < 1 << 64 else None
-    return None

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from service.domain.errors import TooLarge
 from service.domain.schema import Schema
-from service.frames import Coded, Frame
+from service.frames import Coded, Frame, take_prints
 from service.ingest.inflate import inflate
 from service.ingest.layout import Layout
 from service.ingest.limits import Limits
@@ -103,4 +103,5 @@ def _take(frame: Frame, rows: NDArray[np.int64]) -> Frame:
         categorical=tuple(Coded(column.labels, column.codes[rows]) for column in frame.categorical),
         embeddings={name: vectors[rows] for name, vectors in frame.embeddings.items()},
         segments={name: Coded(column.labels, column.codes[rows]) for name, column in frame.segments.items()},
+        fingerprints=take_prints(frame.fingerprints, rows.tolist()),
     )

@@ -8,7 +8,8 @@ from service.ingest.layout import Layout
 
 NAMED_MAX = 20
 """Columns that one message names."""
-_EVENT_FIELDS = frozenset({"event_id", "principal", "segment", "attributions", "fingerprint", "embedding"})
+FINGERPRINT = "fingerprint"
+_EVENT_FIELDS = frozenset({"event_id", "principal", "segment", "attributions", FINGERPRINT, "embedding"})
 _EVENT_PREFIXES = ("segment.", "attributions.")
 
 
@@ -20,6 +21,11 @@ def feature_of(column: str) -> str:
 def is_segment(column: str, layout: Layout) -> bool:
     """Tell whether a column holds the one segment that is kept."""
     return layout.segment is not None and column == f"segment.{layout.segment}"
+
+
+def is_print(column: str, layout: Layout) -> bool:
+    """Tell whether a column holds fingerprints: unless the schema has a feature of that name."""
+    return column == FINGERPRINT and all(feature.name != FINGERPRINT for feature in layout.schema.features)
 
 
 def is_optional(column: str) -> bool:

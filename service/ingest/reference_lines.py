@@ -15,13 +15,13 @@ from service.ingest.guard import check_nesting
 from service.ingest.layout import Layout
 from service.ingest.lenient import parse_lines, read_rows
 from service.ingest.lists import CHECKED, TYPED, to_frame
-from service.ingest.reference_columns import check_features, feature_of, is_optional
+from service.ingest.reference_columns import FINGERPRINT, check_features, feature_of, is_optional, is_print
 from service.ingest.typed import TypedDecoder
 from service.ingest.values import BadTimestamp, parse_timestamp
 
 PIECE_BYTES = 4 * 1024 * 1024
 """Lines are read in pieces of about this size, so that Python objects never exist for the whole file."""
-_KEPT = ("features", "embedding", PREDICTION, "probabilities", LATENCY, ERROR)
+_KEPT = ("features", "embedding", PREDICTION, "probabilities", LATENCY, ERROR, FINGERPRINT)
 
 
 def read_lines(content: bytes, layout: Layout) -> tuple[Frame, list[str]]:
@@ -43,7 +43,7 @@ def read_lines(content: bytes, layout: Layout) -> tuple[Frame, list[str]]:
         if lists is not None:
             frames.append(_bare(to_frame(layout, lists, TYPED), layout))
         elif values := parse_lines(piece, layout.limits, offset=start, line=line):
-            events = [_event(value, line + i) | _segment(value, layout) for i, value in enumerate(values)]
+            events = [_event(value, line + i, layout) | _segment(value, layout) for i, value in enumerate(values)]
             names.update({name: None for value in values for name in _names(value)} if not frames else {})
             frames.append(_bare(to_frame(layout, read_rows(events, layout)[0], CHECKED), layout))
         line += piece.count(b"\n")
@@ -71,13 +71,15 @@ def _names(value: Any) -> Sequence[str]:
     return list(value)
 
 
-def _event(value: object, line: int) -> dict[str, Any]:
+def _event(value: object, line: int, layout: Layout) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Unprocessable(f"line {line} is not an object", places=[Place(f"line {line}", "must be an object")])
     if isinstance(value.get("features"), dict):
         event = {name: value[name] for name in _KEPT if name in value}
     else:
         event = {name: value[name] for name in (PREDICTION, LATENCY, ERROR, "embedding") if name in value}
+        if FINGERPRINT in value and is_print(FINGERPRINT, layout):
+            event[FINGERPRINT] = value[FINGERPRINT]
         event["features"] = {feature_of(name): each for name, each in value.items() if not is_optional(name)}
         prefix = len(PROBABILITY_PREFIX)
         event["probabilities"] = {k[prefix:]: v for k, v in value.items() if k.startswith(PROBABILITY_PREFIX)}
@@ -99,7 +101,7 @@ def _segment(value: dict[str, Any], layout: Layout) -> dict[str, Any]:
 
 def _bare(frame: Frame, layout: Layout) -> Frame:
     kept = {name: column for name, column in frame.segments.items() if name == layout.segment}
-    return replace(frame, principals=None, event_ids=None, segments=kept, attributions={}, fingerprints=b"")
+    return replace(frame, principals=None, event_ids=None, segments=kept, attributions={})
 
 
 def _present(frame: Frame) -> list[str]:

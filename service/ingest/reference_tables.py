@@ -18,7 +18,8 @@ from service.ingest.arrow import read_arrays
 from service.ingest.arrow_stream import Opened, joined, open_stream
 from service.ingest.layout import Layout
 from service.ingest.media import Format
-from service.ingest.reference_columns import check_features, feature_of, is_optional, is_segment
+from service.ingest.prints import WORDS
+from service.ingest.reference_columns import FINGERPRINT, check_features, feature_of, is_optional, is_print, is_segment
 from service.ingest.values import text
 
 MISSING_WORDS = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "-nan", "<na>", "?"})
@@ -38,7 +39,8 @@ def read_table(content: bytes, kind: Format, layout: Layout) -> tuple[Frame, lis
     """
     try:
         opened = _read(content, kind, layout)
-        _check_cells(opened.rows, len(opened.columns), layout)
+        # A fingerprint takes as much memory as so many numbers.
+        _check_cells(opened.rows, len(opened.columns) + WORDS * (FINGERPRINT in opened.columns), layout)
         columns = {
             name if _as_it_is(name, layout) else f"features.{feature_of(name)}": array
             for name, array in opened.columns.items()
@@ -54,7 +56,7 @@ def read_table(content: bytes, kind: Format, layout: Layout) -> tuple[Frame, lis
 
 def _as_it_is(name: str, layout: Layout) -> bool:
     """Tell whether a column is called in the file as it is in an event."""
-    return is_optional(name) or name == "embedding" or is_segment(name, layout)
+    return is_optional(name) or name == "embedding" or is_segment(name, layout) or is_print(name, layout)
 
 
 def _wanted(names: Sequence[str], layout: Layout) -> list[str]:
@@ -66,6 +68,7 @@ def _wanted(names: Sequence[str], layout: Layout) -> list[str]:
         if feature_of(name) in layout.stored
         or is_optional(name)
         or is_segment(name, layout)
+        or is_print(name, layout)
         or (name == "embedding" and layout.lone_embedding is not None)
     ]
     twice = [name for name in wanted if counts[name if is_optional(name) else feature_of(name)] > 1]
@@ -107,7 +110,8 @@ def _read_parquet(content: bytes, layout: Layout) -> Opened:
     if sum(sizes) > limits.decompressed_bytes_max:
         raise TooLarge(f"the Parquet data unfolds to {sum(sizes)} bytes; limit {limits.bytes_setting}")
     # Text stays a dictionary: a label that a million rows have is read once, not a million times.
-    texts = [name for name in wanted if name not in {"timestamp", "embedding"} and name not in layout.embeddings]
+    others = {"timestamp", "embedding", FINGERPRINT, *layout.embeddings}
+    texts = [name for name in wanted if name not in others]
     with pq.ParquetFile(pa.py_buffer(content), read_dictionary=texts) as file:
         table = file.read(columns=wanted)
     table.validate(full=True)

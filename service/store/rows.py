@@ -347,8 +347,15 @@ def snapshot_of(row: RowMapping) -> Snapshot:
 
 
 def snapshots_values(snapshots: Sequence[Snapshot]) -> list[dict[str, Any]]:
-    """Return the columns of snapshots."""
-    return [values_of(snapshot) for snapshot in snapshots]
+    """Return the columns of snapshots; what is known of principals has a table of its own."""
+    return [{k: v for k, v in values_of(snapshot).items() if k != "principals"} for snapshot in snapshots]
+
+
+def principals_values(snapshots: Sequence[Snapshot]) -> list[dict[str, Any]]:
+    """Return the columns of what is known of principals, where it is to be kept."""
+    return [
+        {"version_id": one.version_id, "content": one.principals} for one in snapshots if one.principals is not None
+    ]
 
 
 def audit_of(row: RowMapping) -> AuditEntry:

@@ -367,6 +367,13 @@ snapshots = Table(
     *_not_negative("position", "events_total", "labels_total", "leaks_total"),
 )
 
+principal_states = Table(
+    "principal_states",
+    metadata,
+    _version_id(primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+
 windows = Table(
     "windows",
     metadata,

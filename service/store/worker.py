@@ -6,6 +6,7 @@ never both move the cursor, whatever their clocks say. The clocks only decide *w
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select, tuple_, update
 
@@ -33,6 +34,7 @@ from service.store.rows import (
     incident_of,
     incident_values,
     model_of,
+    principals_values,
     snapshot_of,
     snapshots_values,
     version_of,
@@ -125,7 +127,9 @@ class SqlWorkerStore:
         """Read the evidence state of every version."""
         with self._database.read() as connection:
             held = [snapshot_of(row) for row in connection.execute(select(tables.snapshots)).mappings()]
-        return {snapshot.version_id: snapshot for snapshot in held}
+            t = tables.principal_states
+            known = {row.version_id: row.content for row in connection.execute(select(t.c.version_id, t.c.content))}
+        return {one.version_id: replace(one, principals=known.get(one.version_id)) for one in held}
 
     def windows(self, version_id: VersionId, level: str, start_us: Micros) -> Window | None:
         """Read one window row."""
@@ -140,6 +144,7 @@ class SqlWorkerStore:
         with self._database.write() as connection:
             self._check(connection, outcome)
             upsert(connection, tables.snapshots, snapshots_values(outcome.snapshots))
+            upsert(connection, tables.principal_states, principals_values(outcome.snapshots))
             upsert(connection, tables.windows, windows_values(outcome.windows))
             _open_incidents(connection, outcome.incidents)
             for incident_id, item in outcome.timeline:

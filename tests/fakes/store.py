@@ -188,7 +188,10 @@ class InMemoryWorker:
             raise StaleControl(f"the control revision is {tables.revision}, not {outcome.revision}")
 
     def _write(self, tables: Tables, outcome: Outcome) -> None:
-        tables.snapshots.update({s.version_id: s for s in outcome.snapshots})
+        for new in outcome.snapshots:
+            old = tables.snapshots.get(new.version_id)
+            kept = old.principals if old is not None and new.principals is None else new.principals
+            tables.snapshots[new.version_id] = replace(new, principals=kept)
         tables.windows.update({(w.version_id, w.level, w.start_us): w for w in outcome.windows})
         for incident in outcome.incidents:
             tables.incidents[incident.id] = incident
@@ -253,11 +256,12 @@ class _Read:
         return self._store.seen().calibrations.get(baseline_id)
 
     def snapshot(self, version_id: VersionId) -> Snapshot | None:
-        return self._store.seen().snapshots.get(version_id)
+        held = self._store.seen().snapshots.get(version_id)
+        return None if held is None else replace(held, principals=None)
 
     def snapshots(self) -> Sequence[Snapshot]:
         held = self._store.seen().snapshots.values()
-        return [replace(s, blob=b"") for s in sorted(held, key=lambda s: s.version_id)]
+        return [replace(s, blob=b"", principals=None) for s in sorted(held, key=lambda s: s.version_id)]
 
     def windows(self, version_id: VersionId, level: str, first_us: Micros, last_us: Micros) -> Sequence[Window]:
         held = self._store.seen().windows.values()

@@ -15,7 +15,7 @@ from redteam.benign.registry import session_of as benign_session_of
 from redteam.session import Session
 from redteam.victims import Victim, digits
 from service.api.status import Moment, status_of
-from service.detect.principals import FLIPPED_MAX, Flips
+from service.detect.flips import FLIPPED_MAX, Flips
 from service.detect.reference import CompiledReference, compile_reference
 from service.domain.adversarial import Adversarial, Following
 from service.domain.ids import Micros

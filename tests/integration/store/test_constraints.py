@@ -66,6 +66,7 @@ VALID: dict[str, dict[str, Any]] = {
         "version_id": 1, "baseline_id": None, "position": 0, "events_total": 0, "labels_total": 0, "leaks_total": 0,
         "evidence_log": float("-inf"), "threshold_log": 0.0, "blob": b"", "status": "{}", "updated_us": 0,
     },
+    "principal_states": {"version_id": 1, "content": b"x"},
     "windows": {
         "version_id": 1, "level": "1m", "start_us": 0, "baseline_id": "b", "events": 0, "evidence_log": 0.0,
         "evidence_log_max": 0.0, "column_evidence": b"", "counts": b"",

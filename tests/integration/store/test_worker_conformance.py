@@ -50,6 +50,21 @@ def test_the_cursor_moves_with_what_is_written(store: AnyStore, clock: ManualClo
     assert (figures.position, figures.stats, figures.heartbeat_us) == (40, '{"events": 1}', clock.now_us())
 
 
+def test_what_is_known_of_principals_stays_until_it_is_kept_anew(store: AnyStore, clock: ManualClock) -> None:
+    version = _registered(store)
+    worker, last = store.worker("w", 10.0, clock), 0
+    worker.position()
+    for position, kept, found in ((5, b"one", b"one"), (6, None, b"one"), (7, b"two", b"two"), (8, b"", b"")):
+        snapshot = replace(s.snapshot(version, position), principals=kept)
+        worker.commit(_outcome(worker, position, snapshots=[snapshot]))
+        assert worker.snapshots()[version.id].principals == found
+        last = position
+    assert worker.position() == last
+    read = store.read.snapshot(version.id)
+    assert read is not None
+    assert read.principals is None
+
+
 def test_snapshots_and_windows_are_replaced(store: AnyStore, clock: ManualClock) -> None:
     version = _registered(store)
     worker = store.worker("w", 10.0, clock)

@@ -51,7 +51,9 @@ def _fields(labels: st.SearchStrategy[Any]) -> dict[str, st.SearchStrategy[Any]]
         "segment": st.none() | st.dictionaries(st.sampled_from(["region", "tier"]), labels),
         "attributions": st.none() | st.fixed_dictionaries({}, optional={"age": _numbers}),
         "embedding": st.none() | st.lists(st.floats(-1e6, 1e6, width=32), min_size=2, max_size=2),
-        "fingerprint": st.none() | st.lists(st.integers(-(1 << 63), (1 << 63) - 1), max_size=3),
+        "fingerprint": st.none()
+        | st.lists(st.integers(-(1 << 63), (1 << 63) - 1), max_size=3)
+        | st.integers(-(1 << 63), (1 << 63) - 33).map(lambda first: list(range(first, first + 32))),
         "error": labels,
     }
 

@@ -140,7 +140,7 @@ def test_times_of_every_unit(array: pa.Array) -> None:
         ("event_id", pa.array([1]), "text"),
         ("principal", pa.array([1]), "text"),
         ("segment.region", pa.array([["eu"]]), "text, numbers or booleans"),
-        ("fingerprint", pa.array([{"a": 1}]), "integers or text"),
+        ("fingerprint", pa.array([{"a": 1}]), "binary, text, or lists of integers"),
     ],
 )
 def test_an_envelope_column_of_the_wrong_type_is_named(name: str, array: pa.Array, reason: str) -> None:

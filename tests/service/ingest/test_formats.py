@@ -1,5 +1,6 @@
 """The same events give the same frame, in whatever way they are written."""
 
+import base64
 import gzip
 import json
 from typing import Any
@@ -183,7 +184,7 @@ def test_everything_of_the_contract_arrives() -> None:
         "segment": {"region": "eu"},
         "attributions": {"age": 0.2, "unknown": 1},
         "embedding": [0.5, 0.25],
-        "fingerprint": [123, 456],
+        "fingerprint": base64.b64encode(bytes(range(256))).decode(),
     }
     frame = decode(as_rows([event])).frame
     assert frame.numeric_names == ("age", "größe in m", "probabilities.fraud", "probabilities.ok", "latency_ms")
@@ -195,7 +196,7 @@ def test_everything_of_the_contract_arrives() -> None:
     assert plain(frame.segments) == {"region": ["eu"]}
     assert frame.attributions["age"].tolist() == [np.float32(0.2)]
     assert frame.embeddings["text"].tolist() == [[0.5, 0.25]]
-    assert msgspec.msgpack.decode(frame.fingerprints) == [[123, 456]]
+    assert msgspec.msgpack.decode(frame.fingerprints) == [bytes(range(256))]
 
 
 @pytest.mark.parametrize(
