@@ -200,7 +200,7 @@ class Crowd:
     Notes
     -----
     A request costs about 15 µs, a near-duplicate 60 µs with 600 to 1,024 requests of 32 dimensions; these take 200 kB,
-    and each cluster among them 3 kB. An input that another principal has sent before is a duplicate, and says nothing here.
+    and each cluster among them 3 kB. An input that another principal has sent before is a duplicate, and says nothing.
     Ordinary requests push others out of the window: an attack between ``n`` times as many of them is seen if it sends
     its next near-duplicate within ``window / n`` requests of its own.
     """
