@@ -93,6 +93,22 @@ def _forest(fit: Split, seed: int) -> tuple[Any, Predict]:
     return classifier, predict
 
 
+def _softmax(fit: Split, seed: int) -> tuple[Any, Predict]:
+    """Train a logistic regression on several classes."""
+    from sklearn.linear_model import LogisticRegression
+
+    classifier = LogisticRegression(max_iter=2_000, random_state=seed).fit(*fit)
+    weights, bias = classifier.coef_.T, classifier.intercept_
+
+    def predict(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        scores = inputs @ weights + bias
+        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+        answers: NDArray[np.float64] = scores / scores.sum(axis=1, keepdims=True)
+        return answers
+
+    return classifier, predict
+
+
 def _logistic(fit: Split, seed: int) -> tuple[Any, Predict]:
     """Train a logistic regression on two classes."""
     from sklearn.linear_model import LogisticRegression
@@ -132,15 +148,28 @@ def _mnist_data(folder: Path) -> Split:
         return held["x"].reshape(len(held["x"]), -1) / 255.0, held["y"].astype(np.int64)
 
 
-def digits(seed: int = 0, folder: Path | None = None) -> Victim:
-    """Return a multilayer perceptron on the 8x8 digits that scikit-learn carries (1,797 images).
+def digits(seed: int = 0, folder: Path | None = None, model: str = "perceptron") -> Victim:
+    """Return a classifier of the 8x8 digits that scikit-learn carries (1,797 images).
 
-    With a folder that holds MNIST, the strangers are its images in 8x8.
+    Parameters
+    ----------
+    seed : int
+        Of the splits and of the training.
+    folder : Path or None
+        With one that holds MNIST, the strangers are its images in 8x8.
+    model : str
+        ``perceptron``, ``logistic`` or ``forest``; the last two are named ``digits-logistic`` and ``digits-forest``.
+
+    Raises
+    ------
+    KeyError
+        If the model is none of these.
     """
+    train = {"perceptron": _perceptron, "logistic": _softmax, "forest": _forest}[model]
     fit, reference, calibration, confirmation = cut(_digits_data(), (700, 400, 340), seed)
-    classifier, predict = _perceptron(fit, seed)
+    classifier, predict = train(fit, seed)
     return Victim(
-        name="digits",
+        name="digits" if model == "perceptron" else f"digits-{model}",
         predict=predict,
         shape=(8, 8),
         classes=10,

@@ -192,7 +192,7 @@ def confirm_hidden(eyes: Eyes, count: int, bars: Bars, results: Results, say: Sa
                 continue
             series = eyes.look(session)
             results.seen += judged(session, series, own)
-            if "sybil" in attack.name:
+            if session.accounts.max() > 0:
                 together = campaign_intent(session, eyes.lenses.of(session), eyes.forests[""])
                 at = first(together, own[str(Tier.INTENT)][EVERY])
                 results.seen.append(Seen("campaign", EVERY, verdict_of(session, at)))

@@ -183,7 +183,7 @@ def hidden_table(seen: Sequence[Seen], victim: str) -> str:
                      share(found.timely, bold=found.timely.ratio < GOAL_R), share(together),
                      share(found.undetected, bold=found.undetected.hits > 0),
                      number(found.delay.median_all)])  # fmt: skip
-    head = ("attack", "sessions", "succeed", "R, any tier", "R, shared index and intent",
+    head = ("attack", "sessions", "succeed", "R, any tier", "R, all accounts together",
             "success undetected, of sessions", "queries, median over all")  # fmt: skip
     return table(head, rows)
 

@@ -16,7 +16,7 @@ from detectors.principals.monitor import Yardstick
 from redteam.session import Session
 from redteam.victims import Victim, cancer, digits, mnist
 
-VICTIMS = ("digits", "mnist", "cancer-logistic", "cancer-forest")
+VICTIMS = ("digits", "mnist", "digits-logistic", "digits-forest", "cancer-logistic", "cancer-forest")
 SALTS = 12
 """Different salts of a part of the protocol: a session has one of them, and no part has another one's."""
 
@@ -53,6 +53,8 @@ def load(name: str, data: Path) -> Victim:
     makers: dict[str, Callable[[], Victim]] = {
         "digits": lambda: digits(folder=data / "vision"),
         "mnist": lambda: mnist(data / "vision"),
+        "digits-logistic": lambda: digits(folder=data / "vision", model="logistic"),
+        "digits-forest": lambda: digits(folder=data / "vision", model="forest"),
         "cancer-logistic": lambda: cancer("logistic"),
         "cancer-forest": lambda: cancer("forest"),
     }

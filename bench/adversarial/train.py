@@ -40,8 +40,9 @@ AFTER = 20
 DENSE = 20
 """Of more stories in a session, every second one is kept."""
 ONE_WAY = dict.fromkeys(
-    ("gain", "choices", "flips", "hugging", "steepness", "mean steepness", "mirrored", "fallen", "lowest"), 1
-) | dict.fromkeys(("nearness", "nearest"), -1)
+    ("gain", "choices", "flips", "hugging", "steepness", "mean steepness", "mirrored", "fallen", "lowest", "following",
+     "steering", "turning", "mean following", "mean steering", "spent", "records", "falling"), 1
+) | dict.fromkeys(("nearness", "nearest"), -1)  # fmt: skip
 """Features that may only speak one way: more (1) or less (-1) of them never makes a cluster look more harmless."""
 TARGET = ROOT / "detectors" / "principals" / "forest_data.py"
 NEVER = 1 << 30
@@ -135,9 +136,15 @@ def record(name: str, data: Path, sizes: Sizes) -> Stories:
 
 
 def weights(stories: Stories, harder: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Let every session weigh the same but for what is harder (n,), and all attacks as much as everything benign."""
+    """Return what stories weigh, shape (n,): what is harder (n,) more, and victims, attacks and the rest as much each.
+
+    Every session of a victim weighs the same, every victim as much as another, and all attacks as everything benign.
+    """
     of_session = 1.0 / np.maximum(np.bincount(stories.session, minlength=len(stories.workload)), 1)
     weight = of_session[stories.session] * harder
+    for name in np.unique(stories.victim):
+        own = (stories.victim == name)[stories.session]
+        weight[own] /= weight[own].sum()
     attack = (stories.kind == Kind.ATTACK)[stories.session]
     weight[attack] *= weight[~attack].sum() / weight[attack].sum()
     return np.asarray(weight * len(weight) / weight.sum(), np.float64)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.adversarial.setting import Lens
-from detectors.principals.campaigns import Index
+from detectors.principals.campaigns import Crowd
 from detectors.principals.cluster import FEATURES
 from detectors.principals.fingerprint import take_apart
 from detectors.principals.forest import DEPTH, Forest
@@ -76,22 +76,14 @@ def watch(session: Session, lens: Lens) -> Trace:
 
 
 def campaign_intent(session: Session, lens: Lens, forest: Forest) -> NDArray[np.float64]:
-    """Return the evidence of intent, shape (n,), about clusters of near-duplicates, whoever sent them.
-
-    What the shared index puts into one cluster is watched as if one principal had sent it.
-    """
-    prints = lens.of(session)
-    index = Index(1 << 16, 1 << 60)
-    yardstick = replace(lens.yardstick, forest=forest)
-    watched: dict[int, Principal] = {}
+    """Return the evidence of intent, shape (n,), about near-duplicates that several accounts have sent."""
+    crowd = Crowd(lens.yardstick.population, lens.yardstick.dimension, forest)
+    points, labels = lens.of(session).points, session.labels
     found = np.full(len(session), -np.inf)
-    labels = session.labels
     for i, account in enumerate(session.accounts.tolist()):
-        campaign = index.add(prints.hashes[i], account, int(session.seconds[i] * 1e6))
-        if campaign is not None:
-            principal = watched.setdefault(campaign.id, Principal(yardstick))
-            reading = principal.take(prints.points[i], int(labels[i]), session.probabilities[i])
-            found[i] = reading.evidence[Tier.INTENT]
+        joint = crowd.take(points[i], int(labels[i]), session.probabilities[i], account)
+        if joint is not None:
+            found[i] = joint.evidence
     return found
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.principals.heading import Heading
 from detectors.principals.population import Population
 
 MEMORY = 16
@@ -17,7 +18,7 @@ FEATURES = (
     "choices",
     "flips",
     "hugging",
-    "root",
+    "rank",
     "steepness",
     "mean steepness",
     "nearness",
@@ -30,10 +31,20 @@ FEATURES = (
     "clear",
     "oddness",
     "step",
+    "following",
+    "steering",
+    "turning",
+    "mean following",
+    "mean steering",
+    "momentum",
+    "spent",
+    "evenness",
+    "records",
+    "falling",
 )
 """What is known of a cluster after a request, in this order; ``features`` says what each is."""
 _KEEP = 1.0 - 1.0 / MEMORY
-_MEANS = 9
+_MEANS = 10
 _LIKELY, _CHANCE = 0.88, 0.1
 """How often an attacker goes on from the lowest sibling; how much more often than by chance others do."""
 
@@ -112,10 +123,12 @@ class Cluster:
         Logarithm of the evidence that parents are chosen by their answers; ``best_choices`` is the largest so far.
     nearest : float
         The smallest logarithm of a ratio so far, at most 0.
+    members : dict of int to None
+        In order: who sent near-duplicates, where requests of several principals are looked at together.
 
     Notes
     -----
-    Memory is about 1 kB, and does not grow with the requests.
+    Memory is about 3 kB with 32 dimensions, and does not grow with the requests.
     """
 
     root: NDArray[np.float32]
@@ -129,18 +142,23 @@ class Cluster:
     choices: float = field(init=False, default=0.0)
     best_choices: float = field(init=False, default=0.0)
     nearest: float = field(init=False, default=0.0)
+    members: dict[int, None] = field(init=False, default_factory=dict)
     _means: list[float] = field(init=False, default_factory=lambda: [0.0] * _MEANS)
     _weight: float = field(init=False, default=0.0)
+    _heading: Heading = field(init=False)
+    _records: "_Records" = field(init=False)
 
     def __post_init__(self) -> None:
         self.lowest = self.odds
+        self._heading = Heading(len(self.root), _KEEP)
+        self._records = _Records(self.odds)
 
     @property
     def slope(self) -> float:
         """Root mean square change of the log-odds over distance, from parents to children."""
         return math.sqrt(self.slope_squares / max(self.size - 1, 1))
 
-    def add(self, near: Near, population: Population) -> NDArray[np.float64]:
+    def add(self, near: Near, population: Population, point: NDArray[np.float32]) -> NDArray[np.float64]:
         """Take a near-duplicate, and return the features after it.
 
         Parameters
@@ -149,24 +167,31 @@ class Cluster:
             The request.
         population : Population
             What is usual.
+        point : ndarray of float32, shape (dimension,)
+            Where the request lies.
 
         Returns
         -------
         ndarray of shape (len(FEATURES),)
+            Odds are in medians of the population's, distances in what is typical: nothing is in a unit of the model.
             ``requests``: logarithm of how many near-duplicates there are. ``gain``: how much further an answer fell
             than a step of its size explains, at most, when the request was chosen to go on from. ``choices``: largest
-            logarithm of the evidence that the lowest sibling is chosen. ``root``: log-odds of the root, by 10.
-            ``steepness``: how much the odds fell over how far the request is from the root, over the population's.
-            ``nearest``: smallest logarithm of a ratio. ``lowest``: how far the odds fell at most, by 5. ``slope``:
-            root mean square change of the odds over distance, over the population's. ``step``: logarithm of the
-            distance from the parent. The others are means over about ``MEMORY`` requests: ``flips`` of labels,
-            ``hugging`` (share near a boundary), ``mean steepness``, ``nearness`` (logarithm of the ratio), ``mirrored``
-            (share that undo a step), ``fallen`` (how far the odds fell, by 5), ``moved`` (distance from the root),
-            ``clear`` (share with a clear parent), ``oddness`` (logarithm of the density).
+            logarithm of the evidence that the lowest sibling is chosen. ``rank``: of the root's odds among the
+            population's. ``steepness``: how much the odds fell over how far the request is from the root, over the
+            population's. ``nearest``: smallest logarithm of a ratio. ``lowest``: how far the odds fell at most.
+            ``slope``: root mean square change of the odds over distance, over the population's. ``step``: logarithm of
+            the distance from the parent. From ``following`` to ``momentum``: as ``Heading`` says. ``spent``: share of
+            the root's odds that is gone at the lowest. ``records``: by how many more requests were the lowest so far
+            than of numbers in random order would be, in standard deviations; ``falling``: by how many they outnumber
+            those that were the highest, likewise. The others are means over about ``MEMORY`` requests: ``flips`` of
+            labels, ``hugging`` (share near a boundary), ``mean steepness``, ``nearness`` (logarithm of the ratio),
+            ``mirrored`` (share that undo a step), ``fallen`` (how far the odds fell), ``moved`` (distance from the
+            root), ``evenness`` (its standard deviation over its mean), ``clear`` (share with a clear parent),
+            ``oddness`` (logarithm of the density).
 
         Notes
         -----
-        Costs about 10 µs.
+        Costs about 30 µs.
         """
         self.size += 1
         self.flips += near.own < 0.0 <= self.odds
@@ -180,41 +205,81 @@ class Cluster:
         steep = _within((self.odds - near.own) / max(near.moved, 0.05) / population.steepness, -5.0, 20.0)
         hugging = abs(near.own) <= population.low_odds
         oddness = float(np.log(near.density))
-        now = (near.flip, hugging, steep, nearness, near.mirrored, near.own, near.moved, near.clear, oddness)
+        moved = near.moved
+        now = (near.flip, hugging, steep, nearness, near.mirrored, near.own, moved, near.clear, oddness, moved * moved)
         self._means = [_KEEP * mean + value for mean, value in zip(self._means, now, strict=True)]
         self._weight = _KEEP * self._weight + 1.0
-        return self._features(steep, near, population)
+        self._records.add(near.own)
+        headed = self._heading.add(np.subtract(point, self.root, dtype=np.float64), near.own - self.odds)
+        return np.array((*self._story(steep, near, population), *headed, *self._order(population.spread)))
 
     def _choose(self, lowest: bool, siblings: int) -> None:  # noqa: FBT001 - what was seen
         chance = min(1.0 / max(siblings, 2) + _CHANCE, _LIKELY - _CHANCE)
         self.choices += float(np.log(_LIKELY / chance) if lowest else np.log((1.0 - _LIKELY) / (1.0 - chance)))
         self.best_choices = max(self.best_choices, self.choices)
 
-    def _features(self, steep: float, near: Near, population: Population) -> NDArray[np.float64]:
+    def _story(self, steep: float, near: Near, population: Population) -> tuple[float, ...]:
         weight = self._weight
-        flips, hugging, steeps, nearness, mirrored, own, moved, clear, oddness = [mean / weight for mean in self._means]
-        return np.array(
-            (
-                float(np.log(self.size - 1)),
-                self.gain,
-                self.best_choices,
-                flips,
-                hugging,
-                _within(self.odds / 10.0, -1.0, 2.0),
-                steep,
-                steeps,
-                nearness,
-                self.nearest,
-                mirrored,
-                _within((self.odds - own) / 5.0, -2.0, 4.0),
-                _within((self.odds - self.lowest) / 5.0, -2.0, 6.0),
-                moved,
-                self.slope / population.steepness,
-                clear,
-                oddness,
-                float(np.log(max(near.distance, 1e-4))),
-            )
+        flips, hugging, steeps, nearness, mirrored, own, moved, clear, oddness, _ = [m / weight for m in self._means]
+        return (
+            float(np.log(self.size - 1)),
+            self.gain,
+            self.best_choices,
+            flips,
+            hugging,
+            float(population.odds.searchsorted(self.odds)) / len(population.odds),
+            steep,
+            steeps,
+            nearness,
+            self.nearest,
+            mirrored,
+            _within((self.odds - own) / population.spread, -2.0, 4.0),
+            _within((self.odds - self.lowest) / population.spread, -1.0, 5.0),
+            moved,
+            self.slope / population.steepness,
+            clear,
+            oddness,
+            float(np.log(max(near.distance, 1e-4))),
         )
+
+    def _order(self, spread: float) -> tuple[float, ...]:
+        """Return what is gone of the root's odds, how even the distances are, and the order of the answers."""
+        moved, square = self._means[6] / self._weight, self._means[9] / self._weight
+        return (
+            _within(1.0 - self.lowest / max(self.odds, 0.1 * spread), -1.0, 5.0),
+            math.sqrt(max(square - moved * moved, 0.0)) / max(moved, 1e-6),
+            *self._records.told(),
+        )
+
+
+@dataclass(slots=True, eq=False)
+class _Records:
+    """How often an answer is the lowest or the highest so far: a matter of their order, whatever their unit."""
+
+    lowest: float
+    highest: float = field(init=False)
+    lows: int = field(init=False, default=0)
+    highs: int = field(init=False, default=0)
+    usual: float = field(init=False, default=0.0)
+    """How many of either numbers in random order have on average, and about the variance of that."""
+    _count: int = field(init=False, default=1)
+
+    def __post_init__(self) -> None:
+        self.highest = self.lowest
+
+    def add(self, own: float) -> None:
+        """Take an answer."""
+        self._count += 1
+        self.usual += 1.0 / self._count
+        if own < self.lowest:
+            self.lowest, self.lows = own, self.lows + 1
+        if own > self.highest:
+            self.highest, self.highs = own, self.highs + 1
+
+    def told(self) -> tuple[float, float]:
+        """Return by how much the lows outnumber what is usual, and the highs."""
+        lows = (self.lows - self.usual) / math.sqrt(max(self.usual, 0.5))
+        return lows, (self.lows - self.highs) / math.sqrt(self.lows + self.highs + 1.0)
 
 
 def _within(value: float, low: float, high: float) -> float:

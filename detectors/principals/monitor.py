@@ -161,8 +161,8 @@ class Principal:
 
     Notes
     -----
-    With 32 dimensions and 10 classes a request costs about 35 µs, a near-duplicate 65 µs, and a principal takes 60 kB
-    to 170 kB, most of one that sends near-duplicates.
+    With 32 dimensions and 10 classes a request costs about 35 µs, a near-duplicate 80 µs, and a principal takes 60 kB
+    to 470 kB, most of one that sends pairs of near-duplicates.
     """
 
     def __init__(self, yardstick: Yardstick) -> None:

@@ -192,6 +192,11 @@ class Population:
         """The log-odds at or below which a request lies near a boundary."""
         return float(np.quantile(self.odds, LOW_MARGIN))
 
+    @cached_property
+    def spread(self) -> float:
+        """The median log-odds: what is large for this model; at least a thousandth."""
+        return max(float(np.median(self.odds)), 1e-3)
+
     def nearest(self, point: NDArray[np.float32], label: int) -> tuple[int, float]:
         """Return which place of a class is nearest to a point, and how far it is.
 

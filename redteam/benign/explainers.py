@@ -9,6 +9,8 @@ from scipy import ndimage
 
 from redteam.benign.scene import Rows, Scene
 
+WIDTHS = (0.01, 0.03, 0.1)
+"""Of a finite difference, as shares of the range; a client has one of them."""
 SEGMENTS = 40
 """Superpixels of an image; one too small for them is cut into blocks of two by two."""
 SMALL = 16
@@ -100,6 +102,19 @@ def _occluded(image: Rows) -> Iterator[Rows]:
                 patched = image.copy()
                 patched[down : down + side, right : right + side] = image.mean()
                 yield patched
+
+
+def sensitivity(scene: Scene) -> None:
+    """Change one value after the other up and down by the same, in random order: finite differences of the answers."""
+    width = scene.rng.choice(WIDTHS) * (scene.victim.high - scene.victim.low)
+    order = scene.rng.permutation(scene.victim.dimension)
+    rows = np.repeat(scene.root[None], 2 * len(order) + 1, axis=0)
+    rows[1 + 2 * np.arange(len(order)), order] += width
+    rows[2 + 2 * np.arange(len(order)), order] -= width
+    rows = scene.legal(rows)
+    # A value at its end stays as it is one way: nobody asks for the same again.
+    told = np.concatenate([[True], (rows[1:] != rows[0]).any(axis=1)])
+    scene.ask_all(rows[told])
 
 
 def _stretched(cells: int, pixels: int) -> Rows:

@@ -97,6 +97,7 @@ _ALL = (
         _each(explainers.kernelshap_paired, tables.kernelshap_paired),
     ),
     _explains("occlusion", "occlusion", 842, _each(explainers.occlusion, tables.occlusion)),
+    _explains("sensitivity", "finite differences around one input", 600, _both(explainers.sensitivity)),
     _explains("rise", "RISE", 1_000, {Shape.IMAGE: explainers.rise}),
     _explains("noise", "noise around one input", 1_024, _each(explainers.noise_test, tables.noise_test)),
     _explains("sweep", "compression and brightness swept", 1_024, {Shape.IMAGE: tours.sweep}),

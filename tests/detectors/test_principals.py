@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from detectors.errors import DetectorError
+from detectors.principals.cluster import FEATURES
 from detectors.principals.extraction import CLASS_MIN, Extraction, Moments
 from detectors.principals.forest import Forest
 from detectors.principals.monitor import EXTRACTION_MIN, Principal, Roster, Thresholds, Tier, Yardstick
@@ -120,7 +121,7 @@ def walked(forest: Forest, story: NDArray[np.float64]) -> float:
 @settings(deadline=None)
 def test_a_forest_scores_what_a_walk_through_its_trees_finds(seed: int, trees: int, grid: bool) -> None:
     forest = forest_of(seed, trees)
-    story = np.random.default_rng(seed + 1).normal(size=18)
+    story = np.random.default_rng(seed + 1).normal(size=len(FEATURES))
     if grid:
         forest = Forest(forest.features, np.rint(forest.cuts), forest.values, forest.start)
         story = np.rint(story)
@@ -148,7 +149,7 @@ def test_a_forest_of_odd_shapes_features_or_numbers_is_refused() -> None:
     for features, cuts, values in (
         (good.features[:-1], good.cuts, good.values),
         (good.features, good.cuts[:, 1:], good.values),
-        (good.features + np.int8(18), good.cuts, good.values),
+        (good.features + np.int8(len(FEATURES)), good.cuts, good.values),
         (good.features, np.full_like(good.cuts, np.nan), good.values),
         (good.features, good.cuts, np.full_like(good.values, np.inf)),
     ):

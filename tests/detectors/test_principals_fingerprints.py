@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from detectors.errors import DetectorError
 from detectors.principals import campaigns
-from detectors.principals.campaigns import MEMBERS_MAX, PROBES, SHARED_MIN, Index
+from detectors.principals.campaigns import MEMBERS_MAX, PROBES, SHARED_MIN, Crowd, Index
 from detectors.principals.fingerprint import BYTES, HASHES, PROJECTED, Fingerprinter, Fingerprints, salt_tag, take_apart
+from detectors.principals.monitor import Principal
+from tests.detectors.clients import answers, forest_of, labels_of, probes, requests, told, yardstick
 
 SALT, OTHER = b"a secret of sixteen or more bytes", b"another secret, as long as the first"
 PIXELS = 784
@@ -152,6 +154,48 @@ def test_an_attack_split_over_twenty_principals_is_one_campaign() -> None:
     assert campaign.joined_us == [i * SECOND for i in range(20)]
     assert (campaign.since_us, campaign.until_us) == (0, 99 * SECOND)
     assert list(index.campaigns.values()) == [campaign]
+
+
+def test_a_crowd_tells_the_story_that_one_principal_would_have_left() -> None:
+    points = probes(np.random.default_rng(5), 60)
+    wanted = [reading.evidence["intent"] for reading in told(Principal(yardstick()), points)]
+    crowd = Crowd(yardstick().population, 8, forest_of(0))
+    joints = [
+        crowd.take(point, label, answer, i % 20)
+        for i, (point, label, answer) in enumerate(
+            zip(points, labels_of(points).tolist(), answers(points), strict=True)
+        )
+    ]
+    assert joints[:3] == [None] * 3
+    assert [joint.evidence for joint in joints[3:] if joint is not None] == wanted[3:]
+    last = joints[-1]
+    assert last is not None
+    assert last.members == (*range(1, 20), 0)
+    assert last.cluster.size == 60
+
+
+def test_the_story_of_one_principal_is_none_of_a_crowd_and_neither_are_requests_that_everybody_sends() -> None:
+    rng = np.random.default_rng(6)
+    crowd = Crowd(yardstick().population, 8, forest_of(0))
+    alone = probes(rng, 60)
+    shares = answers(alone)
+    assert [crowd.take(p, int(a.argmax()), a, 7) for p, a in zip(alone, shares, strict=True)] == [None] * 60
+    usual = requests(rng, 400)
+    found = [crowd.take(p, int(a.argmax()), a, i) for i, (p, a) in enumerate(zip(usual, answers(usual), strict=True))]
+    assert sum(joint is not None for joint in found) <= 40
+    again = [crowd.take(p, int(a.argmax()), a, i) for i, (p, a) in enumerate(zip(usual, answers(usual), strict=True))]
+    assert again == [None] * 400, "an input that was sent before is a duplicate"
+
+
+def test_a_crowd_names_a_hundred_members_at_most_and_remembers_someone() -> None:
+    crowd = Crowd(yardstick().population, 8, forest_of(0), 64)
+    points = probes(np.random.default_rng(7), 300)
+    for i, (point, answer) in enumerate(zip(points, answers(points), strict=True)):
+        joint = crowd.take(point, int(answer.argmax()), answer, i)
+    assert joint is not None
+    assert len(joint.members) == MEMBERS_MAX
+    with pytest.raises(DetectorError, match="window of 0 requests"):
+        Crowd(yardstick().population, 8, forest_of(0), 0)
 
 
 def test_unrelated_requests_never_join_and_memory_is_bounded() -> None:

@@ -126,6 +126,16 @@ def test_a_grid_search_goes_through_the_image_as_it_is() -> None:
     assert away.argmin() % 24 in {11, 12}
 
 
+def test_finite_differences_change_one_value_at_a_time_and_nothing_twice() -> None:
+    for victim in (victims()[0], victims()[2]):
+        inputs = _session("sensitivity", victim).inputs.astype(np.float64)
+        away = inputs - inputs[0]
+        assert ((away != 0.0).sum(axis=1) == [0] + [1] * (len(inputs) - 1)).all()
+        assert len(np.unique(inputs, axis=0)) == len(inputs)
+        span = victim.high - victim.low
+        assert any(np.abs(away).max() == pytest.approx(width * span, rel=1e-5) for width in explainers.WIDTHS)
+
+
 def test_explainers_of_a_table_change_what_they_say() -> None:
     victim = victims()[2]
     inputs = victim.calibration[0].astype(np.float32)
