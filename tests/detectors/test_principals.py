@@ -3,6 +3,7 @@
 import math
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from detectors.principals.extraction import CLASS_MIN, Extraction, Moments
 from detectors.principals.forest import Forest
 from detectors.principals.monitor import EXTRACTION_MIN, Principal, Roster, Thresholds, Tier, Yardstick
 from detectors.principals.population import ODDS_MAX, ROWS_MIN, Population, log_odds, odds_of
+from detectors.principals.probing import CLOSENESS_MAX, FADING, LIKELY, STORIES_MAX, STORY_LEAST, STORY_MOST
+from detectors.principals.thresholds import EXTRACTION_LEAST, PROBING_LEAST, calibrate
 from tests.detectors.clients import (
     CLASSES,
     DIMENSION,
@@ -159,7 +162,7 @@ def test_a_forest_of_odd_shapes_features_or_numbers_is_refused() -> None:
 def extraction_of(points: Points) -> Extraction:
     found = Extraction(yardstick().population, yardstick().moments)
     for point, label in zip(points, labels_of(points).tolist(), strict=True):
-        found.add(point, label, yardstick().population.nearest(point, label)[0])
+        found.add(point, label, yardstick().population.nearest(point, label)[0], np.inf)
     return found
 
 
@@ -176,7 +179,7 @@ def test_distances_are_those_of_the_whole_history_whenever_they_are_asked_for() 
     points = requests(np.random.default_rng(6), 300) * np.float32(1.5)
     every, last = Extraction(yardstick().population, yardstick().moments), extraction_of(points)
     for point, label in zip(points, labels_of(points).tolist(), strict=True):
-        every.add(point, label, 0)
+        every.add(point, label, 0, np.inf)
         every.distance()
     assert every.distance() == last.distance() == pytest.approx(naive_distance(points), rel=1e-9)
 
@@ -204,7 +207,7 @@ def test_fidelity_and_coverage_grow_with_distinct_requests() -> None:
     before = (0.0, 0.0)
     for point, label in ((p, int(x)) for points in [requests(np.random.default_rng(7), 600)]
                          for p, x in zip(points, labels_of(points), strict=True)):  # fmt: skip
-        found.add(point, label, yardstick().population.nearest(point, label)[0])
+        found.add(point, label, yardstick().population.nearest(point, label)[0], np.inf)
         now = (found.fidelity(), found.coverage())
         assert before[0] <= now[0] <= 1.0
         assert before[1] <= now[1] <= 1.0
@@ -249,7 +252,8 @@ def test_the_same_requests_give_the_same_readings_and_are_left_alone(kind: Calla
         assert second.take(buffer, label, answer) == reading
     assert before == (points.tobytes(), shares.tobytes())
     assert readings[-1].evidence == first.evidence
-    assert readings[0].evidence != first.evidence
+    assert (readings[0].evidence != first.evidence) == (kind is probes)
+    assert len({reading.score for reading in readings}) > 10
 
 
 def test_a_reading_is_of_its_request_and_duplicates_change_nothing() -> None:
@@ -259,25 +263,21 @@ def test_a_reading_is_of_its_request_and_duplicates_change_nothing() -> None:
     assert (retrying.queries, retrying.duplicates) == (principal.queries, 80) == (80, 80)
 
 
-def test_the_bets_of_probing_are_honest_on_exchangeable_requests() -> None:
-    """The mean over many fresh references of what the first two requests are bet, which must not be above 1.
+def test_the_score_of_a_request_is_calibrated_on_exchangeable_ones() -> None:
+    """A score of 1 - a comes to at most a share of a of fresh requests: Markov's inequality for the mean bet.
 
-    400 references of 64 to 264 requests; the standard error is below 0.02, and five of them are exceeded in fewer than
-    one in 10^6 runs.
+    800 requests against 400 references; five standard errors are exceeded in fewer than one in 10^6 runs.
     """
-    bets = []
+    scores = []
     for seed in range(400):
-        rng = np.random.default_rng(1_000 + seed)
-        points = requests(rng, 66 + seed // 2)
-        shares = answers(points)
-        made = Yardstick.fit(points[:-2], labels_of(points[:-2]), shares[:-2], forest_of(0, 1))
-        principal, before = Principal(made), 0.0
-        for reading in told(principal, points[-2:]):
-            bets.append(math.exp(reading.evidence[Tier.PROBING] - max(before, 0.0)))
-            before = reading.evidence[Tier.PROBING]
-    error = float(np.std(bets)) / math.sqrt(len(bets))
-    assert error < 0.02
-    assert float(np.mean(bets)) <= 1.0 + 5.0 * error
+        points = requests(np.random.default_rng(1_000 + seed), 66 + seed // 2)
+        made = Yardstick.fit(points[:-2], labels_of(points[:-2]), answers(points[:-2]), forest_of(0, 1))
+        scores += [reading.score for reading in told(Principal(made), points[-2:])]
+    found = np.array(scores)
+    assert ((found >= 0.0) & (found <= 1.0)).all()
+    for level in (0.05, 0.1, 0.25):
+        error = math.sqrt(level * (1.0 - level) / len(found))
+        assert float((found >= 1.0 - level).mean()) <= level + 5.0 * error
 
 
 @given(size=st.integers(1, 400))
@@ -287,21 +287,84 @@ def test_a_bet_on_a_rank_is_at_most_one_on_average(size: int) -> None:
 
 
 def test_benign_clients_stay_low_and_probes_rise() -> None:
-    """No alarm at evidence 8 in 100 sessions of 100 requests; 40 small steps are far above."""
-    benign = [told(Principal(yardstick()), requests(np.random.default_rng(s), 100))[-1] for s in range(100)]
-    assert max(reading.evidence[Tier.PROBING] for reading in benign) < 8.0
+    """No ordinary client of 100 sends requests that are close; 40 small steps reach the bound of closeness."""
+    silent = replace(yardstick(), forest=Told(LIKELY))
+    benign = [told(Principal(silent), requests(np.random.default_rng(s), 100)) for s in range(100)]
+    assert max(reading.evidence[Tier.PROBING] for readings in benign for reading in readings) < CLOSENESS_MAX / 2
     for seed in range(10):
-        principal = Principal(yardstick())
-        reading = told(principal, probes(np.random.default_rng(seed), 40, 0.02))[-1]
-        assert reading.evidence[Tier.PROBING] > 8.0
-        assert reading.evidence[Tier.INTENT] > -np.inf
+        principal = Principal(silent)
+        readings = told(principal, probes(np.random.default_rng(seed), 40, 0.02))
+        assert readings[-1].evidence[Tier.PROBING] == CLOSENESS_MAX
+        assert max(reading.evidence[Tier.PROBING] for reading in readings) <= CLOSENESS_MAX
         assert principal.worst is not None
+
+
+class Told:
+    """Stands where the forest does, and says the same of every story."""
+
+    def __init__(self, odds: float) -> None:
+        self._odds = odds
+
+    def score(self, story: NDArray[np.float64]) -> float:
+        del story
+        return self._odds
+
+
+@pytest.mark.parametrize("odds", [-20.0, 0.0, LIKELY + 0.5, LIKELY + 20.0])
+def test_stories_alone_take_probing_beyond_the_bound_of_closeness(odds: float) -> None:
+    """An explainer whose requests are close for ever stays at the bound; stories add, are bounded, and are forgotten."""
+    principal = Principal(replace(yardstick(), forest=Told(odds)))
+    readings = told(principal, probes(np.random.default_rng(1), 150, 0.02))
+    found = readings[-1].evidence[Tier.PROBING]
+    stories = 0.0
+    for reading in readings:
+        # No story of so few near-duplicates; each one's share is bounded either way.
+        stories += reading.evidence[Tier.INTENT] > -np.inf and min(max(odds - LIKELY, STORY_LEAST), STORY_MOST)
+    stories = min(max(stories, 0.0), STORIES_MAX)
+    assert found == pytest.approx(CLOSENESS_MAX + stories)
+    after = told(principal, requests(np.random.default_rng(2), 60))
+    assert after[-1].evidence[Tier.PROBING] == pytest.approx(max(stories - 60 * FADING, 0.0), abs=CLOSENESS_MAX / 2)
+
+
+def test_whoever_stops_is_forgotten() -> None:
+    principal = Principal(replace(yardstick(), forest=Told(LIKELY + 20.0)))
+    assert told(principal, probes(np.random.default_rng(1), 100, 0.02))[-1].evidence[Tier.PROBING] > STORIES_MAX
+    principal._yardstick = replace(yardstick(), forest=Told(LIKELY))
+    after = told(principal, requests(np.random.default_rng(2), round(STORIES_MAX / FADING) + 100))
+    assert after[-1].evidence[Tier.PROBING] < CLOSENESS_MAX / 2
+
+
+def test_thresholds_are_above_what_close_requests_and_ordinary_clients_come_to() -> None:
+    """Five times as many clients as were played, of everything and of one class alone, stay below."""
+    points = requests(np.random.default_rng(15), 2_000)
+    labels, shares = labels_of(points), answers(points)
+    own = replace(yardstick(), forest=Told(-1.0))
+    limits = calibrate(own, points, labels, shares, 3.0)
+    assert limits.probing >= PROBING_LEAST > 2.0 * CLOSENESS_MAX
+    assert (limits.intent, limits.extraction >= EXTRACTION_LEAST) == (3.0, True)
+    for seed in range(60):
+        asked = requests(np.random.default_rng(5_000 + seed), 300)
+        asked = asked[labels_of(asked) == seed % CLASSES] if seed % 2 else asked
+        evidence = [reading.evidence for reading in told(Principal(own), asked)]
+        assert all(found[tier] < limits.of(tier) for found in evidence for tier in (Tier.PROBING, Tier.EXTRACTION))
+
+
+def test_a_sweep_around_one_input_is_no_theft_and_the_same_inputs_apart_are() -> None:
+    points = requests(np.random.default_rng(13), 400)
+    root = points[0] + 6.0
+    around = (root + 0.2 * np.random.default_rng(14).normal(size=points.shape)).astype(np.float32)
+    strange = (points + 6.0).astype(np.float32)
+    swept = told(Principal(yardstick()), around)
+    stolen = told(Principal(yardstick()), strange)
+    assert max(reading.evidence[Tier.EXTRACTION] for reading in swept) < EXTRACTION_LEAST
+    assert stolen[63].evidence[Tier.EXTRACTION] > EXTRACTION_LEAST
 
 
 def test_extraction_is_told_from_enough_requests_on() -> None:
     points = requests(np.random.default_rng(11), EXTRACTION_MIN) * np.float32(4.0)
     principal = Principal(yardstick())
     readings = told(principal, points)
+    assert principal.extraction.apart == EXTRACTION_MIN
     assert readings[-2].evidence[Tier.EXTRACTION] == 0.0
     assert readings[-1].evidence[Tier.EXTRACTION] > 0.5
     assert Thresholds(1.0, 2.0, 3.0).of(Tier.EXTRACTION) == 3.0
