@@ -23,7 +23,7 @@ input counts as one place."""
 SHARE = 0.5
 """Share of the requests that are apart from all earlier ones, at least, of a client that asks about everything."""
 SPREAD_LEAST, SPREAD = 0.15, 0.3
-"""Spread of the requests, of the reference's: up to the first the client asks around one input, from the second on not."""
+"""Spread of the requests, over the reference's: up to the first, all lie around one input; from the second on, none do."""
 CLASS_MIN = 8
 """Requests of a class before its moments say anything."""
 FIDELITY_SCALE, FIDELITY_POWER = 1.37, 0.495
@@ -109,16 +109,16 @@ class Extraction:
     moments : Moments
         Of the reference's requests.
 
-    Notes
-    -----
-    A request costs about 15 µs; with 10 classes and 32 dimensions the state takes 9 kB.
-
     Attributes
     ----------
     distinct : int
         Requests, exact duplicates not counted.
     apart : int
         Those of them that are no near-duplicates of earlier ones.
+
+    Notes
+    -----
+    A request costs about 15 µs; with 10 classes and 32 dimensions the state takes 9 kB.
     """
 
     def __init__(self, population: Population, moments: Moments) -> None:

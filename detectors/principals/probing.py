@@ -1,7 +1,7 @@
 """Evidence that a client feels its way: requests close to its own earlier ones, and answers that lead somewhere.
 
-Closeness alone proves little, because explainers, robustness tests and films send such requests by their nature. What it
-may add is bounded, and only the stories that near-duplicates tell take the evidence beyond that bound.
+Closeness alone proves little, because explainers, robustness tests and films send such requests by their nature. What
+it may add is bounded, and only the stories that near-duplicates tell take the evidence beyond that bound.
 """
 
 import math
@@ -10,13 +10,13 @@ from detectors.principals.population import Population
 from detectors.principals.trail import Step
 
 CLOSE = 0.6
-"""Share of the ratio of near-duplicates below which a request is close: clients that ask about one class come near it."""
+"""Share of the ratio of near-duplicates below which a request is close; clients that ask about one class come near."""
 CLOSE_LEAST, CLOSE_MOST = -0.5, 2.0
 """What the closeness of one request takes or gives."""
 CLOSENESS_MAX = 5.0
 """What closeness comes to at most, however many requests are close."""
 LIKELY = 2.0
-"""Log-odds of a story that neither give nor take: benign optimisers and explainers near a boundary come to it, and stay."""
+"""Log-odds of a story that neither give nor take: benign clients near a boundary come to it, and stay."""
 STORY_LEAST, STORY_MOST = -1.0, 3.0
 """What the story after one near-duplicate takes or gives."""
 STORIES_MAX = 40.0

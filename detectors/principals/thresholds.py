@@ -15,7 +15,7 @@ PROBING_LEAST = 12.0
 """Twice what ordinary clients, explainers and benign optimisers of images reach in the benchmark of adversarial use;
 requests that are close come to less than half of it, however many they are."""
 EXTRACTION_LEAST = 2.0
-"""What explainers of images reach there, with all parts of an input masked at random; ordinary clients stay below 0.9."""
+"""What explainers that mask all parts of an image at random reach there; ordinary clients stay below 0.9."""
 
 
 def calibrate(

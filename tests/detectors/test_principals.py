@@ -4,6 +4,7 @@ import math
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -288,7 +289,7 @@ def test_a_bet_on_a_rank_is_at_most_one_on_average(size: int) -> None:
 
 def test_benign_clients_stay_low_and_probes_rise() -> None:
     """No ordinary client of 100 sends requests that are close; 40 small steps reach the bound of closeness."""
-    silent = replace(yardstick(), forest=Told(LIKELY))
+    silent = replace(yardstick(), forest=saying(LIKELY))
     benign = [told(Principal(silent), requests(np.random.default_rng(s), 100)) for s in range(100)]
     assert max(reading.evidence[Tier.PROBING] for readings in benign for reading in readings) < CLOSENESS_MAX / 2
     for seed in range(10):
@@ -310,10 +311,14 @@ class Told:
         return self._odds
 
 
+def saying(odds: float) -> Forest:
+    return cast(Forest, Told(odds))
+
+
 @pytest.mark.parametrize("odds", [-20.0, 0.0, LIKELY + 0.5, LIKELY + 20.0])
 def test_stories_alone_take_probing_beyond_the_bound_of_closeness(odds: float) -> None:
-    """An explainer whose requests are close for ever stays at the bound; stories add, are bounded, and are forgotten."""
-    principal = Principal(replace(yardstick(), forest=Told(odds)))
+    """An explainer whose requests are close for ever stays at the bound; stories add, and are bounded."""
+    principal = Principal(replace(yardstick(), forest=saying(odds)))
     readings = told(principal, probes(np.random.default_rng(1), 150, 0.02))
     found = readings[-1].evidence[Tier.PROBING]
     stories = 0.0
@@ -327,9 +332,9 @@ def test_stories_alone_take_probing_beyond_the_bound_of_closeness(odds: float) -
 
 
 def test_whoever_stops_is_forgotten() -> None:
-    principal = Principal(replace(yardstick(), forest=Told(LIKELY + 20.0)))
+    principal = Principal(replace(yardstick(), forest=saying(LIKELY + 20.0)))
     assert told(principal, probes(np.random.default_rng(1), 100, 0.02))[-1].evidence[Tier.PROBING] > STORIES_MAX
-    principal._yardstick = replace(yardstick(), forest=Told(LIKELY))
+    principal._yardstick = replace(yardstick(), forest=saying(LIKELY))
     after = told(principal, requests(np.random.default_rng(2), round(STORIES_MAX / FADING) + 100))
     assert after[-1].evidence[Tier.PROBING] < CLOSENESS_MAX / 2
 
@@ -338,7 +343,7 @@ def test_thresholds_are_above_what_close_requests_and_ordinary_clients_come_to()
     """Five times as many clients as were played, of everything and of one class alone, stay below."""
     points = requests(np.random.default_rng(15), 2_000)
     labels, shares = labels_of(points), answers(points)
-    own = replace(yardstick(), forest=Told(-1.0))
+    own = replace(yardstick(), forest=saying(-1.0))
     limits = calibrate(own, points, labels, shares, 3.0)
     assert limits.probing >= PROBING_LEAST > 2.0 * CLOSENESS_MAX
     assert (limits.intent, limits.extraction >= EXTRACTION_LEAST) == (3.0, True)
