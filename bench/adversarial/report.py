@@ -194,7 +194,7 @@ def hidden_table(seen: Sequence[Seen], victim: str) -> str:
 
 def bars_table(bars: Bars, victim: str) -> str:
     """Return the thresholds, nominal and empirical."""
-    nominal = {"probing": f"{math.log(600 / 0.01):.1f}", "intent": f"{math.log(99):.1f}", "Blacklight": "25",
+    nominal = {"intent": f"{math.log(99):.1f}", "Blacklight": "25",
                "LFC": "1.6", "PRADA": "0.10"}  # fmt: skip
     rows = [
         [name, nominal.get(name, "-"), *(f"{rules[rule]:.2f} ({bars.worst[victim][name][rule]})"

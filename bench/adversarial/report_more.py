@@ -64,8 +64,8 @@ def _goals(results: Results, victim: str) -> list[list[str]]:
         if found.trials:
             rows.append(_row(f"OARS with {goal}: success undetected at most {100 * wanted:.0f} %",
                              report.share(found), found.ratio <= wanted))  # fmt: skip
-    for what, names in (("strange", STRANGE), ("synthetic", SYNTHETIC)):
-        theft = attack_result(report.only(report.of(seen, "extraction", EVERY, victim), names))
+    for what, thefts in (("strange", STRANGE), ("synthetic", SYNTHETIC)):
+        theft = attack_result(report.only(report.of(seen, "extraction", EVERY, victim), thefts))
         if theft.sessions:
             rows.append(_row(f"theft with {what} inputs: seen within 64 queries",
                              f"{report.share(theft.seen)} at a median of {report.number(theft.delay.median_all)}",

@@ -23,7 +23,7 @@ input counts as one place."""
 SHARE = 0.5
 """Share of the requests that are apart from all earlier ones, at least, of a client that asks about everything."""
 SPREAD_LEAST, SPREAD = 0.15, 0.3
-"""Spread of the requests, over the reference's: up to the first, all lie around one input; from the second on, none do."""
+"""Spread of the requests, over the reference's: up to the first, all lie around one input; from the second, not."""
 CLASS_MIN = 8
 """Requests of a class before its moments say anything."""
 FIDELITY_SCALE, FIDELITY_POWER = 1.37, 0.495
