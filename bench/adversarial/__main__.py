@@ -63,10 +63,10 @@ class Plan:
 FULL = Plan(
     name="full",
     grow=Sizes(attacks=40, benign=40),
-    calibrate=Sizes(attacks=0, benign=200, peers=60),
-    confirm=Sizes(attacks=100, benign=300, peers=60),
+    calibrate=Sizes(attacks=0, benign=150, peers=40),
+    confirm=Sizes(attacks=100, benign=300, peers=40),
     hidden=40,
-    thieves=20,
+    thieves=12,
 )
 SHORT = Plan(
     name="short",
