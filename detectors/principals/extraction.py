@@ -22,8 +22,9 @@ APART = 0.6
 input counts as one place."""
 SHARE = 0.5
 """Share of the requests that are apart from all earlier ones, at least, of a client that asks about everything."""
-SPREAD_LEAST, SPREAD = 0.15, 0.3
-"""Spread of the requests, over the reference's: up to the first, all lie around one input; from the second, not."""
+SPREAD = 0.6
+"""Spread of the requests, over the reference's, from which on they count in full: those of explainers lie around one
+input, and the stranger the input, the further from the reference all of them."""
 CLASS_MIN = 8
 """Requests of a class before its moments say anything."""
 FIDELITY_SCALE, FIDELITY_POWER = 1.37, 0.495
@@ -206,7 +207,7 @@ class Extraction:
         weight = float(_WEIGHTS[min(self.apart, len(_WEIGHTS) - 1)])
         mean = self._sum / weight
         spread = (self._square / weight - float(mean.dot(mean))) / self._moments.total
-        wide = min(max((spread - SPREAD_LEAST) / (SPREAD - SPREAD_LEAST), 0.0), 1.0)
+        wide = min(max(spread / SPREAD, 0.0), 1.0)
         return wide * min(self._new / self._all / SHARE, 1.0)
 
     def _update(self, label: int) -> None:
