@@ -14,8 +14,8 @@ MARGIN = 1.25
 PROBING_LEAST = 12.0
 """Twice what ordinary clients, explainers and benign optimisers of images reach in the benchmark of adversarial use;
 requests that are close come to less than half of it, however many they are."""
-EXTRACTION_LEAST = 2.0
-"""What explainers that mask all parts of an image at random reach there; ordinary clients stay below 0.9."""
+EXTRACTION_LEAST = 2.2
+"""Above what explainers that mask all parts of an image at random reach there; ordinary clients stay below 0.9."""
 
 
 def calibrate(

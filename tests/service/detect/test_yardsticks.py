@@ -1,4 +1,4 @@
-"""What principals are measured with, as bytes: the same again, and a threshold of an earlier release that still counts."""
+"""What principals are measured with, as bytes; a threshold of an earlier release that counts is put in its place."""
 
 import msgspec
 import numpy as np
