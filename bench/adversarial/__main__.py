@@ -63,10 +63,10 @@ class Plan:
 FULL = Plan(
     name="full",
     grow=Sizes(attacks=40, benign=40),
-    calibrate=Sizes(attacks=0, benign=300),
-    confirm=Sizes(attacks=200, benign=300),
-    hidden=50,
-    thieves=20,
+    calibrate=Sizes(attacks=0, benign=150, peers=40),
+    confirm=Sizes(attacks=100, benign=300, peers=40),
+    hidden=40,
+    thieves=12,
 )
 SHORT = Plan(
     name="short",
@@ -143,7 +143,7 @@ def run(plan: Plan, parts: tuple[str, ...], victims: tuple[str, ...], data: Path
 
 def _measure(part: str, eyes: Eyes, plan: Plan, bars: Bars, results: Results, say: Say) -> None:
     if part == "benign":
-        confirm_benign(eyes, plan.confirm.benign, bars, results, say)
+        confirm_benign(eyes, plan.confirm, bars, results, say)
     elif part == "attacks":
         confirm_attacks(eyes, plan.confirm.attacks, bars, results, say)
     elif part == "hidden":

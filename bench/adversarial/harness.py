@@ -71,14 +71,14 @@ class Eyes:
         salted: list[Peer] = [kind(victim.low, victim.high, victim.dimension, rng) for kind in (Blacklight, Lfc)]
         return [*salted, Neighbours(), Prada(), *([self.trained] if self.trained is not None else [])]
 
-    def look(self, session: Session) -> Series:
-        """Return the evidence of every detector after each request of a session."""
+    def look(self, session: Session, *, peers: bool = True) -> Series:
+        """Return the evidence of every detector after each request of a session; on request without the peers."""
         lens = self.lenses.of(session)
         trace = watch(session, lens)
         found = {str(Tier.PROBING): trace.probing, str(Tier.EXTRACTION): trace.extraction}
         for name, forest in self.forests.items():
             found[f"{Tier.INTENT}{name and ' without ' + name}"] = trace.intent(forest)
-        if len(session) <= LONG:
+        if peers and len(session) <= LONG:
             found |= self._peers(session)
         return found
 
@@ -118,8 +118,8 @@ def calibrate(eyes: Eyes, sizes: Sizes, bars: Bars, say: Say) -> None:
     """Set thresholds: the 99 % quantile of session maxima, and of those the largest over the workloads."""
     maxima: dict[str, dict[str, dict[str, list[float]]]] = {}
     for workload in benign.workloads_for(eyes.victim, Kind.ORDINARY, Kind.EXPLANATION):
-        for session in of_workload(eyes.victim, workload, CALIBRATE, sizes.benign):
-            for name, scores in eyes.look(session).items():
+        for number, session in enumerate(of_workload(eyes.victim, workload, CALIBRATE, sizes.benign)):
+            for name, scores in eyes.look(session, peers=sizes.peers is None or number < sizes.peers).items():
                 of_rule = maxima.setdefault(name, {EVERY: {}, ORDINARY: {}})
                 for rule in (EVERY, ORDINARY) if workload.kind is Kind.ORDINARY else (EVERY,):
                     of_rule[rule].setdefault(workload.name, []).append(float(scores.max(initial=-np.inf)))
@@ -164,12 +164,13 @@ def disguised(victim: Victim) -> list[Attack]:
     ]
 
 
-def confirm_benign(eyes: Eyes, count: int, bars: Bars, results: Results, say: Say) -> None:
+def confirm_benign(eyes: Eyes, sizes: Sizes, bars: Bars, results: Results, say: Say) -> None:
     """Look at benign sessions that nothing was set on."""
     victim, own = eyes.victim, bars.values[eyes.victim.name]
     for workload in benign.workloads_for(victim):
-        for session in of_workload(victim, workload, CONFIRM, count):
-            results.seen += judged(session, eyes.look(session), own)
+        for number, session in enumerate(of_workload(victim, workload, CONFIRM, sizes.benign)):
+            series = eyes.look(session, peers=sizes.peers is None or number < sizes.peers)
+            results.seen += judged(session, series, own)
         say(f"{victim.name}: {workload.name} confirmed")
 
 

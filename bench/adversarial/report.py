@@ -83,15 +83,18 @@ def attacks_table(seen: Sequence[Seen], victim: str) -> str:
     for label, group in [*((name, [name]) for name in names), *sums(everyone)]:
         found = {
             key: attack_result(only(of(seen, *key, victim), group))
-            for key in ((MONITOR, EVERY), ("intent", EVERY), ("probing", ORDINARY))
+            for key in ((MONITOR, EVERY), ("intent", EVERY), ("probing", EVERY), ("probing", ORDINARY))
         }
         rows.append(_attack_row(label, *found.values()))
     head = ("attack", "sessions", "succeed", "R, any tier", "R, intent", "intent: queries, median / p90",
-            "R, probing", "probing: queries, median / p90", "success undetected", "damage at alarm")  # fmt: skip
+            "R, probing", "probing: queries, median / p90", "probing (ordinary): queries, median / p90",
+            "success undetected", "damage at alarm")  # fmt: skip
     return table(head, rows)
 
 
-def _attack_row(label: str, any_tier: AttackResult, intent: AttackResult, probing: AttackResult) -> list[str]:
+def _attack_row(
+    label: str, any_tier: AttackResult, intent: AttackResult, probing: AttackResult, eager: AttackResult
+) -> list[str]:
     technique = f" ({ATTACKS[label].techniques[0]})" if label in ATTACKS else ""
     return [
         label + technique,
@@ -102,6 +105,7 @@ def _attack_row(label: str, any_tier: AttackResult, intent: AttackResult, probin
         f"{number(intent.delay.median)} / {number(intent.delay.p90)}",
         share(probing.timely),
         f"{number(probing.delay.median)} / {number(probing.delay.p90)}",
+        f"{number(eager.delay.median)} / {number(eager.delay.p90)}",
         f"{any_tier.undetected.hits} of {any_tier.undetected.trials}",
         f"{any_tier.damage:.2f}" if math.isfinite(any_tier.damage) else "no flip yet",
     ]
@@ -190,7 +194,7 @@ def hidden_table(seen: Sequence[Seen], victim: str) -> str:
 
 def bars_table(bars: Bars, victim: str) -> str:
     """Return the thresholds, nominal and empirical."""
-    nominal = {"probing": f"{math.log(600 / 0.01):.1f}", "intent": f"{math.log(99):.1f}", "Blacklight": "25",
+    nominal = {"intent": f"{math.log(99):.1f}", "Blacklight": "25",
                "LFC": "1.6", "PRADA": "0.10"}  # fmt: skip
     rows = [
         [name, nominal.get(name, "-"), *(f"{rules[rule]:.2f} ({bars.worst[victim][name][rule]})"

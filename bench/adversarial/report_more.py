@@ -9,7 +9,9 @@ from redteam.attacks import ATTACKS, Family
 from redteam.judge import attack_result, benign_results
 from redteam.session import Kind
 
-STRANGE = ("knockoff-noise", "knockoff-strangers", "copycat-noise", "copycat-strangers", "jacobian")
+STRANGE = ("knockoff-noise", "knockoff-strangers", "copycat-noise", "copycat-strangers")
+SYNTHETIC = ("jacobian",)
+"""Grown from inputs such as clients send, and near them: not from another distribution; shown beside."""
 ORDINARY_THEFT = ("knockoff-own", "copycat-own")
 PER_CORE = 3_000
 BENIGN = 0.01
@@ -40,20 +42,20 @@ def _goals(results: Results, victim: str) -> list[list[str]]:
         intent = report.of(seen, "intent", EVERY, victim)
         decision = attack_result(report.only(intent, groups["all by labels"]))
         whole = attack_result(report.only(intent, groups["all query attacks"]))
-        probing = attack_result(
-            report.only(report.of(seen, "probing", ORDINARY, victim), groups["all query attacks"])
-        ).delay.median
-        rates = [found.alarmed for found in benign_results(intent).values() if found.kind is not Kind.EQUIVALENT]
-        worst = max(rates, key=lambda each: each.ratio)
+        probing, eager = (
+            attack_result(report.only(report.of(seen, "probing", rule, victim), groups["all query attacks"]))
+            for rule in (EVERY, ORDINARY)
+        )
         rows += [
             _row("R by labels (intent) at least 0.80, lower bound above 0.516", report.share(decision.timely),
                  decision.timely.ratio >= 0.8 and decision.timely.interval.low > 0.516),
             _row("R over all query attacks (intent) at least 0.60", report.share(whole.timely),
                  whole.timely.ratio >= 0.6),
-            _row("intent: at most 1 % of sessions of each benign workload",
-                 f"worst {100 * worst.ratio:.1f} % of {worst.trials}, up to {100 * worst.interval.high:.1f} %",
-                 worst.ratio <= BENIGN, shown=worst.trials >= VERIFIED),
-            _row("probing: median at most 25 queries", report.number(probing), probing <= 25),
+            *(_wronged(results, victim, tier) for tier in ("intent", "probing", "extraction")),
+            _row("probing: median at most 25 queries",
+                 f"{report.number(probing.delay.median)} in {report.share(probing.seen)} of sessions; "
+                 f"by the rule *ordinary* {report.number(eager.delay.median)} in {report.share(eager.seen)}",
+                 probing.delay.median <= 25),
             _row("intent: median at most 64 queries", report.number(whole.delay.median), whole.delay.median <= 64),
         ]  # fmt: skip
     for suffix, goal, wanted in (("", "a full oracle", 0.04), ("+ban50", "a delayed ban", 0.01)):
@@ -62,16 +64,29 @@ def _goals(results: Results, victim: str) -> list[list[str]]:
         if found.trials:
             rows.append(_row(f"OARS with {goal}: success undetected at most {100 * wanted:.0f} %",
                              report.share(found), found.ratio <= wanted))  # fmt: skip
-    theft = attack_result(report.only(report.of(seen, "extraction", EVERY, victim), STRANGE))
-    if theft.sessions:
-        rows.append(_row("theft with strange inputs: seen within 64 queries",
-                         f"{report.share(theft.seen)} at a median of {report.number(theft.delay.median_all)}",
-                         theft.delay.p90_all <= 64))  # fmt: skip
+    for what, thefts in (("strange", STRANGE), ("synthetic", SYNTHETIC)):
+        theft = attack_result(report.only(report.of(seen, "extraction", EVERY, victim), thefts))
+        if theft.sessions:
+            rows.append(_row(f"theft with {what} inputs: seen within 64 queries",
+                             f"{report.share(theft.seen)} at a median of {report.number(theft.delay.median_all)}",
+                             theft.delay.p90_all <= 64))  # fmt: skip
     for cost in results.costs:
         if cost.victim == victim and cost.detector == "monitor, all tiers":
             rows.append(_row("at least 3,000 requests a second and core", f"{1e6 / cost.microseconds:,.0f}",
                              1e6 / cost.microseconds >= PER_CORE))  # fmt: skip
     return rows
+
+
+def _wronged(results: Results, victim: str, tier: str) -> list[str]:
+    """Return whether a tier leaves every benign workload alone."""
+    found = benign_results(report.of(results.seen, tier, EVERY, victim)).values()
+    rates = [each.alarmed for each in found if each.kind is not Kind.EQUIVALENT]
+    goal = f"{tier}: at most 1 % of sessions of each benign workload"
+    if not rates:
+        return _row(goal, "not measured", met=False)
+    worst = max(rates, key=lambda each: each.ratio)
+    text = f"worst {100 * worst.ratio:.1f} % of {worst.trials}, up to {100 * worst.interval.high:.1f} %"
+    return _row(goal, text, worst.ratio <= BENIGN, shown=worst.trials >= VERIFIED)
 
 
 def thieves(results: Results) -> str:

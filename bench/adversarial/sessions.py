@@ -39,6 +39,8 @@ class Sizes:
 
     attacks: int
     benign: int
+    peers: int | None = None
+    """Benign sessions of each workload that published detectors are shown, too; ``None``: all."""
 
 
 def plain(victim: Victim) -> list[Attack]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from detectors.principals.fingerprint import Fingerprinter, Fingerprints, salt_tag, take_apart
 from detectors.principals.forest import Forest
+from detectors.principals.grown import grown
 from detectors.principals.monitor import Yardstick
 from redteam.session import Session
 from redteam.victims import Victim, cancer, digits, mnist
@@ -24,13 +25,14 @@ SALTS = 12
 class Recorder:
     """Stands where the forest does, and takes down every story that the monitor tells."""
 
-    def __init__(self) -> None:
+    def __init__(self, forest: Forest) -> None:
+        self._forest = forest
         self.stories: list[NDArray[np.float64]] = []
 
     def score(self, story: NDArray[np.float64]) -> float:
-        """Keep a story; it counts for nothing."""
+        """Keep a story, and return what the forest says of it."""
         self.stories.append(story)
-        return 0.0
+        return self._forest.score(story)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,7 @@ class Lens:
     tag: int
     yardstick: Yardstick
     recorder: Recorder
-    """The yardstick's forest: it only records."""
+    """The yardstick's forest: the one of this release, taken down."""
 
     def of(self, session: Session) -> Fingerprints:
         """Return the fingerprints of a session's requests."""
@@ -99,7 +101,7 @@ def lens(victim: Victim, secret: bytes) -> Lens:
     inputs = victim.reference[0].astype(np.float32).astype(np.float64)
     answers = victim.predict(inputs)
     points = take_apart(maker.of(inputs), salt_tag(secret)).points
-    recorder = Recorder()
+    recorder = Recorder(grown())
     yardstick = Yardstick.fit(points, answers.argmax(axis=1), answers, cast(Forest, recorder))
     return Lens(maker=maker, tag=salt_tag(secret), yardstick=yardstick, recorder=recorder)
 

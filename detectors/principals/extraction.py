@@ -7,6 +7,7 @@ Juuti et al., *PRADA: Protecting against DNN Model Stealing Attacks*, EuroS&P 20
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,14 @@ from detectors.principals.population import Population
 
 SPAN = 64
 """Requests over which the moments of a client's requests are averaged, exponentially."""
+APART = 0.6
+"""Share of the typical distance from all earlier requests below which a request shows nothing new: a sweep around one
+input counts as one place."""
+SHARE = 0.5
+"""Share of the requests that are apart from all earlier ones, at least, of a client that asks about everything."""
+SPREAD = 0.6
+"""Spread of the requests, over the reference's, from which on they count in full: those of explainers lie around one
+input, and the stranger the input, the further from the reference all of them."""
 CLASS_MIN = 8
 """Requests of a class before its moments say anything."""
 FIDELITY_SCALE, FIDELITY_POWER = 1.37, 0.495
@@ -25,7 +34,7 @@ _WEIGHTS = (1.0 - _KEEP ** np.arange(4096.0)) / (1.0 - _KEEP)
 """What requests of a class weigh, by their number: from the last entry on, no more can be told in float64."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Moments:
     """Means and spreads of the reference's requests by predicted class.
 
@@ -78,6 +87,18 @@ class Moments:
         scale = float(np.square(spread).sum(axis=1).mean())
         return cls(np.array(mean), np.array(spread), max(scale, 1e-12))
 
+    @cached_property
+    def centre(self) -> NDArray[np.float64]:
+        """Mean of the classes' means, shape (dimension,)."""
+        centre: NDArray[np.float64] = self.mean.mean(axis=0)
+        return centre
+
+    @cached_property
+    def total(self) -> float:
+        """Mean squared distance of requests from the centre, when all classes are asked for alike."""
+        between = float(np.square(self.mean - self.centre).sum(axis=1).mean())
+        return max(between + float(np.square(self.spread).sum(axis=1).mean()), 1e-12)
+
 
 class Extraction:
     """What one client's distinct requests amount to.
@@ -88,6 +109,13 @@ class Extraction:
         Whose places may be asked about.
     moments : Moments
         Of the reference's requests.
+
+    Attributes
+    ----------
+    distinct : int
+        Requests, exact duplicates not counted.
+    apart : int
+        Those of them that are no near-duplicates of earlier ones.
 
     Notes
     -----
@@ -107,12 +135,16 @@ class Extraction:
         """Classes with enough requests, in order."""
         self._stale: set[int] = set()
         """Classes whose distance is not up to date."""
-        self.distinct = 0
+        self._sum, self._square = np.zeros(dimension), 0.0
+        """Of the requests that are apart, from the centre of the reference."""
+        self._new = self._all = 0.0
+        """Requests that are apart, and all of them, fading."""
+        self.distinct = self.apart = 0
         sizes = [len(places) for places in population.places]
         self._covered = [np.zeros(size, np.bool_) for size in sizes]
         self._places, self._asked = sum(sizes), 0
 
-    def add(self, point: NDArray[np.float32], label: int, place: int) -> None:
+    def add(self, point: NDArray[np.float32], label: int, place: int, away: float) -> None:
         """Take a request that is no duplicate.
 
         Parameters
@@ -123,8 +155,25 @@ class Extraction:
             The predicted class.
         place : int
             The nearest place of that class.
+        away : float
+            Distance to the nearest earlier request, over what is typical of the class; infinite for the first.
         """
-        away = point - self._moments.mean[label]
+        self.distinct += 1
+        covered = self._covered[label]
+        self._asked += not covered[place]
+        covered[place] = True
+        apart = away >= APART
+        self._new, self._all = _KEEP * self._new + apart, _KEEP * self._all + 1.0
+        if apart:
+            self._take(point, label)
+
+    def _take(self, point: NDArray[np.float32], label: int) -> None:
+        moments = self._moments
+        from_centre = point - moments.centre
+        self._sum *= _KEEP
+        self._sum += from_centre
+        self._square = _KEEP * self._square + float(from_centre.dot(from_centre))
+        away = point - moments.mean[label]
         sums, squares = self._sums[label], self._squares[label]
         sums *= _KEEP
         sums += away
@@ -132,20 +181,18 @@ class Extraction:
         away *= away
         squares += away
         self._seen[label] += 1
-        self.distinct += 1
+        self.apart += 1
         self._stale.add(label)
-        covered = self._covered[label]
-        self._asked += not covered[place]
-        covered[place] = True
 
     def distance(self) -> float:
-        """Return the class-conditional Fréchet distance of recent requests to the reference.
+        """Return the class-conditional Fréchet distance of recent requests that are apart to the reference.
 
         Returns
         -------
         float
             In units of a reference request's mean squared spread, less what so few requests would show by chance; 0
-            before any can be told.
+            before any can be told. Less where few requests are apart, or all lie around one input, as those of
+            explainers do.
         """
         for label in self._stale:
             self._update(label)
@@ -153,7 +200,15 @@ class Extraction:
         if not len(self._told):
             return 0.0
         found, weight = self._apart[self._told], self._weights[self._told]
-        return float((found * weight).sum() / weight.sum()) / self._moments.scale
+        return self._scattered() * float((found * weight).sum() / weight.sum()) / self._moments.scale
+
+    def _scattered(self) -> float:
+        """Return 1 for requests all over the place, 0 for requests around one input."""
+        weight = float(_WEIGHTS[min(self.apart, len(_WEIGHTS) - 1)])
+        mean = self._sum / weight
+        spread = (self._square / weight - float(mean.dot(mean))) / self._moments.total
+        wide = min(max(spread / SPREAD, 0.0), 1.0)
+        return wide * min(self._new / self._all / SHARE, 1.0)
 
     def _update(self, label: int) -> None:
         seen = self._seen[label]

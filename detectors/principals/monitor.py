@@ -19,10 +19,11 @@ from detectors.principals.extraction import Extraction, Moments
 from detectors.principals.forest import Forest
 from detectors.principals.membership import Membership
 from detectors.principals.population import Population, log_odds
+from detectors.principals.probing import Probing
 from detectors.principals.trail import Step, Trail
 
 EXTRACTION_MIN = 32
-"""Distinct requests before their distribution says anything."""
+"""Requests apart from each other before their distribution says anything."""
 NEAR_MIN = 3
 """Near-duplicates of a request before their story is told."""
 LENGTH_MAX = 1e18
@@ -36,7 +37,7 @@ class Tier(StrEnum):
     """What the evidence is about."""
 
     PROBING = "probing"
-    """Requests that feel their way around single inputs, or where no client goes: explainers do that, too."""
+    """Requests that feel their way around single inputs: close to each other, with answers that lead somewhere."""
     INTENT = "intent"
     """Near-duplicates whose answers go the way of an attack."""
     EXTRACTION = "extraction"
@@ -50,11 +51,11 @@ class Thresholds:
     Parameters
     ----------
     probing : float
-        Natural logarithm of the e-detector.
+        Closeness of requests and what their stories add to it.
     intent : float
         Log-odds of the forest.
     extraction : float
-        Fréchet distance, in mean squared spreads of a reference request.
+        Fréchet distance of requests that are spread out, in mean squared spreads of a reference request.
     """
 
     probing: float
@@ -168,6 +169,7 @@ class Principal:
     def __init__(self, yardstick: Yardstick) -> None:
         self._yardstick = yardstick
         self._trail = Trail(yardstick.population, yardstick.dimension)
+        self._probing = Probing(yardstick.population)
         self.extraction = Extraction(yardstick.population, yardstick.moments)
         self.membership = Membership(yardstick.population)
         self.evidence: dict[Tier, float] = {Tier.PROBING: 0.0, Tier.INTENT: -np.inf, Tier.EXTRACTION: 0.0}
@@ -211,16 +213,23 @@ class Principal:
         if step.duplicate:
             self.duplicates += 1
             return Reading(duplicate=True, score=0.0, evidence=dict(self.evidence))
-        score = self._probe(step)
-        self.extraction.add(point, label, step.place)
-        if self.extraction.distinct >= EXTRACTION_MIN:
+        self.extraction.add(point, label, step.place, step.ratio * step.density)
+        if self.extraction.apart >= EXTRACTION_MIN:
             self.evidence[Tier.EXTRACTION] = self.extraction.distance()
-        if step.features is not None and step.cluster is not None and step.cluster.size > NEAR_MIN:
-            told = self._yardstick.forest.score(step.features)
-            self.evidence[Tier.INTENT] = told
-            if told > self._strongest:
-                self._strongest, self.worst = told, step.cluster
-        return Reading(duplicate=False, score=score, evidence=dict(self.evidence))
+        story = self._story(step)
+        self._probing.take(step, story)
+        self.evidence[Tier.PROBING] = self._probing.evidence
+        return Reading(duplicate=False, score=self._score(step), evidence=dict(self.evidence))
+
+    def _story(self, step: Step) -> float | None:
+        """Return the log-odds that the near-duplicates of a request are an attack; ``None`` when they are too few."""
+        if step.features is None or step.cluster is None or step.cluster.size <= NEAR_MIN:
+            return None
+        told = self._yardstick.forest.score(step.features)
+        self.evidence[Tier.INTENT] = told
+        if told > self._strongest:
+            self._strongest, self.worst = told, step.cluster
+        return told
 
     def _checked(
         self, point: NDArray[np.float32], label: int, probabilities: NDArray[np.floating]
@@ -234,7 +243,7 @@ class Principal:
             raise DetectorError(f"a label {label} that is none of {classes} classes")
         return np.array(point, np.float32)
 
-    def _probe(self, step: Step) -> float:
+    def _score(self, step: Step) -> float:
         population = self._yardstick.population
         ranks = (
             _low(population.ratios, step.ratio),
@@ -243,7 +252,6 @@ class Principal:
         )
         # Each is a bet on a conformal rank; their mean is one, however they depend on each other.
         bet = sum(0.5 / math.sqrt(rank) for rank in ranks) / len(ranks)
-        self.evidence[Tier.PROBING] = max(self.evidence[Tier.PROBING], 0.0) + float(np.log(bet))
         return 1.0 - min(1.0, 0.25 / bet**2)
 
 

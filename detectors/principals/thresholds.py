@@ -11,12 +11,11 @@ REQUESTS = 200
 """Of a session, at most."""
 MARGIN = 1.25
 """The largest evidence of so few sessions is exceeded by one in some tens: what is told of lies this much above it."""
-PROBING_LEAST = float(np.log(60_000.0))
-"""What theory promises for one false alarm in 100 sessions of 600 requests, if requests were independent."""
-EXTRACTION_LEAST = 0.75
-"""Above what ordinary clients reach on the victims of the benchmark of adversarial use; explainers go beyond it."""
-LENGTH = 600
-"""Requests of a session for which probing is calibrated: what grows in a shorter one is taken to go on growing."""
+PROBING_LEAST = 12.0
+"""Twice what ordinary clients, explainers and benign optimisers of images reach in the benchmark of adversarial use;
+requests that are close come to less than half of it, however many they are."""
+EXTRACTION_LEAST = 2.2
+"""Above what explainers that mask all parts of an image at random reach there; ordinary clients stay below 0.9."""
 
 
 def calibrate(
@@ -61,8 +60,7 @@ def calibrate(
         for place in _shuffled(pool, session)[:REQUESTS]:
             reading = principal.take(np.asarray(points[place], np.float32), int(labels[place]), probabilities[place])
             most = {tier: max(value, reading.evidence[tier]) for tier, value in most.items()}
-        longer = max(1.0, LENGTH / max(principal.queries, 1))
-        probing = max(probing, MARGIN * longer * most[Tier.PROBING])
+        probing = max(probing, MARGIN * most[Tier.PROBING])
         extraction = max(extraction, MARGIN * most[Tier.EXTRACTION])
     return Thresholds(probing=probing, intent=intent, extraction=extraction)
 

@@ -8,12 +8,12 @@ def reasons_of(principal: Principal, tier: Tier, *, reused: bool) -> tuple[str, 
     if reused:
         return ("an input whose label had flipped among near-duplicates came again",)
     if tier is Tier.PROBING:
-        where = "nearer to each other, further from usual ones or nearer to a boundary than those of ordinary clients"
-        return (f"{principal.queries} requests lie {where}; explainers and robustness tests do that too",)
+        what = "lie close to each other, and what near-duplicates tell again and again is more like an attack than not"
+        return (f"of {principal.queries} requests many {what}",)
     if tier is Tier.EXTRACTION:
         number, share = principal.extraction.distinct, principal.extraction.fidelity()
         worth = f"a copy trained on them would agree with the model on up to {share:.0%} of inputs"
-        return (f"{number} requests are distributed as no client's are; {worth}",)
+        return (f"{number} requests are spread out, and distributed as no client's are; {worth}",)
     worst = principal.worst
     if worst is None:
         return ()

@@ -16,7 +16,7 @@ from detectors.principals.grown import INTENT, grown
 from detectors.principals.monitor import LENGTH_MAX, Thresholds, Yardstick
 from detectors.principals.points import Embedded, Projection
 from detectors.principals.population import Population
-from detectors.principals.thresholds import calibrate
+from detectors.principals.thresholds import PROBING_LEAST, calibrate
 from service.detect.answers import SURE, answers_of, labels_in
 from service.detect.printed import Printed, told_by
 from service.domain.schema import PREDICTION, PROBABILITY_PREFIX, FeatureKind, PredictionKind, Schema
@@ -26,6 +26,8 @@ ROWS_MAX = 8_192
 """Reference requests that are looked at: neighbourhoods need no more, and each is compared with hundreds."""
 CLASSES_MIN = 2
 INTENT_OF_LABELS = INTENT
+EDITION = 2
+"""Of the evidence that thresholds are of; in the first one, that of probing grew without end."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +82,7 @@ class _Stored(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     tag: int = 0
     """Of the salt of the fingerprints that are the points; 0: they are not."""
     labelled: bool = False
+    edition: int = 1
 
 
 def make(schema: Schema, frame: Frame, columns: Mapping[str, Values]) -> tuple[Measure | None, str]:
@@ -190,6 +193,7 @@ def to_bytes(measure: Measure) -> bytes:
         thresholds=(limits.probing, limits.intent, limits.extraction),
         points=measure.yardstick.dimension,
         arrays=[np.ascontiguousarray(a).astype(a.dtype.newbyteorder("<"), copy=False).tobytes() for a in arrays],
+        edition=EDITION,
     )
     return msgspec.msgpack.encode(stored)
 
@@ -221,7 +225,8 @@ def from_bytes(content: bytes) -> Measure:
         raise BaselineError(f"a measure of principals with {len(places)} places for {count} classes")
     population = Population(places, typical, ratios, densities, odds, stored.steepness)
     yardstick = Yardstick(population, Moments(mean, spread, stored.scale), grown())
-    limits = Thresholds(*stored.thresholds)
+    probing, intent, extraction = stored.thresholds
+    limits = Thresholds(probing if stored.edition == EDITION else PROBING_LEAST, intent, extraction)
     return Measure(yardstick, limits, stored.classes, space, stored.embedding, stored.labelled)
 
 

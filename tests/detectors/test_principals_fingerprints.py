@@ -10,7 +10,7 @@ from detectors.errors import DetectorError
 from detectors.principals import campaigns
 from detectors.principals.campaigns import MEMBERS_MAX, PROBES, SHARED_MIN, Crowd, Index
 from detectors.principals.fingerprint import BYTES, HASHES, PROJECTED, Fingerprinter, Fingerprints, salt_tag, take_apart
-from detectors.principals.monitor import Principal
+from detectors.principals.monitor import Principal, Tier
 from tests.detectors.clients import answers, forest_of, labels_of, probes, requests, told, yardstick
 
 SALT, OTHER = b"a secret of sixteen or more bytes", b"another secret, as long as the first"
@@ -158,7 +158,7 @@ def test_an_attack_split_over_twenty_principals_is_one_campaign() -> None:
 
 def test_a_crowd_tells_the_story_that_one_principal_would_have_left() -> None:
     points = probes(np.random.default_rng(5), 60)
-    wanted = [reading.evidence["intent"] for reading in told(Principal(yardstick()), points)]
+    wanted = [reading.evidence[Tier.INTENT] for reading in told(Principal(yardstick()), points)]
     crowd = Crowd(yardstick().population, 8, forest_of(0))
     joints = [
         crowd.take(point, label, answer, i % 20)
@@ -190,8 +190,10 @@ def test_the_story_of_one_principal_is_none_of_a_crowd_and_neither_are_requests_
 def test_a_crowd_names_a_hundred_members_at_most_and_remembers_someone() -> None:
     crowd = Crowd(yardstick().population, 8, forest_of(0), 64)
     points = probes(np.random.default_rng(7), 300)
-    for i, (point, answer) in enumerate(zip(points, answers(points), strict=True)):
-        joint = crowd.take(point, int(answer.argmax()), answer, i)
+    joints = [
+        crowd.take(p, int(a.argmax()), a, i) for i, (p, a) in enumerate(zip(points, answers(points), strict=True))
+    ]
+    joint = joints[-1]
     assert joint is not None
     assert len(joint.members) == MEMBERS_MAX
     with pytest.raises(DetectorError, match="window of 0 requests"):

@@ -108,7 +108,7 @@ def cosine(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     return float(one @ other) / lengths if lengths > 0.0 else 0.0
 
 
-def naive_order(odds: float, nears: list[Near], spread: float, weights: NDArray[np.float64]) -> dict[str, float]:
+def naive_order(odds: float, nears: list[Near], spread: float, weights: NDArray[np.floating]) -> dict[str, float]:
     own = [n.own for n in nears]
     lowest = min(odds, *own)
     moved = np.average([n.moved for n in nears], weights=weights)
@@ -336,7 +336,7 @@ def test_who_goes_where_answers_fall_is_told_from_who_does_not_look(sign: float)
     rng = np.random.default_rng(3)
     slope = rng.normal(size=16)
     followed, steered = Heading(16, 0.9375), Heading(16, 0.9375)
-    here, told = np.zeros(16), (0.0,) * 6
+    here, told = np.zeros(16), followed.add(np.zeros(16), 0.0)
     for _ in range(40):
         tried = here + 0.1 * rng.normal(size=16)
         told = followed.add(tried, float(tried @ slope))
@@ -350,8 +350,7 @@ def test_who_goes_where_answers_fall_is_told_from_who_does_not_look(sign: float)
 
 def test_a_sweep_in_one_direction_follows_its_answers_but_turns_nowhere() -> None:
     heading, way = Heading(16, 0.9375), np.random.default_rng(4).normal(size=16)
-    for i in range(1, 41):
-        told = heading.add(0.1 * i * way, -0.2 * i)
+    told = [heading.add(0.1 * i * way, -0.2 * i) for i in range(1, 41)][-1]
     assert told[0] > 5.0
     assert told[2] == 0.0
     assert told[5] == pytest.approx(1.0, abs=0.2)
