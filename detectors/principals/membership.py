@@ -44,7 +44,7 @@ _WORKED = math.log(INTENT / USUAL), math.log((1.0 - INTENT) / (1.0 - USUAL))
 
 
 @dataclass(slots=True)
-class _Open:
+class OpenRecord:
     """A new request whose following ones are waited for."""
 
     seen: int = 0
@@ -115,7 +115,7 @@ class Membership:
         usual = min(max(EQUAL_LEAST, EQUAL_RATIO * same), 0.9)
         often = 0.5 * (1.0 + usual)
         self._equal = math.log(often / usual), math.log((1.0 - often) / (1.0 - usual))
-        self._open: list[_Open] = []
+        self._open: list[OpenRecord] = []
         self.evidence = self.equal_evidence = 0.0
         self.records = self.equals = 0
         self.told = False
@@ -137,7 +137,7 @@ class Membership:
         if self.strongest <= 0.0:
             self.told = False
         if step.cluster is None and step.density <= self._odd:
-            self._open.append(_Open())
+            self._open.append(OpenRecord())
 
     @property
     def strongest(self) -> float:

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from detectors.errors import DetectorError
-from detectors.principals import campaigns
 from detectors.principals.campaigns import MEMBERS_MAX, PROBES, SHARED_MIN, Crowd, Index
 from detectors.principals.fingerprint import BYTES, HASHES, PROJECTED, Fingerprinter, Fingerprints, salt_tag, take_apart
 from detectors.principals.monitor import Principal, Tier
@@ -248,9 +247,8 @@ def test_a_full_table_overwrites_the_oldest() -> None:
     assert set(index._keys) == {int(key[0]) for key in keys} - {int(keys[1][0])}
 
 
-def test_members_and_clusters_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(campaigns, "CLUSTERS_MAX", 3)
-    index = Index(1 << 12, 10**12)
+def test_members_and_clusters_are_bounded() -> None:
+    index = Index(1 << 12, 10**12, clusters_max=3)
     for i in range(2 * MEMBERS_MAX):
         index.add(hashes_of(0), i, i)
     (campaign,) = index.campaigns.values()
