@@ -17,13 +17,40 @@ from service.api.deps import components
 from service.api.entry import PATH_SHOWN, Entry, answer_bug
 from service.api.events import EventsEndpoint
 from service.api.gate import GateEndpoint, Principals, is_gate
-from service.api.routes import baselines, incidents, keys, models, principals, redteam, status, system, telemetry
+from service.api.routes import (
+    baselines,
+    drills,
+    flags,
+    incidents,
+    keys,
+    models,
+    principals,
+    redteam,
+    rollouts,
+    status,
+    system,
+    telemetry,
+)
 from service.console.routes import build_router
 from service.domain.policy import FailMode
 from service.wiring import Runtime
 
 ROUTERS = tuple(
-    part.router for part in (models, baselines, telemetry, status, incidents, principals, redteam, keys, system)
+    part.router
+    for part in (
+        models,
+        baselines,
+        telemetry,
+        status,
+        incidents,
+        principals,
+        redteam,
+        drills,
+        flags,
+        rollouts,
+        keys,
+        system,
+    )
 )
 """The API; the console comes beside it."""
 logger = logging.getLogger("lazaretto.access")
@@ -99,12 +126,13 @@ def create_app(runtime: Runtime) -> Lazaretto:
     app.events = EventsEndpoint(api)
     header = api.settings.gate_principal_header
     asking = Principals(header, api.office.deidentifier.pseudonym, api.clock) if header else None
-    app.gate = GateEndpoint(api.fleet, api.counters, FailMode(api.settings.gate_unknown), asking)
+    app.gate = GateEndpoint(api.fleet, api.counters, FailMode(api.settings.gate_unknown), asking, api.heard)
     app.ordinary = Entry(super(Lazaretto, app).__call__, api.counters)
     app.state.api = api
     app.state.metrics = runtime.metrics
     app.state.events = app.events
     app.state.gate = app.gate
+    app.state.flag_streams = set()
     errors.install(app, [route for router in ROUTERS for route in router.routes if isinstance(route, Route)])
     for router in ROUTERS:
         app.include_router(router)

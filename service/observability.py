@@ -95,6 +95,15 @@ CATALOGUE: tuple[Definition, ...] = (
         "lazaretto_open_adversarial_alerts", Kind.GAUGE, "Open alerts about adversarial use.", (*_VERSION, "tier")
     ),
     Definition("lazaretto_contained_principals", Kind.GAUGE, "Principals that are contained now.", _VERSION),
+    Definition(
+        "lazaretto_enforcement_seconds",
+        Kind.GAUGE,
+        "From the newest quarantine to the first request that the gate kept from the version.",
+        _VERSION,
+    ),
+    Definition(
+        "lazaretto_enforcement_overdue", Kind.GAUGE, "1 while a version in quarantine serves after the deadline.", _VERSION
+    ),
     Definition("lazaretto_redteam_age_seconds", Kind.GAUGE, "Since the latest red-team run was filed.", _VERSION),
     Definition(
         "lazaretto_redteam_detection_ratio",

@@ -2,10 +2,12 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from service.domain.ids import Micros, Position
+from service.api.watch import watch_of
+from service.domain.enforcement import Enforcement
+from service.domain.ids import Micros, Position, VersionId
 from service.domain.records import Alert, Snapshot
 from service.domain.redteam import RedTeamRun
 from service.ports import Clock, ReadStore, WorkerFigures
@@ -25,6 +27,8 @@ class Picture:
     audit_entries: int
     redteam: tuple[RedTeamRun, ...] = ()
     """The latest run of each version."""
+    enforcements: tuple[Enforcement, ...] = ()
+    """The newest quarantine of each version that was ever in quarantine."""
 
 
 class Lag:
@@ -64,12 +68,21 @@ class Figures:
         Returns the position of the log's last durable entry.
     clock
         Dates the pictures.
+    enforcements
+        Returns the newest quarantine of each version.
     """
 
-    def __init__(self, read: ReadStore, head: Callable[[], Position], clock: Clock) -> None:
+    def __init__(
+        self,
+        read: ReadStore,
+        head: Callable[[], Position],
+        clock: Clock,
+        enforcements: Callable[[], Sequence[Enforcement]] = tuple,
+    ) -> None:
         self._read = read
         self._head = head
         self._clock = clock
+        self._enforcements = enforcements
         self.lag = Lag()
         self.picture: Picture | None = None
         self.head = Position(0)
@@ -98,8 +111,16 @@ class Figures:
             worker=self._read.worker(),
             audit_entries=newest[0].seq if newest else 0,
             redteam=tuple(self._read.redteam_runs()),
+            enforcements=tuple(self._enforcements()),
         )
 
     def lag_seconds(self, position: Position) -> float:
         """Return how far behind a worker at ``position`` is, as of the last sample."""
         return self.lag.seconds(position, self._clock.now_us())
+
+    def last_arrival(self, version_id: VersionId) -> Micros:
+        """Return when the log took a version's newest event, as of the last picture; 0 when there was none."""
+        for snapshot in self.picture.snapshots if self.picture else ():
+            if snapshot.version_id == version_id:
+                return Micros(watch_of(snapshot).last_arrival_us)
+        return Micros(0)

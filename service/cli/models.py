@@ -8,6 +8,7 @@ import typer
 from service.cli.common import AsJson, DataDir, load_settings, open_state, plain, print_json, print_table
 
 if TYPE_CHECKING:
+    from service.api.enforcement import EnforcementStatus
     from service.api.status import RebuildStatus, Status
 
 app = typer.Typer(no_args_is_help=True)
@@ -92,7 +93,8 @@ def status(
         alerts = store.read.alerts(version_id=found.id, status="open", limit=len(Cause), adversarial=False)
         held = held_back(alerts, found, policy, view.versions.values())
         snapshot, over = columns_over(store.read, found, window)
-        answer = status_of(found, policy, snapshot, moment, held, over=over)
+        enforcement = next(iter(store.enforcements.latest(found.id)), None)
+        answer = status_of(found, policy, snapshot, moment, held, over=over, enforcement=enforcement)
     finally:
         store.close()
     if as_json:
@@ -110,6 +112,8 @@ def _print_status(answer: "Status") -> None:
     if answer.rebuild is not None:
         typer.echo(rebuild_line(answer.rebuild))
     typer.echo(f"{answer.events_total} events, {answer.labels_total} labels, {answer.leaks_total} leaks")
+    if answer.enforcement is not None and answer.enforcement.ended_at is None:
+        typer.echo(enforcement_line(answer.enforcement))
     rows = [
         [
             column.name,
@@ -128,6 +132,15 @@ def _print_status(answer: "Status") -> None:
     )
     if answer.segments:
         print_table("Segments", ["segment", "evidence", "share", "strongest column"], _segment_rows(answer))
+
+
+def enforcement_line(enforcement: "EnforcementStatus") -> str:
+    """Say whether gateways follow the quarantine."""
+    if enforcement.not_enforced_since is not None:
+        return f"NOT ENFORCED: events still come, known since {enforcement.not_enforced_since}"
+    if enforcement.seconds is None:
+        return f"in quarantine since {enforcement.quarantined_at}; no gateway has asked yet"
+    return f"a gateway has obeyed since {enforcement.enforced_at}, {enforcement.seconds:.3f} s after the quarantine"
 
 
 def rebuild_line(rebuild: "RebuildStatus") -> str:

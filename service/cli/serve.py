@@ -89,4 +89,4 @@ def _run_api(settings: "Settings", supervisor: "Supervisor | None") -> None:
             host, port = listener.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
             typer.echo(f"Lazaretto listens on http://{shown}:{port}")
-            run_server(create_app(runtime), settings, counted, listener)
+            run_server(create_app(runtime), settings, counted, listener, runtime.api.ending)

@@ -4,6 +4,7 @@ from service.filelock import FileLock
 from service.ports import Clock
 from service.store.control import SqlControlStore
 from service.store.engine import Database, sqlite_path
+from service.store.enforcement_ledger import SqlEnforcementLedger
 from service.store.errors import StoreRefused
 from service.store.keys import SqlKeyStore
 from service.store.migrate import make_ready
@@ -23,6 +24,7 @@ class Store:
         self.control = SqlControlStore(database)
         self.keys = SqlKeyStore(database)
         self.outbox = SqlOutbox(database)
+        self.enforcements = SqlEnforcementLedger(database)
         self._workers: list[SqlWorkerStore] = []
 
     def worker(self, owner: str, lease_seconds: float, clock: Clock) -> SqlWorkerStore:

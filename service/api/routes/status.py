@@ -48,7 +48,8 @@ def status(
     alerts = api.read.alerts(version_id=found.id, status="open", limit=len(Cause), adversarial=False)
     held = held_back(alerts, found, policy, api.fleet.view.versions.values())
     snapshot, over = columns_over(api.read, found, window)
-    return answer(status_of(found, policy, snapshot, moment, held, over=over))
+    enforcement = next(iter(api.enforcements.latest(found.id)), None)
+    return answer(status_of(found, policy, snapshot, moment, held, over=over, enforcement=enforcement))
 
 
 @router.get("/history", responses=documented_answer(History, "Points with events, oldest first."))
