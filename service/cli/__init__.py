@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import service
-from service.cli import data, keys, models, redteam, serve, stories
+from service.cli import data, drill, keys, models, redteam, serve, stories
 
 
 def _tell_version(asked: bool) -> None:  # noqa: FBT001 - typer's protocol
@@ -44,6 +44,7 @@ app.add_typer(models.app, name="models", help="Look at models.")
 app.add_typer(data.app, name="baseline", help="Push reference data.")
 app.add_typer(redteam.app, name="redteam", help="Attack a model, and see what the monitor saw.")
 app.command("status")(models.status)
+app.command("drill")(drill.drill)
 app.command("replay")(stories.replay)
 
 

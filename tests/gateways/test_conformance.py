@@ -102,14 +102,15 @@ def test_no_header_of_a_client_leads_the_gate_to_another_model(hall: Hall, name:
 @pytest.mark.parametrize("path", ["..%2ffraud/infer", "infer;v=1", "%2e%2e/fraud/infer", "versions/1/../../fraud/infer"])
 @pytest.mark.parametrize("name", NAMES)
 def test_no_odd_path_leads_to_a_model_in_quarantine(hall: Hall, name: str, path: str) -> None:
-    answer = hall.ask(hall.closed[name], "held", path=f"{path}?mark={name}odd")
+    mark = f"mark={name}odd{sum(path.encode())}"
+    answer = hall.ask(hall.closed[name], "held", path=f"{path}?{mark}")
     # A gateway may tidy the path up first: then it is the other model's for the gate and for the model server alike.
     if answer.status_code == 200:
         assert told(answer)["x-gate-model"] == "fraud"
         assert answer.json()["path"].startswith("/v2/models/fraud/infer")
     else:
         assert answer.status_code in {400, 403}
-        assert not hall.reached(f"mark={name}odd")
+        assert not hall.reached(mark)
 
 
 @pytest.mark.parametrize("mode", AWAY)

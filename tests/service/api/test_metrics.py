@@ -91,8 +91,10 @@ NEEDS_MORE = {
     "lazaretto_open_adversarial_alerts",
     "lazaretto_redteam_age_seconds",
     "lazaretto_redteam_detection_ratio",
+    "lazaretto_enforcement_seconds",
+    "lazaretto_enforcement_overdue",
 }
-"""Shown once there is an alert, or a red-team run was filed: other tests."""
+"""Shown once there is an alert or a quarantine, or a red-team run was filed: other tests."""
 
 
 def test_every_metric_of_the_catalogue_but_alerts_appears(page: Page) -> None:
