@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select, update
 
 from service.domain.enforcement import Enforcement
 from service.domain.ids import Actor, Micros, VersionId
@@ -31,10 +31,14 @@ class SqlEnforcementLedger:
             return [enforcement_of(row) for row in connection.execute(wanted).mappings()]
 
     def acknowledge(self, version_id: VersionId, at_us: Micros, decision_id: str) -> None:
-        """Write down the first refusal of the quarantine that stands; a later one, or one of none, changes nothing."""
+        """Write down the first refusal of the newest quarantine; a later one changes nothing.
+
+        A quarantine may be over by the time it is written down, but not by the time of the refusal.
+        """
         t = enforcements
         with self._database.write() as connection:
-            wanted = _newest().where(t.c.version_id == version_id, t.c.ended_us.is_(None), t.c.enforced_us.is_(None))
+            stood = or_(t.c.ended_us.is_(None), t.c.ended_us >= at_us)
+            wanted = _newest().where(t.c.version_id == version_id, stood, t.c.enforced_us.is_(None))
             row = connection.execute(wanted).mappings().one_or_none()
             if row is None:
                 return
