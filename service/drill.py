@@ -126,9 +126,16 @@ class Drill:
         """Register a model for drills only: one column, a reference made up for it, nobody's traffic."""
         known = self._api.get(f"/v1/models/{target.model}")
         if known.status_code != NOT_FOUND and _json(known)["versions"]:
-            raise DrillFailed(f"model '{target.model}' has versions: a new one would stand for its name; name another model")
+            raise DrillFailed(
+                f"model '{target.model}' has versions: a new one would stand for its name; name another model"
+            )
         if known.status_code == NOT_FOUND:
-            body = {"name": target.model, "owner": "drills", "description": "For drills only", "policy": {"reviewers": 1}}
+            body = {
+                "name": target.model,
+                "owner": "drills",
+                "description": "For drills only",
+                "policy": {"reviewers": 1},
+            }
             _json(self._api.post("/v1/models", json=body))
         schema = {"features": [{"name": FEATURE, "kind": "numeric"}]}
         body = {"version": target.version, "schema": schema, "deployed_by": "lazaretto drill"}
@@ -143,24 +150,28 @@ class Drill:
         """Raise before anything is touched when the version must not or cannot be drilled."""
         status = self._status(target)
         if status["state"] != "active":
-            raise DrillFailed(f"{target.model}/{target.version} is {status['state']}: a drill begins with an active version")
+            raise DrillFailed(
+                f"{target.model}/{target.version} is {status['state']}: a drill begins with an active version"
+            )
         if version["baseline_id"] is None:
             raise DrillFailed(f"{target.model}/{target.version} has no baseline: nothing can be noticed")
         if target.in_service:
             return
-        siblings = [v for v in _json(self._api.get(f"/v1/models/{target.model}"))["versions"] if v["version"] != target.version]
+        siblings = [
+            v for v in _json(self._api.get(f"/v1/models/{target.model}"))["versions"] if v["version"] != target.version
+        ]
         if siblings:
             raise DrillFailed(
                 f"model '{target.model}' has other versions: whoever names only the model would meet the drill;"
                 " use a model for drills, or say --in-service"
             )
-        if status["last_event"] is not None and self._served_lately(target, status):
+        if status["last_event"] is not None and self._served_lately(status):
             raise DrillFailed(
-                f"{target.model}/{target.version} had an event less than {IDLE_SECONDS:.0f} s ago: a drill would take it"
-                " out of service; use a model for drills, or say --in-service"
+                f"{target.model}/{target.version} had an event less than {IDLE_SECONDS:.0f} s ago: a drill would take"
+                " it out of service; use a model for drills, or say --in-service"
             )
 
-    def _served_lately(self, target: Target, status: Mapping[str, Any]) -> bool:
+    def _served_lately(self, status: Mapping[str, Any]) -> bool:
         from datetime import datetime, timedelta
         from email.utils import parsedate_to_datetime
 

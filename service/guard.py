@@ -45,7 +45,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """May the model answer?"""
+    """Whether the model may answer."""
 
     allowed: bool
     state: str
@@ -108,7 +108,9 @@ class Guard:
         if fail not in {"open", "closed"}:
             raise ValueError(f"fail: must be 'open' or 'closed', not {fail!r}")
         if not 0 < refresh_seconds <= max_age_seconds or deadline_seconds <= 0:
-            raise ValueError("refresh_seconds, deadline_seconds: must be above 0; max_age_seconds: at least refresh_seconds")
+            raise ValueError(
+                "refresh_seconds, deadline_seconds: must be above 0; max_age_seconds: at least refresh_seconds"
+            )
         versioned = "" if version is None else f"/versions/{quote(version, safe='')}"
         self._address = f"{url.rstrip('/')}/v1/gate/v2/models/{quote(model, safe='')}{versioned}/infer"
         self._open = fail == "open"

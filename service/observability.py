@@ -102,7 +102,10 @@ CATALOGUE: tuple[Definition, ...] = (
         _VERSION,
     ),
     Definition(
-        "lazaretto_enforcement_overdue", Kind.GAUGE, "1 while a version in quarantine serves after the deadline.", _VERSION
+        "lazaretto_enforcement_overdue",
+        Kind.GAUGE,
+        "1 while a version in quarantine serves after the deadline.",
+        _VERSION,
     ),
     Definition("lazaretto_redteam_age_seconds", Kind.GAUGE, "Since the latest red-team run was filed.", _VERSION),
     Definition(

@@ -24,9 +24,7 @@ def upgrade() -> None:
         sa.Column("decision_id", sa.Text(), nullable=True),
         sa.Column("overdue_us", sa.BigInteger(), nullable=True),
         sa.Column("ended_us", sa.BigInteger(), nullable=True),
-        sa.CheckConstraint(
-            "(enforced_us IS NULL) = (decision_id IS NULL)", name=op.f("ck_enforcements_decision")
-        ),
+        sa.CheckConstraint("(enforced_us IS NULL) = (decision_id IS NULL)", name=op.f("ck_enforcements_decision")),
         sa.CheckConstraint("lock >= 0", name=op.f("ck_enforcements_lock")),
         sa.ForeignKeyConstraint(["incident_id"], ["incidents.id"], name="fk_enforcements_incident_id_incidents"),
         sa.ForeignKeyConstraint(["version_id"], ["versions.id"], name="fk_enforcements_version_id_versions"),

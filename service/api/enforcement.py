@@ -18,8 +18,10 @@ class EnforcementStatus(View, frozen=True, kw_only=True):
     ended_at: str | None
 
 
-def of_enforcement(one: Enforcement) -> EnforcementStatus:
-    """Return the view."""
+def of_enforcement(one: Enforcement | None) -> EnforcementStatus | None:
+    """Return the view; nothing where there never was a quarantine."""
+    if one is None:
+        return None
     return EnforcementStatus(
         quarantined_at=iso(one.quarantined_us),
         enforced_at=iso_or_none(one.enforced_us),

@@ -1,7 +1,7 @@
 """``/v1/gate``: a plain ASGI callable that answers 200 or 403 from memory, whatever it is asked.
 
-``/v1/gate-route`` is the same question of a gateway that sends requests on by ``x-gate-route``. It is a path of its own,
-and no header, because a client can add a header and so let itself through to a model in quarantine.
+``/v1/gate-route`` is the same question of a gateway that sends requests on by ``x-gate-route``. It is a path of its
+own, and no header, because a client can add a header and so let itself through to a model in quarantine.
 """
 
 import itertools

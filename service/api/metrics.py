@@ -169,7 +169,7 @@ class Metrics(Collector):
             families.add("lazaretto_contained_principals", held, version.model, version.version)
 
     def _add_enforcements(self, families: Families, view: FleetView, picture: Picture) -> None:
-        """Show how quickly gateways followed the newest quarantine of each version, and which one they do not follow."""
+        """Show how quickly gateways followed the newest quarantine of each version, and which they do not follow."""
         for one in picture.enforcements:
             version = view.by_id.get(one.version_id)
             if version is None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from service.api.enforcement import EnforcementStatus, of_enforcement
+from service.api.enforcement import EnforcementStatus
 from service.api.rolling import ColumnsOver
 from service.api.views import View, iso, iso_or_none
 from service.api.watch import (
@@ -24,7 +24,6 @@ from service.api.watch import (
     watch_of,
 )
 from service.detect.windows import Extent
-from service.domain.enforcement import Enforcement
 from service.domain.ids import Micros
 from service.domain.policy import Policy
 from service.domain.records import Snapshot, Version
@@ -197,7 +196,7 @@ class Status(View, frozen=True, kw_only=True):
     """``null`` while the evidence is below the threshold, and where it is the traffic that raises it."""
     principals: PrincipalsStatus | None
     """``null`` where the policy follows nobody, or the baseline has nothing to measure them with."""
-    enforcement: EnforcementStatus | None
+    enforcement: EnforcementStatus | None = None
     """Whether gateways follow the newest quarantine; ``null`` where there never was one."""
     left_out: int
     """Events that did not count because their principal had its part of the tick: ``adversarial.events_of_one``."""
@@ -220,7 +219,6 @@ def status_of(
     held_back: str | None = None,
     *,
     over: ColumnsOver | None = None,
-    enforcement: Enforcement | None = None,
 ) -> Status:
     """Return the status; columns strongest first, every one of them listed.
 
@@ -264,7 +262,6 @@ def status_of(
         traffic=None if watch.traffic is None else _traffic(watch.traffic),
         rebuild=None if watch.rebuild is None else _rebuild(watch.rebuild),
         principals=None if watch.principals is None else PrincipalsStatus(**msgspec.structs.asdict(watch.principals)),
-        enforcement=None if enforcement is None else of_enforcement(enforcement),
         left_out=watch.left_out,
     )
 

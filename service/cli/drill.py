@@ -1,4 +1,4 @@
-"""``lazaretto drill``: does a quarantine reach the gateway, and how quickly?"""
+"""``lazaretto drill``: whether a quarantine reaches the gateway, and how quickly."""
 
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
@@ -25,7 +25,9 @@ def drill(  # noqa: PLR0913, PLR0917 - one per option
         str, typer.Option("--through", help="URL of an inference request for this version at the gateway.")
     ],
     key: Annotated[str, typer.Option("--key", envvar=KEY_NAME, help="May ingest, read and operate.")],
-    url: Annotated[str, typer.Option("--url", envvar=URL_NAME, help="Of the running Lazaretto.")] = "http://127.0.0.1:8080",
+    url: Annotated[
+        str, typer.Option("--url", envvar=URL_NAME, help="Of the running Lazaretto.")
+    ] = "http://127.0.0.1:8080",
     second_key: Annotated[
         str | None, typer.Option("--second-key", envvar=SECOND_NAME, help="Of another person, to release with.")
     ] = None,
@@ -94,7 +96,9 @@ def _show(report: "Report", *, as_json: bool) -> None:
             }
         )
         return
-    typer.echo(f"From the first bad event to a refusal at {plain(report.target.through)}: {report.seconds_to_refusal:.3f} s")
+    typer.echo(
+        f"From the first bad event to a refusal at {plain(report.target.through)}: {report.seconds_to_refusal:.3f} s"
+    )
     if report.released:
         typer.echo("Released; the drill is in the audit chain.")
     else:

@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from service.cli.common import AsJson, DataDir, load_settings, open_state, plain, print_json, print_table
@@ -74,6 +75,7 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show state, evidence and the strongest columns of a version."""
+    from service.api.enforcement import of_enforcement
     from service.api.rolling import columns_over
     from service.api.status import Moment, status_of
     from service.clock import SystemClock
@@ -93,8 +95,9 @@ def status(
         alerts = store.read.alerts(version_id=found.id, status="open", limit=len(Cause), adversarial=False)
         held = held_back(alerts, found, policy, view.versions.values())
         snapshot, over = columns_over(store.read, found, window)
-        enforcement = next(iter(store.enforcements.latest(found.id)), None)
-        answer = status_of(found, policy, snapshot, moment, held, over=over, enforcement=enforcement)
+        enforcement = of_enforcement(next(iter(store.enforcements.latest(found.id)), None))
+        told = status_of(found, policy, snapshot, moment, held, over=over)
+        answer = msgspec.structs.replace(told, enforcement=enforcement)
     finally:
         store.close()
     if as_json:

@@ -3,8 +3,8 @@
 from service.filelock import FileLock
 from service.ports import Clock
 from service.store.control import SqlControlStore
-from service.store.engine import Database, sqlite_path
 from service.store.enforcement_ledger import SqlEnforcementLedger
+from service.store.engine import Database, sqlite_path
 from service.store.errors import StoreRefused
 from service.store.keys import SqlKeyStore
 from service.store.migrate import make_ready

@@ -1,4 +1,4 @@
-"""What is known of quarantines being obeyed, and the writes of those who watch it. Nothing of it is part of the fold."""
+"""What is known of quarantines being obeyed, and the writes of those who watch it. None of it is part of the fold."""
 
 from collections.abc import Sequence
 
@@ -9,8 +9,8 @@ from service.domain.ids import Actor, Micros, VersionId
 from service.domain.records import Message, TimelineItem
 from service.ports import SYSTEM
 from service.store.changes import add_messages, add_to_timeline, append_audit, require_version
-from service.store.engine import Database
 from service.store.enforcements import enforcement_of
+from service.store.engine import Database
 from service.store.tables import enforcements
 
 LATEST_MAX = 10_000

@@ -118,7 +118,9 @@ def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
         around = Around(f"127.0.0.1:{line.port}", models.url, fallback.url)
         closed = {name: stack.enter_context(running(name, folder / f"{name}-closed", around)) for name in NAMES}
         opened = {
-            name: stack.enter_context(running(name, folder / f"{name}-open", around, [*FAIL_OPEN[name], *PRINCIPALS[name]]))
+            name: stack.enter_context(
+                running(name, folder / f"{name}-open", around, [*FAIL_OPEN[name], *PRINCIPALS[name]])
+            )
             for name in NAMES
         }
         whole = Hall(served, api, line, models, fallback, closed, opened)

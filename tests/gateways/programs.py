@@ -54,10 +54,12 @@ AUTHENTICATED = "x-authenticated-user"
 _USERS = ", ".join(
     f'"{name}:{{SHA}}{b64encode(sha1(PASSWORD.encode(), usedforsecurity=False).digest()).decode()}"' for name in PEOPLE
 )
+WHO = f"    who:\n      basicAuth: {{headerField: X-Principal, removeHeader: true, users: [{_USERS}]}}\n"
+SUBJECT = '"%DYNAMIC_METADATA(envoy.filters.http.jwt_authn:payload:sub)%"'
 PRINCIPALS: Mapping[str, Switches] = {
     "envoy": [
         (
-            '# - append: {header: {key: x-principal, value: "%DYNAMIC_METADATA(envoy.filters.http.jwt_authn:payload:sub)%"}}',
+            f"# - append: {{header: {{key: x-principal, value: {SUBJECT}}}}}",
             f'- append: {{header: {{key: x-principal, value: "%REQ({AUTHENTICATED})%"}}}}',
         )
     ],
@@ -65,11 +67,7 @@ PRINCIPALS: Mapping[str, Switches] = {
     "caddy": [('vars principal ""', "vars principal {http.request.header.X-Authenticated-User}")],
     "traefik": [
         ("[no-word-of-clients, ask-the-gate", "[no-word-of-clients, who, ask-the-gate"),
-        (
-            "    ask-the-gate:\n",
-            f"    who:\n      basicAuth: {{headerField: X-Principal, removeHeader: true, users: [{_USERS}]}}\n"
-            "    ask-the-gate:\n",
-        ),
+        ("    ask-the-gate:\n", f"{WHO}    ask-the-gate:\n"),
     ],
 }
 
@@ -147,14 +145,20 @@ def _caddy(folder: Path, around: Around, switches: Switches) -> tuple[list[str],
     (port,) = free_ports(1)
     text = _addressed(read("caddy/Caddyfile", switches), around).replace(":8000 {", f"http://127.0.0.1:{port} {{")
     path = folder / "Caddyfile"
-    path.write_text(f"{{\n\tadmin off\n\tauto_https off\n\tpersist_config off\n\tstorage file_system {folder}\n}}\n{text}")
+    path.write_text(
+        f"{{\n\tadmin off\n\tauto_https off\n\tpersist_config off\n\tstorage file_system {folder}\n}}\n{text}"
+    )
     return [find("caddy"), "run", "--adapter", "caddyfile", "--config", str(path)], port
 
 
 def _traefik(folder: Path, around: Around, switches: Switches) -> tuple[list[str], int]:
     port, gate, chosen = free_ports(3)
     routes = _addressed(read("traefik/lazaretto.yaml", switches), around)
-    own = {'":8000"': f'"127.0.0.1:{port}"', "127.0.0.1:8010": f"127.0.0.1:{gate}", "127.0.0.1:8011": f"127.0.0.1:{chosen}"}
+    own = {
+        '":8000"': f'"127.0.0.1:{port}"',
+        "127.0.0.1:8010": f"127.0.0.1:{gate}",
+        "127.0.0.1:8011": f"127.0.0.1:{chosen}",
+    }
     start = read("traefik/traefik.yaml").replace("lazaretto.yaml\n", f"{folder / 'lazaretto.yaml'}\n", 2)
     for before, after in own.items():
         routes, start = routes.replace(before, after), start.replace(before, after)

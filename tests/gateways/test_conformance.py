@@ -1,4 +1,4 @@
-"""What four real gateways make of the gate's answers: allow, deny, fall back; the gate slow, broken, down; both policies.
+"""What four real gateways make of the gate's answers: allow, deny, fall back; the gate slow, broken, down.
 
 Every configuration is the shipped one. Nothing here waits for a time: while the line to the gate is held, that there is
 an answer at all proves the gateway's deadline.
@@ -99,7 +99,9 @@ def test_no_header_of_a_client_leads_the_gate_to_another_model(hall: Hall, name:
     assert answer.json()["state"] == "quarantined"
 
 
-@pytest.mark.parametrize("path", ["..%2ffraud/infer", "infer;v=1", "%2e%2e/fraud/infer", "versions/1/../../fraud/infer"])
+@pytest.mark.parametrize(
+    "path", ["..%2ffraud/infer", "infer;v=1", "%2e%2e/fraud/infer", "versions/1/../../fraud/infer"]
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_no_odd_path_leads_to_a_model_in_quarantine(hall: Hall, name: str, path: str) -> None:
     mark = f"mark={name}odd{sum(path.encode())}"

@@ -62,9 +62,7 @@ class Bench:
         view: FleetView = a_fleet(("fraud", "1", State.QUARANTINED))
         fleet.view = view
         self.start_us = self.clock.now_us()
-        self.ledger.rows[ONE] = Enforcement(
-            version_id=ONE, lock=0, quarantined_us=self.start_us, incident_id="i"
-        )
+        self.ledger.rows[ONE] = Enforcement(version_id=ONE, lock=0, quarantined_us=self.start_us, incident_id="i")
         self.watch = EnforcementWatch(
             ledger=self.ledger,
             heard=self.heard,
