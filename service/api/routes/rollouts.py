@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter, Response
 
-from service.api.bodies import decode_body
+from service.api.bodies import decode_body, decode_json
 from service.api.deps import Api, ApiDep, Reader, SmallBody, answer, documented_answer, documented_body
 from service.api.views import View
 from service.api.watch import log10, watch_of
@@ -16,6 +16,9 @@ from service.domain.records import Version
 from service.domain.states import SERVING, State
 
 router = APIRouter(prefix="/v1/rollouts", tags=["rollouts"])
+
+
+NAMES = ("model", "version")
 
 
 class Names(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +32,6 @@ class FlaggerHook(msgspec.Struct, frozen=True, kw_only=True):
     """What Flagger posts; the rest of it does not matter here."""
 
     metadata: Names
-    phase: str = ""
 
 
 class HookAnswer(View, frozen=True, kw_only=True):
@@ -105,10 +107,19 @@ def measure(api: ApiDep, who: Reader, model: str, version: str) -> Response:  # 
 
 def _of_hook(api: Api, who: Identity, content: bytes) -> Version:
     """Return the version that a hook is about, from memory: the store may be away."""
-    hook = decode_body(content, FlaggerHook)
+    hook = decode_body(_what_matters(content), FlaggerHook)
     if not who.sees(hook.metadata.model):
         raise NotFound(f"the key does not reach model '{hook.metadata.model[:100]}'")
     return api.fleet.view.find(hook.metadata.model, hook.metadata.version)
+
+
+def _what_matters(content: bytes) -> bytes:
+    """Leave out the members that say nothing here, of which there may be more in another release of Flagger."""
+    raw = decode_json(content)
+    metadata = raw.get("metadata") if isinstance(raw, dict) else None
+    if not isinstance(metadata, dict):
+        return content
+    return msgspec.json.encode({"metadata": {name: metadata[name] for name in NAMES if name in metadata}})
 
 
 def _hook(version: Version) -> HookAnswer:
