@@ -137,14 +137,17 @@ class Drill:
                 "policy": {"reviewers": 1},
             }
             _json(self._api.post("/v1/models", json=body))
-        schema = {"features": [{"name": FEATURE, "kind": "numeric"}]}
+        schema = {"features": [{"name": FEATURE, "kind": "numeric"}], "prediction": {"kind": "number"}}
         body = {"version": target.version, "schema": schema, "deployed_by": "lazaretto drill"}
         path = f"/v1/models/{target.model}/versions"
         _json(self._api.post(path, json=body))
         # A fixed sequence without period in the rows that there are: every value between 0 and 1 as often as others.
-        rows = "".join(f"{(number * 0.618_033_988_749_895) % 1.0:.9f}\n" for number in range(REFERENCE_ROWS))
+        values = (f"{(number * 0.618_033_988_749_895) % 1.0:.9f}" for number in range(REFERENCE_ROWS))
+        rows = "".join(f"{value},{value}\n" for value in values)
         headers = {"content-type": "text/csv"}
-        _json(self._api.put(f"{path}/{target.version}/baseline", content=f"{FEATURE}\n{rows}", headers=headers))
+        _json(
+            self._api.put(f"{path}/{target.version}/baseline", content=f"{FEATURE},prediction\n{rows}", headers=headers)
+        )
 
     def _check_fit(self, target: Target, version: Mapping[str, Any]) -> None:
         """Raise before anything is touched when the version must not or cannot be drilled."""
@@ -287,7 +290,9 @@ def _json(answer: httpx.Response) -> dict[str, Any]:
     if not answer.is_success:
         request = answer.request
         try:
-            detail = answer.json().get("detail", "")
+            problem = answer.json()
+            places = "; ".join(f"{one['at']}: {one['reason']}" for one in problem.get("errors", ()))
+            detail = f"{problem.get('detail', '')} {places}".strip()
         except ValueError:
             detail = answer.text[:500]
         raise DrillFailed(f"{request.method} {request.url.path} was answered {answer.status_code}: {detail}")

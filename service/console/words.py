@@ -44,7 +44,13 @@ EVENT_DONE = {
     Event.ROLL_BACK: "rolled back",
     Event.RETIRE: "retired",
 }
-TIMELINE = {"rebuilt": "saw the evidence come back", "reached": "saw the attacker get further"}
+TIMELINE = {
+    "rebuilt": "saw the evidence come back",
+    "reached": "saw the attacker get further",
+    "enforced": "saw a gateway obey",
+    "not_enforced": "saw the model serve in quarantine",
+    "enforced_again": "saw it obeyed again",
+}
 CAUSE_NAMES = {
     Cause.DATA_DRIFT: "Data drift",
     Cause.PREDICTION_DRIFT: "Prediction drift",

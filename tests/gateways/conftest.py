@@ -16,7 +16,7 @@ from service.settings import Secrets, Settings
 from service.store import tables
 from service.store.changes import bump
 from service.store.engine import Database
-from tests.gateways.doubles import GateLine, Mode, ModelServer, model_server
+from tests.gateways.doubles import GateLine, ModelServer, model_server
 from tests.gateways.programs import AUTHENTICATED, FAIL_OPEN, NAMES, PASSWORD, PRINCIPALS, Around, Gateway, running
 from tests.integration.http.conftest import SCHEMA, Served, eventually, make_key, serving
 
@@ -127,11 +127,3 @@ def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
         for gateway in (*closed.values(), *opened.values()):
             eventually(lambda one=gateway: whole.ask(one, "fraud").status_code == 200, f"{gateway.name} is ready")
         yield whole
-
-
-@pytest.fixture(autouse=True)
-def line_is_fine(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Leave the line to the gate as it was."""
-    yield
-    if "hall" in request.fixturenames:
-        request.getfixturevalue("hall").line.set(Mode.FINE)

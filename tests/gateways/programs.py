@@ -199,9 +199,9 @@ def running(name: str, folder: Path, around: Around, switches: Switches = ()) ->
 def _await_listening(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
-        assert process.poll() is None, f"{process.args} ended: {log.read_text()[-3_000:]}"
+        assert process.poll() is None, f"it ended: {log.read_text()[-3_000:]}"
         with closing(socket.socket()) as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
-        assert time.monotonic() < deadline, f"{process.args} does not listen: {log.read_text()[-3_000:]}"
+        assert time.monotonic() < deadline, f"it does not listen: {log.read_text()[-3_000:]}"
         time.sleep(0.02)

@@ -4,7 +4,7 @@ Every configuration is the shipped one. Nothing here waits for a time: while the
 an answer at all proves the gateway's deadline.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -19,6 +19,13 @@ AWAY = [Mode.SLOW, Mode.BROKEN, Mode.DOWN]
 CLOSED_STATUS = {"envoy": {503}, "nginx": {503}, "caddy": {503}, "traefik": {500, 502, 504}}
 """What clients get while the gate does not answer and the gateway fails closed."""
 VARIANTS = ["closed", "opened"]
+
+
+@pytest.fixture(autouse=True)
+def line_is_fine(hall: Hall) -> Iterator[None]:
+    """Leave the line to the gate as it was."""
+    yield
+    hall.line.set(Mode.FINE)
 
 
 def variant(hall: Hall, which: str, name: str) -> Gateway:

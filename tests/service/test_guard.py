@@ -167,13 +167,13 @@ def test_functions_are_protected_plain_and_async(gate: Gate) -> None:
         return 3 * x
 
     assert double(2) == 4
-    assert asyncio.run(triple(2)) == 6  # type: ignore[arg-type]  # protects keeps the type of a coroutine function
+    assert asyncio.run(triple(2)) == 6
     gate.closes()
     guard.refresh()
     with pytest.raises(GateClosed):
         double(2)
     with pytest.raises(GateClosed):
-        asyncio.run(triple(2))  # type: ignore[arg-type]  # as above
+        asyncio.run(triple(2))
 
 
 def call(app: GuardMiddleware, path: str, kind: str = "http") -> tuple[int, dict[bytes, bytes], bytes]:
