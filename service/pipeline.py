@@ -28,13 +28,14 @@ from service.domain.states import SERVING
 from service.entropy import random_hex
 from service.frames import encode_frame
 from service.ingest.cloudevents import InferenceEvent
-from service.ingest.decode import Raw, take_step
+from service.ingest.decode import Raw
 from service.ingest.deidentify import Deidentifier
 from service.ingest.gather import Gatherer
 from service.ingest.halves import frame_of
 from service.ingest.labels import decode_labels
 from service.ingest.limits import Limits
 from service.ingest.prepare import Prepared, Preparer, Preparers, digest_of
+from service.ingest.steps import take_steps
 from service.log.paging import arrival_of
 from service.notify.compose import LOG, alert_opened, compose, held_back
 from service.ports import (
@@ -55,6 +56,8 @@ DECODE_INLINE_BYTES_MAX = 1024 * 1024
 """A larger body is decoded in a thread, so that the gate goes on answering meanwhile."""
 DECODE_AT_ONCE_BYTES_MAX = 8 * 1024
 """A smaller one is decoded faster than it would wait for its turn."""
+TURN_SECONDS = 0.0004
+"""Of one turn of the event loop, spent on decoding: a step that has begun is finished."""
 
 
 class ReceiptPlace(msgspec.Struct, frozen=True):
@@ -203,7 +206,7 @@ class WorkStages:
     stats: Callable[[], str]
     """The worker's own figures as JSON, written with each pass."""
     give_way: Callable[[], None] = lambda: None
-    """Called between two entries: whoever shares the processor may be more urgent."""
+    """Called between two pieces of work: whoever shares the processor may be more urgent."""
 
 
 class Memory:
@@ -275,6 +278,7 @@ def process_batches(stages: WorkStages, memory: Memory) -> Progress:
     decisions = Decisions()
     for entry in entries:
         for evaluation in memory.watch.close_due(entry):  # tick histograms -> evidence
+            stages.give_way()
             judge(evaluation, memory, decisions)  # -> alert -> incident -> state -> outbox
         for silence in memory.watch.silences(entry, memory.serving_since):
             version, standing, policy = memory.of(silence.version_id)
@@ -285,6 +289,7 @@ def process_batches(stages: WorkStages, memory: Memory) -> Progress:
         stages.give_way()
     last = entries[-1].position if entries else memory.position
     memory.watch.settle(last)
+    stages.give_way()
     commit_seconds = commit(stages, memory, decisions, last)
     memory.position = last
     events = sum(entry.rows for entry in entries if entry.kind is EntryKind.BATCH)
@@ -328,6 +333,7 @@ def commit(stages: WorkStages, memory: Memory, decisions: Decisions, last: Posit
     snapshots, rows = memory.watch.take_snapshots(), memory.watch.take_rows()
     if last == memory.position and not snapshots:
         return None
+    stages.give_way()
     started = time.perf_counter()
     stages.store.commit(
         Outcome(
@@ -351,7 +357,7 @@ def commit(stages: WorkStages, memory: Memory, decisions: Decisions, last: Posit
 
 
 async def _prepare_in_turn(stages: AcceptStages, preparer: Preparer, raw: Raw, idempotency_key: str | None) -> Prepared:
-    """Decode without keeping the gate waiting: one step of one larger body for each turn of the event loop."""
+    """Decode without keeping the gate waiting: some steps of one larger body for each turn of the event loop."""
     if len(raw.body) <= DECODE_AT_ONCE_BYTES_MAX:
         return preparer.prepare(raw, idempotency_key)
     async with stages.turn:
@@ -360,7 +366,7 @@ async def _prepare_in_turn(stages: AcceptStages, preparer: Preparer, raw: Raw, i
         steps = preparer.preparing(raw, idempotency_key)
         ready = None
         while ready is None:
-            ready = take_step(steps)
+            ready = take_steps(steps, TURN_SECONDS)
             # After the last step too, with the turn still taken: or all bodies that wait would follow in this round.
             await asyncio.sleep(0)
         return ready

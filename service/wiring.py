@@ -32,6 +32,7 @@ from service.pipeline import AcceptStages, WorkStages
 from service.ports import Channel, Clock
 from service.settings import Secrets, Settings
 from service.store import Store, open_store
+from service.worker.breath import Breath
 from service.worker.delivery import Delivery
 from service.worker.loop import Worker
 from service.worker.stats import WorkerStats
@@ -266,7 +267,7 @@ def build_worker(settings: Settings) -> WorkRuntime:
         entries_max=settings.worker_batch_entries_max,
         bytes_max=settings.worker_batch_bytes_max,
         stats=stats.to_json,
-        give_way=os.sched_yield,
+        give_way=Breath(),
     )
     settle_memory()
     return WorkRuntime(

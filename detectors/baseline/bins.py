@@ -225,7 +225,8 @@ class CategoricalColumn:
     known : ndarray of uint64, shape (n_known,)
         Hashes of the other known labels, increasing, at most 10,000 of them.
     counts : ndarray of int64, shape (n_labels + 4,)
-        Reference rows per bin. Rows whose label found no place in ``known`` count as ``unseen``.
+        Reference rows per bin. Rows whose label found no place in ``known`` count as ``unseen``, and so do those of
+        known labels without a bin that only one twentieth of the rows holds: see ``detectors.baseline.rare``.
     blocks : ndarray of unsigned integers, shape (n_blocks, n_labels + 4)
         The same, for contiguous blocks of the reference rows in their given order; they add up to ``counts``. The
         type is the smallest that holds them.
@@ -233,7 +234,8 @@ class CategoricalColumn:
         How much more the rows move together than independent ones would, by direction; see
         ``detectors.baseline.inflation``. Without columns when the rows are in no order of time.
     singles : int
-        Distinct labels that occurred exactly once: a measure of how many labels are yet unseen.
+        Labels with a bin that occurred exactly once: a measure of how many labels are yet unseen. Those without a bin
+        are counted as ``unseen`` themselves.
     season : Season or None, optional
         What is normal at each hour, of a column that follows the hours.
     slow : Slow or None, optional

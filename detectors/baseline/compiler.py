@@ -13,6 +13,7 @@ from detectors.baseline.codec import BINS_MAX, BLOCKS_MAX, COLUMNS_MAX, NO_INFLA
 from detectors.baseline.directions import directions_of
 from detectors.baseline.findings import BaselineWarning, CompiledBaseline, column_findings, row_findings
 from detectors.baseline.inflation import inflation_of, scales_of
+from detectors.baseline.rare import met_again, with_bins
 from detectors.baseline.season import Calendar, calendar_of, with_season
 from detectors.baseline.slow import slow_of
 from detectors.baseline.ties import caveat, with_growth
@@ -307,10 +308,13 @@ def _categorical(
         raise BaselineError(f"column {spec.name!r} has codes outside -2 to {len(values.labels) - 1}")
     number = _rows_per_label(values.labels, codes)
     ranked = sorted(number, key=lambda label: (-number[label], label))
-    labels = tuple(ranked[:categories])
-    others = ranked[categories : categories + KNOWN_MAX]
+    labels = tuple(with_bins(ranked, number, categories))
+    others = ranked[len(labels) : len(labels) + KNOWN_MAX]
     known = np.unique(np.fromiter((label_hash(label) for label in others), dtype=np.uint64, count=len(others)))
-    bins = {label: i for i, label in enumerate(labels)} | dict.fromkeys(others, len(labels))
+    # A label of one stretch only would not be known to who had not seen that stretch, and the next one brings its own.
+    met = met_again(values.labels, codes, order.block_of_row)
+    bins = {label: i for i, label in enumerate(labels)}
+    bins |= {label: len(labels) for label in others if label in met}
     total = len(labels) + 4
     of_label = [bins.get(label, len(labels) + 1) for label in values.labels]
     # Codes -2 and -1 count from the end of this table: invalid and missing.
@@ -324,7 +328,7 @@ def _categorical(
         counts=by_block.sum(axis=0),
         blocks=compact(by_block),
         inflation=NO_INFLATION,
-        singles=sum(1 for n in number.values() if n == 1),
+        singles=sum(1 for label in labels if number[label] == 1),
     )
     column = _over_time(column, bin_of_row, order)
     return column, column_findings(column, distinct=len(number), clock=False)

@@ -36,7 +36,7 @@ NO_TICK = -1
 Body = bytes | memoryview
 ROWS_ALONE = 4_000
 """A frame of as many rows gains nothing from company."""
-ROWS_TOGETHER = 16_000
+ROWS_TOGETHER = 8_000
 BYTES_TOGETHER = 1 << 21
 """Frames of more rows or bytes than this, counted at once, leave the processor's cache."""
 JOINT_BLOCK = 250

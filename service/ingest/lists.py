@@ -17,6 +17,7 @@ from service.frames import Coded, Frame
 from service.ingest.failures import errors_of, told
 from service.ingest.layout import Layout
 from service.ingest.limits import CLASSES_MAX, FINGERPRINT_MAX, SEGMENTS_MAX, Limits
+from service.ingest.steps import Steps, run
 from service.ingest.values import (
     Numbers,
     Values,
@@ -73,6 +74,11 @@ CHECKED = Conversion(checked_numbers, checked_vectors, check_labels)
 
 def to_frame(layout: Layout, lists: Lists, convert: Conversion) -> Frame:
     """Make the frame: every stored feature, and of the rest what at least one event carries."""
+    return run(framing(layout, lists, convert))
+
+
+def framing(layout: Layout, lists: Lists, convert: Conversion) -> Steps[Frame]:
+    """Do the same step by step."""
     rows, limits = lists.rows, layout.limits
     numeric_names, numeric = list(layout.numeric), list(lists.numeric)
     categorical_names, categorical = list(layout.categorical), list(lists.categorical)
@@ -96,10 +102,13 @@ def to_frame(layout: Layout, lists: Lists, convert: Conversion) -> Frame:
     if told(lists.errors):
         categorical_names.append(ERROR)
         labelled.append(errors_of(lists.errors))
+    yield
+    numbers = convert.numbers(numeric) if numeric else np.empty((0, rows), np.float64)
+    yield
     return Frame(
         rows=rows,
         numeric_names=tuple(numeric_names),
-        numeric=convert.numbers(numeric) if numeric else np.empty((0, rows), np.float64),
+        numeric=numbers,
         categorical_names=tuple(categorical_names),
         categorical=tuple(labelled),
         embeddings={

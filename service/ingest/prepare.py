@@ -9,10 +9,11 @@ from service.domain.ids import VersionId
 from service.domain.records import Version
 from service.domain.schema import Schema
 from service.frames import encode_frame
-from service.ingest.decode import EventDecoder, Raw, Steps, run
+from service.ingest.decode import EventDecoder, Raw
 from service.ingest.deidentify import Deidentifier
 from service.ingest.few import Few
 from service.ingest.limits import Limits
+from service.ingest.steps import Steps, run
 
 PREPARERS_MAX = 1024
 
@@ -53,8 +54,10 @@ class Preparer:
     def preparing(self, raw: Raw, idempotency_key: str | None) -> Steps[Prepared]:
         """Do the same step by step."""
         decoded = yield from self.decoder.decoding(raw)
+        yield
         frame = self.deidentifier.apply(self.schema, decoded.frame)
         digest = digest_of(decoded.content, idempotency_key)
+        yield
         return Prepared(frame.rows, decoded.rejected, decoded.errors, encode_frame(frame), digest)
 
     def few(self, raw: Raw) -> Few | None:

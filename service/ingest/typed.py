@@ -17,6 +17,7 @@ from msgspec.structs import astuple
 
 from service.ingest.layout import Layout
 from service.ingest.lists import Lists, class_names, segment_names
+from service.ingest.steps import Steps, run
 from service.ingest.surprises import surprises
 from service.ingest.values import Values, sent
 
@@ -104,7 +105,13 @@ class TypedDecoder:
 
     def lists(self, parsed: "Parsed") -> Lists | None:
         """Return the batch, or ``None`` if its envelope is not clean."""
-        return self._rows(parsed.events) if parsed.columns is None else self._columns(parsed.columns)
+        return run(self.listing(parsed))
+
+    def listing(self, parsed: "Parsed") -> Steps[Lists | None]:
+        """Do the same step by step."""
+        if parsed.columns is not None:
+            return self._columns(parsed.columns)
+        return (yield from self._rows(parsed.events))
 
     def _kinds(self) -> Kinds:
         limits = self._layout.limits
@@ -165,7 +172,7 @@ class TypedDecoder:
         rest = [(field, kinds[field], None) for field in EVENT_FIELDS[1:]]
         return msgspec.defstruct(name, [first, *rest], gc=False, forbid_unknown_fields=self._exact)
 
-    def _rows(self, events: Sequence[Struct]) -> Lists | None:
+    def _rows(self, events: Sequence[Struct]) -> Steps[Lists | None]:
         if not events:
             return None
         layout = self._layout
@@ -175,7 +182,9 @@ class TypedDecoder:
             if any(one is UNSET and vector is None for one, vector in zip(structs, embedding, strict=True)):
                 return None
             structs = [self._blank if one is UNSET else one for one in structs]
+        yield
         features = list(zip(*map(astuple, structs), strict=True))
+        yield
         probabilities, segments, attributions = columns["probabilities"], columns["segment"], columns["attributions"]
         classes, attributed = _keys(probabilities), _keys(attributions)
         keyed = Keyed(
