@@ -15,6 +15,8 @@ from service.entropy import random_hex
 
 FORBIDDEN = 403
 NOT_FOUND = 404
+UNAVAILABLE = 503
+RETRIES = 20
 ROWS = 100
 """Bad events of one request."""
 SEND_SECONDS = 0.1
@@ -257,7 +259,14 @@ class Drill:
         return _json(api.post(path, json={"event": event, "reason": reason}))
 
     def _status(self, target: Target) -> dict[str, Any]:
-        return _json(self._api.get(f"/v1/models/{target.model}/versions/{target.version}/status"))
+        path = f"/v1/models/{target.model}/versions/{target.version}/status"
+        answer = self._api.get(path)
+        for _ in range(RETRIES):
+            if answer.status_code != UNAVAILABLE:
+                break
+            time.sleep(SEND_SECONDS)  # the store is busy: the chain goes on meanwhile
+            answer = self._api.get(path)
+        return _json(answer)
 
     def _ask_gateway(self, target: Target) -> int:
         try:
