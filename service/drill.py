@@ -277,7 +277,7 @@ class Drill:
     def _note(self, report: Report, phase: str) -> None:
         """Put it into the audit chain."""
         target = report.target
-        body = {"phase": phase, "drill_id": report.drill_id, "through": target.through}
+        body: dict[str, Any] = {"phase": phase, "drill_id": report.drill_id, "through": target.through}
         body |= {"steps": report.steps, "outcome": report.outcome} if phase == "end" else {}
         _json(self._api.post(f"/v1/models/{target.model}/versions/{target.version}/drills", json=body))
 
