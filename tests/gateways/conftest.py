@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,10 @@ def prepare(api: httpx.Client, data_dir: Path) -> None:
         contain(data_dir, name, CONTAINED)
 
 
+def _is_ready(hall: Hall, gateway: Gateway) -> bool:
+    return hall.ask(gateway, "fraud").status_code == 200
+
+
 @pytest.fixture(scope="module")
 def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
     folder = tmp_path_factory.mktemp("gateways")
@@ -125,5 +130,5 @@ def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
         }
         whole = Hall(served, api, line, models, fallback, closed, opened)
         for gateway in (*closed.values(), *opened.values()):
-            eventually(lambda one=gateway: whole.ask(one, "fraud").status_code == 200, f"{gateway.name} is ready")
+            eventually(partial(_is_ready, whole, gateway), f"{gateway.name} is ready")
         yield whole

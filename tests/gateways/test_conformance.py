@@ -6,6 +6,7 @@ an answer at all proves the gateway's deadline.
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import httpx
 import pytest
@@ -214,7 +215,7 @@ def test_the_first_refusal_at_a_gateway_is_on_record(hall: Hall) -> None:
         return found if found["enforced_at"] else {}
 
     for model in ("held", "rerouted"):
-        found = eventually(lambda one=model: enforced(one), f"the refusal of {model} is written down")
+        found = eventually(partial(enforced, model), f"the refusal of {model} is written down")
         assert isinstance(found["seconds"], float)
         assert found["seconds"] >= 0
         assert found["decision_id"]
