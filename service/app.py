@@ -19,12 +19,15 @@ from service.api.events import EventsEndpoint
 from service.api.gate import GateEndpoint, Principals, is_gate
 from service.api.routes import (
     baselines,
+    drills,
+    flags,
     incidents,
     keys,
     models,
     principals,
     redteam,
     requests,
+    rollouts,
     status,
     system,
     telemetry,
@@ -37,7 +40,22 @@ from service.wiring import Runtime
 
 ROUTERS = tuple(
     part.router
-    for part in (models, baselines, telemetry, status, incidents, principals, requests, redteam, vouched, keys, system)
+    for part in (
+        models,
+        baselines,
+        telemetry,
+        status,
+        incidents,
+        principals,
+        requests,
+        redteam,
+        vouched,
+        drills,
+        flags,
+        rollouts,
+        keys,
+        system,
+    )
 )
 """The API; the console comes beside it."""
 logger = logging.getLogger("lazaretto.access")
@@ -114,12 +132,13 @@ def create_app(runtime: Runtime) -> Lazaretto:
     header = api.settings.gate_principal_header
     jitter = Jitter(api.secrets.jitter)
     asking = Principals(header, api.office.deidentifier.pseudonym, api.clock, jitter) if header else None
-    app.gate = GateEndpoint(api.fleet, api.counters, FailMode(api.settings.gate_unknown), asking)
+    app.gate = GateEndpoint(api.fleet, api.counters, FailMode(api.settings.gate_unknown), asking, api.heard)
     app.ordinary = Entry(super(Lazaretto, app).__call__, api.counters)
     app.state.api = api
     app.state.metrics = runtime.metrics
     app.state.events = app.events
     app.state.gate = app.gate
+    app.state.flag_streams = set()
     errors.install(app, [route for router in ROUTERS for route in router.routes if isinstance(route, Route)])
     for router in ROUTERS:
         app.include_router(router)

@@ -102,6 +102,18 @@ CATALOGUE: tuple[Definition, ...] = (
         "Requests judged one by one whose score is at least so high.",
         (*_VERSION, "score"),
     ),
+    Definition(
+        "lazaretto_enforcement_seconds",
+        Kind.GAUGE,
+        "From the newest quarantine to the first request that the gate kept from the version.",
+        _VERSION,
+    ),
+    Definition(
+        "lazaretto_enforcement_overdue",
+        Kind.GAUGE,
+        "1 while a version in quarantine serves after the deadline.",
+        _VERSION,
+    ),
     Definition("lazaretto_redteam_age_seconds", Kind.GAUGE, "Since the latest red-team run was filed.", _VERSION),
     Definition(
         "lazaretto_redteam_detection_ratio",

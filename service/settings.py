@@ -84,6 +84,10 @@ class Settings(BaseSettings):
     """What the gate says of a model that is not registered."""
     gate_principal_header: str = Field(default="x-principal", pattern=r"^[A-Za-z0-9_-]{0,64}$")
     """Request header in which gateways name the principal that asks; empty: the gate looks at none."""
+    enforcement_seconds: float = Field(default=60.0, ge=1)
+    """How long gateways may take to follow a quarantine before events that still come are told."""
+    flag_streams_max: int = Field(default=200, ge=0)
+    """Event streams of flags that may be open at once."""
     stale_seconds: float = Field(default=300.0, gt=0)
     """A version without events for this long is ``stale``."""
     store_timeout_seconds: float = Field(default=5.0, gt=0)

@@ -17,6 +17,8 @@ from service.api.figures import Figures
 from service.api.metrics import Metrics
 from service.clock import SystemClock
 from service.console.deps import ConsoleDeps
+from service.enforcement import EnforcementWatch
+from service.gate.acknowledge import Acknowledgements
 from service.gate.refresh import Fleet, Poller
 from service.ingest.deidentify import Deidentifier
 from service.ingest.gather import Gatherer
@@ -154,8 +156,10 @@ def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: 
         ),
         fleet=Fleet(store.read, clock),
         keyring=KeyRing(store.keys, secrets.pepper, clock),
+        heard=Acknowledgements(clock),
+        enforcements=store.enforcements,
         counters=Counters(),
-        figures=Figures(store.read, log.head, clock, store.schedule.read),
+        figures=Figures(store.read, log.head, clock, store.schedule.read, store.enforcements.latest),
         log_figures=partial(_log_figures, log, accept.gatherer),
         compiler=Compiler(settings.baseline_seconds_max),
     )
@@ -172,14 +176,28 @@ def _log_figures(log: GroupCommitLog, gatherer: Gatherer) -> LogFigures:
     )
 
 
+def _enforcement_watch(settings: Settings, api: Api) -> EnforcementWatch:
+    return EnforcementWatch(
+        ledger=api.enforcements,
+        heard=api.heard,
+        fleet=api.fleet,
+        clock=api.clock,
+        last_arrival=api.figures.last_arrival,
+        grace_seconds=settings.enforcement_seconds,
+        channels=api.office.channels,
+    )
+
+
 def _pollers(settings: Settings, api: Api, log: GroupCommitLog) -> tuple[Poller, ...]:
+    watch = _enforcement_watch(settings, api)
+
     def trim() -> None:
         if api.figures.picture is not None:
             log.trim(api.figures.picture.worker.position)
 
     return (
-        Poller("fleet", settings.refresh_seconds, [api.fleet.refresh, api.figures.sample]),
-        Poller("figures", settings.figures_seconds, [api.figures.refresh, trim]),
+        Poller("fleet", settings.refresh_seconds, [api.fleet.refresh, api.figures.sample, watch.write_down]),
+        Poller("figures", settings.figures_seconds, [api.figures.refresh, watch.look, trim]),
     )
 
 

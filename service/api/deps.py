@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Event
 from typing import Annotated, Any
 
 import msgspec
@@ -15,6 +16,8 @@ from service.api.figures import Figures
 from service.domain.errors import LazarettoError
 from service.domain.keys import Identity
 from service.domain.records import Model, Scope, Version
+from service.enforcement import EnforcementLedger
+from service.gate.acknowledge import Acknowledgements
 from service.gate.fleet import FleetView, unknown
 from service.gate.refresh import Fleet
 from service.ingest.media import ADMIN, format_of
@@ -40,10 +43,14 @@ class Api:
     office: OfficeStages
     fleet: Fleet
     keyring: KeyRing
+    heard: Acknowledgements
+    enforcements: EnforcementLedger
     counters: Counters
     figures: Figures
     log_figures: Callable[[], LogFigures]
     compiler: Compiler
+    ending: Event = field(default_factory=Event)
+    """Set when the process has been asked to end: streams end by themselves."""
 
     def model(self, name: str) -> Model:
         """Return a model as the store has it, or raise NotFound with the nearest names."""

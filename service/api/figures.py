@@ -2,10 +2,12 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from service.domain.ids import Micros, Position
+from service.api.watch import watch_of
+from service.domain.enforcement import Enforcement
+from service.domain.ids import Micros, Position, VersionId
 from service.domain.records import Alert, Snapshot
 from service.domain.redteam import RedTeamRun
 from service.domain.schedule import Schedule
@@ -28,6 +30,8 @@ class Picture:
     """The latest run of each version."""
     schedule: Schedule = field(default_factory=Schedule)
     """Of red-team runs that the service starts by itself."""
+    enforcements: tuple[Enforcement, ...] = ()
+    """The newest quarantine of each version that was ever in quarantine."""
 
 
 class Lag:
@@ -69,6 +73,8 @@ class Figures:
         Dates the pictures.
     schedule
         Returns the schedule of red-team runs.
+    enforcements
+        Returns the newest quarantine of each version.
     """
 
     def __init__(
@@ -77,11 +83,13 @@ class Figures:
         head: Callable[[], Position],
         clock: Clock,
         schedule: Callable[[], Schedule] = Schedule,
+        enforcements: Callable[[], Sequence[Enforcement]] = tuple,
     ) -> None:
         self._read = read
         self._schedule = schedule
         self._head = head
         self._clock = clock
+        self._enforcements = enforcements
         self.lag = Lag()
         self.picture: Picture | None = None
         self.head = Position(0)
@@ -111,8 +119,16 @@ class Figures:
             audit_entries=newest[0].seq if newest else 0,
             redteam=tuple(self._read.redteam_runs()),
             schedule=self._schedule(),
+            enforcements=tuple(self._enforcements()),
         )
 
     def lag_seconds(self, position: Position) -> float:
         """Return how far behind a worker at ``position`` is, as of the last sample."""
         return self.lag.seconds(position, self._clock.now_us())
+
+    def last_arrival(self, version_id: VersionId) -> Micros:
+        """Return when the log took a version's newest event, as of the last picture; 0 when there was none."""
+        for snapshot in self.picture.snapshots if self.picture else ():
+            if snapshot.version_id == version_id:
+                return Micros(watch_of(snapshot).last_arrival_us)
+        return Micros(0)

@@ -109,6 +109,7 @@ class Metrics(Collector):
             families.add("lazaretto_model_state", 1, version.model, version.version, version.state)
         if picture is not None:
             self._add_versions(families, view, picture)
+            self._add_enforcements(families, view, picture)
             self._add_columns(families, view, picture)
             self._add_redteam(families, view, picture)
             self._add_schedule(families, picture.schedule)
@@ -169,6 +170,17 @@ class Metrics(Collector):
         for version in view.by_id.values():
             held = sum(now_us < until_us for until_us in view.contained.get(version.id, {}).values())
             families.add("lazaretto_contained_principals", held, version.model, version.version)
+
+    def _add_enforcements(self, families: Families, view: FleetView, picture: Picture) -> None:
+        """Show how quickly gateways followed the newest quarantine of each version, and which they do not follow."""
+        for one in picture.enforcements:
+            version = view.by_id.get(one.version_id)
+            if version is None:
+                continue
+            labels = (version.model, version.version)
+            if one.seconds is not None:
+                families.add("lazaretto_enforcement_seconds", one.seconds, *labels)
+            families.add("lazaretto_enforcement_overdue", one.overdue_us is not None, *labels)
 
     def _add_redteam(self, families: Families, view: FleetView, picture: Picture) -> None:
         """Show what the latest red-team run of each version found; an attack without a success has no ratio."""

@@ -304,6 +304,10 @@ def bounded_protocol(limits: Settings, refused: Mapping[str, Callable[[], None]]
 class Server(uvicorn.Server):
     """Ends in order on SIGTERM and SIGINT, and returns: the supervisor around it has something to do afterwards."""
 
+    def __init__(self, config: uvicorn.Config, ending: threading.Event | None = None) -> None:
+        super().__init__(config)
+        self._ending = ending or threading.Event()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """Handle signals while serving; unlike uvicorn's, do not raise them again."""
@@ -320,6 +324,7 @@ class Server(uvicorn.Server):
     def _ask_to_end(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - signal handlers get both
         self.force_exit = self.should_exit and number == signal.SIGINT
         self.should_exit = True
+        self._ending.set()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -338,9 +343,16 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def run_server(
-    app: Application, settings: Settings, refused: Mapping[str, Callable[[], None]], listener: socket.socket
+    app: Application,
+    settings: Settings,
+    refused: Mapping[str, Callable[[], None]],
+    listener: socket.socket,
+    ending: threading.Event | None = None,
 ) -> bool:
-    """Serve until asked to end; what is being answered is finished first. Return False when it could not start."""
+    """Serve until asked to end; what is being answered is finished first. Return False when it could not start.
+
+    ``ending`` is set as soon as it is asked to end.
+    """
     config = uvicorn.Config(
         app,
         http=bounded_protocol(settings, refused),
@@ -354,6 +366,6 @@ def run_server(
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
-    server = Server(config)
+    server = Server(config, ending)
     server.run(sockets=[listener])
     return server.started

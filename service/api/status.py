@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from service.api.enforcement import EnforcementStatus
 from service.api.rolling import ColumnsOver
 from service.api.views import View, iso, iso_or_none
 from service.api.watch import (
@@ -217,6 +218,8 @@ class Status(View, frozen=True, kw_only=True):
     """What is known of cost, of labels and of canaries, since the worker started."""
     requests: RequestsStatus | None
     """``null`` where the policy looks at no single requests, or the baseline has nothing to measure them with."""
+    enforcement: EnforcementStatus | None = None
+    """Whether gateways follow the newest quarantine; ``null`` where there never was one."""
     left_out: int
     """Events that did not count because their principal had its part of the tick: ``adversarial.events_of_one``."""
 

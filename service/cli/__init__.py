@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import service
-from service.cli import data, keys, models, redteam, serve, stories, vouch
+from service.cli import data, drill, keys, models, redteam, serve, stories, vouch
 
 
 def _tell_version(asked: bool) -> None:  # noqa: FBT001 - typer's protocol
@@ -45,6 +45,7 @@ app.add_typer(data.app, name="baseline", help="Push reference data.")
 app.add_typer(redteam.app, name="redteam", help="Attack a model, and see what the monitor saw.")
 app.command("vouch")(vouch.vouch)
 app.command("status")(models.status)
+app.command("drill")(drill.drill)
 app.command("replay")(stories.replay)
 
 

@@ -3,11 +3,13 @@
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from service.cli.common import AsJson, DataDir, load_settings, open_state, plain, print_json, print_table
 
 if TYPE_CHECKING:
+    from service.api.enforcement import EnforcementStatus
     from service.api.status import RebuildStatus, Status
 
 app = typer.Typer(no_args_is_help=True)
@@ -73,6 +75,7 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show state, evidence and the strongest columns of a version."""
+    from service.api.enforcement import of_enforcement
     from service.api.rolling import columns_over
     from service.api.status import Moment, status_of
     from service.clock import SystemClock
@@ -92,7 +95,9 @@ def status(
         alerts = store.read.alerts(version_id=found.id, status="open", limit=len(Cause), adversarial=False)
         held = held_back(alerts, found, policy, view.versions.values())
         snapshot, over = columns_over(store.read, found, window)
-        answer = status_of(found, policy, snapshot, moment, held, over=over)
+        enforcement = of_enforcement(next(iter(store.enforcements.latest(found.id)), None))
+        told = status_of(found, policy, snapshot, moment, held, over=over)
+        answer = msgspec.structs.replace(told, enforcement=enforcement)
     finally:
         store.close()
     if as_json:
@@ -110,6 +115,8 @@ def _print_status(answer: "Status") -> None:
     if answer.rebuild is not None:
         typer.echo(rebuild_line(answer.rebuild))
     typer.echo(f"{answer.events_total} events, {answer.labels_total} labels, {answer.leaks_total} leaks")
+    if answer.enforcement is not None and answer.enforcement.ended_at is None:
+        typer.echo(enforcement_line(answer.enforcement))
     rows = [
         [
             column.name,
@@ -128,6 +135,15 @@ def _print_status(answer: "Status") -> None:
     )
     if answer.segments:
         print_table("Segments", ["segment", "evidence", "share", "strongest column"], _segment_rows(answer))
+
+
+def enforcement_line(enforcement: "EnforcementStatus") -> str:
+    """Say whether gateways follow the quarantine."""
+    if enforcement.not_enforced_since is not None:
+        return f"NOT ENFORCED: events still come, known since {enforcement.not_enforced_since}"
+    if enforcement.seconds is None:
+        return f"in quarantine since {enforcement.quarantined_at}; no gateway has asked yet"
+    return f"a gateway has obeyed since {enforcement.enforced_at}, {enforcement.seconds:.3f} s after the quarantine"
 
 
 def rebuild_line(rebuild: "RebuildStatus") -> str:

@@ -92,4 +92,4 @@ def _run_api(settings: "Settings", supervisor: "Supervisor | None") -> None:
             shown = f"[{host}]" if ":" in host else host
             typer.echo(f"Lazaretto listens on http://{shown}:{port}")
             with schedule or nullcontext():
-                run_server(create_app(runtime), settings, counted, listener)
+                run_server(create_app(runtime), settings, counted, listener, runtime.api.ending)

@@ -48,6 +48,9 @@ TIMELINE = {
     "rebuilt": "saw the evidence come back",
     "reached": "saw the attacker get further",
     "spared": "saw that the evidence rests on one principal",
+    "enforced": "saw a gateway obey",
+    "not_enforced": "saw the model serve in quarantine",
+    "enforced_again": "saw it obeyed again",
 }
 CAUSE_NAMES = {
     Cause.DATA_DRIFT: "Data drift",

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from service.domain.ids import Micros
+from service.domain.ids import Micros, VersionId
 from service.domain.policy import FailMode
 from service.domain.records import Version
 from service.domain.states import SERVING, State
@@ -44,6 +44,8 @@ class Ruling:
     """Whether the principal that the gateway names is contained; ``None`` when it names none."""
     enforced: bool = False
     """Refused for nothing else than that."""
+    held: tuple[VersionId, int] | None = None
+    """The version in quarantine that this answer keeps traffic from, and its lock."""
 
     @property
     def answer(self) -> str:
@@ -165,6 +167,7 @@ def _known(version: Version, fallback: str | None) -> Ruling:
         version=version.version,
         fallback=fallback,
         retry_after=RETRY_UNDER_REVIEW if version.state in REVIEWED else RETRY_OUT_OF_USE,
+        held=(version.id, version.lock) if version.state in REVIEWED else None,
     )
 
 
@@ -172,8 +175,18 @@ def _unknown(mode: FailMode, reason: str, model: str | None, version: str | None
     return Ruling(allowed=mode is FailMode.OPEN, state=UNKNOWN, reason=reason, model=model, version=version)
 
 
-def render(ruling: Ruling, decision_id: str) -> tuple[int, Headers, bytes]:
-    """Return status, headers and body of a ruling."""
+def render(ruling: Ruling, decision_id: str, *, routes: bool = False) -> tuple[int, Headers, bytes]:
+    """Return status, headers and body of a ruling.
+
+    Parameters
+    ----------
+    ruling
+        From ``decide`` or ``heed``.
+    decision_id
+        Names this answer.
+    routes
+        Whether the gateway sends a request on by ``x-gate-route``: then what may go to the fallback is answered 200.
+    """
     headers: Headers = [
         (b"x-gate-state", ruling.state.encode()),
         (b"x-gate-decision-id", decision_id.encode()),
@@ -189,15 +202,17 @@ def render(ruling: Ruling, decision_id: str) -> tuple[int, Headers, bytes]:
     ):
         if value:
             headers.append((name, _header_value(value)))
-    if ruling.allowed:
-        body = msgspec.json.encode({"decision": "allow", "state": ruling.state, "decision_id": decision_id})
+    rerouted = routes and ruling.route == "fallback"
+    if ruling.allowed or rerouted:
+        decision = "fallback" if rerouted else "allow"
+        body = msgspec.json.encode({"decision": decision, "state": ruling.state, "decision_id": decision_id})
         headers.append((b"content-type", b"application/json"))
     else:
         body = _problem(ruling, decision_id)
         headers.append((b"content-type", b"application/problem+json"))
         headers.append((b"retry-after", str(ruling.retry_after).encode()))
     headers.append((b"content-length", str(len(body)).encode()))
-    return ALLOW if ruling.allowed else DENY, headers, body
+    return ALLOW if ruling.allowed or rerouted else DENY, headers, body
 
 
 def _problem(ruling: Ruling, decision_id: str) -> bytes:

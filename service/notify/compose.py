@@ -33,6 +33,7 @@ class Kind(StrEnum):
     DRY_RUN = "dry_run"
     CAPPED = "capped"
     RELEASE_PENDING = "release_pending"
+    NOT_ENFORCED = "not_enforced"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

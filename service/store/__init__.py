@@ -3,6 +3,7 @@
 from service.filelock import FileLock
 from service.ports import Clock
 from service.store.control import SqlControlStore
+from service.store.enforcement_ledger import SqlEnforcementLedger
 from service.store.engine import Database, sqlite_path
 from service.store.errors import StoreRefused
 from service.store.keys import SqlKeyStore
@@ -25,6 +26,7 @@ class Store:
         self.keys = SqlKeyStore(database)
         self.outbox = SqlOutbox(database)
         self.schedule = SqlSchedule(database)
+        self.enforcements = SqlEnforcementLedger(database)
         self._workers: list[SqlWorkerStore] = []
 
     def worker(self, owner: str, lease_seconds: float, clock: Clock) -> SqlWorkerStore:

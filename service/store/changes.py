@@ -11,6 +11,7 @@ from service.domain.errors import Conflict, NotFound
 from service.domain.ids import Actor, Micros, Position, VersionId
 from service.domain.records import Message, TimelineItem, TransitionRecord, Version
 from service.store.audit import GENESIS, link, transition_detail
+from service.store.enforcements import follow_transition
 from service.store.queries import select_versions
 from service.store.rows import message_values, transition_values, values_of, version_of
 from service.store.tables import alerts, audit, control, outbox, timeline, transitions, versions
@@ -65,6 +66,7 @@ def apply_transition(
         )
     )
     connection.execute(insert(transitions).values(**transition_values(record), lock=lock))
+    follow_transition(connection, record, lock)
     subject = f"{version.model}/{version.version}"
     action = f"transition.{record.event}"
     append_audit(connection, record.actor, action, subject, transition_detail(record), record.at_us)

@@ -302,6 +302,21 @@ transitions = Table(
     *_not_negative("lock", "position"),
 )
 
+enforcements = Table(
+    "enforcements",
+    metadata,
+    _version_id(primary_key=True),
+    Column("lock", BigInteger, primary_key=True, autoincrement=False),
+    _big("quarantined_us"),
+    Column("incident_id", Text, ForeignKey("incidents.id"), nullable=True),
+    _big("enforced_us", nullable=True),
+    _text("decision_id", nullable=True),
+    _big("overdue_us", nullable=True),
+    _big("ended_us", nullable=True),
+    CheckConstraint("(enforced_us IS NULL) = (decision_id IS NULL)", name="decision"),
+    *_not_negative("lock"),
+)
+
 api_keys = Table(
     "api_keys",
     metadata,

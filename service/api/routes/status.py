@@ -2,9 +2,11 @@
 
 from typing import Annotated, Literal
 
+import msgspec
 from fastapi import APIRouter, Query, Response
 
 from service.api.deps import Api, ApiDep, Reader, answer, documented_answer
+from service.api.enforcement import of_enforcement
 from service.api.history import History, points_of, span_of
 from service.api.rolling import columns_over
 from service.api.status import Moment, Status, status_of
@@ -48,7 +50,9 @@ def status(
     alerts = api.read.alerts(version_id=found.id, status="open", limit=len(Cause), adversarial=False)
     held = held_back(alerts, found, policy, api.fleet.view.versions.values())
     snapshot, over = columns_over(api.read, found, window)
-    return answer(status_of(found, policy, snapshot, moment, held, over=over))
+    told = status_of(found, policy, snapshot, moment, held, over=over)
+    enforcement = of_enforcement(next(iter(api.enforcements.latest(found.id)), None))
+    return answer(msgspec.structs.replace(told, enforcement=enforcement))
 
 
 @router.get("/history", responses=documented_answer(History, "Points with events, oldest first."))

@@ -107,8 +107,8 @@ async def gate(request: Request) -> Response:
 
 
 for _method in GATE_METHODS:
-    for _path in ("/gate", "/gate/{rest:path}"):
-        _id = f"gate_{_method.lower()}{'_path' if 'rest' in _path else ''}"
+    for _path in ("/gate", "/gate/{rest:path}", "/gate-route", "/gate-route/{rest:path}"):
+        _id = f"{'gate_route' if '-route' in _path else 'gate'}_{_method.lower()}{'_path' if 'rest' in _path else ''}"
         router.add_api_route(_path, gate, methods=[_method], operation_id=_id, tags=["gate"], responses=GATE_ANSWERS)
 
 

@@ -53,6 +53,10 @@ VALID: dict[str, dict[str, Any]] = {
         "seq": 2, "version_id": 1, "lock": 0, "before": "active", "event": "suspect", "after": "suspect", "actor": "",
         "reason": "", "at_us": 0, "position": 0, "incident_id": None,
     },
+    "enforcements": {
+        "version_id": 1, "lock": 0, "quarantined_us": 0, "incident_id": "i", "enforced_us": None, "decision_id": None,
+        "overdue_us": None, "ended_us": None,
+    },
     "api_keys": {
         "id": "k2", "name": "", "scopes": "[]", "models": None, "secret_hash": b"h", "created_us": 0,
         "expires_us": None, "revoked_us": None,
@@ -120,6 +124,8 @@ BREAKS: dict[str, dict[str, Any]] = {
     "ck_transitions_legal": {"after": "retired"},
     "ck_transitions_lock": {"lock": -1},
     "ck_transitions_position": {"position": -1},
+    "ck_enforcements_decision": {"enforced_us": 5},
+    "ck_enforcements_lock": {"lock": -1},
     "ck_outbox_status": {"status": "lost"},
     "ck_outbox_delivered_when": {"status": "delivered"},
     "ck_outbox_attempts": {"attempts": -1},

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from service.domain.ids import Position
 from service.domain.policy import Cause
+from service.domain.states import State
 from service.ports import Outcome
 from service.store import StoreRefused, open_store
 from service.store import migrate as m
@@ -26,7 +27,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "0008"
+down_revision = "0009"
 
 def upgrade() -> None:
     with op.batch_alter_table("models") as models:
@@ -57,6 +58,18 @@ def test_migrations_go_up_and_down_and_up_again(empty_url: str) -> None:
         assert m.status(empty_url) is m.SchemaStatus.EMPTY
     with m._connected(parse_url(empty_url)) as connection:
         assert not set(metadata.tables) & set(inspect(connection).get_table_names())
+
+
+def test_a_quarantine_that_stands_is_watched_after_the_migration(empty_url: str) -> None:
+    m.upgrade(empty_url)
+    with closing(open_store(empty_url, timeout_seconds=5.0)) as store, store.control.write() as tx:
+        held = s.registered(tx, "held", State.QUARANTINED)
+        s.registered(tx, "free", State.ACTIVE)
+    m.downgrade(empty_url, "0005")
+    m.upgrade(empty_url)
+    with closing(open_store(empty_url, timeout_seconds=5.0)) as store:
+        (one,) = store.enforcements.latest()
+        assert (one.version_id, one.lock, one.enforced_us, one.ended_us) == (held.id, held.lock, None, None)
 
 
 def test_alerts_about_traffic_need_the_newer_schema_and_the_others_survive_both_ways(

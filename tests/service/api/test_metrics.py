@@ -100,8 +100,10 @@ NEEDS_MORE = {
     "lazaretto_redteam_schedule_running",
     "lazaretto_redteam_schedule_overdue_seconds",
     "lazaretto_redteam_schedule_age_seconds",
+    "lazaretto_enforcement_seconds",
+    "lazaretto_enforcement_overdue",
 }
-"""Shown once there is an alert, a red-team run was filed or scheduled, or requests are looked at: other tests."""
+"""Shown once there is an alert or a quarantine, a red-team run was filed or scheduled, or requests are looked at."""
 
 
 def test_scheduled_red_team_runs_are_counted_by_outcome_with_how_late_they_are(page: Page) -> None:

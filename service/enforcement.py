@@ -1,0 +1,75 @@
+"""From the gate's memory to the record: which quarantines gateways obey, and whom to tell when one is not obeyed.
+
+Runs in the API process, beside the gate. It decides nothing about models, so the worker's fold does not depend on it.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from service.domain.enforcement import Enforcement
+from service.domain.ids import Actor, Micros, VersionId
+from service.domain.records import Message
+from service.gate.acknowledge import Acknowledgements
+from service.gate.refresh import Fleet
+from service.notify.compose import compose
+from service.notify.enforcement import quarantine_not_enforced
+from service.ports import Clock
+from service.quarantine.enforcement import NOT_ENFORCED, judge
+
+_logger = logging.getLogger("lazaretto.enforcement")
+
+
+class EnforcementLedger(Protocol):
+    """Where it is written down."""
+
+    def latest(self, version_id: VersionId | None = None) -> Sequence[Enforcement]:
+        """Return the newest quarantine of every version, or of one, that was ever in quarantine."""
+
+    def acknowledge(self, version_id: VersionId, at_us: Micros, decision_id: str) -> None:
+        """Write down the first refusal of the quarantine that stands; a later one changes nothing."""
+
+    def tell(self, one: Enforcement, kind: str, text: str, at_us: Micros, messages: Sequence[Message]) -> bool:
+        """Write down that events still come, or no longer do, once; False when somebody else was first."""
+
+    def audit(self, actor: Actor, action: str, subject: str, detail: str, at_us: Micros) -> None:
+        """Append to the audit chain."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnforcementWatch:
+    """Called by the background threads of the API process."""
+
+    ledger: EnforcementLedger
+    heard: Acknowledgements
+    fleet: Fleet
+    clock: Clock
+    last_arrival: Callable[[VersionId], Micros]
+    """When the log took the newest event of a version, as far as the worker has read; 0 when there was none."""
+    grace_seconds: float
+    channels: tuple[str, ...]
+
+    def write_down(self) -> None:
+        """Write down what the gate has heard; raise what the store raises, and keep it for the next time."""
+        for one in self.heard.waiting():
+            self.ledger.acknowledge(one.version_id, one.at_us, one.decision_id)
+            self.heard.written(one)
+
+    def look(self) -> None:
+        """Tell people of each quarantine that is not obeyed, and when it is again."""
+        waiting = [one for one in self.ledger.latest() if one.ended_us is None or one.overdue_us is not None]
+        if not waiting:
+            return
+        now_us = self.clock.now_us()
+        for one in waiting:
+            version = self.fleet.view.by_id.get(one.version_id)
+            last_us = self.last_arrival(one.version_id)
+            finding = judge(one, last_us, now_us, round(self.grace_seconds * 1e6))
+            if finding is None or version is None:
+                continue
+            firing = finding.kind == NOT_ENFORCED
+            notice = quarantine_not_enforced(one, version, finding.text, now_us, firing=firing)
+            if self.ledger.tell(one, finding.kind, finding.text, now_us, compose(notice, self.channels)):
+                extra = {"model": version.model, "version": version.version, "reason": finding.text}
+                _logger.warning("quarantine %s", finding.kind.replace("_", " "), extra=extra)

@@ -1,0 +1,26 @@
+"""Rows about quarantines being obeyed: what every state change does to them."""
+
+from sqlalchemy import Connection, RowMapping, insert, update
+
+from service.domain.enforcement import Enforcement
+from service.domain.records import TransitionRecord
+from service.domain.states import Event, State
+from service.store.tables import enforcements
+
+HELD = frozenset({State.QUARANTINED, State.UNDER_REVIEW})
+
+
+def follow_transition(connection: Connection, record: TransitionRecord, lock: int) -> None:
+    """Begin to wait for the gateways with a quarantine, and stop when it is over, whoever changed the state."""
+    t = enforcements
+    if record.event is Event.QUARANTINE:
+        values = {"version_id": record.version_id, "lock": lock, "quarantined_us": record.at_us}
+        connection.execute(insert(t).values(**values, incident_id=record.incident_id))
+    elif record.before in HELD and record.after not in HELD:
+        still_open = (t.c.version_id == record.version_id) & t.c.ended_us.is_(None)
+        connection.execute(update(t).where(still_open).values(ended_us=record.at_us))
+
+
+def enforcement_of(row: RowMapping) -> Enforcement:
+    """Read one."""
+    return Enforcement(**{str(name): value for name, value in row.items()})

@@ -1,0 +1,232 @@
+"""The guard inside a model server: it never waits, obeys the gate, and does what it was told when nobody answers."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal
+
+import pytest
+
+from service import guard as module
+from service.guard import Decision, GateClosed, Guard, GuardMiddleware, Message
+
+QUARANTINED = {
+    "x-gate-state": "quarantined",
+    "x-gate-route": "fallback",
+    "x-gate-fallback": "rules",
+    "x-gate-decision-id": "d-1",
+    "retry-after": "30",
+}
+
+
+@dataclass
+class Gate:
+    """A gate that answers what a test wants."""
+
+    url: str = ""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=lambda: {"x-gate-state": "active"})
+    asked: list[str] = field(default_factory=list)
+    free: threading.Event = field(default_factory=threading.Event)
+
+    def closes(self) -> None:
+        self.status, self.headers = 403, dict(QUARANTINED)
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    gate.free.set()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            gate.asked.append(self.path)
+            gate.free.wait(30)
+            self.send_response(gate.status)
+            for name, value in gate.headers.items():
+                self.send_header(name, value)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Be quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        gate.url = f"http://127.0.0.1:{server.server_port}"
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield gate
+        gate.free.set()
+        server.shutdown()
+
+
+class Time:
+    """Stands for the clock of the guard."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
+    stand_in = Time()
+    monkeypatch.setattr(module, "time", stand_in)
+    return stand_in
+
+
+def test_it_asks_for_its_version_and_says_what_the_gate_says(gate: Gate) -> None:
+    guard = Guard(gate.url + "/", "fraud", "1")
+    assert guard.refresh()
+    assert guard.check() == Decision(allowed=True, state="active")
+    gate.closes()
+    assert guard.refresh()
+    decision = guard.decision()
+    assert (decision.allowed, decision.state, decision.route) == (False, "quarantined", "fallback")
+    assert (decision.fallback, decision.decision_id, decision.retry_after) == ("rules", "d-1", 30)
+    with pytest.raises(GateClosed, match="quarantined") as raised:
+        guard.check()
+    assert raised.value.decision is decision
+    assert gate.asked == ["/v1/gate/v2/models/fraud/versions/1/infer"] * 2
+
+
+def test_without_a_version_the_gate_chooses_and_names_are_escaped(gate: Gate) -> None:
+    assert Guard(gate.url, "a b/c").refresh()
+    assert gate.asked == ["/v1/gate/v2/models/a%20b%2Fc/infer"]
+
+
+@pytest.mark.parametrize(("fail", "allowed"), [("open", True), ("closed", False)])
+def test_when_nobody_ever_answered_the_fail_policy_decides(fail: Literal["open", "closed"], allowed: bool) -> None:
+    guard = Guard("http://127.0.0.1:1", "fraud", fail=fail)
+    assert not guard.refresh()
+    decision = guard.decision()
+    assert (decision.allowed, decision.state) == (allowed, "unknown")
+    assert f"failing {fail}" in decision.reason
+
+
+def test_the_last_answer_counts_until_it_is_too_old(gate: Gate, clock: Time) -> None:
+    gate.closes()
+    guard = Guard(gate.url, "fraud", fail="open", max_age_seconds=30)
+    assert guard.refresh()
+    gate.status = 500
+    clock.now += 29
+    assert not guard.refresh()
+    assert not guard.decision().allowed, "a gate that is away opens nothing that it closed"
+    clock.now += 2
+    assert guard.decision().allowed
+    assert "answered 500" in guard.decision().reason
+
+
+@pytest.mark.parametrize("status", [200, 403])
+def test_an_answer_without_a_state_is_not_the_gate_s(gate: Gate, status: int) -> None:
+    gate.status, gate.headers = status, {}
+    guard = Guard(gate.url, "fraud", fail="closed")
+    assert not guard.refresh()
+    assert guard.decision().state == "unknown"
+
+
+def test_a_redirect_is_not_followed(gate: Gate) -> None:
+    gate.status, gate.headers = 302, {"location": gate.url + "/elsewhere", "x-gate-state": "active"}
+    assert not Guard(gate.url, "fraud").refresh()
+    assert gate.asked == ["/v1/gate/v2/models/fraud/infer"]
+
+
+def test_a_gate_that_hangs_holds_up_neither_the_start_nor_a_request(gate: Gate) -> None:
+    gate.free.clear()
+    with Guard(gate.url, "fraud", fail="closed", deadline_seconds=0.1) as guard:
+        assert guard.decision().state == "unknown"
+
+
+def test_it_follows_the_gate_in_the_background(gate: Gate) -> None:
+    with Guard(gate.url, "fraud", refresh_seconds=0.02) as guard:
+        assert guard.decision().allowed
+        gate.closes()
+        for _ in range(1_000):
+            if not guard.decision().allowed:
+                break
+            threading.Event().wait(0.01)
+        assert guard.decision().state == "quarantined"
+
+
+def test_functions_are_protected_plain_and_async(gate: Gate) -> None:
+    guard = Guard(gate.url, "fraud")
+    guard.refresh()
+
+    @guard.protects
+    def double(x: int) -> int:
+        return 2 * x
+
+    @guard.protects
+    async def triple(x: int) -> int:
+        return 3 * x
+
+    assert double(2) == 4
+    assert asyncio.run(triple(2)) == 6
+    gate.closes()
+    guard.refresh()
+    with pytest.raises(GateClosed):
+        double(2)
+    with pytest.raises(GateClosed):
+        asyncio.run(triple(2))
+
+
+def call(app: GuardMiddleware, path: str, kind: str = "http") -> tuple[int, dict[bytes, bytes], bytes]:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    asyncio.run(app({"type": kind, "path": path}, receive, send))
+    return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]
+
+
+def test_the_middleware_refuses_inference_and_nothing_else(gate: Gate) -> None:
+    async def model(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"answer"})
+
+    guard = Guard(gate.url, "fraud")
+    app = GuardMiddleware(model, guard, paths=("/predict",))
+    guard.refresh()
+    assert call(app, "/predict")[0] == 200
+    gate.closes()
+    guard.refresh()
+    status, headers, body = call(app, "/predict/now")
+    assert (status, headers[b"content-type"]) == (403, b"application/problem+json")
+    assert (headers[b"retry-after"], headers[b"x-gate-state"]) == (b"30", b"quarantined")
+    assert b"urn:lazaretto:problem:gate-closed" in body
+    assert call(app, "/healthz")[0] == 200
+    assert call(app, "/predict", "lifespan")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"url": "file:///etc/passwd"}, "url: must begin with http"),
+        ({"fail": "ajar"}, "fail: must be 'open' or 'closed'"),
+        ({"refresh_seconds": 60.0}, "max_age_seconds: at least refresh_seconds"),
+        ({"deadline_seconds": 0.0}, "must be above 0"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_at_once(wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Guard(**{"url": "http://gate", "model": "fraud", **wrong})
+
+
+def test_it_needs_nothing_but_the_standard_library() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import service.guard; "
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before} - {'service'}; "
+        "print(sorted(name for name in new if name not in sys.stdlib_module_names))"
+    )
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "[]"
