@@ -17,13 +17,23 @@ from service.api.deps import components
 from service.api.entry import PATH_SHOWN, Entry, answer_bug
 from service.api.events import EventsEndpoint
 from service.api.gate import GateEndpoint, Principals, is_gate
-from service.api.routes import baselines, incidents, keys, models, principals, redteam, status, system, telemetry
+from service.api.routes import (
+    baselines,
+    incidents,
+    keys,
+    models,
+    principals,
+    redteam,
+    status,
+    system,
+    telemetry,
+)
 from service.console.routes import build_router
 from service.domain.policy import FailMode
 from service.wiring import Runtime
 
 ROUTERS = tuple(
-    part.router for part in (models, baselines, telemetry, status, incidents, principals, redteam, keys, system)
+    part.router for part in (models, baselines, telemetry, status, incidents, principals, redteam, notifications, keys, system)
 )
 """The API; the console comes beside it."""
 logger = logging.getLogger("lazaretto.access")

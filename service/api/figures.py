@@ -3,12 +3,14 @@
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.domain.ids import Micros, Position
+from service.domain.notices import Backlog
 from service.domain.records import Alert, Snapshot
 from service.domain.redteam import RedTeamRun
 from service.ports import Clock, ReadStore, WorkerFigures
+from service.ports_notify import NotificationDesk
 
 OPEN_ALERTS_MAX = 1_000
 SAMPLES_MAX = 100_000
@@ -25,6 +27,7 @@ class Picture:
     audit_entries: int
     redteam: tuple[RedTeamRun, ...] = ()
     """The latest run of each version."""
+    notifications: Backlog = field(default_factory=Backlog)
 
 
 class Lag:
@@ -64,10 +67,15 @@ class Figures:
         Returns the position of the log's last durable entry.
     clock
         Dates the pictures.
+    desk
+        Tells what waits to be told; without it nothing does.
     """
 
-    def __init__(self, read: ReadStore, head: Callable[[], Position], clock: Clock) -> None:
+    def __init__(
+        self, read: ReadStore, head: Callable[[], Position], clock: Clock, desk: NotificationDesk | None = None
+    ) -> None:
         self._read = read
+        self._desk = desk
         self._head = head
         self._clock = clock
         self.lag = Lag()
@@ -98,6 +106,7 @@ class Figures:
             worker=self._read.worker(),
             audit_entries=newest[0].seq if newest else 0,
             redteam=tuple(self._read.redteam_runs()),
+            notifications=Backlog() if self._desk is None else self._desk.backlog(now_us),
         )
 
     def lag_seconds(self, position: Position) -> float:

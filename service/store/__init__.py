@@ -7,6 +7,7 @@ from service.store.engine import Database, sqlite_path
 from service.store.errors import StoreRefused
 from service.store.keys import SqlKeyStore
 from service.store.migrate import make_ready
+from service.store.notified import SqlNotificationDesk
 from service.store.outbox import SqlOutbox
 from service.store.read import SqlReadStore
 from service.store.worker import SqlWorkerStore
@@ -23,6 +24,7 @@ class Store:
         self.control = SqlControlStore(database)
         self.keys = SqlKeyStore(database)
         self.outbox = SqlOutbox(database)
+        self.desk = SqlNotificationDesk(database)
         self._workers: list[SqlWorkerStore] = []
 
     def worker(self, owner: str, lease_seconds: float, clock: Clock) -> SqlWorkerStore:

@@ -45,7 +45,6 @@ _logger = logging.getLogger("lazaretto.store")
 HOUR_US = 3_600_000_000
 KEPT_US: Mapping[str, int] = {"1m": 48 * HOUR_US, "1h": 400 * 24 * HOUR_US}
 """How long window rows are kept after the newest one."""
-DELIVERED_KEPT_US = 30 * 24 * HOUR_US
 SWEEP_EVERY_US = 60_000_000
 SWEEP_ROWS = 1_000
 """At most this many rows of a kind are deleted in one commit."""
@@ -251,7 +250,6 @@ class SqlWorkerStore:
             newest = max((w.start_us for w in written if w.level == level), default=None)
             if newest is not None:
                 _delete_windows(connection, level, before_us=newest - kept_us)
-        _delete_delivered(connection, before_us=now - DELIVERED_KEPT_US)
         sweep_containments(connection, before_us=now - CONTAINMENTS_KEPT_US, rows=SWEEP_ROWS)
 
 
@@ -286,9 +284,3 @@ def _delete_windows(connection: Connection, level: str, *, before_us: int) -> No
         .limit(SWEEP_ROWS)
     )
     connection.execute(delete(t).where(key.in_(old)))
-
-
-def _delete_delivered(connection: Connection, *, before_us: int) -> None:
-    t = tables.outbox
-    old = select(t.c.id).where(t.c.status == "delivered", t.c.created_us < before_us).limit(SWEEP_ROWS)
-    connection.execute(delete(t).where(t.c.id.in_(old)))
