@@ -22,6 +22,7 @@ from service.api.routes import (
     incidents,
     keys,
     models,
+    notifications,
     principals,
     redteam,
     status,
@@ -33,7 +34,8 @@ from service.domain.policy import FailMode
 from service.wiring import Runtime
 
 ROUTERS = tuple(
-    part.router for part in (models, baselines, telemetry, status, incidents, principals, redteam, notifications, keys, system)
+    part.router
+    for part in (models, baselines, telemetry, status, incidents, principals, redteam, notifications, keys, system)
 )
 """The API; the console comes beside it."""
 logger = logging.getLogger("lazaretto.access")

@@ -60,7 +60,12 @@ def test_hours_end_later_than_now_and_within_a_day_and_an_hour(
     moment: datetime, start: int, end: int, days: set[str], zone: str
 ) -> None:
     hours = Hours.model_validate(
-        {"from": f"{start // 60:02}:{start % 60:02}", "to": f"{end // 60:02}:{end % 60:02}", "days": sorted(days), "zone": zone}
+        {
+            "from": f"{start // 60:02}:{start % 60:02}",
+            "to": f"{end // 60:02}:{end % 60:02}",
+            "days": sorted(days),
+            "zone": zone,
+        }
     )
     aware = moment.replace(tzinfo=UTC)
     now = us(aware.isoformat())

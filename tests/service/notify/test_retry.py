@@ -26,7 +26,9 @@ def test_after_the_last_delay_a_message_is_given_up() -> None:
 
 
 @given(st.floats(0, 1e9), st.integers(1, len(DELAYS_SECONDS)))
-def test_what_the_receiver_asks_for_is_kept_up_to_an_hour_and_never_shortens_a_delay(asked: float, attempts: int) -> None:
+def test_what_the_receiver_asks_for_is_kept_up_to_an_hour_and_never_shortens_a_delay(
+    asked: float, attempts: int
+) -> None:
     plain, later = next_attempt_us("a", attempts, Micros(0)), next_attempt_us("a", attempts, Micros(0), asked)
     assert plain is not None
     assert later is not None

@@ -202,9 +202,7 @@ def test_a_release_that_waits_is_settled_by_the_next_state(desk: Desk) -> None:
     desk.put(state("s", "active", at_us=desk.clock.advance(5), severity=Severity.LOW, firing=False))
     desk.round()
     firing = desk.store.outbox.firing("ops", desk.at(-1e6), 9)
-    assert [(one.labels["alertname"], one.ends_us is None) for one in firing] == [
-        ("LazarettoReleasePending", False)
-    ]
+    assert [(one.labels["alertname"], one.ends_us is None) for one in firing] == [("LazarettoReleasePending", False)]
     assert desk.channels["ops"].kinds == [Kind.RELEASE_PENDING, Kind.STATE_CHANGED]
 
 

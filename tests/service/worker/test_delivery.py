@@ -106,7 +106,9 @@ def test_a_channel_that_hangs_is_cut_off_and_holds_up_no_other(tmp_path: Path) -
 
     assert asyncio.run(work()) < 2.5, "the others waited for the one that hangs"
     assert len(desk.channels["ops"].tried) == 1
-    (failed,) = [d for d in desk.store.desk.deliveries(status=None, channel="ops", message_id=None, limit=9) if d.attempts]
+    (failed,) = [
+        d for d in desk.store.desk.deliveries(status=None, channel="ops", message_id=None, limit=9) if d.attempts
+    ]
     assert failed.detail == "no answer within 3 s"
 
 
@@ -137,7 +139,9 @@ def test_an_open_circuit_spares_the_receiver_and_costs_no_attempts(desk: Desk) -
     desk.clock.advance(600)
     desk.until((desk.clock.now_us() - desk.at(0)) / 1e6 + 20)
     assert len([m for m in ops.arrived if m.kind == "alert_opened"]) == 8
-    assert max(d.attempts for d in desk.store.desk.deliveries(status=None, channel="ops", message_id=None, limit=9)) <= 3
+    assert (
+        max(d.attempts for d in desk.store.desk.deliveries(status=None, channel="ops", message_id=None, limit=9)) <= 3
+    )
 
 
 def test_once_the_channel_works_everything_that_waited_goes_at_once_and_in_order(desk: Desk) -> None:
