@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,11 +91,8 @@ def run_with(folder: Path, at: int) -> tuple[Desk, bool]:
 
     desk.channels["ops"].hook = hook
     desk.put(*story(desk.clock))
-    with axe.over(desk.store):
-        try:
-            live(desk, desk.another("first"), 6)
-        except Killed:
-            pass
+    with axe.over(desk.store), suppress(Killed):
+        live(desk, desk.another("first"), 6)
     died, axe.dead, axe.at = axe.dead, False, -1
     desk.store.close()
     url = f"sqlite:///{folder / 'state.db'}"

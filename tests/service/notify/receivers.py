@@ -1,9 +1,9 @@
 """Doubles of the services that receive, over real connections or in memory."""
 
 import socket
-import ssl
 import threading
 from dataclasses import dataclass, field
+from typing import IO, Self
 
 import httpx
 
@@ -44,10 +44,8 @@ class Mail:
 class MailServer:
     """A small SMTP server in a thread: takes mail, or answers one command with a refusal, or not at all."""
 
-    def __init__(
-        self, refuse: dict[str, str] | None = None, silent: str = "", context: ssl.SSLContext | None = None
-    ) -> None:
-        self.refuse, self.silent, self.context = refuse or {}, silent, context
+    def __init__(self, refuse: dict[str, str] | None = None, silent: str = "") -> None:
+        self.refuse, self.silent = refuse or {}, silent
         self.mails: list[Mail] = []
         self.commands: list[str] = []
         self.ended = threading.Event()
@@ -55,7 +53,7 @@ class MailServer:
         self.port: int = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
-    def __enter__(self) -> "MailServer":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -78,14 +76,8 @@ class MailServer:
                 connection.close()
 
     def _talk(self, connection: socket.socket) -> None:
-        stream = connection.makefile("rwb")
-
-        def say(text: str) -> None:
-            stream.write(text.encode() + b"\r\n")
-            stream.flush()
-
-        say("220 double")
-        mail = Mail("", [], b"")
+        stream, mail = connection.makefile("rwb"), Mail("", [], b"")
+        _say(stream, "220 double")
         while line := stream.readline(2_000):
             text = line.decode(errors="replace").strip()
             verb = text.split(" ")[0].upper()
@@ -94,30 +86,28 @@ class MailServer:
                 stream.readline()  # waits for the other side to give up
                 return
             if verb in self.refuse:
-                say(self.refuse[verb])
-            elif verb == "EHLO":
-                say("250-double")
-                say("250-AUTH PLAIN")
-                say("250 STARTTLS" if self.context else "250 8BITMIME")
-            elif verb == "STARTTLS" and self.context:
-                say("220 go on")
-                stream.close()
-                connection = self.context.wrap_socket(connection, server_side=True)
-                stream = connection.makefile("rwb")
-            elif verb == "MAIL":
-                mail = Mail(text.partition("<")[2].partition(">")[0], [], b"")
-                say("250 ok")
-            elif verb == "RCPT":
-                mail.recipients.append(text.partition("<")[2].partition(">")[0])
-                say("250 ok")
+                _say(stream, self.refuse[verb])
             elif verb == "DATA":
-                say("354 go on")
+                _say(stream, "354 go on")
                 while (row := stream.readline()) not in {b".\r\n", b""}:
                     mail.content += row[1:] if row.startswith(b"..") else row
                 self.mails.append(mail)
-                say("250 taken")
+                _say(stream, "250 taken")
             elif verb == "QUIT":
-                say("221 bye")
+                _say(stream, "221 bye")
                 return
             else:
-                say("235 ok" if verb == "AUTH" else "250 ok")
+                self._note(verb, text, mail)
+                _say(stream, "250 ok")
+
+    def _note(self, verb: str, text: str, mail: Mail) -> None:
+        address = text.partition("<")[2].partition(">")[0]
+        if verb == "MAIL":
+            mail.sender = address
+        elif verb == "RCPT":
+            mail.recipients.append(address)
+
+
+def _say(stream: IO[bytes], text: str) -> None:
+    stream.write(text.encode() + b"\r\n")
+    stream.flush()

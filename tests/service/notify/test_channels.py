@@ -1,4 +1,4 @@
-"""Messages to receivers: within the vendors' shapes and limits, whatever others have written, with now apart from never."""
+"""Messages to receivers: within their shapes and limits, whatever others have written, with now apart from never."""
 
 import asyncio
 import base64

@@ -8,10 +8,10 @@ import pytest
 
 from service.alert.decide import decide
 from service.domain.ids import Actor, Micros, Position
+from service.domain.notices import NEVER, Kind
 from service.domain.policy import Policy
 from service.domain.records import Approvals, TransitionRecord
 from service.domain.states import Event, State
-from service.domain.notices import NEVER, Kind
 from service.notify.compose import (
     TEXT_LENGTH_MAX,
     Notice,

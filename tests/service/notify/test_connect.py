@@ -145,5 +145,5 @@ def test_a_proxy_of_the_environment_is_not_used(server: Any, monkeypatch: pytest
 
 
 def test_a_name_with_no_public_address_is_refused_with_the_reason() -> None:
-    with pytest.raises(Refused, match="localhost: .* is a loopback address"):
+    with pytest.raises(Refused, match=r"localhost: .* is a loopback address"):
         resolve("localhost", 25, ())

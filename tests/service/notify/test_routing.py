@@ -1,4 +1,4 @@
-"""Whom to tell: routes by severity, model, owner, kind and time; quiet hours; and the end for whoever heard the beginning."""
+"""Whom to tell: routes, quiet hours, and the end for whoever heard the beginning."""
 
 from pathlib import Path
 from typing import Any
@@ -7,11 +7,10 @@ import pytest
 
 from service.channel_settings import RouteSettings
 from service.domain.ids import Micros
-from service.domain.notices import payload_of
+from service.domain.notices import ChannelState, payload_of
 from service.domain.records import IncidentStatus, Severity, Verdict
 from service.notify.conclude import failing_message
 from service.notify.routing import choose, matches
-from service.domain.notices import ChannelState
 from tests.fakes.clock import NOVEMBER
 from tests.service.notify.desk import Desk, alert, settled, state
 

@@ -1,4 +1,4 @@
-"""Outbox to channels: at least once, in order, each channel at its own pace, with an end; on a clock that stands still."""
+"""Outbox to channels: at least once, in order, each channel at its own pace; on a clock that stands still."""
 
 import asyncio
 import threading
