@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from threading import Event
 
+import msgspec
+
 from service.domain.breaker import failed as channel_failed
 from service.domain.errors import Unavailable
 from service.domain.ids import Micros
@@ -111,8 +113,9 @@ class Dispatcher:
         """Decide whom to tell; should that break, everybody is told rather than nobody."""
         try:
             return self.route(message, known, owner)
-        except Exception as error:  # noqa: BLE001 - one message that cannot be routed must not hold up the others
-            _logger.error("message not routed", extra={"message_id": message.id, "reason": repr(error)})  # noqa: TRY400 - the reason is told, a trace would tell the content
+        except (msgspec.MsgspecError, ValueError, LookupError) as error:  # one must not hold up the others
+            reason = type(error).__name__  # no more of it: that would tell the content
+            _logger.warning("message not routed", extra={"message_id": message.id, "reason": reason})
             now_us = self.clock.now_us()
             return Routed(
                 payload=message.payload,
@@ -134,7 +137,7 @@ class Dispatcher:
             _logger.error("a delivery broke", extra={"channel": name, "reason": repr(task.exception())})
 
     async def _deliver(self, delivery: Delivery) -> None:
-        failure = await self._attempt(delivery)
+        failure = await self._attempt(delivery.channel, self.channels[delivery.channel].deliver(delivery.message))
         now_us = self.clock.now_us()
         concluded: list[Conclusion] = []
 
@@ -146,20 +149,19 @@ class Dispatcher:
         if await self._write(lambda: self.outbox.conclude(delivery, self.owner, note)):
             self._count(delivery, concluded[-1])
 
-    async def _attempt(self, delivery: Delivery) -> DeliveryFailed | None:
-        """Deliver once; return what went wrong, whatever it was."""
-        deadline = self.pace(delivery.channel).deadline_seconds
+    async def _attempt(self, name: str, work: Coroutine[None, None, None]) -> DeliveryFailed | None:
+        """Let a channel work once; return what went wrong, whatever it was: none that breaks stops the others."""
+        deadline = self.pace(name).deadline_seconds
         try:
             async with asyncio.timeout(deadline):
-                await self.channels[delivery.channel].deliver(delivery.message)
+                (ended,) = await asyncio.gather(work, return_exceptions=True)
         except TimeoutError:
             return DeliveryFailed(f"no answer within {deadline:g} s", recoverable=True)
-        except DeliveryFailed as failure:
-            return failure
-        except Exception as error:  # noqa: BLE001 - a channel that breaks must not stop the others
-            said = f"the channel broke: {type(error).__name__}"
-            return DeliveryFailed(said, recoverable=True)
-        return None
+        if ended is None or isinstance(ended, DeliveryFailed):
+            return ended
+        if not isinstance(ended, Exception):
+            raise ended
+        return DeliveryFailed(f"the channel broke: {type(ended).__name__}", recoverable=True)
 
     async def _write(self, write: Callable[[], bool]) -> bool:
         """Write what came of a delivery, also when the store is away for a while; after the lease it is too late."""
@@ -202,16 +204,7 @@ class Dispatcher:
         told = self.outbox.firing(name, Micros(now_us - RESOLVED_KEPT_US), REPEATED_MAX)
         if not told:
             return
-        failure: DeliveryFailed | None = None
-        try:
-            async with asyncio.timeout(self.pace(name).deadline_seconds):
-                await channel.repeat(told)
-        except TimeoutError:
-            failure = DeliveryFailed("no answer in time", recoverable=True)
-        except DeliveryFailed as error:
-            failure = error
-        except Exception as error:  # noqa: BLE001 - as for deliveries
-            failure = DeliveryFailed(f"the channel broke: {type(error).__name__}", recoverable=True)
+        failure = await self._attempt(name, channel.repeat(told))
         if failure is None:
             return
         detail = one_line(str(failure), DETAIL_MAX)

@@ -105,7 +105,8 @@ def test_alerts_are_grouped_kept_and_resolved_with_all_that_they_said(
 ) -> None:
     clock = SystemClock()
     desk = Desk(tmp_path)
-    desk.clock = clock  # type: ignore[assignment] - Alertmanager's own clock decides what is over
+    # Alertmanager's own clock decides what is over.
+    desk.clock = clock  # type: ignore[assignment]
     chosen = AlertmanagerSettings(kind="alertmanager", urls=(alertmanager.url,), resend_seconds=5)
 
     def step(rounds: int = 1) -> None:

@@ -3,7 +3,8 @@
 import socket
 import threading
 from dataclasses import dataclass, field
-from typing import IO, Self
+from io import BufferedRWPair
+from typing import Self
 
 import httpx
 
@@ -108,6 +109,6 @@ class MailServer:
             mail.recipients.append(address)
 
 
-def _say(stream: IO[bytes], text: str) -> None:
+def _say(stream: BufferedRWPair, text: str) -> None:
     stream.write(text.encode() + b"\r\n")
     stream.flush()
