@@ -24,6 +24,7 @@ from service.api.routes import (
     incidents,
     keys,
     models,
+    notifications,
     principals,
     redteam,
     requests,
@@ -53,6 +54,7 @@ ROUTERS = tuple(
         drills,
         flags,
         rollouts,
+        notifications,
         keys,
         system,
     )

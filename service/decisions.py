@@ -9,11 +9,12 @@ from service.detect.witness import Carrier, NotNow
 from service.domain.adversarial import DriftOfOne
 from service.domain.evaluation import Evaluation, Silence
 from service.domain.ids import Micros, Position, VersionId
+from service.domain.notices import Kind
 from service.domain.policy import Action, Cause, Policy
 from service.domain.principals import Containment
 from service.domain.records import Alert, Ending, Incident, Raised, TimelineItem, TransitionRecord, Version
 from service.domain.states import Event, next_state
-from service.notify.compose import Kind, Notice, alert_opened, alert_over, state_changed
+from service.notify.compose import Notice, alert_opened, alert_over, state_changed
 from service.ports import SYSTEM
 from service.quarantine.decide import Ruling, Why, spare
 

@@ -48,7 +48,6 @@ class EnforcementWatch:
     last_arrival: Callable[[VersionId], Micros]
     """When the log took the newest event of a version, as far as the worker has read; 0 when there was none."""
     grace_seconds: float
-    channels: tuple[str, ...]
 
     def write_down(self) -> None:
         """Write down what the gate has heard; raise what the store raises, and keep it for the next time."""
@@ -70,6 +69,6 @@ class EnforcementWatch:
                 continue
             firing = finding.kind == NOT_ENFORCED
             notice = quarantine_not_enforced(one, version, finding.text, now_us, firing=firing)
-            if self.ledger.tell(one, finding.kind, finding.text, now_us, compose(notice, self.channels)):
+            if self.ledger.tell(one, finding.kind, finding.text, now_us, [compose(notice)]):
                 extra = {"model": version.model, "version": version.version, "reason": finding.text}
                 _logger.warning("quarantine %s", finding.kind.replace("_", " "), extra=extra)

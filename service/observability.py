@@ -78,6 +78,23 @@ CATALOGUE: tuple[Definition, ...] = (
     Definition("lazaretto_messages_delivered_total", Kind.COUNTER, "Notifications delivered."),
     Definition("lazaretto_message_failures_total", Kind.COUNTER, "Attempts to notify that failed."),
     Definition("lazaretto_message_dead_letters_total", Kind.COUNTER, "Notifications given up."),
+    Definition("lazaretto_notifications_pending", Kind.GAUGE, "Notifications that wait.", ("channel",)),
+    Definition("lazaretto_notifications_dead", Kind.GAUGE, "Dead letters that were kept.", ("channel",)),
+    Definition(
+        "lazaretto_notifications_oldest_timestamp_seconds",
+        Kind.GAUGE,
+        "When the oldest notification that waits was queued.",
+        ("channel",),
+    ),
+    Definition("lazaretto_notifications_unrouted", Kind.GAUGE, "Messages that nobody has routed yet."),
+    Definition("lazaretto_notifications_firing", Kind.GAUGE, "Alerts that people were told of and that are not over."),
+    Definition(
+        "lazaretto_channel_circuit", Kind.GAUGE, "State of a channel's breaker; the value is 1.", ("channel", "circuit")
+    ),
+    Definition("lazaretto_channel_failing", Kind.GAUGE, "1 while a channel is known to fail, else 0.", ("channel",)),
+    Definition("lazaretto_channel_delivered_total", Kind.COUNTER, "Notifications that arrived.", ("channel",)),
+    Definition("lazaretto_channel_failures_total", Kind.COUNTER, "Attempts that failed.", ("channel",)),
+    Definition("lazaretto_channel_dead_letters_total", Kind.COUNTER, "Notifications given up.", ("channel",)),
     # Models.
     Definition("lazaretto_model_state", Kind.GAUGE, "State of a version; the value is 1.", (*_VERSION, "state")),
     Definition(

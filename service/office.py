@@ -37,7 +37,8 @@ from service.domain.states import Event, State
 from service.domain.texts import NAME_LENGTH_MAX, bad_name, bad_text
 from service.ingest.deidentify import Deidentifier
 from service.ingest.limits import Limits
-from service.notify.compose import LOG, compose, release_pending, state_changed
+from service.notify.compose import compose, release_pending, state_changed
+from service.notify.incidents import incident_messages
 from service.ports import Clock, ControlStore, ControlTx
 from service.quarantine.decide import ENDS_ALARM, Pending, check_request, decide_request
 
@@ -57,7 +58,6 @@ class OfficeStages:
     limits: Limits
     deidentifier: Deidentifier
     signing_key: bytes
-    channels: tuple[str, ...] = (LOG,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +220,7 @@ def request_transition(  # noqa: PLR0913, PLR0917 - what the request says, word 
             position=office.head(),
             incident_id=incident_id,
         )
-        _apply(office, tx, current, record)
+        _apply(tx, current, record)
         return TransitionAnswer(state=answer.state, version=version, approvals=answer.approvals)
 
 
@@ -240,6 +240,8 @@ def act_on_incident(office: OfficeStages, actor: Actor, incident_id: str, act: A
         incident = _incident(tx, incident_id)
         after, item = act_on(incident, act, actor, office.clock.now_us())
         tx.save_incident(after, item)
+        for message in incident_messages(incident, after, item):
+            tx.add_message(message)
         # What one attacker did says nothing of the traffic: whoever settles it must not make its evidence forget.
         if act.action is IncidentAction.RESOLVE and incident.cause is not Cause.ADVERSARIAL:
             tx.restart(incident.version_id, office.head())
@@ -332,7 +334,7 @@ def new_id() -> str:
     return os.urandom(16).hex()
 
 
-def _apply(office: OfficeStages, tx: ControlTx, version: Version, record: TransitionRecord) -> None:
+def _apply(tx: ControlTx, version: Version, record: TransitionRecord) -> None:
     """Write a state change, what it means for the evidence, and whom to tell."""
     restart = record.position if record.event in ENDS_ALARM else None
     if record.incident_id is not None:
@@ -343,8 +345,7 @@ def _apply(office: OfficeStages, tx: ControlTx, version: Version, record: Transi
         item = TimelineItem(at_us=record.at_us, actor=record.actor, kind=record.event, body=record.reason)
         tx.save_incident(incident, item)
     tx.transition(record, lock=version.lock, restart=restart)
-    for message in compose(state_changed(record, version), office.channels):
-        tx.add_message(message)
+    tx.add_message(compose(state_changed(record, version)))
 
 
 def _tell_pending(office: OfficeStages, tx: ControlTx, version: Version, approvals: Approvals, reason: str) -> None:
@@ -352,8 +353,7 @@ def _tell_pending(office: OfficeStages, tx: ControlTx, version: Version, approva
     actor = Actor(approvals.by[-1])
     subject = f"{version.model}/{version.version}"
     tx.audit(actor, "release.ask", subject, f"{approvals.have} of {approvals.need}: {reason.strip()}", now_us)
-    for message in compose(release_pending(version, approvals, reason, now_us, new_id()), office.channels):
-        tx.add_message(message)
+    tx.add_message(compose(release_pending(version, approvals, reason, now_us, new_id())))
 
 
 def _unchanged(known: Version, schema: Schema, deployed_by: Actor | None) -> Version:

@@ -47,7 +47,7 @@ from service.ingest.limits import Limits
 from service.ingest.prepare import Prepared, Preparer, Preparers, digest_of
 from service.ingest.steps import take_steps
 from service.log.paging import arrival_of
-from service.notify.compose import LOG, alert_opened, compose, held_back
+from service.notify.compose import alert_opened, compose, held_back
 from service.ports import (
     SYSTEM,
     Appended,
@@ -210,7 +210,6 @@ class WorkStages:
     store: WorkerStore
     log: LogReader
     signing_key: bytes
-    channels: tuple[str, ...] = (LOG,)
     entries_max: int = 2_048
     bytes_max: int = 32 * 1024 * 1024
     stats: Callable[[], str]
@@ -364,7 +363,7 @@ def commit(stages: WorkStages, memory: Memory, decisions: Decisions, last: Posit
             transitions=decisions.transitions,
             containments=tuple(decisions.containments.values()),
             raised=decisions.raised,
-            messages=[message for notice in decisions.notices for message in compose(notice, stages.channels)],
+            messages=[compose(notice) for notice in decisions.notices],
             stats=stages.stats(),
         )
     )

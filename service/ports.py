@@ -365,35 +365,5 @@ class ControlStore(Protocol):
         """Open a write transaction; wait for the lock at most the configured time, then raise Unavailable."""
 
 
-class Outbox(Protocol):
-    """What the delivery loop needs."""
-
-    def due(self, now_us: Micros, limit: int) -> Sequence[Message]:
-        """Return messages that should be tried now, oldest first."""
-
-    def delivered(self, message_id: str, at_us: Micros) -> None:
-        """Mark a message as delivered."""
-
-    def failed(self, message_id: str, *, attempts: int, next_us: Micros | None, detail: str) -> None:
-        """Keep a message for ``next_us``, or give it up (``None``): it stays as a dead letter."""
-
-
-class Channel(Protocol):
-    """One way to tell people."""
-
-    name: str
-
-    async def deliver(self, message: Message) -> None:
-        """Deliver or raise ``DeliveryFailed``; may deliver twice, always with the same message id."""
-
-
-class DeliveryFailed(Exception):
-    """A message did not arrive; says whether trying again makes sense."""
-
-    def __init__(self, detail: str, *, recoverable: bool) -> None:
-        super().__init__(detail)
-        self.recoverable = recoverable
-
-
 SYSTEM = Actor("lazaretto")
 """The actor of everything that a policy does by itself."""

@@ -9,6 +9,8 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from service.channel_settings import NotificationSettings
+
 
 class Settings(BaseSettings):
     """Settings with safe defaults. Sizes are in bytes, times in the unit that ends the name."""
@@ -114,6 +116,8 @@ class Settings(BaseSettings):
     # Notifications.
     webhook_url: str | None = None
     webhook_secret: SecretStr | None = None
+    notifications: NotificationSettings = NotificationSettings()
+    """Channels, routes and quiet hours: tables of the TOML file, or one JSON object in the environment."""
 
     @field_validator("log_level", mode="before")
     @classmethod

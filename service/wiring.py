@@ -24,16 +24,17 @@ from service.ingest.deidentify import Deidentifier
 from service.ingest.gather import Gatherer
 from service.ingest.limits import Limits
 from service.log import ClosingLogReader, GroupCommitLog, LogFigures, open_log, open_reader
-from service.notify.channels import LogChannel, WebhookChannel
-from service.notify.compose import LOG, WEBHOOK
+from service.notify.channels import build_channels, channel_names
+from service.notify.routing import Router
 from service.observability import Counters
 from service.office import OfficeStages
 from service.pipeline import AcceptStages, WorkStages
-from service.ports import Channel, Clock
+from service.ports import Clock
+from service.ports_notify import Channel
 from service.settings import Secrets, Settings
 from service.store import Store, open_store
 from service.worker.breath import Breath
-from service.worker.delivery import Delivery
+from service.worker.delivery import Dispatcher, Pace
 from service.worker.loop import Worker
 from service.worker.stats import WorkerStats
 
@@ -143,6 +144,8 @@ def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: 
         clock=clock,
         read=store.read,
         control=store.control,
+        desk=store.desk,
+        channel_names=channel_names(settings.notifications, settings.webhook_url),
         keys=store.keys,
         accept=accept,
         office=OfficeStages(
@@ -152,14 +155,13 @@ def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: 
             limits=limits,
             deidentifier=deidentifier,
             signing_key=secrets.signing,
-            channels=tuple(build_channels(settings, clock)),
         ),
         fleet=Fleet(store.read, clock),
         keyring=KeyRing(store.keys, secrets.pepper, clock),
         heard=Acknowledgements(clock),
         enforcements=store.enforcements,
         counters=Counters(),
-        figures=Figures(store.read, log.head, clock, store.schedule.read, store.enforcements.latest),
+        figures=Figures(store.read, log.head, clock, store.schedule.read, store.enforcements.latest, store.desk),
         log_figures=partial(_log_figures, log, accept.gatherer),
         compiler=Compiler(settings.baseline_seconds_max),
     )
@@ -184,7 +186,6 @@ def _enforcement_watch(settings: Settings, api: Api) -> EnforcementWatch:
         clock=api.clock,
         last_arrival=api.figures.last_arrival,
         grace_seconds=settings.enforcement_seconds,
-        channels=api.office.channels,
     )
 
 
@@ -217,15 +218,6 @@ def _open_state(settings: Settings) -> Store:
     return open_store(settings.state_url, timeout_seconds=settings.store_timeout_seconds)
 
 
-def build_channels(settings: Settings, clock: Clock) -> dict[str, Channel]:
-    """Return the ways to tell people that the settings ask for."""
-    channels: dict[str, Channel] = {LOG: LogChannel()}
-    if settings.webhook_url is not None:
-        secret = settings.webhook_secret
-        channels[WEBHOOK] = WebhookChannel(settings.webhook_url, secret.get_secret_value() if secret else None, clock)
-    return channels
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkRuntime:
     """The worker process."""
@@ -234,7 +226,7 @@ class WorkRuntime:
     log: ClosingLogReader
     channels: Mapping[str, Channel]
     worker: Worker
-    delivery: Delivery
+    delivery: Dispatcher
 
     async def deliver(self, stop: Event) -> None:
         """Deliver notifications until ``stop`` is set."""
@@ -242,8 +234,7 @@ class WorkRuntime:
             await self.delivery.run(stop)
         finally:
             for channel in self.channels.values():
-                if isinstance(channel, WebhookChannel):
-                    await channel.close()
+                await channel.close()
 
     def close(self) -> None:
         """Close every connection."""
@@ -252,11 +243,11 @@ class WorkRuntime:
 
 
 def build_worker(settings: Settings) -> WorkRuntime:
-    """Compose the worker process. Raises as ``build_runtime``."""
+    """Compose the worker process. Raises as ``build_runtime``, and ``SecretMissing`` of a channel."""
     clock = SystemClock()
     secrets = Secrets.of(settings)
     store = _open_state(settings)
-    channels = build_channels(settings, clock)
+    channels = _channels(settings, clock)
     stats = WorkerStats()
     reader = open_reader(settings.telemetry_url)
     owner = f"{socket.gethostname()}-{os.getpid()}"
@@ -264,7 +255,6 @@ def build_worker(settings: Settings) -> WorkRuntime:
         store=store.worker(owner, settings.worker_lease_seconds, clock),
         log=reader,
         signing_key=secrets.signing,
-        channels=tuple(channels),
         entries_max=settings.worker_batch_entries_max,
         bytes_max=settings.worker_batch_bytes_max,
         stats=stats.to_json,
@@ -276,5 +266,22 @@ def build_worker(settings: Settings) -> WorkRuntime:
         log=reader,
         channels=channels,
         worker=Worker(stages, stats, settings.worker_idle_seconds),
-        delivery=Delivery(store.outbox, channels, clock, stats),
+        delivery=Dispatcher(
+            outbox=store.outbox,
+            channels=channels,
+            route=Router(settings=settings.notifications, channels=tuple(channels), clock=clock),
+            clock=clock,
+            stats=stats,
+            owner=f"{owner}-{os.urandom(4).hex()}",
+            paces={
+                name: Pace(at_once=one.at_once, deadline_seconds=one.deadline_seconds)
+                for name, one in settings.notifications.channels.items()
+            },
+        ),
     )
+
+
+def _channels(settings: Settings, clock: Clock) -> dict[str, Channel]:
+    secret = settings.webhook_secret
+    plain = None if secret is None else secret.get_secret_value()
+    return build_channels(settings.notifications, settings.webhook_url, plain, clock)

@@ -45,6 +45,13 @@ class Transition(Body, frozen=True, kw_only=True):
     incident_id: str | None = None
 
 
+class Replay(Body, frozen=True, kw_only=True):
+    """Of ``POST /v1/notifications/replay``: of one message, of one channel, of both, or all that is dead."""
+
+    message: str | None = None
+    channel: str | None = None
+
+
 class Acknowledge(Body, frozen=True, kw_only=True):
     """Of ``POST /v1/incidents/{id}/ack``."""
 

@@ -26,6 +26,7 @@ from service.observability import Counters
 from service.office import OfficeStages
 from service.pipeline import AcceptStages
 from service.ports import Clock, ControlStore, KeyStore, ReadStore
+from service.ports_notify import NotificationDesk
 from service.settings import Secrets, Settings
 
 
@@ -38,6 +39,8 @@ class Api:
     clock: Clock
     read: ReadStore
     control: ControlStore
+    desk: NotificationDesk
+    channel_names: tuple[str, ...]
     keys: KeyStore
     accept: AcceptStages
     office: OfficeStages

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from service.api.watch import watch_of
 from service.domain.enforcement import Enforcement
 from service.domain.ids import Micros, Position, VersionId
+from service.domain.notices import Backlog
 from service.domain.records import Alert, Snapshot
 from service.domain.redteam import RedTeamRun
 from service.domain.schedule import Schedule
 from service.ports import Clock, ReadStore, WorkerFigures
+from service.ports_notify import NotificationDesk
 
 OPEN_ALERTS_MAX = 1_000
 SAMPLES_MAX = 100_000
@@ -32,6 +34,7 @@ class Picture:
     """Of red-team runs that the service starts by itself."""
     enforcements: tuple[Enforcement, ...] = ()
     """The newest quarantine of each version that was ever in quarantine."""
+    notifications: Backlog = field(default_factory=Backlog)
 
 
 class Lag:
@@ -75,6 +78,8 @@ class Figures:
         Returns the schedule of red-team runs.
     enforcements
         Returns the newest quarantine of each version.
+    desk
+        Tells what waits to be told; without it nothing does.
     """
 
     def __init__(
@@ -84,8 +89,10 @@ class Figures:
         clock: Clock,
         schedule: Callable[[], Schedule] = Schedule,
         enforcements: Callable[[], Sequence[Enforcement]] = tuple,
+        desk: NotificationDesk | None = None,
     ) -> None:
         self._read = read
+        self._desk = desk
         self._schedule = schedule
         self._head = head
         self._clock = clock
@@ -120,6 +127,7 @@ class Figures:
             redteam=tuple(self._read.redteam_runs()),
             schedule=self._schedule(),
             enforcements=tuple(self._enforcements()),
+            notifications=Backlog() if self._desk is None else self._desk.backlog(now_us),
         )
 
     def lag_seconds(self, position: Position) -> float:

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 import service
 from service.api.figures import Figures, Picture
+from service.api.metrics_notify import add_notifications
 from service.api.watch import monitoring, watch_of
 from service.domain.records import Model, Snapshot, Version
 from service.domain.requests import OVER
@@ -105,6 +106,7 @@ class Metrics(Collector):
         self._add_log(families)
         if picture is not None:
             self._add_worker(families, picture)
+            add_notifications(families, picture.notifications)
         for version in view.by_id.values():
             families.add("lazaretto_model_state", 1, version.model, version.version, version.state)
         if picture is not None:

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 import httpx
 import msgspec
 
+from service.cli.doctor_channels import examine_backlog, examine_channels
 from service.clock import SystemClock
 from service.domain.errors import LazarettoError
 from service.domain.schedule import Outcome
@@ -45,6 +46,7 @@ def examine(settings: Settings) -> list[Finding]:
         _secret(settings),
         *_store(settings),
         *_log(settings),
+        *(Finding(*found) for found in examine_channels(settings)),
         _server(settings),
     ]
 
@@ -113,6 +115,8 @@ def _people_and_worker(settings: Settings) -> Iterator[Finding]:
         return
     try:
         yield from _inside(store, settings)
+        backlog = store.desk.backlog(SystemClock().now_us())
+        yield from (Finding(*found) for found in examine_backlog(backlog, settings))
     except LazarettoError as error:
         yield Finding(FAILED, "state store", error.detail)
     finally:

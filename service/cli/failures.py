@@ -2,6 +2,7 @@
 
 import httpx
 
+from service.channel_settings import SecretMissing
 from service.domain.errors import LazarettoError
 from service.log.errors import LogRefused
 from service.settings import SecretKeyError, SettingsFileError
@@ -17,6 +18,7 @@ EXPECTED = (
     LazarettoError,
     LogRefused,
     SecretKeyError,
+    SecretMissing,
     SettingsFileError,
     StoreRefused,
     httpx.HTTPError,

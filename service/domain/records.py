@@ -236,16 +236,18 @@ class Approvals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One outbox row: something to tell one channel, at least once."""
+    """One outbox row: something to tell, written with what it tells of; whom to tell is decided afterwards."""
 
     id: str
-    channel: str
     kind: str
     payload: str
     """JSON text."""
     created_us: Micros
-    attempts: int = 0
-    next_us: Micros | None = None
+    severity: Severity = Severity.MEDIUM
+    model: str = ""
+    """Empty for what is about no model."""
+    version: str = ""
+    incident_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

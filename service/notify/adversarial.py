@@ -4,9 +4,10 @@ import math
 from collections.abc import Iterable
 
 from service.domain.atlas import Stage, atlas
+from service.domain.notices import Kind
 from service.domain.principals import AdversarialUse, Containment
 from service.domain.records import Alert, Incident, Version
-from service.notify.compose import Kind, Notice, time_of
+from service.notify.compose import Notice, time_of
 
 PRINCIPALS_TOLD = 10
 

@@ -1,23 +1,37 @@
-"""The ways to tell people: the log, always, and a signed webhook."""
+"""The ways to tell people: the log, always, and whatever the settings name."""
 
-import base64
-import binascii
-import hashlib
-import hmac
 import logging
+from collections.abc import Sequence
 
 import httpx
 import msgspec
 
+from service.channel_settings import (
+    AlertmanagerSettings,
+    AnyChannel,
+    AppriseSettings,
+    EmailSettings,
+    NotificationSettings,
+    PagerDutySettings,
+    Secret,
+    SecretMissing,
+    SlackSettings,
+    WebhookSettings,
+)
 from service.domain.records import Message
-from service.notify.compose import LOG, WEBHOOK
-from service.ports import Clock, DeliveryFailed
+from service.notify.alertmanager import AlertmanagerChannel
+from service.notify.apprise import AppriseChannel
+from service.notify.compose import LOG
+from service.notify.connect import GuardedTransport, Network
+from service.notify.email import EmailChannel
+from service.notify.pagerduty import PagerDutyChannel
+from service.notify.slack import SlackChannel
+from service.notify.webhook import WebhookChannel, signing_keys
+from service.ports import Clock
+from service.ports_notify import Channel
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix of a secret is none
-TIMEOUT_SECONDS = 15.0
-TRY_AGAIN = frozenset({408, 425, 429})
-"""Refusals that are about the moment, not about the message."""
-SERVER_ERROR = 500
+WEBHOOK = "webhook"
+"""The channel that the settings ``webhook_url`` and ``webhook_secret`` make."""
 
 _logger = logging.getLogger("lazaretto.notify")
 
@@ -32,61 +46,79 @@ class LogChannel:
         extra = {"message_id": message.id, "kind": message.kind, "payload": msgspec.json.decode(message.payload)}
         _logger.info("notification", extra=extra)
 
-
-class WebhookChannel:
-    """Posts each message, signed as Standard Webhooks says: id, timestamp and body under HMAC-SHA256."""
-
-    name = WEBHOOK
-
-    def __init__(
-        self, url: str, secret: str | None, clock: Clock, *, transport: httpx.AsyncBaseTransport | None = None
-    ) -> None:
-        self._url = url
-        self._key = None if secret is None else _key(secret)
-        self._clock = clock
-        # No redirects and no proxy from the environment: the message goes where the operator said, or nowhere.
-        self._client = httpx.AsyncClient(
-            timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False, transport=transport
-        )
-
-    async def deliver(self, message: Message) -> None:
-        """Post the message.
-
-        Raises
-        ------
-        DeliveryFailed
-            When the receiver cannot be reached or does not answer 2xx.
-        """
-        body = message.payload.encode()
-        headers = {"content-type": "application/json", **self._signed(message.id, body)}
-        try:
-            async with self._client.stream("POST", self._url, content=body, headers=headers) as response:
-                status = response.status_code
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise DeliveryFailed(f"{type(error).__name__}: {error}", recoverable=True) from error
-        if not httpx.codes.is_success(status):
-            recoverable = status >= SERVER_ERROR or status in TRY_AGAIN
-            raise DeliveryFailed(f"the receiver answered {status}", recoverable=recoverable)
-
     async def close(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
-
-    def _signed(self, message_id: str, body: bytes) -> dict[str, str]:
-        """Return the headers that let the receiver check who sent this, and when."""
-        seconds = str(self._clock.now_us() // 1_000_000)
-        headers = {"webhook-id": message_id, "webhook-timestamp": seconds}
-        if self._key is not None:
-            signed = hmac.digest(self._key, f"{message_id}.{seconds}.".encode() + body, hashlib.sha256)
-            headers["webhook-signature"] = f"v1,{base64.b64encode(signed).decode()}"
-        return headers
+        """Nothing is open."""
 
 
-def _key(secret: str) -> bytes:
-    """Return the signing key: the base64 after ``whsec_``, or the text itself."""
-    if not secret.startswith(SECRET_PREFIX):
-        return secret.encode()
-    try:
-        return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"webhook_secret: what follows '{SECRET_PREFIX}' must be base64") from error
+def channel_names(settings: NotificationSettings, webhook_url: str | None) -> tuple[str, ...]:
+    """Return the names of the channels that the settings ask for; the log is always one."""
+    return (LOG, *((WEBHOOK,) if webhook_url else ()), *settings.channels)
+
+
+def build_channels(
+    settings: NotificationSettings, webhook_url: str | None, webhook_secret: str | None, clock: Clock
+) -> dict[str, Channel]:
+    """Return every channel with its secrets read.
+
+    Raises
+    ------
+    SecretMissing
+        When a secret cannot be read, or is not what it must be; the message names the setting.
+    """
+    channels: dict[str, Channel] = {LOG: LogChannel()}
+    if webhook_url:
+        try:
+            keys = () if webhook_secret is None else signing_keys(webhook_secret)
+        except ValueError as error:
+            raise SecretMissing(f"webhook_secret: {error}") from None
+        transport = GuardedTransport(settings.allow)
+        channels[WEBHOOK] = WebhookChannel(WEBHOOK, webhook_url, keys, clock, transport=transport)
+    for name, chosen in settings.channels.items():
+        channels[name] = build_channel(name, chosen, settings.allow, clock)
+    return channels
+
+
+def build_channel(name: str, chosen: AnyChannel, allow: Sequence[Network], clock: Clock) -> Channel:
+    """Return one channel. Raises as ``build_channels``."""
+    at = f"notifications.channels.{name}"
+    match chosen:
+        case EmailSettings():
+            return EmailChannel(name, chosen, _read(chosen.password, f"{at}.password"), allow)
+        case AppriseSettings():
+            return AppriseChannel(name, _read(chosen.url_secret, f"{at}.url_secret") or "", at)
+        case _:
+            return _over_http(name, chosen, at, clock, GuardedTransport(allow))
+
+
+def _over_http(name: str, chosen: AnyChannel, at: str, clock: Clock, transport: httpx.AsyncBaseTransport) -> Channel:
+    match chosen:
+        case WebhookSettings():
+            try:
+                keys = signing_keys(_read(chosen.signing, f"{at}.signing") or "")
+            except ValueError as error:
+                raise SecretMissing(f"{at}.signing: {error}") from None
+            url = chosen.url or _address(chosen.url_secret, at)
+            return WebhookChannel(name, url, keys, clock, transport=transport, secret_url=chosen.url is None)
+        case AlertmanagerSettings():
+            authorization = _read(chosen.authorization, f"{at}.authorization")
+            if authorization is not None and not authorization.isprintable():
+                raise SecretMissing(f"{at}.authorization: has a line end or another control character")
+            return AlertmanagerChannel(name, chosen, authorization, clock, transport=transport)
+        case PagerDutySettings():
+            key = _read(chosen.routing_key, f"{at}.routing_key") or ""
+            return PagerDutyChannel(name, chosen.url, key, clock, transport=transport)
+        case SlackSettings():
+            return SlackChannel(name, _address(chosen.url_secret, at), clock, transport=transport)
+        case _:
+            raise TypeError(f"no such kind of channel: {type(chosen).__name__}")
+
+
+def _read(secret: Secret | None, at: str) -> str | None:
+    return None if secret is None else secret.read(at)
+
+
+def _address(secret: Secret | None, at: str) -> str:
+    found = _read(secret, f"{at}.url_secret") or ""
+    if not found.startswith(("https://", "http://")) or not found.isprintable() or " " in found:
+        raise SecretMissing(f"{at}.url_secret: does not hold an address that begins with https:// or http://")
+    return found

@@ -1,39 +1,31 @@
-"""State changes and alerts to messages: one outbox row for each channel, in the shape of Alertmanager's webhook.
+"""State changes and alerts to messages, in the shape of Alertmanager's webhook.
 
 The labels of a payload never change over the life of what they name, so that a receiver can group by them; all that
-changes is in the annotations.
+changes is in the annotations. Whom to tell is decided afterwards: ``service/notify/routing.py``.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 
 import msgspec
 
 from service.domain.ids import Micros, derived_id
-from service.domain.records import Alert, Approvals, Incident, Message, TransitionRecord, Version
+from service.domain.notices import FIRING, NEVER, RESOLVED, About, AlertBody, Kind, Payload
+from service.domain.records import Alert, Approvals, Incident, Message, Severity, TransitionRecord, Version
 from service.domain.states import State
 
 LOG = "log"
-WEBHOOK = "webhook"
-NEVER = "0001-01-01T00:00:00Z"
-"""Alertmanager's end time of what is still firing."""
 TEXT_LENGTH_MAX = 2_000
 NEEDS_PEOPLE = frozenset({State.SUSPECT, State.QUARANTINED, State.UNDER_REVIEW})
 COLUMNS_MAX = 10
-
-
-class Kind(StrEnum):
-    """What a message says."""
-
-    ALERT_OPENED = "alert_opened"
-    STATE_CHANGED = "state_changed"
-    DRY_RUN = "dry_run"
-    CAPPED = "capped"
-    RELEASE_PENDING = "release_pending"
-    NOT_ENFORCED = "not_enforced"
+SEVERITY_OF_STATE = {
+    State.SUSPECT: Severity.MEDIUM,
+    State.QUARANTINED: Severity.HIGH,
+    State.UNDER_REVIEW: Severity.HIGH,
+}
+"""The others need nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +42,7 @@ class Notice:
     firing: bool = True
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
-
-
-def channel_names(webhook_url: str | None) -> tuple[str, ...]:
-    """Return the channels that the settings ask for; the log is always one."""
-    return (LOG, WEBHOOK) if webhook_url else (LOG,)
+    """``incident_id`` and ``severity`` among them say what the notice belongs to and how much it matters."""
 
 
 def alert_opened(alert: Alert, incident: Incident, version: Version) -> Notice:
@@ -105,7 +93,11 @@ def held_back(kind: Kind, alert: Alert, version: Version, text: str, at_us: Micr
         description=alert.reason,
         at_us=at_us,
         labels={"cause": alert.cause},
-        annotations={"alert_id": alert.id, "incident_id": alert.incident_id},
+        annotations={
+            "alert_id": alert.id,
+            "incident_id": alert.incident_id,
+            "severity": Severity.HIGH if kind is Kind.CAPPED else Severity.LOW,
+        },
     )
 
 
@@ -121,7 +113,13 @@ def state_changed(record: TransitionRecord, version: Version) -> Notice:
         at_us=record.at_us,
         firing=record.after in NEEDS_PEOPLE,
         labels={},
-        annotations={"before": record.before, "after": record.after, "actor": record.actor, **incident},
+        annotations={
+            "before": record.before,
+            "after": record.after,
+            "actor": record.actor,
+            "severity": SEVERITY_OF_STATE.get(record.after, Severity.LOW),
+            **incident,
+        },
     )
 
 
@@ -140,57 +138,86 @@ def release_pending(version: Version, approvals: Approvals, reason: str, at_us: 
     )
 
 
-def compose(notice: Notice, channels: Iterable[str]) -> list[Message]:
-    """Return the outbox rows of a notice."""
-    payload = msgspec.json.encode(_payload(notice)).decode()
-    return [
-        Message(
-            id=derived_id("message", channel, notice.kind, notice.key),
-            channel=channel,
-            kind=notice.kind,
-            payload=payload,
-            created_us=notice.at_us,
-        )
-        for channel in channels
-    ]
-
-
-def _payload(notice: Notice) -> dict[str, object]:
-    """Write a notice as Alertmanager's webhook does, version 4."""
-    name = "Lazaretto" + "".join(word.capitalize() for word in notice.kind.split("_"))
-    labels = {
-        "alertname": name,
-        "model": notice.version.model,
-        "version": notice.version.version,
-        **notice.labels,
-    }
+def compose(notice: Notice) -> Message:
+    """Return the outbox row of a notice."""
+    version = notice.version
+    severity = Severity(notice.annotations.get("severity", Severity.MEDIUM))
+    labels = {"alertname": alert_name(notice.kind), "model": version.model, "version": version.version, **notice.labels}
     annotations = {
         "summary": notice.summary[:TEXT_LENGTH_MAX],
         "description": notice.description[:TEXT_LENGTH_MAX],
         **{key: str(value)[:TEXT_LENGTH_MAX] for key, value in notice.annotations.items()},
     }
-    status, at = "firing" if notice.firing else "resolved", time_of(notice.at_us)
-    alert = {
-        "status": status,
-        "labels": labels,
-        "annotations": annotations,
-        "startsAt": at,
-        "endsAt": NEVER if notice.firing else at,
-        "generatorURL": "",
-        "fingerprint": derived_id("labels", *sorted(labels.items()))[:16],
-    }
-    return {
-        "version": "4",
-        "groupKey": f"{name}/{notice.version.model}/{notice.version.version}",
-        "truncatedAlerts": 0,
-        "status": status,
-        "receiver": "lazaretto",
-        "groupLabels": {"alertname": name},
-        "commonLabels": labels,
-        "commonAnnotations": annotations,
-        "externalURL": "",
-        "alerts": [alert],
-    }
+    at = time_of(notice.at_us)
+    alert = AlertBody(
+        status=FIRING if notice.firing else RESOLVED,
+        labels=labels,
+        annotations=annotations,
+        starts_at=at,
+        ends_at=NEVER if notice.firing else at,
+        fingerprint=fingerprint_of(labels),
+    )
+    incident_id = notice.annotations.get("incident_id")
+    about = About(
+        kind=notice.kind,
+        severity=severity,
+        summary=annotations["summary"],
+        description=annotations["description"],
+        at=at,
+        model=version.model,
+        version=version.version,
+        incident_id=incident_id or "",
+        actor=annotations.get("actor", ""),
+    )
+    return Message(
+        id=derived_id("message", notice.kind, notice.key),
+        kind=notice.kind,
+        payload=encoded(payload_with([alert], group_of(labels, incident_id), about)),
+        created_us=notice.at_us,
+        severity=severity,
+        model=version.model,
+        version=version.version,
+        incident_id=incident_id,
+    )
+
+
+def payload_with(alerts: list[AlertBody], group_key: str, about: About, left_out: int = 0) -> Payload:
+    """Write alerts as one group, as Alertmanager does: it is firing as long as any of them is."""
+    first = alerts[0] if alerts else None
+    labels = {} if first is None else first.labels
+    annotations = {} if first is None else first.annotations
+    return Payload(
+        group_key=group_key,
+        truncated_alerts=left_out,
+        status=FIRING if any(alert.status == FIRING for alert in alerts) else RESOLVED,
+        group_labels={name: labels[name] for name in ("alertname", "model", "version") if name in labels},
+        common_labels={k: v for k, v in labels.items() if all(a.labels.get(k) == v for a in alerts)},
+        common_annotations={k: v for k, v in annotations.items() if all(a.annotations.get(k) == v for a in alerts)},
+        alerts=alerts,
+        lazaretto=about,
+    )
+
+
+def encoded(payload: Payload) -> str:
+    """Return a payload as the outbox keeps it."""
+    return msgspec.json.encode(payload).decode()
+
+
+def alert_name(kind: Kind) -> str:
+    """Return the name of what a kind of message tells of, as Alertmanager writes names."""
+    return "Lazaretto" + "".join(word.capitalize() for word in kind.split("_"))
+
+
+def fingerprint_of(labels: Mapping[str, str]) -> str:
+    """Return what identifies an alert: 16 hex digits that follow from its labels alone."""
+    return derived_id("labels", *sorted(labels.items()))[:16]
+
+
+def group_of(labels: Mapping[str, str], incident_id: str | None) -> str:
+    """Return what belongs together: everything about one incident, or else about one label set."""
+    if incident_id:
+        return f"incident/{incident_id}"
+    return "/".join(labels[name] for name in ("alertname", "model", "version", "channel") if name in labels)
 
 
 def time_of(at_us: Micros) -> str:

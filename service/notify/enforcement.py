@@ -2,8 +2,9 @@
 
 from service.domain.enforcement import Enforcement
 from service.domain.ids import Micros
-from service.domain.records import Version
-from service.notify.compose import Kind, Notice, time_of
+from service.domain.notices import Kind
+from service.domain.records import Severity, Version
+from service.notify.compose import Notice, time_of
 
 
 def quarantine_not_enforced(one: Enforcement, version: Version, text: str, at_us: Micros, *, firing: bool) -> Notice:
@@ -20,5 +21,5 @@ def quarantine_not_enforced(one: Enforcement, version: Version, text: str, at_us
         at_us=at_us,
         firing=firing,
         labels={},
-        annotations={"quarantined_at": time_of(one.quarantined_us), **enforced, **incident},
+        annotations={"severity": Severity.HIGH, "quarantined_at": time_of(one.quarantined_us), **enforced, **incident},
     )

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from service.decisions import Decisions
 from service.domain.evaluation import Evaluation
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
+from service.domain.notices import Kind
 from service.domain.policy import Policy
 from service.domain.records import ColumnFinding, Model, Snapshot, Version, Window
 from service.domain.schema import Prediction, PredictionKind, Schema
 from service.domain.states import SERVING, Event, State
-from service.notify.compose import Kind
 from service.pipeline import Memory, WorkStages, judge
 from service.ports import Control, LogEntry, Outcome
 

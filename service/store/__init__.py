@@ -8,6 +8,7 @@ from service.store.engine import Database, sqlite_path
 from service.store.errors import StoreRefused
 from service.store.keys import SqlKeyStore
 from service.store.migrate import make_ready
+from service.store.notified import SqlNotificationDesk
 from service.store.outbox import SqlOutbox
 from service.store.read import SqlReadStore
 from service.store.schedule import SqlSchedule
@@ -27,6 +28,7 @@ class Store:
         self.outbox = SqlOutbox(database)
         self.schedule = SqlSchedule(database)
         self.enforcements = SqlEnforcementLedger(database)
+        self.desk = SqlNotificationDesk(database)
         self._workers: list[SqlWorkerStore] = []
 
     def worker(self, owner: str, lease_seconds: float, clock: Clock) -> SqlWorkerStore:

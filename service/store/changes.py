@@ -14,7 +14,8 @@ from service.store.audit import GENESIS, link, transition_detail
 from service.store.enforcements import follow_transition
 from service.store.queries import select_versions
 from service.store.rows import message_values, transition_values, values_of, version_of
-from service.store.tables import alerts, audit, control, outbox, timeline, transitions, versions
+from service.store.tables import alerts, audit, control, timeline, transitions, versions
+from service.store.tables_notify import outbox
 
 
 def bump(connection: Connection) -> int:

@@ -11,7 +11,7 @@ from service.ports import SYSTEM
 from service.store.changes import add_messages, add_to_timeline, append_audit, require_version
 from service.store.enforcements import enforcement_of
 from service.store.engine import Database
-from service.store.tables import enforcements
+from service.store.tables_beside import enforcements
 
 LATEST_MAX = 10_000
 

@@ -5,7 +5,7 @@ from sqlalchemy import Connection, RowMapping, insert, update
 from service.domain.enforcement import Enforcement
 from service.domain.records import TransitionRecord
 from service.domain.states import Event, State
-from service.store.tables import enforcements
+from service.store.tables_beside import enforcements
 
 HELD = frozenset({State.QUARANTINED, State.UNDER_REVIEW})
 

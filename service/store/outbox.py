@@ -1,14 +1,38 @@
-"""What the delivery loop needs."""
+"""What the delivery loop needs: routing, claims under a lease, and what came of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import Connection, Select, delete, exists, func, insert, or_, select, update
 
+from service.domain.breaker import may_try, trying
 from service.domain.ids import Micros
+from service.domain.notices import ChannelState, Conclusion, Delivery, DeliveryStatus, Routed, Told
 from service.domain.records import Message
+from service.ports_notify import Route
+from service.store.changes import add_messages, upsert
 from service.store.engine import Database
+from service.store.notified import (
+    channel_state_of,
+    channel_state_values,
+    delivery_of,
+    new_delivery,
+    read_states,
+    save_told,
+    select_deliveries,
+    told_of,
+)
 from service.store.rows import message_of
-from service.store.tables import outbox
+from service.store.tables import models
+from service.store.tables_notify import channel_states, deliveries, outbox, told
+
+TOLD_MAX = 500
+"""Alerts of one version that routing looks at, newest first."""
+SWEEP_ROWS = 1_000
+DEAD_KEPT_US = 30 * 86_400_000_000
+TOLD_KEPT_US = 7 * 86_400_000_000
+"""For so long the return of what had ended is told as such."""
+PENDING = deliveries.c.status == DeliveryStatus.PENDING.value
 
 
 class SqlOutbox:
@@ -17,28 +41,236 @@ class SqlOutbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def due(self, now_us: Micros, limit: int) -> Sequence[Message]:
-        """Return messages that should be tried now, oldest first."""
+    def route(self, decide: Route, limit: int, now_us: Micros) -> int:
+        """Decide about messages that nobody has routed yet, oldest first."""
+        waiting = select(outbox.c.seq).where(outbox.c.routed_us.is_(None)).order_by(outbox.c.seq).limit(limit)
+        with self._database.read() as connection:
+            numbers = list(connection.execute(waiting).scalars())
+        for number in numbers:
+            with self._database.write() as connection:
+                _route_one(connection, number, decide, now_us)
+        return len(numbers)
+
+    def claim(self, owner: str, free: Mapping[str, int], now_us: Micros, lease_us: int) -> Sequence[Delivery]:
+        """Take what is due; nothing is written while nothing is."""
+        with self._database.read() as connection:
+            if not _claimable(connection, free, now_us):
+                return []
+        with self._database.write() as connection:
+            found = _claimable(connection, free, now_us)
+            for one in found:
+                mine = (deliveries.c.seq == one.seq) & (deliveries.c.channel == one.channel)
+                values = {"owner": owner, "lease_until_us": now_us + lease_us}
+                connection.execute(update(deliveries).where(mine).values(values))
+            states = read_states(connection)
+            for name in {one.channel for one in found}:
+                before = states.get(name, ChannelState(name=name))
+                after = trying(before, now_us, lease_us)
+                if after != before:
+                    _save_state(connection, after)
+            return found
+
+    def conclude(self, delivery: Delivery, owner: str, decide: Callable[[ChannelState], Conclusion]) -> bool:
+        """Write what an attempt came to, unless the lease was lost meanwhile."""
+        mine = (deliveries.c.seq == delivery.seq) & (deliveries.c.channel == delivery.channel)
+        with self._database.write() as connection:
+            held = select(deliveries.c.seq).where(mine, PENDING, deliveries.c.owner == owner)
+            if connection.execute(held).first() is None:
+                return False
+            conclusion = decide(_state(connection, delivery.channel))
+            arrived = conclusion.status is DeliveryStatus.DELIVERED
+            values: dict[str, Any] = {
+                "status": conclusion.status.value,
+                "attempts": conclusion.attempts,
+                "next_us": conclusion.next_us,
+                "detail": conclusion.detail,
+                "delivered_us": conclusion.next_us if arrived else None,
+                "owner": None,
+                "lease_until_us": None,
+            }
+            connection.execute(update(deliveries).where(mine).values(values))
+            _save_state(connection, conclusion.channel)
+            add_messages(connection, conclusion.messages)
+            if conclusion.wake:
+                _wake(connection, delivery.channel, conclusion.next_us)
+            return True
+
+    def release(self, owner: str) -> None:
+        """Give back everything that is claimed and was not concluded."""
+        with self._database.write() as connection:
+            mine = update(deliveries).where(PENDING, deliveries.c.owner == owner)
+            connection.execute(mine.values(owner=None, lease_until_us=None))
+
+    def expire(
+        self, known: Sequence[str], before_us: Micros, delivered_before_us: Micros, now_us: Micros
+    ) -> Sequence[Delivery]:
+        """Give up what waited too long or waits for a channel that is not set up; delete what is long over."""
+        with self._database.read() as connection:
+            lost = _lost(connection, known, before_us, now_us)
+            if not lost and not _over(connection, delivered_before_us, now_us):
+                return []
+        with self._database.write() as connection:
+            lost = _lost(connection, known, before_us, now_us)
+            for one in lost:
+                there = one.channel in known
+                detail = "waited too long for its channel" if there else f"there is no channel '{one.channel}'"
+                mine = (deliveries.c.seq == one.seq) & (deliveries.c.channel == one.channel)
+                values = {"status": DeliveryStatus.DEAD.value, "owner": None, "lease_until_us": None}
+                detail = f"{detail}: {one.detail}" if one.detail else detail
+                connection.execute(update(deliveries).where(mine).values(**values, detail=detail))
+                if there:
+                    state = channel_states.c
+                    more = update(channel_states).where(state.name == one.channel)
+                    connection.execute(more.values(dead_total=state.dead_total + 1))
+            _sweep(connection, delivered_before_us, now_us)
+            return lost
+
+    def firing(self, channel: str, ended_after_us: Micros, limit: int) -> Sequence[Told]:
+        """Return what a channel was told of that is firing or has just ended."""
         wanted = (
-            select(outbox)
-            .where(outbox.c.status == "pending", or_(outbox.c.next_us.is_(None), outbox.c.next_us <= now_us))
-            .order_by(outbox.c.created_us, outbox.c.id)
+            select(told)
+            .where(or_(told.c.ends_us.is_(None), told.c.ends_us >= ended_after_us))
+            .where(told.c.channels.contains(f'"{channel}"', autoescape=True))
+            .order_by(told.c.starts_us.desc(), told.c.fingerprint)
             .limit(limit)
         )
         with self._database.read() as connection:
-            return [message_of(row) for row in connection.execute(wanted).mappings()]
+            return [told_of(row) for row in connection.execute(wanted).mappings()]
 
-    def delivered(self, message_id: str, at_us: Micros) -> None:
-        """Mark a message as delivered."""
-        self._settle(message_id, status="delivered", delivered_us=at_us, detail="")
-
-    def failed(self, message_id: str, *, attempts: int, next_us: Micros | None, detail: str) -> None:
-        """Keep a message for ``next_us``, or give it up (``None``): it stays as a dead letter."""
-        status = "dead" if next_us is None else "pending"
-        self._settle(message_id, status=status, attempts=attempts, next_us=next_us, detail=detail)
-
-    def _settle(self, message_id: str, **values: object) -> None:
-        # Only what is pending changes: a late answer must not bring a dead or delivered message back.
+    def resend_due(self, channel: str, now_us: Micros, every_us: int) -> bool:
+        """Take the turn to send again; of two that ask at once, one gets it."""
+        with self._database.read() as connection:
+            if _state(connection, channel).resent_us + every_us > now_us:
+                return False
         with self._database.write() as connection:
-            pending = (outbox.c.id == message_id) & (outbox.c.status == "pending")
-            connection.execute(update(outbox).where(pending).values(**values))
+            state = _state(connection, channel)
+            if state.resent_us + every_us > now_us:
+                return False
+            values = channel_state_values(state) | {"resent_us": now_us}
+            upsert(connection, channel_states, [values])
+            return True
+
+    def note_resend(
+        self, channel: str, decide: Callable[[ChannelState], tuple[ChannelState, Sequence[Message]]]
+    ) -> None:
+        """Let what sending again came to bear on the state of the channel."""
+        with self._database.write() as connection:
+            state, messages = decide(_state(connection, channel))
+            _save_state(connection, state)
+            add_messages(connection, messages)
+
+
+def _route_one(connection: Connection, number: int, decide: Route, now_us: Micros) -> None:
+    row = connection.execute(select(outbox).where(outbox.c.seq == number)).mappings().one()
+    if row["routed_us"] is not None:  # another one was faster
+        return
+    message = message_of(row)
+    of_version = (
+        select(told)
+        .where(told.c.model == message.model, told.c.version == message.version)
+        .order_by(told.c.starts_us.desc(), told.c.fingerprint)
+        .limit(TOLD_MAX)
+    )
+    known = [told_of(one) for one in connection.execute(of_version).mappings()]
+    owner = connection.execute(select(models.c.owner).where(models.c.name == message.model)).scalar_one_or_none()
+    routed = decide(message, known, owner or "")
+    thread = f"{message.model}/{message.version}" if message.model else message.kind
+    _write_routed(connection, number, routed, thread, now_us)
+
+
+def _write_routed(connection: Connection, number: int, routed: Routed, thread: str, now_us: Micros) -> None:
+    values = {"payload": routed.payload, "severity": routed.severity.value, "routed_us": now_us}
+    connection.execute(update(outbox).where(outbox.c.seq == number).values(values))
+    save_told(connection, routed.told)
+    for channel, next_us in routed.deliveries.items():
+        connection.execute(insert(deliveries).values(new_delivery(number, channel, thread, now_us, next_us)))
+        if next_us <= now_us:
+            # What is told now brings along what waits before it, so that the order stays.
+            before = (deliveries.c.channel == channel) & (deliveries.c.thread == thread) & (deliveries.c.seq < number)
+            waits = PENDING & (deliveries.c.next_us > now_us)
+            connection.execute(update(deliveries).where(before, waits).values(next_us=now_us))
+
+
+def _claimable(connection: Connection, free: Mapping[str, int], now_us: Micros) -> list[Delivery]:
+    """Return what may be tried now: of each channel and version the first one only."""
+    states = read_states(connection)
+    found: list[Delivery] = []
+    for channel, places in free.items():
+        most = may_try(states.get(channel, ChannelState(name=channel)), now_us)
+        limit = places if most is None else min(most, places)
+        if limit > 0:
+            rows = connection.execute(_due(channel, now_us, probe=most is not None).limit(limit)).mappings()
+            found += [delivery_of(row) for row in rows]
+    return found
+
+
+def _due(channel: str, now_us: Micros, *, probe: bool) -> Select[Any]:
+    """Return the query for what is due; a probe may be anything that has failed before, however long it would wait."""
+    earlier = deliveries.alias("earlier")
+    blocked = exists().where(
+        earlier.c.channel == deliveries.c.channel,
+        earlier.c.thread == deliveries.c.thread,
+        earlier.c.status == DeliveryStatus.PENDING.value,
+        earlier.c.seq < deliveries.c.seq,
+    )
+    unleased = or_(deliveries.c.lease_until_us.is_(None), deliveries.c.lease_until_us <= now_us)
+    due = deliveries.c.next_us <= now_us
+    if probe:
+        due = or_(due, deliveries.c.attempts > 0)
+    wanted = select_deliveries().where(deliveries.c.channel == channel, PENDING, due)
+    return wanted.where(unleased, ~blocked).order_by(deliveries.c.seq)
+
+
+def _state(connection: Connection, channel: str) -> ChannelState:
+    wanted = select(channel_states).where(channel_states.c.name == channel)
+    row = connection.execute(wanted).mappings().one_or_none()
+    return ChannelState(name=channel) if row is None else channel_state_of(row)
+
+
+def _save_state(connection: Connection, state: ChannelState) -> None:
+    upsert(connection, channel_states, [channel_state_values(state)])
+
+
+def _wake(connection: Connection, channel: str, now_us: Micros) -> None:
+    """Let what has failed before be tried now; what is held for a reason stays held."""
+    waits = (deliveries.c.channel == channel) & PENDING & (deliveries.c.attempts > 0) & (deliveries.c.next_us > now_us)
+    connection.execute(update(deliveries).where(waits, deliveries.c.owner.is_(None)).values(next_us=now_us))
+
+
+def _lost(connection: Connection, known: Sequence[str], before_us: Micros, now_us: Micros) -> list[Delivery]:
+    unleased = or_(deliveries.c.lease_until_us.is_(None), deliveries.c.lease_until_us <= now_us)
+    hopeless = or_(deliveries.c.queued_us < before_us, deliveries.c.channel.not_in(known))
+    wanted = select_deliveries().where(PENDING, unleased, hopeless).order_by(deliveries.c.seq).limit(SWEEP_ROWS)
+    return [delivery_of(row) for row in connection.execute(wanted).mappings()]
+
+
+def _over(connection: Connection, before_us: Micros, now_us: Micros) -> bool:
+    """Return whether there is anything to delete."""
+    counts = (
+        select(func.count()).select_from(deliveries).where(_delivered(before_us)),
+        select(func.count()).select_from(deliveries).where(_buried(now_us)),
+        select(func.count()).select_from(told).where(told.c.ends_us < now_us - TOLD_KEPT_US),
+    )
+    return any(connection.execute(count).scalar_one() for count in counts)
+
+
+def _delivered(before_us: Micros) -> Any:
+    return (deliveries.c.status == DeliveryStatus.DELIVERED.value) & (deliveries.c.queued_us < before_us)
+
+
+def _buried(now_us: Micros) -> Any:
+    return (deliveries.c.status == DeliveryStatus.DEAD.value) & (deliveries.c.queued_us < now_us - DEAD_KEPT_US)
+
+
+def _sweep(connection: Connection, before_us: Micros, now_us: Micros) -> None:
+    """Delete a bounded number of rows that are long over."""
+    over = select(deliveries.c.seq).where(or_(_delivered(before_us), _buried(now_us))).limit(SWEEP_ROWS)
+    numbers = sorted(set(connection.execute(over).scalars()))
+    old = or_(_delivered(before_us), _buried(now_us))
+    connection.execute(delete(deliveries).where(deliveries.c.seq.in_(numbers), old))
+    left = exists().where(deliveries.c.seq == outbox.c.seq)
+    routed = (outbox.c.routed_us.is_not(None)) & (outbox.c.routed_us < before_us)
+    alone = select(outbox.c.seq).where(routed, ~left).limit(SWEEP_ROWS)
+    connection.execute(delete(outbox).where(outbox.c.seq.in_(list(connection.execute(alone).scalars()))))
+    ended = select(told.c.fingerprint).where(told.c.ends_us < now_us - TOLD_KEPT_US).limit(SWEEP_ROWS)
+    connection.execute(delete(told).where(told.c.fingerprint.in_(list(connection.execute(ended).scalars()))))

@@ -317,18 +317,19 @@ def message_of(row: RowMapping) -> Message:
     """Read a message."""
     return Message(
         id=row["id"],
-        channel=row["channel"],
         kind=row["kind"],
         payload=row["payload"],
         created_us=row["created_us"],
-        attempts=row["attempts"],
-        next_us=row["next_us"],
+        severity=Severity(row["severity"]),
+        model=row["model"],
+        version=row["version"],
+        incident_id=row["incident_id"],
     )
 
 
 def message_values(message: Message) -> dict[str, Any]:
     """Return a new message's columns."""
-    return {**values_of(message), "status": "pending", "delivered_us": None, "detail": ""}
+    return values_of(message, severity=message.severity.value) | {"routed_us": None}
 
 
 def window_of(row: RowMapping) -> Window:

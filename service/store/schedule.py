@@ -6,7 +6,7 @@ from service.domain.ids import Actor, Micros
 from service.domain.schedule import Outcome, Schedule
 from service.store.changes import append_audit, upsert
 from service.store.engine import Database
-from service.store.tables import redteam_schedule
+from service.store.tables_beside import redteam_schedule
 
 ROW = 1
 SUBJECT = "redteam.schedule"

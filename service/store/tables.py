@@ -24,7 +24,6 @@ from sqlalchemy import (
 from service.domain.policy import Cause
 from service.domain.principals import ContainmentState, PrincipalTier
 from service.domain.records import IncidentStatus, Severity, Verdict
-from service.domain.schedule import Outcome
 from service.domain.states import TRANSITIONS, State
 
 metadata = MetaData(
@@ -41,24 +40,29 @@ Serial = BigInteger().with_variant(Integer, "sqlite")
 """SQLite gives numbers by itself only to a column that is exactly an integer primary key."""
 
 
-def _one_of(column: str, values: Iterable[str], name: str | None = None) -> CheckConstraint:
+def one_of(column: str, values: Iterable[str], name: str | None = None) -> CheckConstraint:
+    """Return the constraint that a column has one of some values."""
     allowed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({allowed})", name=name or column)
 
 
-def _not_negative(*columns: str) -> list[CheckConstraint]:
+def not_negative(*columns: str) -> list[CheckConstraint]:
+    """Return the constraints that columns are not negative."""
     return [CheckConstraint(f"{column} >= 0", name=column) for column in columns]
 
 
-def _big(name: str, *, nullable: bool = False) -> Column[int]:
+def big_column(name: str, *, nullable: bool = False) -> Column[int]:
+    """Return a column of 64-bit integers."""
     return Column(name, BigInteger, nullable=nullable)
 
 
-def _text(name: str, *, nullable: bool = False) -> Column[str]:
+def text_column(name: str, *, nullable: bool = False) -> Column[str]:
+    """Return a column of text."""
     return Column(name, Text, nullable=nullable)
 
 
-def _version_id(*, primary_key: bool = False) -> Column[int]:
+def version_column(*, primary_key: bool = False) -> Column[int]:
+    """Return the column of the version that a row is about."""
     # BigInteger in any case: only a table's own serial number needs to be SQLite's integer.
     return Column(
         "version_id",
@@ -74,21 +78,21 @@ control = Table(
     "control",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    _big("revision"),
+    big_column("revision"),
     CheckConstraint("id = 1", name="one_row"),
-    *_not_negative("revision"),
+    *not_negative("revision"),
 )
 
 models = Table(
     "models",
     metadata,
     Column("id", Serial, primary_key=True),
-    _text("name"),
-    _text("owner"),
-    _text("description"),
-    _text("policy"),
-    _big("created_us"),
-    _text("created_by"),
+    text_column("name"),
+    text_column("owner"),
+    text_column("description"),
+    text_column("policy"),
+    big_column("created_us"),
+    text_column("created_by"),
     UniqueConstraint("name"),
 )
 
@@ -97,84 +101,84 @@ versions = Table(
     metadata,
     Column("id", Serial, primary_key=True),
     Column("model_id", BigInteger, ForeignKey("models.id"), nullable=False),
-    _text("version"),
-    _text("schema"),
-    _text("deployed_by"),
-    _text("state"),
-    _big("since_us"),
-    _text("reason"),
-    _big("lock"),
-    _big("restart_position"),
-    _big("created_us"),
+    text_column("version"),
+    text_column("schema"),
+    text_column("deployed_by"),
+    text_column("state"),
+    big_column("since_us"),
+    text_column("reason"),
+    big_column("lock"),
+    big_column("restart_position"),
+    big_column("created_us"),
     Column("vouched", Text, nullable=True),
     UniqueConstraint("model_id", "version"),
-    _one_of("state", State),
-    *_not_negative("lock", "restart_position"),
+    one_of("state", State),
+    *not_negative("lock", "restart_position"),
 )
 
 baselines = Table(
     "baselines",
     metadata,
     Column("seq", Serial, primary_key=True),
-    _text("id"),
-    _version_id(),
-    _text("digest"),
-    _text("signature"),
+    text_column("id"),
+    version_column(),
+    text_column("digest"),
+    text_column("signature"),
     Column("artefact", LargeBinary, nullable=False),
-    _big("rows"),
-    _big("from_position"),
-    _text("columns"),
-    _text("warnings"),
-    _big("created_us"),
-    _text("created_by"),
+    big_column("rows"),
+    big_column("from_position"),
+    text_column("columns"),
+    text_column("warnings"),
+    big_column("created_us"),
+    text_column("created_by"),
     UniqueConstraint("id"),
     Index(None, "version_id", "seq"),
-    *_not_negative("rows", "from_position"),
+    *not_negative("rows", "from_position"),
 )
 
 calibrations = Table(
     "calibrations",
     metadata,
     Column("baseline_id", Text, ForeignKey("baselines.id"), primary_key=True),
-    _text("body"),
+    text_column("body"),
 )
 
 approvals = Table(
     "approvals",
     metadata,
     Column("seq", Serial, primary_key=True),
-    _version_id(),
-    _big("lock"),
-    _text("actor"),
-    _big("at_us"),
+    version_column(),
+    big_column("lock"),
+    text_column("actor"),
+    big_column("at_us"),
     UniqueConstraint("version_id", "lock", "actor"),
-    *_not_negative("lock"),
+    *not_negative("lock"),
 )
 
 incidents = Table(
     "incidents",
     metadata,
     Column("id", Text, primary_key=True),
-    _version_id(),
-    _text("cause"),
-    _text("title"),
-    _text("status"),
-    _text("assignee", nullable=True),
-    _text("verdict", nullable=True),
-    _text("note", nullable=True),
-    _big("opened_us"),
-    _big("acknowledged_us", nullable=True),
-    _big("resolved_us", nullable=True),
-    _big("lock"),
-    _text("severity"),
+    version_column(),
+    text_column("cause"),
+    text_column("title"),
+    text_column("status"),
+    text_column("assignee", nullable=True),
+    text_column("verdict", nullable=True),
+    text_column("note", nullable=True),
+    big_column("opened_us"),
+    big_column("acknowledged_us", nullable=True),
+    big_column("resolved_us", nullable=True),
+    big_column("lock"),
+    text_column("severity"),
     Index(None, "opened_us"),
     Index(None, "version_id", "opened_us"),
-    _one_of("cause", Cause),
-    _one_of("status", IncidentStatus),
-    _one_of("verdict", Verdict),
-    _one_of("severity", Severity),
+    one_of("cause", Cause),
+    one_of("status", IncidentStatus),
+    one_of("verdict", Verdict),
+    one_of("severity", Severity),
     CheckConstraint("(status = 'resolved') = (resolved_us IS NOT NULL)", name="resolved_when"),
-    *_not_negative("lock"),
+    *not_negative("lock"),
 )
 
 timeline = Table(
@@ -182,10 +186,10 @@ timeline = Table(
     metadata,
     Column("seq", Serial, primary_key=True),
     Column("incident_id", Text, ForeignKey("incidents.id"), nullable=False),
-    _big("at_us"),
-    _text("actor"),
-    _text("kind"),
-    _text("body"),
+    big_column("at_us"),
+    text_column("actor"),
+    text_column("kind"),
+    text_column("body"),
     Index(None, "incident_id", "seq"),
 )
 
@@ -193,21 +197,21 @@ alerts = Table(
     "alerts",
     metadata,
     Column("id", Text, primary_key=True),
-    _version_id(),
-    _text("cause"),
-    _text("status"),
-    _text("reason"),
+    version_column(),
+    text_column("cause"),
+    text_column("status"),
+    text_column("reason"),
     Column("evidence_log", Double, nullable=False),
     Column("threshold_log", Double, nullable=False),
-    _big("confirmations"),
-    _text("columns"),
-    _big("since_us"),
-    _big("opened_us"),
-    _big("closed_us", nullable=True),
-    _big("position"),
+    big_column("confirmations"),
+    text_column("columns"),
+    big_column("since_us"),
+    big_column("opened_us"),
+    big_column("closed_us", nullable=True),
+    big_column("position"),
     Column("incident_id", Text, ForeignKey("incidents.id"), nullable=False),
-    _text("subject"),
-    _text("adversarial", nullable=True),
+    text_column("subject"),
+    text_column("adversarial", nullable=True),
     Index(
         "uq_alerts_open",
         "version_id",
@@ -220,30 +224,30 @@ alerts = Table(
     Index(None, "opened_us"),
     Index(None, "version_id", "opened_us"),
     Index(None, "incident_id"),
-    _one_of("cause", Cause),
-    _one_of("status", ("open", "closed")),
+    one_of("cause", Cause),
+    one_of("status", ("open", "closed")),
     CheckConstraint("(status = 'closed') = (closed_us IS NOT NULL)", name="closed_when"),
     CheckConstraint("(cause = 'adversarial') = (adversarial IS NOT NULL)", name="adversarial_when"),
-    *_not_negative("confirmations", "position"),
+    *not_negative("confirmations", "position"),
 )
 
 containments = Table(
     "containments",
     metadata,
-    _version_id(primary_key=True),
+    version_column(primary_key=True),
     Column("principal", Text, primary_key=True),
-    _text("state"),
-    _text("tier"),
-    _text("reason"),
-    _big("since_us"),
-    _big("renewed_us"),
-    _big("until_us"),
+    text_column("state"),
+    text_column("tier"),
+    text_column("reason"),
+    big_column("since_us"),
+    big_column("renewed_us"),
+    big_column("until_us"),
     Column("incident_id", Text, ForeignKey("incidents.id"), nullable=True),
-    _big("lifted_us", nullable=True),
-    _text("lifted_by", nullable=True),
+    big_column("lifted_us", nullable=True),
+    text_column("lifted_by", nullable=True),
     Index(None, "until_us"),
-    _one_of("state", ContainmentState),
-    _one_of("tier", PrincipalTier),
+    one_of("state", ContainmentState),
+    one_of("tier", PrincipalTier),
     CheckConstraint("length(principal) = 32", name="pseudonym"),
     CheckConstraint("since_us <= renewed_us AND renewed_us < until_us", name="ends"),
     CheckConstraint("(state = 'lifted') = (lifted_us IS NOT NULL)", name="lifted_when"),
@@ -253,113 +257,59 @@ containments = Table(
 redteam_runs = Table(
     "redteam_runs",
     metadata,
-    _version_id(primary_key=True),
-    _big("at_us"),
-    _text("actor"),
-    _text("summary"),
-)
-
-redteam_schedule = Table(
-    "redteam_schedule",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    _text("owner", nullable=True),
-    _big("next_us"),
-    _big("lease_until_us"),
-    _big("begun_us"),
-    _big("ended_us"),
-    _big("good_us"),
-    _text("outcome"),
-    _text("detail"),
-    _big("done"),
-    _big("failed"),
-    _big("missed"),
-    CheckConstraint("id = 1", name="one_row"),
-    _one_of("outcome", Outcome),
-    *_not_negative("done", "failed", "missed"),
+    version_column(primary_key=True),
+    big_column("at_us"),
+    text_column("actor"),
+    text_column("summary"),
 )
 
 transitions = Table(
     "transitions",
     metadata,
     Column("seq", Serial, primary_key=True),
-    _version_id(),
-    _big("lock"),
-    _text("before"),
-    _text("event"),
-    _text("after"),
-    _text("actor"),
-    _text("reason"),
-    _big("at_us"),
-    _big("position"),
+    version_column(),
+    big_column("lock"),
+    text_column("before"),
+    text_column("event"),
+    text_column("after"),
+    text_column("actor"),
+    text_column("reason"),
+    big_column("at_us"),
+    big_column("position"),
     Column("incident_id", Text, ForeignKey("incidents.id"), nullable=True),
     UniqueConstraint("version_id", "lock"),
-    _one_of(
+    one_of(
         "(before || ' ' || event || ' ' || after)",
         (f"{before} {event} {after}" for (before, event), after in TRANSITIONS.items()),
         name="legal",
     ),
-    *_not_negative("lock", "position"),
-)
-
-enforcements = Table(
-    "enforcements",
-    metadata,
-    _version_id(primary_key=True),
-    Column("lock", BigInteger, primary_key=True, autoincrement=False),
-    _big("quarantined_us"),
-    Column("incident_id", Text, ForeignKey("incidents.id"), nullable=True),
-    _big("enforced_us", nullable=True),
-    _text("decision_id", nullable=True),
-    _big("overdue_us", nullable=True),
-    _big("ended_us", nullable=True),
-    CheckConstraint("(enforced_us IS NULL) = (decision_id IS NULL)", name="decision"),
-    *_not_negative("lock"),
+    *not_negative("lock", "position"),
 )
 
 api_keys = Table(
     "api_keys",
     metadata,
     Column("id", Text, primary_key=True),
-    _text("name"),
-    _text("scopes"),
-    _text("models", nullable=True),
+    text_column("name"),
+    text_column("scopes"),
+    text_column("models", nullable=True),
     Column("secret_hash", LargeBinary, nullable=False),
-    _big("created_us"),
-    _big("expires_us", nullable=True),
-    _big("revoked_us", nullable=True),
+    big_column("created_us"),
+    big_column("expires_us", nullable=True),
+    big_column("revoked_us", nullable=True),
     UniqueConstraint("secret_hash"),
-)
-
-outbox = Table(
-    "outbox",
-    metadata,
-    Column("id", Text, primary_key=True),
-    _text("channel"),
-    _text("kind"),
-    _text("payload"),
-    _text("status"),
-    _big("created_us"),
-    _big("attempts"),
-    _big("next_us", nullable=True),
-    _big("delivered_us", nullable=True),
-    _text("detail"),
-    Index(None, "status", "created_us"),
-    _one_of("status", ("pending", "delivered", "dead")),
-    CheckConstraint("(status = 'delivered') = (delivered_us IS NOT NULL)", name="delivered_when"),
-    *_not_negative("attempts"),
 )
 
 audit = Table(
     "audit",
     metadata,
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
-    _big("at_us"),
-    _text("actor"),
-    _text("action"),
-    _text("subject"),
-    _text("detail"),
-    _text("digest"),
+    big_column("at_us"),
+    text_column("actor"),
+    text_column("action"),
+    text_column("subject"),
+    text_column("detail"),
+    text_column("digest"),
     UniqueConstraint("digest"),
     CheckConstraint("seq >= 1", name="seq"),
     CheckConstraint("length(digest) = 64", name="digest"),
@@ -368,54 +318,47 @@ audit = Table(
 snapshots = Table(
     "snapshots",
     metadata,
-    _version_id(primary_key=True),
+    version_column(primary_key=True),
     Column("baseline_id", Text, ForeignKey("baselines.id"), nullable=True),
-    _big("position"),
-    _big("events_total"),
-    _big("labels_total"),
-    _big("leaks_total"),
+    big_column("position"),
+    big_column("events_total"),
+    big_column("labels_total"),
+    big_column("leaks_total"),
     Column("evidence_log", Double, nullable=False),
     Column("threshold_log", Double, nullable=False),
     Column("blob", LargeBinary, nullable=False),
-    _text("status"),
-    _big("updated_us"),
-    *_not_negative("position", "events_total", "labels_total", "leaks_total"),
-)
-
-principal_states = Table(
-    "principal_states",
-    metadata,
-    _version_id(primary_key=True),
-    Column("content", LargeBinary, nullable=False),
+    text_column("status"),
+    big_column("updated_us"),
+    *not_negative("position", "events_total", "labels_total", "leaks_total"),
 )
 
 windows = Table(
     "windows",
     metadata,
-    _version_id(primary_key=True),
+    version_column(primary_key=True),
     Column("level", Text, primary_key=True),
     Column("start_us", BigInteger, primary_key=True, autoincrement=False),
     Column("baseline_id", Text, ForeignKey("baselines.id"), nullable=False),
-    _big("events"),
+    big_column("events"),
     Column("evidence_log", Double, nullable=False),
     Column("evidence_log_max", Double, nullable=False),
     Column("column_evidence", LargeBinary, nullable=False),
     Column("counts", LargeBinary, nullable=False),
     Index(None, "level", "start_us"),
-    _one_of("level", ("1m", "1h")),
-    *_not_negative("events"),
+    one_of("level", ("1m", "1h")),
+    *not_negative("events"),
 )
 
 worker = Table(
     "worker",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    _big("position"),
-    _text("owner", nullable=True),
-    _big("epoch"),
-    _big("lease_until_us"),
-    _big("heartbeat_us"),
-    _text("stats"),
+    big_column("position"),
+    text_column("owner", nullable=True),
+    big_column("epoch"),
+    big_column("lease_until_us"),
+    big_column("heartbeat_us"),
+    text_column("stats"),
     CheckConstraint("id = 1", name="one_row"),
-    *_not_negative("position", "epoch"),
+    *not_negative("position", "epoch"),
 )

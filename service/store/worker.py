@@ -41,13 +41,13 @@ from service.store.rows import (
     window_of,
     windows_values,
 )
+from service.store.tables_beside import principal_states
 
 _logger = logging.getLogger("lazaretto.store")
 
 HOUR_US = 3_600_000_000
 KEPT_US: Mapping[str, int] = {"1m": 48 * HOUR_US, "1h": 400 * 24 * HOUR_US}
 """How long window rows are kept after the newest one."""
-DELIVERED_KEPT_US = 30 * 24 * HOUR_US
 SWEEP_EVERY_US = 60_000_000
 SWEEP_ROWS = 1_000
 """At most this many rows of a kind are deleted in one commit."""
@@ -127,7 +127,7 @@ class SqlWorkerStore:
         """Read the evidence state of every version."""
         with self._database.read() as connection:
             held = [snapshot_of(row) for row in connection.execute(select(tables.snapshots)).mappings()]
-            t = tables.principal_states
+            t = principal_states
             known = {row.version_id: row.content for row in connection.execute(select(t.c.version_id, t.c.content))}
         return {one.version_id: replace(one, principals=known.get(one.version_id)) for one in held}
 
@@ -144,7 +144,7 @@ class SqlWorkerStore:
         with self._database.write() as connection:
             self._check(connection, outcome)
             upsert(connection, tables.snapshots, snapshots_values(outcome.snapshots))
-            upsert(connection, tables.principal_states, principals_values(outcome.snapshots))
+            upsert(connection, principal_states, principals_values(outcome.snapshots))
             upsert(connection, tables.windows, windows_values(outcome.windows))
             _open_incidents(connection, outcome.incidents)
             for incident_id, item in outcome.timeline:
@@ -256,7 +256,6 @@ class SqlWorkerStore:
             newest = max((w.start_us for w in written if w.level == level), default=None)
             if newest is not None:
                 _delete_windows(connection, level, before_us=newest - kept_us)
-        _delete_delivered(connection, before_us=now - DELIVERED_KEPT_US)
         sweep_containments(connection, before_us=now - CONTAINMENTS_KEPT_US, rows=SWEEP_ROWS)
 
 
@@ -291,9 +290,3 @@ def _delete_windows(connection: Connection, level: str, *, before_us: int) -> No
         .limit(SWEEP_ROWS)
     )
     connection.execute(delete(t).where(key.in_(old)))
-
-
-def _delete_delivered(connection: Connection, *, before_us: int) -> None:
-    t = tables.outbox
-    old = select(t.c.id).where(t.c.status == "delivered", t.c.created_us < before_us).limit(SWEEP_ROWS)
-    connection.execute(delete(t).where(t.c.id.in_(old)))

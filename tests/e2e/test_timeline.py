@@ -189,9 +189,11 @@ def assert_all_of_it_is_on_record(story: Timeline, version: Version) -> None:
         "alert_opened",
         "state_changed",
         "state_changed",
+        "incident_acknowledged",
         "state_changed",
         "release_pending",
         "release_pending",
         "state_changed",
+        "incident_resolved",
     ]
     assert tables.snapshots[version.id].events_total == 100 * int(story.at)

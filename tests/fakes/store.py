@@ -16,7 +16,6 @@ from service.domain.records import (
     BaselineRecord,
     Incident,
     IncidentStatus,
-    Message,
     Model,
     Snapshot,
     TimelineItem,
@@ -42,7 +41,6 @@ class InMemoryStore:
         self.read = _Read(self)
         self.control = _Control(self)
         self.keys = _Keys(self)
-        self.outbox = _Outbox(self)
 
     def worker(self, owner: str, lease_seconds: float, clock: Clock) -> "InMemoryWorker":
         return InMemoryWorker(self, owner, lease_seconds, clock)
@@ -81,39 +79,6 @@ class _Keys:
 
     def key(self, key_id: str) -> ApiKey | None:
         return self._store.seen().keys.get(key_id)
-
-
-class _Outbox:
-    def __init__(self, store: InMemoryStore) -> None:
-        self._store = store
-
-    def due(self, now_us: Micros, limit: int) -> Sequence[Message]:
-        pending = [q.message for q in self._store.seen().outbox.values() if q.status == "pending"]
-        ready = [m for m in pending if m.next_us is None or m.next_us <= now_us]
-        return sorted(ready, key=lambda m: (m.created_us, m.id))[:limit]
-
-    def delivered(self, message_id: str, at_us: Micros) -> None:  # noqa: ARG002 - the real one keeps the time
-        self._settle(message_id, status="delivered")
-
-    def failed(self, message_id: str, *, attempts: int, next_us: Micros | None, detail: str) -> None:
-        status = "dead" if next_us is None else "pending"
-        self._settle(message_id, status=status, attempts=attempts, next_us=next_us, detail=detail)
-
-    def _settle(
-        self,
-        message_id: str,
-        *,
-        status: str,
-        attempts: int | None = None,
-        next_us: Micros | None = None,
-        detail: str = "",
-    ) -> None:
-        with self._store.change() as tables:
-            queued = tables.outbox[message_id]
-            message = (
-                queued.message if attempts is None else replace(queued.message, attempts=attempts, next_us=next_us)
-            )
-            tables.outbox[message_id] = replace(queued, message=message, status=status, detail=detail)
 
 
 class InMemoryWorker:

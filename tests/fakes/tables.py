@@ -39,11 +39,9 @@ def _subject(alert: Alert) -> str:
 
 @dataclass(frozen=True)
 class Queued:
-    """A message and where its delivery stands."""
+    """A message that was put into the outbox; delivery is tested against the real store."""
 
     message: Message
-    status: str = "pending"
-    detail: str = ""
 
 
 @dataclass

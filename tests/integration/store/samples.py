@@ -1,5 +1,6 @@
 """Values for the tests of the store, each with something unusual in every field that allows it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from service.domain.calibration import (
@@ -12,6 +13,7 @@ from service.domain.calibration import (
 )
 from service.domain.errors import Place
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
+from service.domain.notices import Routed, Told
 from service.domain.policy import Action, Actions, Cause, ColumnChoice, Policy, Segments, Tuning
 from service.domain.records import (
     Alert,
@@ -32,6 +34,8 @@ from service.domain.records import (
 from service.domain.schema import Feature, FeatureKind, Prediction, PredictionKind, Schema
 from service.domain.states import TRANSITIONS, Event, State
 from service.ports import ControlTx
+from service.store import Store
+from tests.fakes import InMemoryStore
 
 T0 = Micros(1_795_428_000_000_000)
 ANNA = Actor("anna")
@@ -236,7 +240,7 @@ def snapshot(of: Version, position: int, baseline_id: str | None = None) -> Snap
 
 
 def message(name: str = "m1", created: float = 10) -> Message:
-    return Message(id=name, channel="webhook", kind="incident.opened", payload='{"a": 1}', created_us=at(created))
+    return Message(id=name, kind="incident.opened", payload='{"a": 1}', created_us=at(created))
 
 
 def key(name: str = "k1") -> ApiKey:
@@ -253,3 +257,17 @@ def key(name: str = "k1") -> ApiKey:
 
 def item(kind: str = "comment", body: str = "looking", seconds: float = 30) -> TimelineItem:
     return TimelineItem(at_us=at(seconds), actor=ANNA, kind=kind, body=body)
+
+
+def waiting(store: Store | InMemoryStore) -> list[str]:
+    """Return the ids of the messages that nobody has routed, in order; the real store counts them as routed then."""
+    if isinstance(store, InMemoryStore):
+        return list(store.tables.outbox)
+    found: list[str] = []
+
+    def note(message: Message, _known: Sequence[Told], _owner: str) -> Routed:
+        found.append(message.id)
+        return Routed(payload=message.payload, severity=message.severity, told=(), deliveries={})
+
+    store.outbox.route(note, 99, T0)
+    return found

@@ -62,8 +62,21 @@ VALID: dict[str, dict[str, Any]] = {
         "expires_us": None, "revoked_us": None,
     },
     "outbox": {
-        "id": "m2", "channel": "", "kind": "", "payload": "", "status": "pending", "created_us": 0, "attempts": 0,
-        "next_us": None, "delivered_us": None, "detail": "",
+        "seq": 2, "id": "m2", "kind": "", "payload": "", "severity": "low", "model": "", "version": "",
+        "incident_id": None, "created_us": 0, "routed_us": None,
+    },
+    "deliveries": {
+        "seq": 1, "channel": "log", "thread": "", "status": "pending", "queued_us": 0, "attempts": 0, "next_us": 0,
+        "owner": None, "lease_until_us": None, "delivered_us": None, "detail": "",
+    },
+    "told": {
+        "fingerprint": "f", "model": "", "version": "", "incident_id": None, "group_key": "", "severity": "low",
+        "labels": "{}", "annotations": "{}", "starts_us": 5, "ends_us": None, "channels": "[]",
+    },
+    "channel_states": {
+        "name": "ops", "circuit": "closed", "failures": 0, "trips": 0, "until_us": 0, "failing_us": None,
+        "succeeded_us": None, "failed_us": None, "detail": "", "resent_us": 0, "delivered_total": 0,
+        "failures_total": 0, "dead_total": 0,
     },
     "audit": {"seq": 1, "at_us": 0, "actor": "", "action": "", "subject": "", "detail": "", "digest": DIGEST},
     "snapshots": {
@@ -83,6 +96,7 @@ BEFORE = {
     "versions": VALID["versions"] | {"id": 1, "version": "v"},
     "baselines": VALID["baselines"] | {"seq": 1, "id": "b"},
     "incidents": VALID["incidents"] | {"id": "i"},
+    "outbox": VALID["outbox"] | {"seq": 1, "id": "m"},
 }
 THERE_ALREADY = {"control", "worker"}
 
@@ -129,6 +143,20 @@ BREAKS: dict[str, dict[str, Any]] = {
     "ck_outbox_status": {"status": "lost"},
     "ck_outbox_delivered_when": {"status": "delivered"},
     "ck_outbox_attempts": {"attempts": -1},
+    "ck_outbox_severity": {"severity": "grave"},
+    "ck_deliveries_status": {"status": "lost"},
+    "ck_deliveries_delivered_when": {"status": "delivered"},
+    "ck_deliveries_leased_when": {"owner": "w"},
+    "ck_deliveries_leased_while": {"status": "dead", "owner": "w", "lease_until_us": 1},
+    "ck_deliveries_attempts": {"attempts": -1},
+    "ck_told_severity": {"severity": "grave"},
+    "ck_told_ends": {"ends_us": 4},
+    "ck_channel_states_circuit": {"circuit": "shut"},
+    "ck_channel_states_failures": {"failures": -1},
+    "ck_channel_states_trips": {"trips": -1},
+    "ck_channel_states_delivered_total": {"delivered_total": -1},
+    "ck_channel_states_failures_total": {"failures_total": -1},
+    "ck_channel_states_dead_total": {"dead_total": -1},
     "ck_audit_seq": {"seq": 0},
     "ck_audit_digest": {"digest": "short"},
     "ck_snapshots_position": {"position": -1},
@@ -210,6 +238,7 @@ def test_what_must_be_unique_is(connection: Connection) -> None:
             broken += 1
         savepoint.rollback()
     assert broken == 17 + 8
+    assert broken == 19 + 9
 
 
 def test_nothing_required_may_be_left_out(connection: Connection) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import inspect, text
+from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from service.domain.ids import Position
@@ -27,7 +27,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "0009"
+down_revision = "0010"
 
 def upgrade() -> None:
     with op.batch_alter_table("models") as models:
@@ -169,3 +169,39 @@ def test_missing_migration_scripts_are_named(empty_url: str, tmp_path: Path, mon
     monkeypatch.setattr(m, "MIGRATIONS", tmp_path / "gone")
     with pytest.raises(StoreRefused, match="gone"):
         open_store(empty_url, timeout_seconds=5.0)
+
+
+def test_messages_of_before_keep_their_channel_and_their_fate_there_and_back(empty_url: str) -> None:
+    m.upgrade(empty_url)
+    m.downgrade(empty_url, "0005")
+    engine = create_engine(parse_url(empty_url))
+    row = "INSERT INTO outbox VALUES ('{}', '{}', 'alert_opened', '{{}}', '{}', {}, {}, NULL, {}, '')"
+    with engine.begin() as connection:
+        connection.execute(text(row.format("m1", "log", "delivered", 10, 0, 11)))
+        connection.execute(text(row.format("m2", "webhook", "pending", 10, 2, "NULL")))
+        connection.execute(text(row.format("m3", "webhook", "dead", 9, 9, "NULL")))
+    m.upgrade(empty_url)
+    with engine.begin() as connection:
+        rows = connection.execute(
+            text(
+                "SELECT o.id, d.channel, d.status, d.attempts, d.next_us FROM deliveries d"
+                " JOIN outbox o ON o.seq = d.seq ORDER BY o.seq"
+            )
+        ).all()
+        waiting = connection.execute(text("SELECT COUNT(*) FROM outbox WHERE routed_us IS NULL")).scalar_one()
+    assert [tuple(one) for one in rows] == [
+        ("m3", "webhook", "dead", 9, 9),
+        ("m1", "log", "delivered", 0, 10),
+        ("m2", "webhook", "pending", 2, 10),
+    ]
+    assert waiting == 0
+    m.downgrade(empty_url, "0005")
+    with engine.begin() as connection:
+        back = connection.execute(text("SELECT id, channel, status, attempts FROM outbox ORDER BY id")).all()
+    assert [tuple(one) for one in back] == [
+        ("m1", "log", "delivered", 0),
+        ("m2", "webhook", "pending", 2),
+        ("m3", "webhook", "dead", 9),
+    ]
+    engine.dispose()
+    m.upgrade(empty_url)

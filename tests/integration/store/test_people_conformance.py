@@ -285,20 +285,6 @@ def test_keys_are_added_found_listed_and_revoked(store: AnyStore) -> None:
     assert store.keys.key("k1") == replace(s.key("k1"), revoked_us=s.at(9))
 
 
-def test_messages_come_when_due_and_end_delivered_or_dead(store: AnyStore) -> None:
-    with store.control.write() as tx:
-        for message in (s.message("late", 12), s.message("early", 11), s.message("mid", 11.5)):
-            tx.add_message(message)
-    assert [m.id for m in store.outbox.due(s.at(20), 2)] == ["early", "mid"]
-    store.outbox.delivered("early", s.at(21))
-    store.outbox.failed("mid", attempts=1, next_us=s.at(60), detail="503")
-    assert [m.id for m in store.outbox.due(s.at(59), 9)] == ["late"]
-    assert list(store.outbox.due(s.at(60), 1)) == [replace(s.message("mid", 11.5), attempts=1, next_us=s.at(60))]
-    store.outbox.failed("mid", attempts=2, next_us=None, detail="410")
-    store.outbox.delivered("late", s.at(61))
-    assert list(store.outbox.due(s.at(9_999), 9)) == []
-
-
 class _Interrupted(Exception):
     pass
 
@@ -315,7 +301,7 @@ def test_a_failed_block_leaves_nothing_behind(store: AnyStore) -> None:
     with pytest.raises(_Interrupted):
         _write_and_fail(store)
     assert list(store.read.models()) == []
-    assert list(store.outbox.due(s.at(99), 9)) == []
+    assert s.waiting(store) == []
     assert list(store.read.audit(9)) == []
     assert store.read.revision() == 0
 

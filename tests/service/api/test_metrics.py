@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.api.figures import Figures, Lag
 from service.api.metrics import Metrics
 from service.domain.ids import Micros, Position
+from service.domain.notices import Backlog, ChannelBacklog, ChannelState, Circuit
 from service.domain.schedule import Outcome, Schedule
 from service.domain.states import State
 from service.gate.refresh import Fleet
@@ -130,6 +131,11 @@ def test_scheduled_red_team_runs_are_counted_by_outcome_with_how_late_they_are(p
 
 def test_every_metric_of_the_catalogue_but_alerts_appears(page: Page) -> None:
     page.refresh()
+    waiting = ChannelBacklog(name="ops", pending=2, dead=1, oldest_us=NOVEMBER)
+    state = ChannelState(name="ops", circuit=Circuit.OPEN, failing_us=NOVEMBER, delivered_total=4)
+    backlog = Backlog(channels={"ops": waiting}, states={"ops": state}, unrouted=1, firing=3)
+    assert page.figures.picture is not None
+    page.figures.picture = replace(page.figures.picture, notifications=backlog)
     names = {name for name, *_ in page.samples()}
     expected = {m.name if m.kind != "histogram" else f"{m.name}_bucket" for m in CATALOGUE}
     assert expected - NEEDS_MORE <= names

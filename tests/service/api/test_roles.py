@@ -30,6 +30,7 @@ PARTS = {
     "principal": "0" * 32,
     "incident_id": "none",
     "key_id": "none",
+    "channel": "log",
     "rest:path": "roles",
     "key:path": "model.roles.serving",
 }

@@ -4,13 +4,13 @@ import json
 
 from service.domain.atlas import atlas
 from service.notify.adversarial import chain_text
-from service.notify.compose import LOG, compose
+from service.notify.compose import compose
 from tests.service.uses import ANN, BOB, Bench, finding, intent
 
 
 def test_the_message_names_the_kill_chain_the_principals_and_what_was_done() -> None:
     (notice,) = Bench().judge(intent(campaign="c7", members=(BOB,), fidelity=0.25)).notices
-    (alert,) = json.loads(compose(notice, [LOG])[0].payload)["alerts"]
+    (alert,) = json.loads(compose(notice).payload)["alerts"]
     assert alert["labels"] == {
         "alertname": "LazarettoAlertOpened",
         "model": "m1",
@@ -45,7 +45,7 @@ def test_many_principals_are_counted_not_listed() -> None:
 
 def test_two_attackers_are_two_alerts_to_a_receiver_that_groups_by_labels() -> None:
     notices = Bench().judge(finding(ANN), finding(BOB)).notices
-    prints = {json.loads(compose(n, [LOG])[0].payload)["alerts"][0]["fingerprint"] for n in notices}
+    prints = {json.loads(compose(n).payload)["alerts"][0]["fingerprint"] for n in notices}
     assert len(prints) == 2
 
 

@@ -8,18 +8,14 @@ import pytest
 
 from service.alert.decide import decide
 from service.domain.ids import Actor, Micros, Position
+from service.domain.notices import NEVER, Kind
 from service.domain.policy import Policy
 from service.domain.records import Approvals, TransitionRecord
 from service.domain.states import Event, State
 from service.notify.compose import (
-    LOG,
-    NEVER,
     TEXT_LENGTH_MAX,
-    WEBHOOK,
-    Kind,
     Notice,
     alert_opened,
-    channel_names,
     compose,
     held_back,
     release_pending,
@@ -32,7 +28,7 @@ DECISION = decide(evaluation(finding(), finding("income")), VERSION, (), Policy(
 
 
 def payload_of(notice: Notice) -> Any:
-    return json.loads(compose(notice, [LOG])[0].payload)
+    return json.loads(compose(notice).payload)
 
 
 def change(before: State, event: Event, after: State) -> TransitionRecord:
@@ -98,17 +94,14 @@ def test_labels_and_fingerprint_are_the_same_over_the_life_of_a_state() -> None:
     assert first["alerts"][0]["fingerprint"] == last["alerts"][0]["fingerprint"]
 
 
-def test_every_channel_gets_its_own_message_and_a_replay_the_same_ids() -> None:
-    first, again = compose(opened_notice(), [LOG, WEBHOOK]), compose(opened_notice(), [LOG, WEBHOOK])
-    assert first == again
-    assert [message.channel for message in first] == [LOG, WEBHOOK]
-    assert len({message.id for message in first}) == 2
+def test_a_replay_gives_the_same_message() -> None:
+    assert compose(opened_notice()) == compose(opened_notice())
 
 
 def test_two_changes_of_one_version_are_two_messages() -> None:
     record = change(State.ACTIVE, Event.SUSPECT, State.SUSPECT)
-    first = compose(state_changed(record, VERSION), [LOG])[0]
-    second = compose(state_changed(record, replace(VERSION, lock=1)), [LOG])[0]
+    first = compose(state_changed(record, VERSION))
+    second = compose(state_changed(record, replace(VERSION, lock=1)))
     assert first.id != second.id
 
 
@@ -130,11 +123,6 @@ def test_a_pending_release_says_how_many_are_missing_and_who_has_asked() -> None
 
 def test_long_texts_are_cut_so_that_a_receiver_takes_the_message() -> None:
     record = replace(change(State.ACTIVE, Event.SUSPECT, State.SUSPECT), reason="x" * 50_000)
-    message = compose(state_changed(record, VERSION), [LOG])[0]
+    message = compose(state_changed(record, VERSION))
     assert len(message.payload) < 20_000
     assert json.loads(message.payload)["commonAnnotations"]["description"] == "x" * TEXT_LENGTH_MAX
-
-
-def test_the_log_is_always_a_channel() -> None:
-    assert channel_names(None) == (LOG,)
-    assert channel_names("https://example.org/hook") == (LOG, WEBHOOK)

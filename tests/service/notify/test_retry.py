@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.ids import Micros
-from service.notify.retry import DELAYS_SECONDS, JITTER, next_attempt_us
+from service.notify.retry import DELAYS_SECONDS, JITTER, RETRY_AFTER_SECONDS_MAX, next_attempt_us
 
 
 @given(st.text(max_size=40), st.integers(1, len(DELAYS_SECONDS)))
@@ -23,3 +23,13 @@ def test_the_schedule_of_a_message_can_be_computed_again_and_differs_between_mes
 def test_after_the_last_delay_a_message_is_given_up() -> None:
     assert next_attempt_us("a", len(DELAYS_SECONDS), Micros(0)) is not None
     assert next_attempt_us("a", len(DELAYS_SECONDS) + 1, Micros(0)) is None
+
+
+@given(st.floats(0, 1e9), st.integers(1, len(DELAYS_SECONDS)))
+def test_what_the_receiver_asks_for_is_kept_up_to_an_hour_and_never_shortens_a_delay(
+    asked: float, attempts: int
+) -> None:
+    plain, later = next_attempt_us("a", attempts, Micros(0)), next_attempt_us("a", attempts, Micros(0), asked)
+    assert plain is not None
+    assert later is not None
+    assert later == max(plain, round(min(asked, RETRY_AFTER_SECONDS_MAX) * 1e6))

@@ -1,0 +1,125 @@
+"""PagerDuty, Events API v2: one incident there for one group here, acknowledged and resolved with it."""
+
+import hashlib
+
+import httpx
+import msgspec
+
+from service.domain.notices import FIRING, Kind, Payload, payload_of
+from service.domain.records import Message, Severity
+from service.notify.http import client, post
+from service.notify.texts import lines, one_line
+from service.ports import Clock
+from service.ports_notify import DeliveryFailed
+
+SUMMARY_MAX, SOURCE_MAX, DETAIL_MAX = 1_024, 255, 1_000
+BODY_BYTES_MAX = 512 * 1024
+ALERTS_MAX = 20
+SEVERITIES = {Severity.LOW: "info", Severity.MEDIUM: "warning", Severity.HIGH: "critical"}
+
+
+class PagerDutyChannel:
+    """Triggers, acknowledges and resolves under one key for everything of one group.
+
+    Parameters
+    ----------
+    name
+        Of the channel.
+    url
+        Of the events API.
+    routing_key
+        Of the integration; a secret.
+    clock
+        For answers that name a time.
+    transport
+        Carries the requests.
+    """
+
+    def __init__(
+        self, name: str, url: str, routing_key: str, clock: Clock, *, transport: httpx.AsyncBaseTransport
+    ) -> None:
+        self.name = name
+        self._url, self._key, self._clock = url, routing_key, clock
+        self._http = client(transport)
+
+    async def deliver(self, message: Message) -> None:
+        """Send the event; of a test, also the one that ends it."""
+        payload = payload_of(message)
+        await self._send(message, payload, action_of(message, payload))
+        if message.kind == Kind.TEST:
+            await self._send(message, payload, "resolve")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def _send(self, message: Message, payload: Payload, action: str) -> None:
+        event = event_of(message, payload, action, self._key)
+        try:
+            await post(self._http, self._url, msgspec.json.encode(event), self._clock, secret=False)
+        except DeliveryFailed as failure:
+            if self._key in str(failure):  # an answer that repeats what was sent
+                detail = str(failure).replace(self._key, "...")
+                raise DeliveryFailed(
+                    detail,
+                    recoverable=failure.recoverable,
+                    retry_after_seconds=failure.retry_after_seconds,
+                    channel_fault=failure.channel_fault,
+                ) from None
+            raise
+
+
+def action_of(message: Message, payload: Payload) -> str:
+    """Return what an event asks for."""
+    if message.kind == Kind.INCIDENT_ACKNOWLEDGED:
+        return "acknowledge"
+    return "trigger" if payload.status == FIRING else "resolve"
+
+
+def dedup_key(payload: Payload) -> str:
+    """Return what is the same in everything about one group."""
+    return hashlib.sha256(f"lazaretto/{payload.group_key}".encode()).hexdigest()
+
+
+def event_of(message: Message, payload: Payload, action: str, routing_key: str) -> dict[str, object]:
+    """Write an event within PagerDuty's limits."""
+    event: dict[str, object] = {
+        "routing_key": routing_key,
+        "event_action": action,
+        "dedup_key": dedup_key(payload),
+    }
+    if action != "trigger":
+        return event
+    about = payload.lazaretto
+    source = one_line(f"{about.model} {about.version}".strip(), SOURCE_MAX) or "lazaretto"
+    details: dict[str, object] = {
+        "message_id": message.id,
+        "description": lines(about.description, DETAIL_MAX),
+        "incident_id": about.incident_id,
+        "alerts": [
+            {**_texts(alert.labels), **_texts(alert.annotations), "status": alert.status}
+            for alert in payload.alerts[:ALERTS_MAX]
+        ],
+    }
+    event |= {
+        "client": "Lazaretto",
+        "payload": {
+            "summary": one_line(about.summary, SUMMARY_MAX) or message.kind,
+            "source": source,
+            "severity": SEVERITIES[message.severity],
+            "timestamp": about.at,
+            "component": one_line(about.model, SOURCE_MAX) or "lazaretto",
+            "group": one_line(payload.group_key, SOURCE_MAX),
+            "class": message.kind,
+            "custom_details": details,
+        },
+    }
+    if payload.external_url:
+        event |= {"client_url": payload.external_url, "links": [{"href": payload.external_url, "text": "Open it"}]}
+    while len(msgspec.json.encode(event)) > BODY_BYTES_MAX and isinstance(details["alerts"], list):
+        details["alerts"] = details["alerts"][:-1] or None
+    return event
+
+
+def _texts(given: dict[str, str]) -> dict[str, str]:
+    return {one_line(name, SOURCE_MAX): lines(text, DETAIL_MAX) for name, text in given.items()}

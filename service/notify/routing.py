@@ -1,0 +1,203 @@
+"""Whom to tell of what, and when: routes, quiet hours, and the memory of who was told. Pure.
+
+Who was told that something began is told that it ended, whatever the routes say then.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from msgspec.structs import replace as replace_struct
+
+from service.channel_settings import NotificationSettings, Quiet, RouteSettings
+from service.domain.ids import Micros
+from service.domain.notices import FIRING, NEVER, RESOLVED, AlertBody, Kind, Payload, Routed, Told, payload_of, worst
+from service.domain.records import Message, Severity
+from service.notify.compose import LOG, alert_name, encoded, fingerprint_of, group_of, payload_with, time_of
+from service.notify.hours import ends_us, held_until
+from service.ports import Clock
+
+ALERTS_MAX = 20
+"""Of one group in one message; the worst and newest ones."""
+ANNOUNCED_US = 3_600_000_000
+"""How long an announcement fires: it tells of a moment and has no end of its own."""
+ANNOUNCEMENTS = frozenset({Kind.DRY_RUN, Kind.CAPPED, Kind.TEST})
+ABOUT_INCIDENTS = frozenset({Kind.INCIDENT_ACKNOWLEDGED, Kind.INCIDENT_RESOLVED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Router:
+    """Decides whom to tell, for the outbox: call it with a message, what was told, and the owner of the model."""
+
+    settings: NotificationSettings
+    channels: tuple[str, ...]
+    """Every channel that is set up, the log among them."""
+    clock: Clock
+
+    def __call__(self, message: Message, known: Sequence[Told], owner: str) -> Routed:
+        """Decide about one message."""
+        now_us = self.clock.now_us()
+        kind, payload = Kind(message.kind), payload_of(message)
+        if kind in ABOUT_INCIDENTS:
+            before, after = _about_incident(kind, message, known)
+        else:
+            before, after = _about_alert(kind, message, payload.alerts[0], known)
+        severity = worst(*(one.severity for one in after)) if _ends(kind, payload) and after else message.severity
+        chosen = self._chosen(kind, payload, replace(message, severity=severity), before, owner)
+        told = tuple(replace(one, channels=one.channels | (chosen - {LOG})) for one in after)
+        quiet: dict[str, Quiet | None] = {name: one.quiet for name, one in self.settings.channels.items()}
+        return Routed(
+            payload=encoded(self._grouped(payload, message, severity, known, told)),
+            severity=severity,
+            told=told,
+            deliveries={
+                name: held_until(quiet.get(name), severity, now_us) for name in self.channels if name in chosen
+            },
+        )
+
+    def _chosen(
+        self, kind: Kind, payload: Payload, message: Message, before: Sequence[Told], owner: str
+    ) -> frozenset[str]:
+        """Return who is told: whoever heard of it before, and of what is new whoever the routes name."""
+        heard = frozenset[str]().union(*(one.channels for one in before))
+        if kind in ABOUT_INCIDENTS or (_ends(kind, payload) and before):
+            return (heard | {LOG}) & frozenset(self.channels)
+        chosen = heard | frozenset(choose(self.settings.routes, self.channels, message, owner, self.clock.now_us()))
+        failing = payload.common_labels.get("channel") if kind is Kind.NOTIFICATIONS_FAILING else None
+        if failing is not None:
+            chosen -= {failing}
+            if not chosen - {LOG}:  # what cannot be told where it belongs is told wherever it can be
+                chosen = frozenset(self.channels) - {failing}
+        return (chosen | {LOG}) & frozenset(self.channels)
+
+    def _grouped(
+        self, payload: Payload, message: Message, severity: Severity, known: Sequence[Told], told: Sequence[Told]
+    ) -> Payload:
+        """Write the whole group that a message belongs to: it is over when everything in it is."""
+        now_us = self.clock.now_us()
+        own = payload.alerts[:1] if not told else []
+        key = told[0].group_key if told else payload.group_key
+        changed = {one.fingerprint for one in told}
+        rest = [one for one in known if one.group_key == key and one.fingerprint not in changed and one.firing(now_us)]
+        alerts = own + [self._body(one, message.created_us) for one in (*told, *rest)]
+        about = payload.lazaretto
+        if about.severity != severity:
+            about = replace_struct(about, severity=severity.value)
+        grouped = payload_with(alerts[:ALERTS_MAX], key, about, max(0, len(alerts) - ALERTS_MAX))
+        return replace_struct(grouped, external_url=self._url(message.incident_id))
+
+    def _body(self, one: Told, at_us: Micros) -> AlertBody:
+        return alert_body(one, one.firing(at_us), self._url(one.incident_id))
+
+    def _url(self, incident_id: str | None) -> str:
+        base = self.settings.external_url
+        if base is None:
+            return ""
+        return f"{base.rstrip('/')}/incidents/{incident_id}" if incident_id else base
+
+
+def alert_body(one: Told, firing: bool, url: str = "") -> AlertBody:  # noqa: FBT001 - what it says is what it is
+    """Write what was told as Alertmanager's webhook does."""
+    return AlertBody(
+        status=FIRING if firing else RESOLVED,
+        labels=one.labels,
+        annotations=one.annotations,
+        starts_at=time_of(one.starts_us),
+        ends_at=NEVER if firing or one.ends_us is None else time_of(one.ends_us),
+        generator_url=url,
+        fingerprint=one.fingerprint,
+    )
+
+
+def choose(
+    routes: Sequence[RouteSettings], channels: Sequence[str], message: Message, owner: str, now_us: Micros
+) -> list[str]:
+    """Return the channels of the first route that matches, and of those after it while ``go_on`` says so."""
+    if not routes:
+        return list(channels)
+    chosen: list[str] = []
+    for route in routes:
+        if matches(route, message, owner, now_us):
+            chosen += [name for name in route.channels if name not in chosen]
+            if not route.go_on:
+                break
+    return chosen
+
+
+def matches(route: RouteSettings, message: Message, owner: str, now_us: Micros) -> bool:
+    """Return whether every condition of a route holds."""
+    if route.severities and message.severity.value not in route.severities:
+        return False
+    for globs, text in ((route.models, message.model), (route.owners, owner), (route.kinds, message.kind)):
+        if globs and not any(fnmatchcase(text, glob) for glob in globs):
+            return False
+    return route.hours is None or ends_us(route.hours, now_us) is not None
+
+
+def _ends(kind: Kind, payload: Payload) -> bool:
+    return kind is Kind.INCIDENT_RESOLVED or (kind not in ABOUT_INCIDENTS and payload.alerts[0].status == RESOLVED)
+
+
+def _about_incident(kind: Kind, message: Message, known: Sequence[Told]) -> tuple[list[Told], list[Told]]:
+    """Return what was told of an incident, as it was and as it is now.
+
+    A version's state ends with that state alone, and so does that nobody obeys it.
+    """
+    lasting = {alert_name(Kind.STATE_CHANGED), alert_name(Kind.NOT_ENFORCED)}
+    before = [
+        one
+        for one in known
+        if one.incident_id == message.incident_id
+        and one.firing(message.created_us)
+        and (kind is Kind.INCIDENT_ACKNOWLEDGED or one.labels.get("alertname") not in lasting)
+    ]
+    if kind is Kind.INCIDENT_ACKNOWLEDGED:
+        return before, before
+    return before, [_ended(one, message.created_us) for one in before]
+
+
+def _about_alert(
+    kind: Kind, message: Message, alert: AlertBody, known: Sequence[Told]
+) -> tuple[list[Told], list[Told]]:
+    at_us = message.created_us
+    mine = next((one for one in known if one.fingerprint == alert.fingerprint), None)
+    before = [] if mine is None or not mine.firing(at_us) else [mine]
+    if kind is Kind.TEST:
+        return [], []
+    if kind is Kind.STATE_CHANGED:  # whatever was asked for is decided
+        asked = alert_name(Kind.RELEASE_PENDING)
+        pending = [one for one in known if one.labels.get("alertname") == asked and one.firing(at_us)]
+    else:
+        pending = []
+    decided = [_ended(one, at_us) for one in pending]
+    if alert.status == RESOLVED:
+        return before + pending, [_ended(one, at_us) for one in before] + decided
+    return before, [_fires(kind, message, alert, mine), *decided]
+
+
+def _fires(kind: Kind, message: Message, alert: AlertBody, mine: Told | None) -> Told:
+    """Return what is told when something fires: with its first time, or as the return of what had ended."""
+    at_us, annotations = message.created_us, alert.annotations
+    going_on = mine is not None and mine.firing(at_us)
+    returns = mine is not None and not going_on and mine.ends_us is not None and kind is Kind.ALERT_OPENED
+    if returns and mine is not None and mine.ends_us is not None:
+        annotations = annotations | {"regressed": time_of(mine.ends_us)}
+    kept = mine if going_on else None
+    group = group_of(alert.labels, message.incident_id)
+    return Told(
+        fingerprint=fingerprint_of(alert.labels),
+        model=message.model,
+        version=message.version,
+        incident_id=message.incident_id or (None if kept is None else kept.incident_id),
+        group_key=group if kept is None else kept.group_key,
+        severity=message.severity if kept is None else worst(kept.severity, message.severity),
+        labels=alert.labels,
+        annotations=annotations,
+        starts_us=at_us if kept is None else kept.starts_us,
+        ends_us=Micros(at_us + ANNOUNCED_US) if kind in ANNOUNCEMENTS else None,
+        channels=frozenset() if kept is None else kept.channels,
+    )
+
+
+def _ended(one: Told, at_us: Micros) -> Told:
+    return replace(one, ends_us=Micros(max(one.starts_us, at_us)))

@@ -1,0 +1,80 @@
+"""Texts that others wrote, made harmless for each channel, and content cut to what a receiver takes. Pure."""
+
+import msgspec
+
+from service.domain.notices import AlertBody, Payload
+
+CUTS = (2_000, 500, 200, 60)
+"""Characters that each annotation keeps, tried in turn until a payload fits."""
+MARKUP = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+"""What Slack reads as markup of its own; the rest is told to be plain text."""
+NOT_SHOWN = dict.fromkeys((*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206F), 0xFEFF), None)
+"""Signs without width, and those that turn the direction of what follows."""
+
+
+def one_line(text: str, most: int) -> str:
+    """Return a text as one line without control characters, cut to ``most`` characters."""
+    shown = "".join(sign if sign.isprintable() else " " for sign in text.translate(NOT_SHOWN))
+    return cut(" ".join(shown.split()), most)
+
+
+def lines(text: str, most: int) -> str:
+    """Return a text of several lines without other control characters, cut to ``most`` characters."""
+    kept = text.replace("\r\n", "\n").replace("\r", "\n").translate(NOT_SHOWN)
+    return cut("".join(sign if sign.isprintable() or sign == "\n" else " " for sign in kept), most)
+
+
+def cut(text: str, most: int) -> str:
+    """Return a text of at most ``most`` characters; a cut shows as an ellipsis."""
+    return text if len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def cut_bytes(text: str, most: int) -> str:
+    """Return a text of at most ``most`` bytes in UTF-8."""
+    content = text.encode()
+    if len(content) <= most:
+        return text
+    return content[: most - 3].decode(errors="ignore") + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def slack_text(text: str, most: int) -> str:
+    """Return a text in which Slack finds no markup, link or mention, at most ``most`` characters when escaped."""
+    plain = lines(text, most)
+    escaped = "".join(MARKUP.get(sign, sign) for sign in plain)
+    while len(escaped) > most:
+        plain = cut(plain, max(1, len(plain) - (len(escaped) - most)))
+        escaped = "".join(MARKUP.get(sign, sign) for sign in plain)
+    return escaped
+
+
+def fit(payload: Payload, bytes_max: int) -> bytes:
+    """Return a payload as JSON of at most ``bytes_max``: first texts are cut, then alerts left out and counted."""
+    content = msgspec.json.encode(payload)
+    for most in CUTS:
+        if len(content) <= bytes_max:
+            return content
+        payload = msgspec.structs.replace(
+            payload,
+            alerts=[_cut_alert(alert, most) for alert in payload.alerts],
+            common_annotations=_cut_all(payload.common_annotations, most),
+            lazaretto=msgspec.structs.replace(
+                payload.lazaretto,
+                summary=cut(payload.lazaretto.summary, most),
+                description=cut(payload.lazaretto.description, most),
+            ),
+        )
+        content = msgspec.json.encode(payload)
+    while len(content) > bytes_max and payload.alerts:
+        payload = msgspec.structs.replace(
+            payload, alerts=payload.alerts[:-1], truncated_alerts=payload.truncated_alerts + 1
+        )
+        content = msgspec.json.encode(payload)
+    return content
+
+
+def _cut_alert(alert: AlertBody, most: int) -> AlertBody:
+    return msgspec.structs.replace(alert, annotations=_cut_all(alert.annotations, most))
+
+
+def _cut_all(texts: dict[str, str], most: int) -> dict[str, str]:
+    return {name: cut(text, most) for name, text in texts.items()}
