@@ -7,7 +7,7 @@ from detectors.errors import DetectorError
 from detectors.principals.forest import Forest
 from detectors.principals.forest_data import CONTENT, DIGEST
 
-INTENT = 3.5
+INTENT = 3.0
 """Above the thresholds that the benchmark of adversarial use calibrated on benign sessions, whichever the victim."""
 
 
