@@ -264,12 +264,7 @@ def status_of(
         evidence_log10=log10(watch.log_evidence),
         threshold=e_value(threshold_log),
         threshold_log10=log10(threshold_log) or 0.0,
-        budget=BudgetView(
-            false_alarms=policy.budget.false_alarms,
-            per_days=policy.budget.per_days,
-            tick_seconds=policy.tick_seconds,
-            ticks=policy.ticks_per_false_alarm,
-        ),
+        budget=_budget(policy),
         baseline_id=version.baseline_id,
         events_total=snapshot.events_total if snapshot else 0,
         labels_total=snapshot.labels_total if snapshot else 0,
@@ -287,6 +282,15 @@ def status_of(
         conduct=watch.conduct,
         requests=None if watch.requests is None else _requests(watch.requests),
         left_out=watch.left_out,
+    )
+
+
+def _budget(policy: Policy) -> BudgetView:
+    return BudgetView(
+        false_alarms=policy.budget.false_alarms,
+        per_days=policy.budget.per_days,
+        tick_seconds=policy.tick_seconds,
+        ticks=policy.ticks_per_false_alarm,
     )
 
 

@@ -31,7 +31,7 @@ def test_one_principal_quarantines_nothing_whatever_it_sends(victim: Victim, poo
     # It was noticed all the same: the principal is contained, and the drift that it was is an incident.
     assert done.contained == 1
     assert done.spared
-    assert {"probing", "extraction"} <= set(done.alerts)
+    assert set(done.alerts) & {"probing", "intent", "extraction"}
     assert "**0**" in row_of("x", done)
 
 

@@ -28,7 +28,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "held": {},
     "rerouted": {"fallback": "rules"},
     "advised": {},
-    "enforced": {"adversarial": {"enforce_containment": True}, "fallback": "rules"},
+    "enforced": {"adversarial": {"enforce_containment": True, "enforce_after_seconds": 0}, "fallback": "rules"},
 }
 
 

@@ -87,7 +87,7 @@ def watched(served: Served, request: pytest.FixtureRequest) -> Iterator[Watched]
 
 
 def _ordinary(seed: int, count: int) -> Rows:
-    inputs = VICTIM.reference[0]
+    inputs = VICTIM.confirmation[0]
     return inputs[np.random.default_rng(seed).choice(len(inputs), count, replace=False)]
 
 

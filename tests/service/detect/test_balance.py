@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from service.detect.balance import Balance
 from service.detect.reference import CompiledReference
-from service.domain.adversarial import Adversarial
+from service.domain.adversarial import Adversarial, DriftOfOne
 from service.domain.policy import Policy
 from service.domain.states import State
 from service.frames import Coded, Frame, encode_frame
@@ -93,7 +93,9 @@ def flooded(policy: Policy) -> tuple[World, State]:
 
 def test_one_principal_that_drowns_the_others_drives_the_evidence_unless_it_is_balanced() -> None:
     """Balanced, its part is 5 of 85 events: the mean of age may move by 2 * 5 / 85 = 0.12 deviations."""
-    assert flooded(SMALL_BUDGET)[1] is State.QUARANTINED
+    careless = Adversarial(drift_of_one=DriftOfOne.QUARANTINE)
+    assert flooded(msgspec.structs.replace(SMALL_BUDGET, adversarial=careless))[1] is State.QUARANTINED
+    assert flooded(SMALL_BUDGET)[1] is State.SUSPECT
     allowed = msgspec.structs.replace(BALANCED, minimum_effect=0.2)
     world, state = flooded(allowed)
     assert state is State.ACTIVE
