@@ -26,6 +26,7 @@ from service.domain.records import (
     Window,
 )
 from service.domain.redteam import RedTeamRun
+from service.domain.transcripts import TranscriptRecord
 from service.ports import SYSTEM
 from service.store.audit import GENESIS, canonical, link, transition_detail
 
@@ -58,6 +59,7 @@ class Tables:
     incidents: dict[str, Incident] = field(default_factory=dict)
     redteam: dict[VersionId, RedTeamRun] = field(default_factory=dict)
     containments: dict[tuple[VersionId, str], Containment] = field(default_factory=dict)
+    transcripts: dict[tuple[str, str], TranscriptRecord] = field(default_factory=dict)
     timeline: list[tuple[str, TimelineItem]] = field(default_factory=list)
     transitions: list[TransitionRecord] = field(default_factory=list)
     keys: dict[str, ApiKey] = field(default_factory=dict)
