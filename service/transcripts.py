@@ -79,7 +79,7 @@ def transcribe(
         one = draft.accused
         key_id, sample = None, None
         if one.policy.samples and keys and draft.values:
-            key_id, sample = id_of(keys[0]), seal(keys[0], _context(one), draft.values)
+            key_id, sample = id_of(keys[0]), seal(keys[0], context_of(one), draft.values)
         record = TranscriptRecord(
             alert_id=one.alert_id,
             principal=one.principal,
@@ -108,7 +108,7 @@ def open_transcript(record: TranscriptRecord, keys: Sequence[bytes]) -> Opened:
     key = next((key for key in keys if id_of(key) == record.key_id), None)
     if key is None:
         return Opened(record=record, body=body, state=SampleState.MISSING_KEY)
-    values = unseal(key, _context(record), record.sample)
+    values = unseal(key, context_of(record), record.sample)
     if values is None:
         return Opened(record=record, body=body, state=SampleState.DAMAGED)
     return Opened(record=record, body=body, state=SampleState.OPEN, values=values)
@@ -169,5 +169,6 @@ class Reading:
         self.store.expire(self.clock.now_us(), SWEEP_ROWS)
 
 
-def _context(one: Accused | TranscriptRecord) -> bytes:
+def context_of(one: Accused | TranscriptRecord) -> bytes:
+    """Return what values are bound to: they are no other alert's and no other principal's."""
     return f"{one.version_id}\0{one.alert_id}\0{one.principal}".encode()

@@ -168,10 +168,7 @@ class InMemoryWorker:
         tables.save_alerts(outcome.alerts)
         tables.raise_incidents(outcome.raised)
         tables.contain(outcome.containments)
-        for drawn in outcome.transcripts:
-            key = drawn.record.alert_id, drawn.record.principal
-            if drawn.replaces or key not in tables.transcripts:
-                tables.transcripts[key] = drawn.record
+        tables.keep_transcripts(outcome.transcripts)
         for ending in outcome.endings:
             standing = tables.incidents[ending.incident_id]
             if standing.status is not IncidentStatus.RESOLVED:

@@ -26,7 +26,7 @@ from service.domain.records import (
     Window,
 )
 from service.domain.redteam import RedTeamRun
-from service.domain.transcripts import TranscriptRecord
+from service.domain.transcripts import Drawn, TranscriptRecord
 from service.ports import SYSTEM
 from service.store.audit import GENESIS, canonical, link, transition_detail
 
@@ -134,6 +134,12 @@ class Tables:
                 self.incidents[standing.id] = replace(
                     standing, severity=one.severity, title=one.title, lock=standing.lock + 1
                 )
+
+    def keep_transcripts(self, transcripts: Iterable[Drawn]) -> None:
+        for drawn in transcripts:
+            key = drawn.record.alert_id, drawn.record.principal
+            if drawn.replaces or key not in self.transcripts:
+                self.transcripts[key] = drawn.record
 
     def contain(self, containments: Iterable[Containment]) -> None:
         for one in containments:

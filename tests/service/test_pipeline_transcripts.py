@@ -91,9 +91,7 @@ def send(world: World, version: Version, names: Sequence[str | None]) -> None:
     position = world.log.head() + 1
     frame = frame_of(position, names, [f"event-{position}-{row}" for row in range(len(names))])
     body = encode_frame(frame)
-    new = NewEntry(
-        kind=EntryKind.BATCH, version_id=version.id, batch_id=str(position), rows=frame.rows, body=body
-    )
+    new = NewEntry(kind=EntryKind.BATCH, version_id=version.id, batch_id=str(position), rows=frame.rows, body=body)
     world.log.append_now(new)
     world.clock.advance(1)
 
