@@ -210,7 +210,8 @@ class Secrets:
         """Derive from the setting, or from the key file, which is made on first use."""
         root = _root_key(settings)
         names = ("pepper", "signing", "pseudonyms", "sessions", "webhooks", "jitter")
-        return cls(*(_derive(root, name) for name in names), _transcript_keys(settings, _derive(root, "transcripts")))
+        derived = {name: _derive(root, name) for name in names}
+        return cls(**derived, transcripts=_transcript_keys(settings, _derive(root, "transcripts")))
 
 
 def _transcript_keys(settings: Settings, derived: bytes) -> tuple[bytes, ...]:

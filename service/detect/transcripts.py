@@ -279,7 +279,7 @@ def _margins(shares: NDArray[np.float64] | None, rows: int) -> tuple[list[float]
     """Return how far the likeliest class is above the next, and which one it is; -1 where nobody can tell."""
     if shares is None:
         return [math.nan] * rows, None
-    sound = np.isfinite(shares).all(axis=1)
+    sound = np.asarray(np.isfinite(shares).all(axis=1))
     ordered = np.sort(np.where(sound[:, None], shares, 0.0), axis=1)
     margins = np.where(sound, ordered[:, -1] - ordered[:, -2], np.nan)
     best = np.where(sound, np.nan_to_num(shares, nan=-1.0).argmax(axis=1), -1)
