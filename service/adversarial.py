@@ -12,15 +12,16 @@ from service.alert.adversarial import COUNTS, RANK, SEVERITIES, Case, Moment, Us
 from service.alert.adversarial_evidence import Evidence, of_model, of_principal
 from service.alert.containment import contain
 from service.decisions import HELD_BACK, Decisions, Judged, change_state
-from service.domain.adversarial import Response
+from service.domain.adversarial import DAY_US, Response
 from service.domain.errors import Conflict, NotFound, Unprocessable
 from service.domain.evaluation import UseFound
-from service.domain.ids import Actor, VersionId, derived_id
+from service.domain.ids import Actor, Micros, VersionId, derived_id
 from service.domain.policy import Cause, Policy
 from service.domain.principals import Containment, ContainmentState, PrincipalFinding
 from service.domain.records import Alert, Incident, Version
 from service.domain.redteam import RedTeamRun, RedTeamSummary
 from service.domain.texts import bad_text
+from service.domain.transcripts import Accused
 from service.notify.adversarial import use_opened
 from service.notify.compose import held_back
 from service.ports import SYSTEM, Clock, Control, ControlStore
@@ -131,12 +132,33 @@ def _take(
         for containment in contained:
             standing.learn_containment(containment)
             decisions.containments[containment.version_id, containment.principal] = containment
+        if alert is not None:
+            decisions.accused.append(_accused(finding, alert, moment, case.policy, news=decision.why is not Why.KNOWN))
     opened = decision.alert if decision.incident is not None or decision.joined is not None else None
     if opened is not None and incident is not None and _tells(finding, case.policy):
         holding = [one for one in contained if one.state is ContainmentState.CONTAINED]
         decisions.notices.append(use_opened(opened, evidence.use, incident, case.version, holding))
     news = decision.why in {Why.OPENED, Why.WORSE}
     return [decision.alert] if decision.alert is not None and news else []
+
+
+def _accused(finding: PrincipalFinding, alert: Alert, moment: Moment, policy: Policy, *, news: bool) -> Accused:
+    """Say whose requests are to be kept for an alert: those of the principal that the evidence is of, nobody else's."""
+    chosen = policy.adversarial
+    return Accused(
+        alert_id=alert.id,
+        incident_id=alert.incident_id,
+        version_id=alert.version_id,
+        principal=finding.principal,
+        tier=finding.tier,
+        policy=chosen.transcript,
+        requests_max=chosen.transcript_requests,
+        keep_us=round(chosen.transcript_days * DAY_US),
+        since_us=Micros(finding.since_us),
+        position=moment.position,
+        at_us=moment.at_us,
+        news=news,
+    )
 
 
 def _learn(decision: UseDecision, case: Case, standing: Standing, decisions: Decisions) -> Incident | None:

@@ -32,6 +32,7 @@ from service.api.routes import (
     status,
     system,
     telemetry,
+    transcripts,
     vouched,
 )
 from service.console.routes import build_router
@@ -47,6 +48,7 @@ ROUTERS = tuple(
         telemetry,
         status,
         incidents,
+        transcripts,
         principals,
         requests,
         redteam,

@@ -14,6 +14,7 @@ from service.domain.policy import Action, Cause, Policy
 from service.domain.principals import Containment
 from service.domain.records import Alert, Ending, Incident, Raised, TimelineItem, TransitionRecord, Version
 from service.domain.states import Event, next_state
+from service.domain.transcripts import Accused
 from service.notify.compose import Notice, alert_opened, alert_over, state_changed
 from service.ports import SYSTEM
 from service.quarantine.decide import Ruling, Why, spare
@@ -41,6 +42,8 @@ class Decisions:
     containments: dict[tuple[VersionId, str], Containment] = field(default_factory=dict)
     """By version and principal."""
     raised: list[Raised] = field(default_factory=list)
+    accused: list[Accused] = field(default_factory=list)
+    """Principals whose requests are to be kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 import anyio.to_thread
 import msgspec
@@ -61,6 +62,7 @@ from service.ports import (
     WorkerStore,
 )
 from service.quarantine.decide import decide as decide_state
+from service.transcripts import transcribe
 
 DECODE_INLINE_BYTES_MAX = 1024 * 1024
 """A larger body is decoded in a thread, so that the gate goes on answering meanwhile."""
@@ -214,6 +216,7 @@ class WorkStages:
     bytes_max: int = 32 * 1024 * 1024
     stats: Callable[[], str]
     """The worker's own figures as JSON, written with each pass."""
+    transcript_keys: tuple[bytes, ...] = ()
     give_way: Callable[[], None] = lambda: None
     """Called between two pieces of work: whoever shares the processor may be more urgent."""
 
@@ -260,8 +263,7 @@ class Memory:
         return self.versions[version_id].since_us if self.serves(version_id) else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class Progress(NamedTuple):
     """What one pass did."""
 
     entries: int
@@ -305,11 +307,8 @@ def process_batches(stages: WorkStages, memory: Memory) -> Progress:
     commit_seconds = commit(stages, memory, decisions, last)
     memory.position = last
     events = sum(entry.rows for entry in entries if entry.kind is EntryKind.BATCH)
-    size = sum(len(entry.body) for entry in entries)
-    caught_up = len(entries) < stages.entries_max and size < stages.bytes_max // 2
-    return Progress(
-        entries=len(entries), events=events, position=last, caught_up=caught_up, commit_seconds=commit_seconds
-    )
+    caught_up = len(entries) < stages.entries_max and sum(len(e.body) for e in entries) < stages.bytes_max // 2
+    return Progress(len(entries), events, last, caught_up, commit_seconds)
 
 
 def judge(evaluation: Evaluation, memory: Memory, decisions: Decisions) -> None:
@@ -347,6 +346,7 @@ def commit(stages: WorkStages, memory: Memory, decisions: Decisions, last: Posit
     snapshots, rows = memory.watch.take_snapshots(), memory.watch.take_rows()
     if last == memory.position and not snapshots:
         return None
+    transcripts = transcribe(decisions.accused, memory.watch, memory.versions, stages.log, stages.transcript_keys)
     stages.give_way()
     started = time.perf_counter()
     stages.store.commit(
@@ -364,6 +364,7 @@ def commit(stages: WorkStages, memory: Memory, decisions: Decisions, last: Posit
             containments=tuple(decisions.containments.values()),
             raised=decisions.raised,
             messages=[compose(notice) for notice in decisions.notices],
+            transcripts=transcripts,
             stats=stages.stats(),
         )
     )

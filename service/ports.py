@@ -27,6 +27,7 @@ from service.domain.records import (
     Window,
 )
 from service.domain.redteam import RedTeamRun
+from service.domain.transcripts import Drawn
 from service.domain.vouched import Vouched
 
 
@@ -156,6 +157,7 @@ class Outcome:
     raised: Sequence[Raised] = ()
     """Incidents, new ones among them; one that people have resolved stays as they left it."""
     messages: Sequence[Message] = ()
+    transcripts: Sequence[Drawn] = ()
     stats: str = "{}"
     """JSON of the worker's own figures, for the metrics."""
 

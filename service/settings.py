@@ -26,6 +26,10 @@ class Settings(BaseSettings):
     """``sqlite:///path`` or ``postgresql://...`` of the telemetry log; by default ``telemetry.db`` in ``data_dir``."""
     secret_key: SecretStr | None = None
     """64 hex digits; by default ``secret.key`` in the data directory, made on first use. Replicas must share it."""
+    transcript_key: SecretStr | None = None
+    """64 hex digits that the values in transcripts are encrypted with; by default derived from the secret key."""
+    transcript_keys_before: tuple[SecretStr, ...] = Field(default=(), max_length=8)
+    """Earlier ones: what they encrypted can still be read."""
     log_level: Literal["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"] = "INFO"
 
     # Limits of one request.
@@ -198,13 +202,27 @@ class Secrets:
     """Of messages, unless a webhook has a secret of its own."""
     jitter: bytes
     """Of the delays of enforcement."""
+    transcripts: tuple[bytes, ...]
+    """Of the values in transcripts: the first one encrypts, all of them decrypt."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Derive from the setting, or from the key file, which is made on first use."""
         root = _root_key(settings)
         names = ("pepper", "signing", "pseudonyms", "sessions", "webhooks", "jitter")
-        return cls(*(_derive(root, name) for name in names))
+        derived = {name: _derive(root, name) for name in names}
+        return cls(**derived, transcripts=_transcript_keys(settings, _derive(root, "transcripts")))
+
+
+def _transcript_keys(settings: Settings, derived: bytes) -> tuple[bytes, ...]:
+    """Return the key in use first, then the earlier ones; the derived one was in use before there was a setting."""
+    own = settings.transcript_key
+    keys = [] if own is None else [_parse_secret(own.get_secret_value(), "LAZARETTO_TRANSCRIPT_KEY")]
+    before = [
+        _parse_secret(key.get_secret_value(), f"LAZARETTO_TRANSCRIPT_KEYS_BEFORE[{i}]")
+        for i, key in enumerate(settings.transcript_keys_before)
+    ]
+    return tuple(dict.fromkeys((*keys, derived, *before)))
 
 
 def _derive(root: bytes, purpose: str) -> bytes:

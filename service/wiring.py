@@ -33,11 +33,14 @@ from service.ports import Clock
 from service.ports_notify import Channel
 from service.settings import Secrets, Settings
 from service.store import Store, open_store
+from service.transcripts import Reading
 from service.worker.breath import Breath
 from service.worker.delivery import Dispatcher, Pace
 from service.worker.loop import Worker
 from service.worker.stats import WorkerStats
 
+SWEEP_SECONDS = 60.0
+"""How often transcripts that are over are deleted."""
 WARMED_MAX = 256
 """Decoders compiled before the first request; a larger fleet compiles the rest as they are used."""
 
@@ -122,6 +125,7 @@ def build_runtime(settings: Settings) -> Runtime:
             changed=api.changed,
             stale_seconds=settings.stale_seconds,
             schedule=store.schedule.read,
+            transcripts=api.transcripts,
         ),
         pollers=_pollers(settings, api, log),
     )
@@ -164,6 +168,7 @@ def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: 
         figures=Figures(store.read, log.head, clock, store.schedule.read, store.enforcements.latest, store.desk),
         log_figures=partial(_log_figures, log, accept.gatherer),
         compiler=Compiler(settings.baseline_seconds_max),
+        transcripts=Reading(store=store.transcripts, keys=secrets.transcripts, clock=clock),
     )
 
 
@@ -199,6 +204,7 @@ def _pollers(settings: Settings, api: Api, log: GroupCommitLog) -> tuple[Poller,
     return (
         Poller("fleet", settings.refresh_seconds, [api.fleet.refresh, api.figures.sample, watch.write_down]),
         Poller("figures", settings.figures_seconds, [api.figures.refresh, watch.look, trim]),
+        Poller("transcripts", SWEEP_SECONDS, [api.transcripts.sweep]),
     )
 
 
@@ -255,6 +261,7 @@ def build_worker(settings: Settings) -> WorkRuntime:
         store=store.worker(owner, settings.worker_lease_seconds, clock),
         log=reader,
         signing_key=secrets.signing,
+        transcript_keys=secrets.transcripts,
         entries_max=settings.worker_batch_entries_max,
         bytes_max=settings.worker_batch_bytes_max,
         stats=stats.to_json,

@@ -22,6 +22,8 @@ CLASSES = ("no", "yes")
 ARROW = "application/vnd.apache.arrow.stream"
 WAIT_SECONDS, POLL_SECONDS = 240.0, 0.1
 OK, CREATED, ACCEPTED = 200, 201, 202
+BUSY, BUSY_SECONDS = 503, 60.0
+"""A service that says so is asked again for so long: neither a refusal nor a broken defence."""
 REFUSED = frozenset({400, 401, 403, 404, 405, 409, 413, 415, 422})
 """Answers that refuse and are no accident."""
 SCHEMA: dict[str, Any] = {
@@ -201,8 +203,10 @@ class Target:
 
 
 def _ask(client: httpx.Client, method: str, path: str, **given: Any) -> Answer:
+    deadline = time.monotonic() + BUSY_SECONDS
     try:
-        answer = client.request(method, path, **given)
+        while (answer := client.request(method, path, **given)).status_code == BUSY and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ServiceFailed(f"no answer to {method} {path[:100]}: {str(error) or type(error).__name__}") from error
     try:

@@ -28,6 +28,7 @@ from service.pipeline import AcceptStages
 from service.ports import Clock, ControlStore, KeyStore, ReadStore
 from service.ports_notify import NotificationDesk
 from service.settings import Secrets, Settings
+from service.transcripts import Reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,7 @@ class Api:
     figures: Figures
     log_figures: Callable[[], LogFigures]
     compiler: Compiler
+    transcripts: Reading
     ending: Event = field(default_factory=Event)
     """Set when the process has been asked to end: streams end by themselves."""
 

@@ -7,6 +7,7 @@ from service.domain.keys import Identity
 from service.domain.schedule import Schedule
 from service.office import OfficeStages
 from service.ports import Clock, KeyStore, ReadStore
+from service.transcripts import Reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,5 +28,7 @@ class ConsoleDeps:
     """Called after a change, so that the gate sees it before the person does."""
     stale_seconds: float
     """``Settings.stale_seconds``."""
+    transcripts: Reading | None = None
+    """``None``: there are no pages of them."""
     schedule: Callable[[], Schedule] = Schedule
     """Of the red-team runs that the service starts by itself."""

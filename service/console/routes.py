@@ -11,6 +11,7 @@ from service.console.access import COOKIE, Access, SignInNeeded, local_path, rea
 from service.console.deps import ConsoleDeps
 from service.console.pages import empty, render, static_files
 from service.console.sessions import Signer
+from service.console.transcripts import add_transcripts
 from service.console.views import Asked, Views
 from service.detect.windows import ROLLING
 from service.domain.errors import LazarettoError, NotFound, Unauthenticated
@@ -42,6 +43,7 @@ def build_router(deps: ConsoleDeps) -> APIRouter:
     views = Views(deps)
     _add_sign_in(router, deps, access)
     _add_pages(router, access, views)
+    add_transcripts(router, deps, access)
     _add_actions(router, deps, access, views)
     _add_lift(router, deps, access, views)
     return router

@@ -15,6 +15,7 @@ from service.console.pages import empty, incident_url, page_url, render
 from service.console.read_models import version_page
 from service.console.redteam import redteam_section, schedule_line
 from service.console.requests import request_section
+from service.console.transcripts import may_read
 from service.domain.errors import LazarettoError, NotFound
 from service.domain.records import Verdict
 
@@ -123,6 +124,7 @@ class Views:
             {"etag": tag},
             viewer=viewer,
             page=incident_page(gather_incident(read, found, now_us), viewer.identity),
+            transcript=may_read(self.deps, viewer, found),
             verdicts=[str(verdict) for verdict in Verdict],
             notice=notice,
             problem=_sentence(problem) if problem else None,

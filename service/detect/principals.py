@@ -139,6 +139,11 @@ class Principals:
         if found:
             self._found.append(_use(self._version_id, entry, found))
 
+    @property
+    def tag(self) -> int:
+        """The tag of our salt; 0 while none has come."""
+        return self._tag
+
     def take_found(self) -> list[UseFound]:
         """Return what was found since the last call."""
         found, self._found = self._found, []

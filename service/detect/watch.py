@@ -8,11 +8,12 @@ from service.detect.fold import VersionFold
 from service.detect.plan import Plan
 from service.detect.recall import ReadEntries, recall
 from service.detect.silence import ServingSince, Silences
+from service.detect.transcripts import Looker
 from service.detect.windows import ReadWindow
 from service.detect.witness import Carrier, NotNow, Question, carrier_of, is_due
 from service.domain.evaluation import Evaluation, Silence, UseFound
 from service.domain.ids import Micros, Position, VersionId
-from service.domain.records import Snapshot, Window
+from service.domain.records import Snapshot, Version, Window
 from service.ports import Control, EntryKind, LogEntry, LogReader
 
 
@@ -121,6 +122,13 @@ class Watch:
             column=evaluation.findings[0].name,
         )
         return carrier_of(log, fold.era, fold.watched.engine, asked)
+
+    def looker(self, version: Version) -> Looker:
+        """Return what requests of a version are read with, as it is now."""
+        fold = self._folds.get(version.id)
+        watched, principals = (None, None) if fold is None else (fold.watched, fold.principals)
+        engine = None if watched is None else watched.engine
+        return Looker(version.schema, engine, 0 if principals is None else principals.tag)
 
     def settle(self, last: Position) -> None:
         """Bring versions about which people decided to where the next entry after ``last`` would find them."""

@@ -131,7 +131,7 @@ def _since(log: LogReader, era: Era, asked: Question) -> list[_Heard]:
     found: list[_Heard] = []
     rows = size = 0
     oldest = -math.inf
-    for entry in _backwards(log, Position(floor), asked.before):
+    for entry in backwards(log, Position(floor), asked.before):
         size += len(entry.body)
         if entry.arrival_us < max(start, oldest) or size > BYTES_MAX:
             break
@@ -152,7 +152,7 @@ def _voices_before(log: LogReader, asked: Question, before: Position) -> Iterato
     """Yield who is heard in entries before one, the nearest first; an empty name where none is named."""
     floor = max(0, before - 1 - LOOK_BACK)
     size = 0
-    for entry in _backwards(log, Position(floor), before):
+    for entry in backwards(log, Position(floor), before):
         size += len(entry.body)
         if size > BYTES_MAX:
             return
@@ -162,7 +162,7 @@ def _voices_before(log: LogReader, asked: Question, before: Position) -> Iterato
                 yield set(_rows_of([heard]))
 
 
-def _backwards(log: LogReader, floor: Position, before: Position) -> Iterator[LogEntry]:
+def backwards(log: LogReader, floor: Position, before: Position) -> Iterator[LogEntry]:
     """Yield entries after ``floor`` and before another, newest first, a page at a time."""
     stop = before
     while stop - 1 > floor:

@@ -51,7 +51,14 @@ class Transcript(StrEnum):
     """What is kept of the queries behind an alert."""
 
     FINGERPRINTS = "fingerprints"
+    """When each came, what was answered, and hashes; no values."""
     SAMPLE = "encrypted_sample"
+    """The values of the features as well, encrypted."""
+
+    @property
+    def samples(self) -> bool:
+        """Whether values are kept."""
+        return self is Transcript.SAMPLE
 
 
 Part = Annotated[float, msgspec.Meta(gt=0, le=1000)]
@@ -130,6 +137,10 @@ class Adversarial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """How long a principal's flip counts together with another's."""
     shares: TierShares = TierShares()
     transcript: Transcript = Transcript.FINGERPRINTS
+    transcript_requests: Annotated[int, msgspec.Meta(ge=1, le=256)] = 64
+    """Of the accused principal, the latest up to the finding."""
+    transcript_days: Annotated[float, msgspec.Meta(ge=0.01, le=400)] = 30.0
+    """Then the transcript is deleted."""
 
     def of(self, tier: str) -> Response:
         """Return what a tier does."""

@@ -12,6 +12,7 @@ from service.store.notified import SqlNotificationDesk
 from service.store.outbox import SqlOutbox
 from service.store.read import SqlReadStore
 from service.store.schedule import SqlSchedule
+from service.store.transcripts import SqlTranscripts
 from service.store.worker import SqlWorkerStore
 
 __all__ = ["Store", "StoreRefused", "open_store"]
@@ -29,6 +30,7 @@ class Store:
         self.schedule = SqlSchedule(database)
         self.enforcements = SqlEnforcementLedger(database)
         self.desk = SqlNotificationDesk(database)
+        self.transcripts = SqlTranscripts(database)
         self._workers: list[SqlWorkerStore] = []
 
     def worker(self, owner: str, lease_seconds: float, clock: Clock) -> SqlWorkerStore:

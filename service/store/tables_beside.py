@@ -1,7 +1,9 @@
-"""The tables beside the path: when the red team runs, who obeys a quarantine, and what is known of principals."""
+"""The tables beside the path: red-team runs, who obeys a quarantine, what is known of principals, transcripts."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Integer, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, Integer, LargeBinary, Table, Text
 
+from service.domain.adversarial import Transcript
+from service.domain.principals import PrincipalTier
 from service.domain.schedule import Outcome
 from service.store.tables import big_column, metadata, not_negative, one_of, text_column, version_column
 
@@ -45,4 +47,36 @@ principal_states = Table(
     metadata,
     version_column(primary_key=True),
     Column("content", LargeBinary, nullable=False),
+)
+
+transcripts = Table(
+    "transcripts",
+    metadata,
+    Column("alert_id", Text, ForeignKey("alerts.id"), primary_key=True),
+    Column("principal", Text, primary_key=True),
+    Column("incident_id", Text, ForeignKey("incidents.id"), nullable=False),
+    version_column(),
+    text_column("tier"),
+    text_column("policy"),
+    big_column("position"),
+    big_column("drawn_us"),
+    big_column("until_us"),
+    text_column("body"),
+    text_column("key_id", nullable=True),
+    Column("sample", LargeBinary, nullable=True),
+    big_column("erased_us", nullable=True),
+    text_column("erased_by", nullable=True),
+    Index(None, "incident_id"),
+    Index(None, "until_us"),
+    Index(None, "version_id", "tier", "drawn_us"),
+    one_of("tier", PrincipalTier),
+    one_of("policy", Transcript),
+    CheckConstraint("length(principal) = 32", name="pseudonym"),
+    CheckConstraint("drawn_us < until_us", name="ends"),
+    CheckConstraint("(sample IS NULL) = (key_id IS NULL)", name="key"),
+    CheckConstraint("sample IS NULL OR policy = 'encrypted_sample'", name="sample_when"),
+    CheckConstraint("(erased_us IS NULL) = (erased_by IS NULL)", name="erased_by"),
+    CheckConstraint("(erased_us IS NULL) = (body <> '')", name="erased_when"),
+    CheckConstraint("erased_us IS NULL OR sample IS NULL", name="erased_sample"),
+    *not_negative("position"),
 )

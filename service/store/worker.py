@@ -42,6 +42,7 @@ from service.store.rows import (
     windows_values,
 )
 from service.store.tables_beside import principal_states
+from service.store.transcripts import save_transcripts
 
 _logger = logging.getLogger("lazaretto.store")
 
@@ -152,6 +153,7 @@ class SqlWorkerStore:
             upsert(connection, tables.alerts, [alert_values(alert) for alert in outcome.alerts])
             raise_incidents(connection, outcome.raised)
             contain_principals(connection, outcome.containments)
+            save_transcripts(connection, outcome.transcripts)
             _end_incidents(connection, outcome.endings)
             for record, lock in outcome.transitions:
                 try:

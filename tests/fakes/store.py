@@ -168,6 +168,7 @@ class InMemoryWorker:
         tables.save_alerts(outcome.alerts)
         tables.raise_incidents(outcome.raised)
         tables.contain(outcome.containments)
+        tables.keep_transcripts(outcome.transcripts)
         for ending in outcome.endings:
             standing = tables.incidents[ending.incident_id]
             if standing.status is not IncidentStatus.RESOLVED:

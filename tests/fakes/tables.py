@@ -26,6 +26,7 @@ from service.domain.records import (
     Window,
 )
 from service.domain.redteam import RedTeamRun
+from service.domain.transcripts import Drawn, TranscriptRecord
 from service.ports import SYSTEM
 from service.store.audit import GENESIS, canonical, link, transition_detail
 
@@ -58,6 +59,7 @@ class Tables:
     incidents: dict[str, Incident] = field(default_factory=dict)
     redteam: dict[VersionId, RedTeamRun] = field(default_factory=dict)
     containments: dict[tuple[VersionId, str], Containment] = field(default_factory=dict)
+    transcripts: dict[tuple[str, str], TranscriptRecord] = field(default_factory=dict)
     timeline: list[tuple[str, TimelineItem]] = field(default_factory=list)
     transitions: list[TransitionRecord] = field(default_factory=list)
     keys: dict[str, ApiKey] = field(default_factory=dict)
@@ -132,6 +134,12 @@ class Tables:
                 self.incidents[standing.id] = replace(
                     standing, severity=one.severity, title=one.title, lock=standing.lock + 1
                 )
+
+    def keep_transcripts(self, transcripts: Iterable[Drawn]) -> None:
+        for drawn in transcripts:
+            key = drawn.record.alert_id, drawn.record.principal
+            if drawn.replaces or key not in self.transcripts:
+                self.transcripts[key] = drawn.record
 
     def contain(self, containments: Iterable[Containment]) -> None:
         for one in containments:

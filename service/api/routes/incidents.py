@@ -73,7 +73,7 @@ def list_incidents(
 @router.get("/incidents/{incident_id}", responses=documented_answer(IncidentView, "With its timeline and alerts."))
 def show_incident(api: ApiDep, who: Reader, incident_id: str) -> Response:
     """Show one incident with everything that was said and done about it."""
-    incident = _incident(api, who, incident_id)
+    incident = incident_of(api, who, incident_id)
     names = _names(api)
     alerts = api.read.alerts_of(incident.id, api.settings.list_max)
     view = msgspec.structs.replace(
@@ -121,13 +121,13 @@ def resolve(api: ApiDep, who: Operator, incident_id: str, content: SmallBody) ->
 
 
 def _act(api: Api, who: Identity, incident_id: str, act: Act) -> Response:
-    _incident(api, who, incident_id)
+    incident_of(api, who, incident_id)
     incident = act_on_incident(api.office, who.actor, incident_id, act)
     api.changed()
     return answer(of_incident(incident))
 
 
-def _incident(api: Api, who: Identity, incident_id: str) -> Incident:
+def incident_of(api: Api, who: Identity, incident_id: str) -> Incident:
     """Return an incident that the key reaches."""
     found = api.read.incident(incident_id)
     if found is None:

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import httpx
@@ -13,10 +13,12 @@ from fastapi import FastAPI
 from service.console.deps import ConsoleDeps
 from service.console.routes import build_router
 from service.domain.errors import Unauthenticated
-from service.domain.ids import Actor, Position
+from service.domain.ids import Actor, Micros, Position
 from service.domain.keys import Identity, hash_secret, parse_key
-from service.domain.records import Scope
+from service.domain.records import Incident, Scope
+from service.domain.transcripts import TranscriptRecord
 from service.office import OfficeStages
+from service.transcripts import Reading
 from tests.fakes import InMemoryStore
 from tests.service.console.seeding import OPERATOR, PEPPER, Fleet, busy_fleet, keyed
 
@@ -29,6 +31,24 @@ class Told:
 
     def __call__(self) -> None:
         self.times += 1
+
+
+@dataclass
+class Transcripts:
+    """A store of transcripts that notes who reads."""
+
+    records: list[TranscriptRecord] = field(default_factory=list)
+    readers: list[Actor] = field(default_factory=list)
+
+    def read(self, incident: Incident, actor: Actor, now_us: Micros, limit: int) -> list[TranscriptRecord]:
+        self.readers.append(actor)
+        return [one for one in self.records if one.incident_id == incident.id and one.until_us > now_us][:limit]
+
+    def erase(self, incident: Incident, actor: Actor, reason: str, now_us: Micros) -> int:
+        raise NotImplementedError
+
+    def expire(self, now_us: Micros, rows: int) -> int:
+        raise NotImplementedError
 
 
 def authenticator(store: InMemoryStore) -> Callable[[str], Identity]:
@@ -63,6 +83,7 @@ class Console:
     fleet: Fleet
     app: FastAPI
     told: Told
+    transcripts: Transcripts
 
     @property
     def store(self) -> InMemoryStore:
@@ -101,7 +122,7 @@ def console() -> Console:
         deidentifier=cast("Any", None),
         signing_key=b"x" * 32,
     )
-    told = Told()
+    told, transcripts = Told(), Transcripts()
     app = FastAPI()
     deps = ConsoleDeps(
         read=fleet.store.read,
@@ -112,6 +133,7 @@ def console() -> Console:
         session_key=b"s" * 32,
         changed=told,
         stale_seconds=300.0,
+        transcripts=Reading(store=transcripts, keys=(b"t" * 32,), clock=fleet.clock),
     )
     app.include_router(build_router(deps))
-    return Console(fleet, app, told)
+    return Console(fleet, app, told, transcripts)

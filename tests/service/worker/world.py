@@ -171,6 +171,7 @@ class World:
             signing_key=KEY,
         )
         self._seed = 0
+        self.transcript_keys: tuple[bytes, ...] = (b"t" * 32,)
 
     def add_version(
         self,
@@ -214,6 +215,7 @@ class World:
             signing_key=KEY,
             stats=self.stats.to_json,
             entries_max=entries_max,
+            transcript_keys=self.transcript_keys,
         )
 
     def worker(self, entries_max: int = 2_048) -> Worker:
