@@ -44,10 +44,10 @@ def told(name: str, by: str, *matchers: str, over: str = "rate") -> str:
 
 
 def quantile(share: float, name: str) -> str:
-    """Return a quantile of a histogram."""
+    """Return a quantile of a histogram; nothing, rather than no number, when nothing was measured."""
     _demand(name, Kind.HISTOGRAM)
     buckets = series(name).replace(name, f"{name}_bucket", 1)
-    return f"histogram_quantile({share}, sum by (le) (rate({buckets}[$__rate_interval])))"
+    return f"histogram_quantile({share}, sum by (le) (rate({buckets}[$__rate_interval]))) >= 0"
 
 
 def at_least_zero(expression: str) -> str:
