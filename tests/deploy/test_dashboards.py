@@ -1,4 +1,4 @@
-"""Grafana's dashboards: what is committed is what the generator writes, and it keeps to the rules of a dashboard linter."""
+"""Grafana's dashboards: what is committed is what the generator writes, and keeps to the rules of a linter."""
 
 import json
 import re
@@ -110,7 +110,9 @@ def test_every_selector_names_a_metric_that_exists_and_keeps_to_job_and_instance
         assert base(name) in DEFINITIONS or name == "up" or name.startswith(PROCESS), name
         assert 'job=~"$job"' in matchers
         assert 'instance=~"$instance"' in matchers
-        known = (*DEFINITIONS[base(name)].labels, "job", "instance") if base(name) in DEFINITIONS else ("job", "instance")
+        known = (
+            (*DEFINITIONS[base(name)].labels, "job", "instance") if base(name) in DEFINITIONS else ("job", "instance")
+        )
         assert set(re.findall(r"(\w+)(?:=~|!=|!~|=)\"", matchers)) <= set(known), name
 
 

@@ -1,4 +1,4 @@
-"""The shipped Prometheus and Alertmanager configuration, held to promtool, amtool, our own metrics, and the runbooks."""
+"""The shipped Prometheus and Alertmanager files, held to promtool, amtool, our own metrics, and the runbooks."""
 
 import re
 import subprocess
@@ -110,7 +110,9 @@ def test_the_rules_use_only_metrics_labels_and_records_that_exist() -> None:
         assert [n for n in names if base(n) not in DEFINITIONS and not n.startswith(PROCESS)] == []
         assert set(re.findall(r"[a-z_]+:lazaretto_[a-z_]+:[a-z0-9_]+", expression)) <= RECORDS.keys()
         known = {label for n in names if base(n) in DEFINITIONS for label in DEFINITIONS[base(n)].labels}
-        wanted = {word.strip() for group in re.findall(r"(?:by|on) \(([^)]*)\)", expression) for word in group.split(",")}
+        wanted = {
+            word.strip() for group in re.findall(r"(?:by|on) \(([^)]*)\)", expression) for word in group.split(",")
+        }
         assert wanted <= known | {"job", "le"}, rule
 
 
@@ -150,7 +152,9 @@ def test_every_alert_has_a_runbook_of_the_same_form(alert: str) -> None:
 
 def test_there_is_no_runbook_without_an_alert_and_the_list_is_whole() -> None:
     assert {path.stem for path in RUNBOOKS.glob("*.md")} == ALERTS.keys() | {"README"}
-    listed = dict(re.findall(r"^\| \[(\w+)\]\(\w+\.md\) \| (\w+) \|", (RUNBOOKS / "README.md").read_text(), re.MULTILINE))
+    listed = dict(
+        re.findall(r"^\| \[(\w+)\]\(\w+\.md\) \| (\w+) \|", (RUNBOOKS / "README.md").read_text(), re.MULTILINE)
+    )
     assert listed == {name: rule["labels"]["severity"] for name, rule in ALERTS.items()}
 
 

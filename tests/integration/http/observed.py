@@ -115,7 +115,9 @@ def alerting(program: Callable[[str], str], folder: Path, hook: Hook) -> Iterato
 
 
 @contextmanager
-def scraping(program: Callable[[str], str], folder: Path, service_url: str, alertmanager: str) -> Iterator[httpx.Client]:
+def scraping(
+    program: Callable[[str], str], folder: Path, service_url: str, alertmanager: str
+) -> Iterator[httpx.Client]:
     """Run Prometheus and ask it."""
     folder.mkdir()
     text = shipped(

@@ -1,4 +1,4 @@
-"""A real Prometheus and Alertmanager, as they are shipped, over a running service: every panel, every rule, one alert."""
+"""A real Prometheus and Alertmanager, as they are shipped, over a running service: panels, rules, one alert."""
 
 import json
 import time
