@@ -125,8 +125,8 @@ def scraping(
         ("127.0.0.1:8080", service_url.removeprefix("http://")),
         ("127.0.0.1:9093", alertmanager),
         ("rules.yml", str(DEPLOY / "prometheus" / "rules.yml")),
-        ("scrape_interval: 15s", "scrape_interval: 200ms"),
-        ("evaluation_interval: 15s", "evaluation_interval: 200ms"),
+        ("scrape_interval: 15s", "scrape_interval: 2s"),
+        ("evaluation_interval: 15s", "evaluation_interval: 500ms"),
     )
     (folder / "prometheus.yml").write_text(text)
     address = f"127.0.0.1:{free_port()}"
