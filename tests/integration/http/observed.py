@@ -135,6 +135,8 @@ def scraping(
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address={address}",
+        # What was raised before Alertmanager was found is not sent again for a minute otherwise.
+        "--rules.alert.resend-delay=1s",
     ]
     with (
         running(command, folder, f"http://{address}/-/ready"),
