@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     store_timeout_seconds: float = Field(default=5.0, gt=0)
 
     # Metrics.
-    metrics_series_max: int = Field(default=5_000, ge=100)
+    metrics_series_max: int = Field(default=25_000, ge=100)
     metrics_columns_per_version: int = Field(default=3, ge=0, le=20)
     metrics_redteam_attacks_max: int = Field(default=100, ge=0, le=500)
     """Attacks of the latest red-team run that a version shows."""

@@ -4,6 +4,7 @@ import math
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
 from itertools import accumulate
+from typing import NamedTuple
 
 import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
@@ -14,7 +15,7 @@ from prometheus_client.registry import Collector
 import service
 from service.api.figures import Figures, Picture
 from service.api.metrics_notify import add_notifications
-from service.api.watch import monitoring, watch_of
+from service.api.watch import Watch, monitoring, watch_of
 from service.domain.records import Model, Snapshot, Version
 from service.domain.requests import OVER
 from service.domain.schedule import Outcome, Schedule
@@ -49,6 +50,20 @@ class WorkerCounts(msgspec.Struct):
     delivered: int = 0
     delivery_failures: int = 0
     dead_letters: int = 0
+
+
+class Watched(NamedTuple):
+    """A version and the worker's word on it, read once for a scrape."""
+
+    version: Version
+    model: Model
+    snapshot: Snapshot | None
+    watch: Watch
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Return the labels of everything that is said of it."""
+        return (self.version.model, self.version.version)
 
 
 class Metrics(Collector):
@@ -110,11 +125,18 @@ class Metrics(Collector):
         for version in view.by_id.values():
             families.add("lazaretto_model_state", 1, version.model, version.version, version.state)
         if picture is not None:
-            self._add_versions(families, view, picture)
-            self._add_enforcements(families, view, picture)
-            self._add_columns(families, view, picture)
-            self._add_redteam(families, view, picture)
             self._add_schedule(families, picture.schedule)
+            self._add_enforcements(families, view, picture)
+            self._add_alerts(families, view, picture)
+            self._add_adversarial(families, view, picture)
+            watched = self._watched(view, picture)
+            for add in (self._add_judgement, self._add_traffic, self._add_requests):
+                for one in watched:
+                    add(families, one)
+            self._add_contained(families, view)
+            self._add_redteam(families, view, picture)
+            for one in watched:
+                self._add_columns(families, one)
         yield from families.finish()
 
     def _add_log(self, families: Families) -> None:
@@ -149,12 +171,8 @@ class Metrics(Collector):
                 buckets = dict(zip(bounds, accumulate(times.counts), strict=True))
                 families.add_histogram(f"lazaretto_worker_{name}_seconds", buckets, times.sum_seconds)
 
-    def _add_versions(self, families: Families, view: FleetView, picture: Picture) -> None:
-        snapshots = {snapshot.version_id: snapshot for snapshot in picture.snapshots}
-        for version in view.by_id.values():
-            self._add_version(families, version, view.models[version.model], snapshots.get(version.id))
+    def _add_alerts(self, families: Families, view: FleetView, picture: Picture) -> None:
         open_alerts = Tally((alert.version_id, alert.cause) for alert in picture.alerts)
-        self._add_adversarial(families, view, picture)
         for (version_id, cause), number in open_alerts.items():
             alarmed = view.by_id.get(version_id)
             if alarmed is None:  # registered after the picture of the fleet was taken
@@ -162,12 +180,15 @@ class Metrics(Collector):
             families.add("lazaretto_open_alerts", number, alarmed.model, alarmed.version, cause)
 
     def _add_adversarial(self, families: Families, view: FleetView, picture: Picture) -> None:
-        """Count the alerts by tier, and for each version the principals that are contained: never who they are."""
+        """Count the alerts by tier."""
         uses = ((a.version_id, a.adversarial.kind) for a in picture.alerts if a.adversarial is not None)
         for (version_id, tier), number in Tally(uses).items():
             accused = view.by_id.get(version_id)
             if accused is not None:
                 families.add("lazaretto_open_adversarial_alerts", number, accused.model, accused.version, tier)
+
+    def _add_contained(self, families: Families, view: FleetView) -> None:
+        """Count the principals that are contained, for each version: never say who they are."""
         now_us = self._clock.now_us()
         for version in view.by_id.values():
             held = sum(now_us < until_us for until_us in view.contained.get(version.id, {}).values())
@@ -218,37 +239,45 @@ class Metrics(Collector):
         if schedule.good_us:
             families.add("lazaretto_redteam_schedule_age_seconds", max(0.0, (now_us - schedule.good_us) / 1e6))
 
-    def _add_version(self, families: Families, version: Version, model: Model, snapshot: Snapshot | None) -> None:
-        labels = (version.model, version.version)
-        watch = watch_of(snapshot)
-        threshold = math.log(model.policy.ticks_per_false_alarm) if snapshot is None else snapshot.threshold_log
-        families.add("lazaretto_model_threshold_log", threshold, *labels)
-        if watch.log_evidence is not None:
-            families.add("lazaretto_model_evidence_log", watch.log_evidence, *labels)
-        families.add("lazaretto_model_events_total", snapshot.events_total if snapshot else 0, *labels)
-        families.add("lazaretto_model_leaks_total", snapshot.leaks_total if snapshot else 0, *labels)
-        families.add("lazaretto_model_labels_total", snapshot.labels_total if snapshot else 0, *labels)
-        if watch.traffic is not None:
-            families.add("lazaretto_model_errors_total", watch.traffic.errors_total, *labels)
-        if watch.requests is not None:
-            families.add("lazaretto_requests_examined_total", watch.requests.examined, *labels)
-            for score, number in zip(OVER, watch.requests.over, strict=False):
-                families.add("lazaretto_requests_odd_total", number, *labels, str(score))
-        if watch.last_arrival_us:
-            families.add("lazaretto_model_last_event_timestamp_seconds", watch.last_arrival_us / 1e6, *labels)
-        watched = monitoring(watch, self._clock.now_us(), self._settings.stale_seconds)
-        families.add("lazaretto_model_monitoring", 1, *labels, watched)
+    def _watched(self, view: FleetView, picture: Picture) -> list[Watched]:
+        snapshots = {snapshot.version_id: snapshot for snapshot in picture.snapshots}
+        found = []
+        for version in view.by_id.values():
+            snapshot = snapshots.get(version.id)
+            found.append(Watched(version, view.models[version.model], snapshot, watch_of(snapshot)))
+        return found
 
-    def _add_columns(self, families: Families, view: FleetView, picture: Picture) -> None:
-        shown = self._settings.metrics_columns_per_version
-        for snapshot in picture.snapshots:
-            version = view.by_id.get(snapshot.version_id)
-            if version is None:
-                continue
-            for column in watch_of(snapshot).strongest()[:shown]:
-                effects = column.effects.get("1h", {})
-                for effect in SHOWN_EFFECTS:
-                    value = effects.get(effect)
-                    if value is not None:
-                        labels = (version.model, version.version, column.name, effect)
-                        families.add("lazaretto_column_effect", value, *labels)
+    def _add_judgement(self, families: Families, one: Watched) -> None:
+        """Show what alerts are made of. Version by version, so that whoever has evidence has a threshold."""
+        snapshot, watch = one.snapshot, one.watch
+        threshold = math.log(one.model.policy.ticks_per_false_alarm) if snapshot is None else snapshot.threshold_log
+        families.add("lazaretto_model_threshold_log", threshold, *one.labels)
+        if watch.log_evidence is not None:
+            families.add("lazaretto_model_evidence_log", watch.log_evidence, *one.labels)
+        families.add("lazaretto_model_leaks_total", snapshot.leaks_total if snapshot else 0, *one.labels)
+        watched = monitoring(watch, self._clock.now_us(), self._settings.stale_seconds)
+        families.add("lazaretto_model_monitoring", 1, *one.labels, watched)
+
+    def _add_traffic(self, families: Families, one: Watched) -> None:
+        snapshot, watch = one.snapshot, one.watch
+        families.add("lazaretto_model_events_total", snapshot.events_total if snapshot else 0, *one.labels)
+        if watch.traffic is not None:
+            families.add("lazaretto_model_errors_total", watch.traffic.errors_total, *one.labels)
+        families.add("lazaretto_model_labels_total", snapshot.labels_total if snapshot else 0, *one.labels)
+        if watch.last_arrival_us:
+            families.add("lazaretto_model_last_event_timestamp_seconds", watch.last_arrival_us / 1e6, *one.labels)
+
+    def _add_requests(self, families: Families, one: Watched) -> None:
+        watch = one.watch
+        if watch.requests is not None:
+            families.add("lazaretto_requests_examined_total", watch.requests.examined, *one.labels)
+            for score, number in zip(OVER, watch.requests.over, strict=False):
+                families.add("lazaretto_requests_odd_total", number, *one.labels, str(score))
+
+    def _add_columns(self, families: Families, one: Watched) -> None:
+        for column in one.watch.strongest()[: self._settings.metrics_columns_per_version]:
+            effects = column.effects.get("1h", {})
+            for effect in SHOWN_EFFECTS:
+                value = effects.get(effect)
+                if value is not None:
+                    families.add("lazaretto_column_effect", value, *one.labels, column.name, effect)

@@ -1,116 +1,182 @@
-"""A real Prometheus with the configuration that is shipped scrapes a running service and evaluates the rules."""
+"""A real Prometheus and Alertmanager, as they are shipped, over a running service: panels, rules, one alert."""
 
-import contextlib
-import subprocess
+import json
+import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
-from tests.integration.crash.plant import free_port
-from tests.integration.http.conftest import PATIENCE_SECONDS, Served, eventually, register
+from scripts.dashboards.__main__ import DASHBOARDS
+from scripts.dashboards.panels import Panel
+from tests.integration.http.conftest import PATIENCE_SECONDS, SCHEMA, Served, eventually, make_key, serving
+from tests.integration.http.observed import DEPLOY, Hook, alerting, ask, listening, query, scraping
+from tests.service.api.test_redteam import SUMMARY
 
-SHIPPED = Path(__file__).parents[3] / "deploy" / "prometheus"
+pytestmark = pytest.mark.slow
+
+PANELS = [(board.uid, panel) for board in DASHBOARDS for row in board.rows for panel in row.panels]
+EMPTY_HERE = {
+    ("lazaretto-model", "Adversarial use by tier"): "nobody attacks the model of this test",
+    ("lazaretto-red-team", "Adversarial use by tier"): "nobody attacks the model of this test",
+    ("lazaretto-red-team", "Runs that the service started"): "no red team is scheduled here: a run takes minutes",
+    ("lazaretto-red-team", "Running"): "as above",
+    ("lazaretto-red-team", "Overdue"): "as above",
+    ("lazaretto-red-team", "Since a run ended well"): "as above",
+}
+CHOSEN = {
+    **dict.fromkeys(("$job", "$instance", "$model", "$version"), ".+"),
+    "$__rate_interval": "30s",
+    "$__range": "1m",
+}
 
 
-def configuration(served: Served) -> str:
-    """Return the shipped configuration, faster, and pointed at the service."""
-    text = (SHIPPED / "prometheus.yml").read_text()
-    for shipped, here in (
-        ("127.0.0.1:8080", served.url.removeprefix("http://")),
-        ("rules.yml", str(SHIPPED / "rules.yml")),
-        ("scrape_interval: 15s", "scrape_interval: 200ms"),
-        ("evaluation_interval: 15s", "evaluation_interval: 200ms"),
-    ):
-        assert shipped in text
-        text = text.replace(shipped, here)
-    return text
+@dataclass
+class Scene:
+    """Everything that runs."""
+
+    served: Served
+    client: httpx.Client
+    prometheus: httpx.Client
+    hook: Hook
 
 
 @pytest.fixture(scope="module")
-def prometheus(
-    served: Served, program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[httpx.Client]:
-    """Ask a Prometheus that runs until the module ends."""
-    folder = tmp_path_factory.mktemp("prometheus")
-    (folder / "prometheus.yml").write_text(configuration(served))
-    address = f"127.0.0.1:{free_port()}"
-    command = [
-        program("prometheus"),
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address={address}",
-    ]
-    with (
-        (folder / "prometheus.log").open("w") as log,
-        subprocess.Popen(command, cwd=folder, stdout=log, stderr=log) as process,
-        httpx.Client(base_url=f"http://{address}/api/v1", timeout=PATIENCE_SECONDS) as client,
-    ):
-
-        def up() -> bool:
-            assert process.poll() is None, (folder / "prometheus.log").read_text()[-2_000:]
-            with contextlib.suppress(httpx.TransportError):
-                return client.get(f"http://{address}/-/ready").status_code == 200
-            return False
-
-        try:
-            eventually(up, "Prometheus is ready")
-            yield client
-        finally:
-            process.terminate()
-            try:
-                process.wait(PATIENCE_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
+def scene(program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    folder = tmp_path_factory.mktemp("observed")
+    with listening() as hook:
+        channels = {"own": {"kind": "webhook", "url": f"{hook.url}/own"}}
+        own = json.dumps({"allow": ["127.0.0.0/8"], "channels": channels})
+        with (
+            serving(folder / "data", notifications=own) as served,
+            alerting(program, folder / "alertmanager", hook) as alertmanager,
+            scraping(program, folder / "prometheus", served.url, alertmanager) as prometheus,
+        ):
+            headers = make_key(served.data_dir, "ingest", "read", "operate", "admin")
+            with httpx.Client(base_url=served.url, headers=headers, timeout=PATIENCE_SECONDS) as client:
+                yield Scene(served, client, prometheus, hook)
 
 
-def ask(prometheus: httpx.Client, address: str, **parameters: str) -> Any:
-    answer = prometheus.get(address, params=parameters).json()
-    assert answer["status"] == "success", answer
-    return answer["data"]
+def answers(scene: Scene, panel: Panel) -> list[bool]:
+    """Return of each query of a panel whether it has data."""
+    found = []
+    for one in panel.queries:
+        expression = one.expression
+        for name, value in CHOSEN.items():
+            expression = expression.replace(name, value)
+        found.append(bool(query(scene.prometheus, expression)))
+    return found
 
 
-def query(prometheus: httpx.Client, expression: str) -> list[tuple[dict[str, str], float]]:
-    found = ask(prometheus, "/query", query=expression)["result"]
-    return [(each["metric"], float(each["value"][1])) for each in found]
-
-
-def test_prometheus_scrapes_the_service_and_its_rules_evaluate(
-    served: Served, client: httpx.Client, prometheus: httpx.Client
-) -> None:
-    path = register(client, "scraped")
+def register(client: httpx.Client, model: str, policy: dict[str, Any]) -> str:
+    """Register a model with a reference; return its path."""
+    body = {"name": model, "owner": "risk", "policy": {"tick_seconds": 0.1, **policy}}
+    assert client.post("/v1/models", json=body).status_code == 201
+    body = {"version": "1", "schema": SCHEMA}
+    assert client.post(f"/v1/models/{model}/versions", json=body).status_code == 201
     generator = np.random.default_rng(5)
-    rows = [f"{age:.3f},{'DE' if age > 40 else 'FR'},ok" for age in generator.normal(40, 10, 1_000)]
+    rows = [f"{age:.3f},{'DE' if age > 40 else 'FR'},ok" for age in generator.normal(40, 10, 2_000)]
     reference = "\n".join(["age,country,prediction", *rows])
-    assert client.put(f"{path}/baseline", content=reference, headers={"content-type": "text/csv"}).status_code == 200
+    path = f"/v1/models/{model}/versions/1"
+    answer = client.put(f"{path}/baseline", content=reference, headers={"content-type": "text/csv"})
+    assert answer.status_code == 200, answer.text
+    return path
+
+
+def send(client: httpx.Client, path: str) -> None:
     batch = [{"features": {"age": 41, "country": "DE"}, "prediction": "ok"}, {"features": {"age": 39, "country": "FR"}}]
     assert client.post(f"{path}/events", json={"events": batch}).status_code == 202
-    for _ in range(7):
-        assert httpx.get(f"{served.url}/v1/gate/scraped/1").status_code == 200
 
+
+def ask_to(client: httpx.Client, path: str, event: str, headers: dict[str, str] | None = None) -> None:
+    body = {"event": event, "reason": "this is a test"}
+    answer = client.post(f"{path}/transitions", json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+
+
+def test_on_a_fresh_service_every_panel_has_data_or_says_why_not(scene: Scene) -> None:
     def up() -> bool:
-        targets = ask(prometheus, "/targets")["activeTargets"]
+        targets = ask(scene.prometheus, "/targets")["activeTargets"]
         return [(target["health"], target["lastError"]) for target in targets] == [("up", "")]
 
     eventually(up, "the target is up")
-    own = '{model="scraped",version="1"}'
-    eventually(lambda: query(prometheus, f"lazaretto_model_evidence_log{own}"), "evidence is scraped")
-    eventually(lambda: query(prometheus, f'lazaretto_model_state{own[:-1]},state="active"}} == 1'), "it is active")
-    eventually(lambda: query(prometheus, 'lazaretto_gate_answers_total{answer="allow"} == 7'), "answers are counted")
-    eventually(lambda: query(prometheus, f"lazaretto_model_events_total{own} == 2"), "events are counted")
+    silent = [(board, panel) for board, panel in PANELS if not panel.empty]
+    assert len(silent) > 20
 
-    asked = {"event": "quarantine", "reason": "looks wrong to me"}
-    assert client.post(f"{path}/transitions", json=asked).status_code == 200
-    assert client.post(f"{path}/events", json={"events": batch}).status_code == 202
+    def missing() -> list[str]:
+        return [f"{board}: {panel.title}" for board, panel in silent if not all(answers(scene, panel))]
 
-    def firing() -> set[str]:
-        return {alert["labels"]["alertname"] for alert in ask(prometheus, "/alerts")["alerts"]}
+    until = time.monotonic() + 3 * PATIENCE_SECONDS
+    while (left := missing()) and time.monotonic() < until:
+        time.sleep(0.2)
+    assert left == []
 
-    eventually(lambda: firing() >= {"LazarettoModelQuarantined", "LazarettoQuarantineLeak"}, "the alerts fire")
-    groups = ask(prometheus, "/rules")["groups"]
+
+def test_with_traffic_every_panel_has_data_and_every_rule_evaluates(scene: Scene) -> None:
+    client = scene.client
+    requests = {"adversarial": {"requests": {}}}
+    lively = register(client, "lively", requests)
+    fallen = register(client, "fallen", {})
+    silent = register(client, "silent", {"traffic": {"stale_after_seconds": 1}})
+    summary = deepcopy(SUMMARY)
+    assert client.post(f"{lively}/redteam", json=summary).status_code == 200
+    for path in (lively, fallen, silent):
+        send(client, path)
+    ask_to(client, fallen, "quarantine")
+    left = [(board, panel) for board, panel in PANELS if (board, panel.title) not in EMPTY_HERE]
+    assert len(left) == len(PANELS) - len(EMPTY_HERE)
+    until = time.monotonic() + 3 * PATIENCE_SECONDS
+    while left and time.monotonic() < until:
+        send(client, lively)
+        send(client, fallen)
+        assert httpx.get(f"{scene.served.url}/v1/gate/fallen/1", trust_env=False).status_code == 403
+        left = [(board, panel) for board, panel in left if not all(answers(scene, panel))]
+    assert [f"{board}: {panel.title}" for board, panel in left] == []
+
+    groups = ask(scene.prometheus, "/rules")["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
-    assert len(rules) == (SHIPPED / "rules.yml").read_text().count("- alert:")
+    assert len(rules) > 35
     assert {(rule["health"], rule.get("lastError", "")) for rule in rules} == {("ok", "")}
+    for rule in rules:
+        if rule["type"] == "recording":
+            assert query(scene.prometheus, rule["name"]), rule["name"]
+
+
+def test_an_alert_arrives_at_its_webhook_and_is_resolved(scene: Scene) -> None:
+    path = register(scene.client, "taken", {})
+    send(scene.client, path)
+    ask_to(scene.client, path, "quarantine")
+
+    def told(status: str) -> list[dict[str, Any]]:
+        return [
+            alert
+            for alert in scene.hook.alerts("/pager", status)
+            if alert["labels"].get("model") == "taken" and alert["labels"]["alertname"] == "LazarettoModelQuarantined"
+        ]
+
+    (alert, *_) = eventually(lambda: told("firing"), "the page arrives")
+    assert alert["labels"] == {
+        "alertname": "LazarettoModelQuarantined",
+        "job": "lazaretto",
+        "model": "taken",
+        "version": "1",
+        "state": alert["labels"]["state"],
+        "severity": "page",
+    }
+    assert alert["annotations"]["summary"] == "taken 1 is quarantined: its gate answers 403"
+    assert (DEPLOY / "runbooks" / alert["annotations"]["runbook_url"].rpartition("/")[2]).is_file()
+    assert told("resolved") == []
+    eventually(lambda: scene.hook.alerts("/dead-man", "firing"), "the dead-man's switch is told that all is well")
+
+    ask_to(scene.client, path, "start_review")
+    others = [make_key(scene.served.data_dir, "read", "operate", name=name) for name in ("bob", "eve")]
+    for headers in others:
+        body = {"event": "release", "reason": "this is a test"}
+        scene.client.post(f"{path}/transitions", json=body, headers=headers)
+    eventually(lambda: told("resolved"), "its end arrives")
+    every = [alert for _, message in scene.hook.came for alert in message.get("alerts", [])]
+    assert [alert for alert in every if "<no value>" in str(alert["annotations"]) or "<error" in str(alert)] == []
