@@ -1,5 +1,7 @@
 """Wheels of what is installed here: the locked versions, without asking any index."""
 
+import os
+import shutil
 import zipfile
 from importlib import metadata
 from pathlib import Path
@@ -42,6 +44,22 @@ def pack(name: str, folder: Path) -> Path:
         lines = [f"{file.as_posix()},," for file in kept]
         archive.writestr(f"{info}/RECORD", "\n".join([*lines, f"{info}/RECORD,,", ""]))
     return path
+
+
+def lend_bytecode(names: set[str], site: Path) -> None:
+    """Copy the bytecode of what was installed from here, which is the same; compiling it takes longer than all the rest."""
+    for name in names:
+        distribution = metadata.distribution(name)
+        for file in distribution.files or []:
+            there = site / file
+            if file.suffix != ".py" or not there.is_file():
+                continue
+            here = Path(str(distribution.locate_file(file)))
+            for compiled in (here.parent / "__pycache__").glob(f"{here.stem}.cpython-*.pyc"):
+                (there.parent / "__pycache__").mkdir(exist_ok=True)
+                shutil.copy(compiled, there.parent / "__pycache__")
+            seen = here.stat()
+            os.utime(there, ns=(seen.st_atime_ns, seen.st_mtime_ns))
 
 
 def _compressed(tags: list[str]) -> str:
