@@ -71,11 +71,18 @@ class Box:
     def run(self, inside: list[str], timeout: float) -> None:
         """Run to the end, and show what went wrong."""
         result = subprocess.run(
-            self.command(inside), capture_output=True, text=True, timeout=timeout, check=False, env={"PATH": os.environ["PATH"]}
+            self.command(inside),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env={"PATH": os.environ["PATH"]},
         )
         assert result.returncode == 0, f"{shlex.join(inside)}\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}"
 
-    def join(self, process: "subprocess.Popen[str]", inside: list[str], timeout: float) -> "subprocess.CompletedProcess[str]":
+    def join(
+        self, process: "subprocess.Popen[str]", inside: list[str], timeout: float
+    ) -> "subprocess.CompletedProcess[str]":
         """Run beside what runs in the box, as `docker exec` and health checks do."""
         target = str(first_process(process))
         entering = ["nsenter", "--target", target, "--mount", "--pid", "--root", *self._as_user(inside)]

@@ -80,7 +80,10 @@ def test_what_is_mounted_is_there_and_read_only() -> None:
                 continue
             assert mode == ["ro"], volume
             path = FOLDER / source
-            if path.relative_to(FOLDER).parts[0] in WRITTEN_BESIDE and not (FOLDER / path.relative_to(FOLDER).parts[0]).exists():
+            if (
+                path.relative_to(FOLDER).parts[0] in WRITTEN_BESIDE
+                and not (FOLDER / path.relative_to(FOLDER).parts[0]).exists()
+            ):
                 continue
             assert path.exists(), volume
     alertmanager = FOLDER / "alertmanager"
@@ -97,7 +100,9 @@ def test_every_secret_is_a_file_that_is_made_and_no_password_stands_here(secrets
         for variable, value in service.get("environment", {}).items():
             if re.search("PASSWORD|SECRET|KEY|TOKEN|CONFIG$", variable):
                 assert value.removeprefix("/run/secrets/") in service["secrets"], variable
-    ignored = subprocess.run(["git", "check-ignore", "deploy/secrets/lazaretto.toml"], cwd=ROOT, capture_output=True, check=False)
+    ignored = subprocess.run(
+        ["git", "check-ignore", "deploy/secrets/lazaretto.toml"], cwd=ROOT, capture_output=True, check=False
+    )
     assert ignored.returncode == 0
 
 
@@ -123,7 +128,11 @@ def test_the_made_settings_are_settings(name: str, secrets: Path, monkeypatch: p
     assert [str(url) for url in channel.urls] == ["http://alertmanager:9093"]
     if "postgres" in name:
         url = make_url(settings.database_url or "")
-        assert (url.host, url.username, url.database) == ("postgres", "lazaretto", SERVICES["postgres"]["environment"]["POSTGRES_DB"])
+        assert (url.host, url.username, url.database) == (
+            "postgres",
+            "lazaretto",
+            SERVICES["postgres"]["environment"]["POSTGRES_DB"],
+        )
         assert url.password == (secrets / "postgres-password").read_text()
         assert settings.log_url == settings.database_url
 
@@ -138,7 +147,9 @@ def test_our_services_are_the_image_with_a_command_it_knows(name: str) -> None:
     assert [one.split(":")[1] for one in service["volumes"]] == [volume]
     assert service["command"][0] in {command.name for command in commands.registered_commands}
     assert service["healthcheck"]["test"][:3] == ["CMD", "lazaretto", "health"]
-    assert [published.rsplit(":", 1)[1] for published in service.get("ports", [])] == ([] if name == "worker" else [port])
+    assert [published.rsplit(":", 1)[1] for published in service.get("ports", [])] == (
+        [] if name == "worker" else [port]
+    )
     known = {f"LAZARETTO_{field.upper()}" for field in Settings.model_fields} | {"LAZARETTO_CONFIG"}
     assert set(service["environment"]) <= known
 
@@ -147,11 +158,18 @@ def test_each_variant_answers_to_the_name_that_prometheus_scrapes() -> None:
     scraped = yaml.safe_load((FOLDER / "compose" / "prometheus.yml").read_text())
     targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in scraped["scrape_configs"]}
     host = targets["lazaretto"][0].split(":")[0]
-    answering = {"embedded": "lazaretto" if "monitoring" in SERVICES["lazaretto"]["networks"] else None, "postgres": None}
+    answering = {
+        "embedded": "lazaretto" if "monitoring" in SERVICES["lazaretto"]["networks"] else None,
+        "postgres": None,
+    }
     answering["postgres"] = SERVICES["api"]["networks"]["monitoring"]["aliases"][0]
     assert answering == {"embedded": host, "postgres": host}
     hosts = {target.split(":")[0] for job in targets.values() for target in job} - {"127.0.0.1"}
-    hosts |= {one.split(":")[0] for part in scraped["alerting"]["alertmanagers"] for one in part["static_configs"][0]["targets"]}
+    hosts |= {
+        one.split(":")[0]
+        for part in scraped["alerting"]["alertmanagers"]
+        for one in part["static_configs"][0]["targets"]
+    }
     assert hosts <= set(SERVICES)
     mounted = [volume.split(":")[1] for volume in SERVICES["prometheus"]["volumes"]]
     assert set(scraped["rule_files"]) <= set(mounted)
@@ -173,7 +191,9 @@ def test_networks_part_what_need_not_meet() -> None:
     assert {name for name, own in networks.items() if "database" in own} == {"api", "worker", "postgres"}
     assert networks["postgres"] == {"database"}
     assert COMPOSE["networks"]["database"]["internal"] is True
-    assert {name for name, service in SERVICES.items() if service.get("ports") and "front" not in networks[name]} == set()
+    assert {
+        name for name, service in SERVICES.items() if service.get("ports") and "front" not in networks[name]
+    } == set()
     variants = {name: service.get("profiles") for name, service in SERVICES.items()}
     assert {name for name, profiles in variants.items() if profiles == ["embedded"]} == {"lazaretto"}
     assert {name for name, profiles in variants.items() if profiles == ["postgres"]} == {"api", "worker", "postgres"}

@@ -147,7 +147,9 @@ def _free_port() -> int:
 def _running(image: Image, folder: Path) -> Iterator[Container]:
     """Run the image with a read-only root and one volume, without any capability."""
     volume = folder / "volume"
-    shutil.copytree(image.box.root / DATA.lstrip("/"), volume)  # an engine fills a fresh volume, owner and mode included
+    shutil.copytree(
+        image.box.root / DATA.lstrip("/"), volume
+    )  # an engine fills a fresh volume, owner and mode included
     made = (image.box.root / DATA.lstrip("/")).stat()
     os.chown(volume, made.st_uid, made.st_gid)
     port = _free_port()
@@ -159,7 +161,10 @@ def _running(image: Image, folder: Path) -> Iterator[Container]:
         has_network=True,
     )
     log = folder / "log"
-    with log.open("w") as output, subprocess.Popen(box.command(image.command), stdout=output, stderr=output, text=True) as process:
+    with (
+        log.open("w") as output,
+        subprocess.Popen(box.command(image.command), stdout=output, stderr=output, text=True) as process,
+    ):
         try:
             yield Container(box, process, f"http://127.0.0.1:{port}", log)
         finally:
@@ -196,11 +201,13 @@ def test_what_runs_is_not_root_has_no_capability_and_writes_to_its_volume_alone(
     with _running(image, tmp_path) as container:
         container.wait_until_healthy()
         pid = first_process(container.process)
-        status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+        status = dict(
+            line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
+        )
         assert status["Uid"].split() == ["10001"] * 4
         assert status["Gid"].split() == ["10001"] * 4
         assert {status[name] for name in ("CapPrm", "CapEff", "CapBnd", "CapInh", "CapAmb")} == {"0" * 16}
-        for folder in ("/", "/opt/lazaretto", "/etc", "/tmp", DATA):  # noqa: S108 - in the root made above
+        for folder in ("/", "/opt/lazaretto", "/etc", "/tmp", DATA):
             touched = container.box.join(container.process, ["touch", f"{folder}/probe"], PATIENCE_SECONDS)
             assert (touched.returncode == 0) is (folder == DATA), f"{folder}: {touched.stderr}"
 
@@ -219,13 +226,18 @@ def test_a_dead_service_is_unhealthy(image: Image, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_shipped_is_the_locked_versions_and_nothing_else(image: Image, wheels: Path) -> None:
+def test_what_is_shipped_is_the_locked_versions_and_nothing_else(image: Image) -> None:
     locked = dict(
-        line.split(" ;")[0].strip().split("==") for line in (ROOT / "requirements.lock").read_text().splitlines() if line
+        line.split(" ;")[0].strip().split("==")
+        for line in (ROOT / "requirements.lock").read_text().splitlines()
+        if line
     )
     site = _site(image.box.root)
     found = {path.name.removesuffix(".dist-info").rsplit("-", 1)[0]: path for path in site.glob("*.dist-info")}
-    versions = {name.replace("_", "-").lower(): path.name.removesuffix(".dist-info").rsplit("-", 1)[1] for name, path in found.items()}
+    versions = {
+        name.replace("_", "-").lower(): path.name.removesuffix(".dist-info").rsplit("-", 1)[1]
+        for name, path in found.items()
+    }
     assert versions.pop("lazaretto")
     assert {name: version for name, version in versions.items() if locked.get(name) != version} == {}
     assert {"fastapi", "numpy", "psycopg", "pyarrow"} <= set(versions)
@@ -266,7 +278,13 @@ def test_the_image_says_who_runs_it_how_it_ends_and_how_it_is() -> None:
 def test_nothing_but_what_is_copied_is_sent_to_the_engine() -> None:
     for path in ("service/app.py", "requirements.lock", "migrations/env.py"):
         assert dockerfile.sent(path, IGNORE)
-    unsent = [".git/config", ".venv/bin/python", "lazaretto-data/secret.key", "deploy/secrets/lazaretto.toml", "tests/pg.py"]
+    unsent = [
+        ".git/config",
+        ".venv/bin/python",
+        "lazaretto-data/secret.key",
+        "deploy/secrets/lazaretto.toml",
+        "tests/pg.py",
+    ]
     unsent += ["service/__pycache__/app.pyc", "service/old.db", "state.db", "docs/api.md"]
     assert [path for path in unsent if dockerfile.sent(path, IGNORE)] == []
 

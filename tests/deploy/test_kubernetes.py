@@ -3,8 +3,6 @@
 import json
 import re
 import subprocess
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -64,7 +62,9 @@ def test_the_schemas_find_a_mistake() -> None:
 @pytest.mark.parametrize("overlay", overlays())
 def test_kustomize_renders_the_same(overlay: str) -> None:
     try:
-        told = subprocess.run(["kubectl", "version", "--client", "--output=json"], capture_output=True, text=True, check=False)
+        told = subprocess.run(
+            ["kubectl", "version", "--client", "--output=json"], capture_output=True, text=True, check=False
+        )
         release = json.loads(told.stdout)["kustomizeVersion"]
     except (OSError, ValueError, KeyError):
         pytest.skip("kubectl is not here; the other tests render the same files by themselves")
@@ -88,7 +88,10 @@ def test_every_selector_finds_pods(overlay: str) -> None:
     for manifest in manifests:
         if manifest["kind"] == "ServiceMonitor":
             wanted = manifest["spec"]["selector"]["matchLabels"]
-            assert len([one for one in _of(manifests, "Service") if wanted.items() <= one["metadata"]["labels"].items()]) == 1
+            assert (
+                len([one for one in _of(manifests, "Service") if wanted.items() <= one["metadata"]["labels"].items()])
+                == 1
+            )
             continue
         lost += [one for one in selectors(manifest) if one != KUBE_SYSTEM and not _chosen(one, manifests)]
     assert lost == []
@@ -109,7 +112,9 @@ def test_ports_are_named_exist_and_are_what_the_image_listens_on(overlay: str) -
     for service in _of(manifests, "Service"):
         for port in service["spec"]["ports"]:
             for template in _chosen(service["spec"]["selector"], manifests):
-                named = {one["name"]: one["containerPort"] for box in template["spec"]["containers"] for one in box["ports"]}
+                named = {
+                    one["name"]: one["containerPort"] for box in template["spec"]["containers"] for one in box["ports"]
+                }
                 assert named[port["targetPort"]] == int(exposed) == port["port"]
     for monitor in _of(manifests, "ServiceMonitor"):
         names = {port["name"] for service in _of(manifests, "Service") for port in service["spec"]["ports"]}
@@ -130,7 +135,7 @@ def test_probes_ask_what_the_application_answers(overlay: str) -> None:
             assert {get["port"] for get in http.values()} <= named
             if box["args"] == ["worker"]:
                 told = {name: probe["exec"]["command"] for name, probe in probes.items()}
-                assert told == dict.fromkeys(("startupProbe", "livenessProbe"), ["lazaretto", "health", "--worker"])
+                assert told == {name: ["lazaretto", "health", "--worker"] for name in ("startupProbe", "livenessProbe")}
             else:
                 # A store that is away must not restart the API: alive is asked for the one, ready for the other.
                 wanted = {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
@@ -155,7 +160,12 @@ def test_what_pods_read_is_there_or_is_told_to_be_made(overlay: str) -> None:
         assert name in page
     for template in _pods(manifests):
         spec = template["spec"]
-        claimed = [one["metadata"]["name"] for m in manifests for one in m["spec"].get("volumeClaimTemplates", []) if "spec" in m]
+        claimed = [
+            one["metadata"]["name"]
+            for m in manifests
+            for one in m["spec"].get("volumeClaimTemplates", [])
+            if "spec" in m
+        ]
         volumes = {volume["name"] for volume in spec.get("volumes", [])} | set(claimed)
         assert {mount["name"] for box in spec["containers"] for mount in box["volumeMounts"]} <= volumes
         assert ("ServiceAccount", spec["serviceAccountName"]) in there
@@ -178,7 +188,9 @@ def _read_by(node: Any) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("overlay", overlays())
-def test_every_variable_is_a_setting_and_has_a_value_that_is_allowed(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_variable_is_a_setting_and_has_a_value_that_is_allowed(
+    overlay: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     elsewhere = {"LAZARETTO_CONFIG", "LAZARETTO_URL", "LAZARETTO_API_KEY"}
     known = {f"LAZARETTO_{name.upper()}" for name in Settings.model_fields}
     for manifest in render(FOLDER / overlay):
@@ -194,7 +206,9 @@ def test_every_variable_is_a_setting_and_has_a_value_that_is_allowed(overlay: st
 
 @pytest.mark.parametrize("overlay", overlays())
 def test_what_is_run_is_a_command_of_the_image(overlay: str) -> None:
-    names = {command.name for command in commands.registered_commands} | {group.name for group in commands.registered_groups}
+    names = {command.name for command in commands.registered_commands} | {
+        group.name for group in commands.registered_groups
+    }
     for manifest in render(FOLDER / overlay):
         for box in containers(manifest):
             words = box["args"] if "args" in box else box["command"][1:]
@@ -226,7 +240,11 @@ def test_no_pod_may_do_more_than_it_needs(overlay: str) -> None:
 @pytest.mark.parametrize("overlay", ["embedded", "postgres"])
 def test_nothing_is_reached_but_what_is_named(overlay: str) -> None:
     policies = _of(render(FOLDER / overlay), "NetworkPolicy")
-    denying = [one["spec"] for one in policies if one["spec"]["podSelector"] == {} and set(one["spec"]["policyTypes"]) == {"Ingress", "Egress"}]
+    denying = [
+        one["spec"]
+        for one in policies
+        if one["spec"]["podSelector"] == {} and set(one["spec"]["policyTypes"]) == {"Ingress", "Egress"}
+    ]
     assert [("ingress" in one, "egress" in one) for one in denying] == [(False, False)]
     rules = [rule for one in policies for way in ("ingress", "egress") for rule in one["spec"].get(way, [])]
     assert rules
@@ -238,7 +256,10 @@ def test_nothing_is_reached_but_what_is_named(overlay: str) -> None:
 def test_a_budget_leaves_pods_to_evict_and_pods_to_serve() -> None:
     manifests = render(FOLDER / "postgres")
     replicas = {json.dumps(one["spec"]["selector"]): one["spec"]["replicas"] for one in _of(manifests, "Deployment")}
-    budgets = {json.dumps(one["spec"]["selector"]): one["spec"]["minAvailable"] for one in _of(manifests, "PodDisruptionBudget")}
+    budgets = {
+        json.dumps(one["spec"]["selector"]): one["spec"]["minAvailable"]
+        for one in _of(manifests, "PodDisruptionBudget")
+    }
     assert set(budgets) == set(replicas)
     assert [key for key, least in budgets.items() if not 1 <= least < replicas[key]] == []
 
@@ -249,5 +270,7 @@ def test_embedded_is_one_pod_with_a_volume_of_its_own() -> None:
     assert workload["spec"]["replicas"] == 1
     (claim,) = workload["spec"]["volumeClaimTemplates"]
     assert claim["spec"]["accessModes"] == ["ReadWriteOncePod"]
-    assert int(claim["spec"]["resources"]["requests"]["storage"].removesuffix("Gi")) * 1024**3 > Settings().log_bytes_max
+    assert (
+        int(claim["spec"]["resources"]["requests"]["storage"].removesuffix("Gi")) * 1024**3 > Settings().log_bytes_max
+    )
     assert _of(manifests, "PodDisruptionBudget") == []

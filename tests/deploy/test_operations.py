@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -19,7 +20,7 @@ OUTSIDE = {"docker", "kubectl", "python3.11", "install", "systemctl", "systemd-s
 def _commands() -> list[list[str]]:
     blocks = re.findall(r"```\n(.*?)```", CHAPTER, flags=re.DOTALL)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    inline = re.findall(r"`((?:lazaretto|runuser|deploy/make-secrets)\b[^`]*)`", CHAPTER)
+    inline = re.findall(r"`((?:lazaretto|runuser|deploy/make-secrets)(?: [^`]*)?)`", CHAPTER)
     return [shlex.split(line) for line in [*lines, *inline]]
 
 
@@ -44,19 +45,23 @@ def test_files_of_ours_exist(words: list[str]) -> None:
     assert [path for path in named if path not in there and not (ROOT / path).exists()] == []
 
 
+def _below(command: Any) -> dict[str, Any]:
+    return dict(getattr(command, "commands", {}))
+
+
 @pytest.mark.parametrize("words", _commands(), ids=" ".join)
 def test_what_lazaretto_is_asked_it_can_do(words: list[str]) -> None:
-    """Follow the words after the last `lazaretto` that is a program, down to the options."""
-    starts = [index for index, word in enumerate(words) if word.rpartition("/")[2] == "lazaretto" and index + 1 < len(words)]
-    commands = typer.main.get_command(app)
-    for start in starts[-1:]:
-        here, rest = commands, words[start + 1 :]
-        if rest[0] not in commands.commands:  # type: ignore[attr-defined]
-            continue  # an image or a container of that name
-        while rest and rest[0] in getattr(here, "commands", {}):
-            here, rest = here.commands[rest[0]], rest[1:]  # type: ignore[attr-defined]
-        options = {option for parameter in here.params for option in parameter.opts}
-        assert [word for word in rest if word.startswith("--") and word not in options] == []
+    """Follow the words after the last `lazaretto` that is the program, down to the options."""
+    here: Any = typer.main.get_command(app)
+    starts = [index for index, word in enumerate(words[:-1]) if word.rpartition("/")[2] == "lazaretto"]
+    rest = words[starts[-1] + 1 :] if starts else []
+    if not rest or rest[0] not in _below(here):
+        assert words[0] != "lazaretto"
+        return  # an image, a container or a namespace of that name
+    while rest and rest[0] in _below(here):
+        here, rest = _below(here)[rest[0]], rest[1:]
+    options = {option for parameter in here.params for option in parameter.opts}
+    assert [word for word in rest if word.startswith("--") and word not in options] == []
 
 
 def test_profiles_and_services_that_are_named_exist() -> None:

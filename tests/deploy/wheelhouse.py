@@ -31,9 +31,13 @@ def needed(requirements: list[str]) -> set[str]:
 def pack(name: str, folder: Path) -> Path:
     """Pack an installed distribution into the wheel it came from, without its scripts: pip writes those anew."""
     distribution = metadata.distribution(name)
-    files = [file for file in distribution.files or [] if not file.as_posix().startswith("..") and file.suffix != ".pyc"]
+    files = [
+        file for file in distribution.files or [] if not file.as_posix().startswith("..") and file.suffix != ".pyc"
+    ]
     (info,) = {file.parts[0] for file in files if file.parts[0].endswith(".dist-info")}
-    tags = [line.split()[-1] for line in (distribution.read_text("WHEEL") or "").splitlines() if line.startswith("Tag:")]
+    tags = [
+        line.split()[-1] for line in (distribution.read_text("WHEEL") or "").splitlines() if line.startswith("Tag:")
+    ]
     left_out = {"INSTALLER", "REQUESTED", "RECORD", "direct_url.json"}
     stem = info.removesuffix(".dist-info")
     path = folder / f"{stem}-{_compressed(tags)}.whl"
@@ -47,7 +51,7 @@ def pack(name: str, folder: Path) -> Path:
 
 
 def lend_bytecode(names: set[str], site: Path) -> None:
-    """Copy the bytecode of what was installed from here, which is the same; compiling it takes longer than all the rest."""
+    """Copy the bytecode of what was installed from here: compiling it would take longer than all the rest."""
     for name in names:
         distribution = metadata.distribution(name)
         for file in distribution.files or []:
