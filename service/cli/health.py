@@ -43,7 +43,7 @@ def _api(settings: "Settings", path: str) -> str:
         answer = connection.getresponse()
         text = answer.read(2_000).decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:
-        raise Failure(f"{where} does not answer: {error or type(error).__name__}") from error
+        raise Failure(f"{where} does not answer: {str(error) or type(error).__name__}") from error
     finally:
         connection.close()
     if answer.status != OK:

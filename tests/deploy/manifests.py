@@ -1,7 +1,7 @@
 """What a Kustomize overlay of ours renders to.
 
-Only what ours use is known: resources, namespace and image names. Anything else in a kustomization is refused, so that this
-cannot silently render less than the real program; where that is installed, a test compares the two.
+Only what ours use is known: resources, namespace and image names. Anything else in a kustomization is refused, so that
+this cannot silently render less than the real program; where that is installed, a test compares the two.
 """
 
 from collections.abc import Iterator

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from sqlalchemy import make_url
 
+from service.channel_settings import AlertmanagerSettings
 from service.cli import app as commands
 from service.settings import Settings
 from tests.deploy import dockerfile
@@ -125,6 +126,7 @@ def test_the_made_settings_are_settings(name: str, secrets: Path, monkeypatch: p
     assert len(bytes.fromhex(settings.secret_key.get_secret_value())) == 32
     assert [str(network) for network in settings.notifications.allow] == [SUBNET]
     (channel,) = settings.notifications.channels.values()
+    assert isinstance(channel, AlertmanagerSettings)
     assert [str(url) for url in channel.urls] == ["http://alertmanager:9093"]
     if "postgres" in name:
         url = make_url(settings.database_url or "")

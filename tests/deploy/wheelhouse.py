@@ -44,7 +44,7 @@ def pack(name: str, folder: Path) -> Path:
     kept = [file for file in files if not (file.parts[0] == info and file.name in left_out)]
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for file in kept:
-            archive.write(distribution.locate_file(file), file.as_posix())
+            archive.write(str(distribution.locate_file(file)), file.as_posix())
         lines = [f"{file.as_posix()},," for file in kept]
         archive.writestr(f"{info}/RECORD", "\n".join([*lines, f"{info}/RECORD,,", ""]))
     return path
