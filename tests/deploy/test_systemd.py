@@ -47,7 +47,13 @@ def test_systemd_accepts_it(unit: Path, tmp_path: Path, analyze: str) -> None:
 
 @pytest.mark.parametrize("unit", ROLES, ids=_name)
 def test_it_is_closed_as_far_as_it_can_be(unit: Path, tmp_path: Path, analyze: str) -> None:
-    command = [analyze, "security", "--offline=true", f"--threshold={EXPOSURE_TENTHS_MAX}", str(_runnable(unit, tmp_path))]
+    command = [
+        analyze,
+        "security",
+        "--offline=true",
+        f"--threshold={EXPOSURE_TENTHS_MAX}",
+        str(_runnable(unit, tmp_path)),
+    ]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 
