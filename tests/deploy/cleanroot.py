@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,7 @@ ETC = {
     "nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files\n",
     "hosts": "127.0.0.1 localhost\n",
 }
+START_SECONDS = 60.0
 UNPRIVILEGED = ["--clear-groups", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
 
 
@@ -115,5 +117,9 @@ class Box:
 
 def first_process(process: "subprocess.Popen[str]") -> int:
     """Return the id, seen from outside, of what is process 1 inside."""
-    (child,) = psutil.Process(process.pid).children()
+    until = time.monotonic() + START_SECONDS
+    while not (children := psutil.Process(process.pid).children()):
+        assert time.monotonic() < until, "the namespace has not begun"
+        time.sleep(0.02)
+    (child,) = children
     return child.pid
