@@ -161,10 +161,7 @@ def test_what_pods_read_is_there_or_is_told_to_be_made(overlay: str) -> None:
     for template in _pods(manifests):
         spec = template["spec"]
         claimed = [
-            one["metadata"]["name"]
-            for m in manifests
-            for one in m["spec"].get("volumeClaimTemplates", [])
-            if "spec" in m
+            one["metadata"]["name"] for m in manifests for one in m.get("spec", {}).get("volumeClaimTemplates", [])
         ]
         volumes = {volume["name"] for volume in spec.get("volumes", [])} | set(claimed)
         assert {mount["name"] for box in spec["containers"] for mount in box["volumeMounts"]} <= volumes
