@@ -81,6 +81,8 @@ class Settings(BaseSettings):
     worker_batch_bytes_max: int = Field(default=32 * 1024 * 1024, ge=1024)
     worker_idle_seconds: float = Field(default=0.02, gt=0)
     worker_lease_seconds: float = Field(default=10.0, gt=0)
+    worker_pulse_file: Path | None = None
+    """File that the worker touches every second while it goes round; ``lazaretto health --worker`` looks at its age."""
 
     # The gate and the snapshots behind it.
     refresh_seconds: float = Field(default=0.1, gt=0)

@@ -10,6 +10,7 @@ from threading import Event
 
 from service.settings import Settings
 from service.wiring import WorkRuntime, build_worker
+from service.worker.pulse import Pulse
 
 logger = logging.getLogger("lazaretto.worker")
 DELIVERY_END_SECONDS = 35.0
@@ -28,11 +29,15 @@ def run_worker(settings: Settings, *, until_stdin_closes: bool) -> None:
     """
     os.nice(NICENESS)
     stop = Event()
+    pulse = None if settings.worker_pulse_file is None else Pulse(settings.worker_pulse_file)
+    if pulse is not None:
+        pulse()  # now, not after the first pass: a folder that cannot be written ends the start
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     if until_stdin_closes:
         threading.Thread(target=_watch_parent, args=(stop,), name="parent", daemon=True).start()
     runtime = build_worker(settings)
+    runtime.worker.pulse = pulse
     delivery = threading.Thread(target=_deliver, args=(runtime, stop), name="delivery", daemon=True)
     delivery.start()
     logger.info("the worker is at work")

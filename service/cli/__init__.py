@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import service
-from service.cli import data, drill, keys, models, notifications, redteam, serve, stories, vouch
+from service.cli import data, drill, health, keys, models, notifications, redteam, serve, stories, vouch
 
 
 def _tell_version(asked: bool) -> None:  # noqa: FBT001 - typer's protocol
@@ -37,6 +37,7 @@ app.command("serve")(serve.serve)
 app.command("api")(serve.api)
 app.command("worker")(serve.worker)
 app.command("demo")(stories.demo)
+app.command("health")(health.health)
 app.command("migrate")(serve.migrate)
 app.command("doctor")(serve.doctor)
 app.add_typer(keys.app, name="keys", help="Make, list and revoke API keys.")

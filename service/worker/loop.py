@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Event
 
@@ -31,6 +32,8 @@ class Worker:
     stages: WorkStages
     stats: WorkerStats
     idle_seconds: float = 0.02
+    pulse: Callable[[], None] | None = None
+    """Told before every pass, whatever comes of it: the loop goes round."""
     _memory: Memory | None = field(default=None, init=False)
     _failures: int = field(default=0, init=False)
     _beat_at: float = field(default=0.0, init=False)
@@ -51,6 +54,8 @@ class Worker:
     def step(self) -> float:
         """Do one pass and return for how many seconds there is nothing to do."""
         self._gathers = False
+        if self.pulse is not None:
+            self.pulse()
         try:
             wait = self._pass()
         except StaleControl as stale:
