@@ -45,6 +45,9 @@ class ReviewTx(Protocol):
     def proposal(self, proposal_id: str) -> Proposal | None:
         """Return one, with its artefact."""
 
+    def promises(self, baseline_id: str) -> bool:
+        """Return whether a baseline supports a promise about false alarms, as far as that was worked out."""
+
     def waiting(self, version_id: VersionId) -> int:
         """Return how many baselines of a version are proposed."""
 

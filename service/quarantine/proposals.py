@@ -21,13 +21,16 @@ PROPOSALS_MAX = 4
 REASON_MAX = 2_000
 
 
-def waits(version: Version, policy: Policy, warnings: Iterable[Mapping[str, str]]) -> bool:
-    """Return whether a baseline that was put waits for another person."""
+def waits(version: Version, policy: Policy, warnings: Iterable[Mapping[str, str]], *, promises: bool) -> bool:
+    """Return whether a baseline that was put waits for another person.
+
+    ``promises``: the one in force supports a promise; one that raises no alert protects nothing that could be taken away.
+    """
     if version.baseline_id is None or policy.baseline_review is BaselineReview.NEVER:
         return False
     if policy.baseline_review is BaselineReview.ALWAYS or version.state not in SERVING:
         return True
-    return any(warning["code"] == MOVED for warning in warnings)
+    return promises and any(warning["code"] == MOVED for warning in warnings)
 
 
 def check_room(version: Version, waiting: int) -> None:

@@ -72,7 +72,8 @@ def offer_baseline(
             actor=actor,
         )
         subject = f"{version.model}/{version.version}"
-        if not waits(current, owner.policy, record.warnings):
+        promises = current.baseline_id is not None and tx.promises(current.baseline_id)
+        if not waits(current, owner.policy, record.warnings, promises=promises):
             put_in_force(tx.control, record, compiled.calibration, subject=subject, actor=actor, now_us=now_us)
             return Offered(record=record, need=None)
         _propose(tx, owner, current, record, compiled.calibration)

@@ -18,8 +18,8 @@ from service.store.changes import add_to_timeline, bump, upsert
 from service.store.control import SqlControlTx
 from service.store.enforcements import enforcement_of
 from service.store.engine import Database
-from service.store.rows import key_of, values_of
-from service.store.tables import api_keys
+from service.store.rows import calibration_of, key_of, values_of
+from service.store.tables import api_keys, calibrations
 from service.store.tables_beside import enforcements
 from service.store.tables_review import glasses, proposals, reviews
 
@@ -133,6 +133,13 @@ class SqlReviewTx:
         wanted = select(proposals).where(proposals.c.id == proposal_id)
         row = self._connection.execute(wanted).mappings().one_or_none()
         return None if row is None else proposal_of(row)
+
+    def promises(self, baseline_id: str) -> bool:
+        """Return whether a baseline supports a promise about false alarms, as far as that was worked out."""
+        wanted = select(calibrations.c.body).where(calibrations.c.baseline_id == baseline_id)
+        body = self._connection.execute(wanted).scalar_one_or_none()
+        known = None if body is None else calibration_of(body)
+        return known is None or known.insufficient is None
 
     def waiting(self, version_id: VersionId) -> int:
         """Return how many baselines of a version are proposed."""

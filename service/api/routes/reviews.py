@@ -121,9 +121,7 @@ def list_baselines(api: ApiDep, who: Reader, model: str, version: str, limit: Li
     openapi_extra=documented_body(Because),
     responses=documented_answer(ProposalView, "In force, or still proposed when more people must sign it."),
 )
-def accept(
-    api: ApiDep, who: Operator, model: str, version: str, baseline_id: str, content: SmallBody
-) -> Response:
+def accept(api: ApiDep, who: Operator, model: str, version: str, baseline_id: str, content: SmallBody) -> Response:
     """Sign a proposed baseline; never one's own."""
     return _settle(api, who, model, version, baseline_id, content, accept=True)
 
@@ -133,9 +131,7 @@ def accept(
     openapi_extra=documented_body(Because),
     responses=documented_answer(ProposalView, "Refused; the baseline in force stays."),
 )
-def refuse(
-    api: ApiDep, who: Operator, model: str, version: str, baseline_id: str, content: SmallBody
-) -> Response:
+def refuse(api: ApiDep, who: Operator, model: str, version: str, baseline_id: str, content: SmallBody) -> Response:
     """Refuse a proposed baseline; who put it may take it back like this."""
     return _settle(api, who, model, version, baseline_id, content, accept=False)
 
