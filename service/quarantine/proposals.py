@@ -24,7 +24,7 @@ REASON_MAX = 2_000
 def waits(version: Version, policy: Policy, warnings: Iterable[Mapping[str, str]], *, promises: bool) -> bool:
     """Return whether a baseline that was put waits for another person.
 
-    ``promises``: the one in force supports a promise; one that raises no alert protects nothing that could be taken away.
+    ``promises``: the one in force supports a promise; one that raises no alert protects nothing.
     """
     if version.baseline_id is None or policy.baseline_review is BaselineReview.NEVER:
         return False
