@@ -205,8 +205,8 @@ def serving_of(control: Control) -> list[Version]:
 
 
 Office.TestCase.settings = settings(
-    max_examples=25,
-    stateful_step_count=25,
+    max_examples=15,
+    stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
