@@ -158,7 +158,7 @@ BREAKS: dict[str, dict[str, Any]] = {
     "ck_glasses_quarantine": {"quarantine": -1},
     "ck_reviews_escalated_when": {"escalations": 1},
     "ck_reviews_lock": {"lock": -1},
-    "ck_reviews_escalations": {"escalations": -1, "escalated_us": 5},
+    "ck_reviews_escalations": {"escalations": -1},
     "ck_proposals_status": {"status": "lost", "settled_us": 5, "settled_by": "ben"},
     "ck_proposals_settled_when": {"status": "refused"},
     "ck_proposals_settled_by": {"status": "refused", "settled_us": 5},
