@@ -48,6 +48,8 @@ class EnforcementWatch:
     last_arrival: Callable[[VersionId], Micros]
     """When the log took the newest event of a version, as far as the worker has read; 0 when there was none."""
     grace_seconds: float
+    let_through_until: Callable[[VersionId], Micros] = lambda _: Micros(0)
+    """Until when somebody has let a held version serve; its events are no surprise as long as that."""
 
     def write_down(self) -> None:
         """Write down what the gate has heard; raise what the store raises, and keep it for the next time."""
@@ -64,7 +66,10 @@ class EnforcementWatch:
         for one in waiting:
             version = self.fleet.view.by_id.get(one.version_id)
             last_us = self.last_arrival(one.version_id)
-            finding = judge(one, last_us, now_us, round(self.grace_seconds * 1e6))
+            grace_us = round(self.grace_seconds * 1e6)
+            if one.overdue_us is None and last_us <= self.let_through_until(one.version_id) + grace_us:
+                continue
+            finding = judge(one, last_us, now_us, grace_us)
             if finding is None or version is None:
                 continue
             firing = finding.kind == NOT_ENFORCED

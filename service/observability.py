@@ -131,6 +131,17 @@ CATALOGUE: tuple[Definition, ...] = (
         "1 while a version in quarantine serves after the deadline.",
         _VERSION,
     ),
+    Definition("lazaretto_break_glass", Kind.GAUGE, "1 while one person lets a held version serve, else 0.", _VERSION),
+    Definition("lazaretto_break_glass_total", Kind.COUNTER, "How often the glass of a version was broken.", _VERSION),
+    Definition(
+        "lazaretto_review_overdue_seconds",
+        Kind.GAUGE,
+        "How long a review is past its deadline; 0 before, missing while there is no review.",
+        _VERSION,
+    ),
+    Definition(
+        "lazaretto_baselines_proposed", Kind.GAUGE, "Baselines of a version that wait for another person.", _VERSION
+    ),
     Definition("lazaretto_redteam_age_seconds", Kind.GAUGE, "Since the latest red-team run was filed.", _VERSION),
     Definition(
         "lazaretto_redteam_detection_ratio",

@@ -11,12 +11,9 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from service.alert.triage import Act, IncidentAction, act_on
-from service.detect.baselines import sign
 from service.detect.choices import bad_choices, bad_for
-from service.detect.moved import in_short
 from service.detect.reference import CompiledReference
 from service.domain.calibration import Calibration
-from service.domain.differences import differences
 from service.domain.errors import Conflict, NotFound, Place, Unprocessable
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.keys import KeyParts, hash_secret, new_key
@@ -35,15 +32,16 @@ from service.domain.records import (
 from service.domain.schema import Schema
 from service.domain.states import Event, State
 from service.domain.texts import NAME_LENGTH_MAX, bad_name, bad_text
+from service.domain.unchanged import unchanged
+from service.in_force import put_in_force, signed
 from service.ingest.deidentify import Deidentifier
 from service.ingest.limits import Limits
 from service.notify.compose import compose, release_pending, state_changed
 from service.notify.incidents import incident_messages
 from service.ports import Clock, ControlStore, ControlTx
-from service.quarantine.decide import ENDS_ALARM, Pending, check_request, decide_request
+from service.quarantine.decide import ENDS_ALARM, Pending, check_request, check_seen, decide_request
 
 KEY_DAYS_MAX = 36_500.0
-PLACES_MAX = 100
 """A century; later dates do not fit a calendar."""
 
 
@@ -128,7 +126,7 @@ def register_version(
             raise NotFound(f"no model '{model}'")
         known = tx.version(model, version)
         if known is not None:
-            return _unchanged(known, schema, deployed_by)
+            return unchanged(known, schema, deployed_by)
         now_us = office.clock.now_us()
         added = tx.add_version(
             Version(
@@ -156,24 +154,17 @@ def put_baseline(office: OfficeStages, actor: Actor, version: Version, compiled:
     with office.control.write() as tx:
         current = _version(tx, version.model, version.version)
         now_us = office.clock.now_us()
-        record = BaselineRecord(
-            id=new_id(),
-            version_id=current.id,
-            digest=compiled.digest,
-            signature=sign(office.signing_key, compiled.artefact),
-            artefact=compiled.artefact,
-            rows=compiled.rows,
-            from_position=office.head(),
-            columns=compiled.columns,
-            warnings=compiled.warnings,
-            created_us=now_us,
-            created_by=actor,
+        record = signed(
+            compiled,
+            baseline_id=new_id(),
+            version=current,
+            signing_key=office.signing_key,
+            head=office.head(),
+            now_us=now_us,
+            actor=actor,
         )
-        tx.add_baseline(record)
-        if compiled.calibration is not None:
-            tx.save_calibration(record.id, compiled.calibration)
-        detail = f"{record.id} of {record.rows} rows, digest {record.digest}{in_short(record.warnings)}"
-        tx.audit(actor, "baseline.put", f"{version.model}/{version.version}", detail, now_us)
+        subject = f"{version.model}/{version.version}"
+        put_in_force(tx, record, compiled.calibration, subject=subject, actor=actor, now_us=now_us)
         return record
 
 
@@ -184,9 +175,19 @@ def save_calibration(office: OfficeStages, baseline_id: str, calibration: Calibr
 
 
 def request_transition(  # noqa: PLR0913, PLR0917 - what the request says, word for word
-    office: OfficeStages, actor: Actor, model: str, version: str, event: Event, reason: str, incident_id: str | None
+    office: OfficeStages,
+    actor: Actor,
+    model: str,
+    version: str,
+    event: Event,
+    reason: str,
+    incident_id: str | None,
+    *,
+    seen: int | None = None,
 ) -> TransitionAnswer:
     """Change a version's state, or count one more person who asks for its release.
+
+    ``seen`` is the number of the version's newest change that the person knows; ``None`` asks whatever has changed.
 
     Raises
     ------
@@ -202,6 +203,7 @@ def request_transition(  # noqa: PLR0913, PLR0917 - what the request says, word 
         owner = tx.model(model)
         if owner is None:
             raise NotFound(f"no model '{model}'")
+        check_seen(current, seen)
         check_request(current, event, reason)
         now_us = office.clock.now_us()
         asked_by = tx.approve(current.id, actor, now_us) if event is Event.RELEASE else ()
@@ -354,27 +356,6 @@ def _tell_pending(office: OfficeStages, tx: ControlTx, version: Version, approva
     subject = f"{version.model}/{version.version}"
     tx.audit(actor, "release.ask", subject, f"{approvals.have} of {approvals.need}: {reason.strip()}", now_us)
     tx.add_message(compose(release_pending(version, approvals, reason, now_us, new_id())))
-
-
-def _unchanged(known: Version, schema: Schema, deployed_by: Actor | None) -> Version:
-    """Return a known version, or raise Conflict naming what differs from it."""
-    differs = []
-    if known.schema.prediction != schema.prediction:
-        differs.append("prediction")
-    before, after = ({f.name: f for f in s.features} for s in (known.schema, schema))
-    differs += [f"features.{name}" for name in sorted(before.keys() | after) if before.get(name) != after.get(name)]
-    if not differs and known.schema != schema:
-        differs.append("the order of the features")
-    if deployed_by is not None and deployed_by != known.deployed_by:
-        differs.append("deployed_by")
-    if differs:
-        shown = ", ".join(differs[:20])
-        places = differences(known.schema, schema)
-        if "deployed_by" in differs:
-            places.append(Place("deployed_by", f"is '{deployed_by}', but the version has '{known.deployed_by}'"))
-        detail = f"version '{known.model}/{known.version}' exists and differs in: {shown}"
-        raise Conflict(detail, places=places[:PLACES_MAX])
-    return known
 
 
 def _version(tx: ControlTx, model: str, version: str) -> Version:

@@ -31,6 +31,8 @@ from service.office import OfficeStages
 from service.pipeline import AcceptStages, WorkStages
 from service.ports import Clock
 from service.ports_notify import Channel
+from service.review.stages import ReviewStages
+from service.review.watch import ReviewWatch
 from service.settings import Secrets, Settings
 from service.store import Store, open_store
 from service.transcripts import Reading
@@ -126,6 +128,7 @@ def build_runtime(settings: Settings) -> Runtime:
             stale_seconds=settings.stale_seconds,
             schedule=store.schedule.read,
             transcripts=api.transcripts,
+            review=api.review,
         ),
         pollers=_pollers(settings, api, log),
     )
@@ -142,6 +145,17 @@ def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: 
         waiting_max=settings.log_queue_entries_max,
         waiting_bytes_max=settings.log_queue_bytes_max,
     )
+    office = OfficeStages(
+        control=store.control,
+        clock=clock,
+        head=log.head,
+        limits=limits,
+        deidentifier=deidentifier,
+        signing_key=secrets.signing,
+    )
+    figures = Figures(
+        store.read, log.head, clock, store.schedule.read, store.enforcements.latest, store.desk, store.reviews.figures
+    )
     return Api(
         settings=settings,
         secrets=secrets,
@@ -152,20 +166,14 @@ def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: 
         channel_names=channel_names(settings.notifications, settings.webhook_url),
         keys=store.keys,
         accept=accept,
-        office=OfficeStages(
-            control=store.control,
-            clock=clock,
-            head=log.head,
-            limits=limits,
-            deidentifier=deidentifier,
-            signing_key=secrets.signing,
-        ),
-        fleet=Fleet(store.read, clock),
+        office=office,
+        review=ReviewStages(office=office, store=store.reviews),
+        fleet=Fleet(store.read, clock, store.reviews.glasses_open),
         keyring=KeyRing(store.keys, secrets.pepper, clock),
         heard=Acknowledgements(clock),
         enforcements=store.enforcements,
         counters=Counters(),
-        figures=Figures(store.read, log.head, clock, store.schedule.read, store.enforcements.latest, store.desk),
+        figures=figures,
         log_figures=partial(_log_figures, log, accept.gatherer),
         compiler=Compiler(settings.baseline_seconds_max),
         transcripts=Reading(store=store.transcripts, keys=secrets.transcripts, clock=clock),
@@ -183,7 +191,7 @@ def _log_figures(log: GroupCommitLog, gatherer: Gatherer) -> LogFigures:
     )
 
 
-def _enforcement_watch(settings: Settings, api: Api) -> EnforcementWatch:
+def _enforcement_watch(settings: Settings, api: Api, review: ReviewWatch) -> EnforcementWatch:
     return EnforcementWatch(
         ledger=api.enforcements,
         heard=api.heard,
@@ -191,19 +199,23 @@ def _enforcement_watch(settings: Settings, api: Api) -> EnforcementWatch:
         clock=api.clock,
         last_arrival=api.figures.last_arrival,
         grace_seconds=settings.enforcement_seconds,
+        let_through_until=review.let_through_until,
     )
 
 
 def _pollers(settings: Settings, api: Api, log: GroupCommitLog) -> tuple[Poller, ...]:
-    watch = _enforcement_watch(settings, api)
+    review = ReviewWatch(stages=api.review, fleet=api.fleet, clock=api.clock)
+    watch = _enforcement_watch(settings, api, review)
 
     def trim() -> None:
         if api.figures.picture is not None:
             log.trim(api.figures.picture.worker.position)
 
     return (
-        Poller("fleet", settings.refresh_seconds, [api.fleet.refresh, api.figures.sample, watch.write_down]),
-        Poller("figures", settings.figures_seconds, [api.figures.refresh, watch.look, trim]),
+        Poller(
+            "fleet", settings.refresh_seconds, [api.fleet.refresh, review.close, api.figures.sample, watch.write_down]
+        ),
+        Poller("figures", settings.figures_seconds, [api.figures.refresh, watch.look, review.look, trim]),
         Poller("transcripts", SWEEP_SECONDS, [api.transcripts.sweep]),
     )
 

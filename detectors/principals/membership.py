@@ -45,16 +45,35 @@ _WORKED = math.log(INTENT / USUAL), math.log((1.0 - INTENT) / (1.0 - USUAL))
 
 @dataclass(slots=True)
 class OpenRecord:
-    """A new request whose following ones are waited for."""
+    """A new request whose following ones are waited for.
+
+    Parameters
+    ----------
+    seen : int
+        Requests since.
+    old : int
+        Of them, near-duplicates of what had some before.
+    born : list of (Cluster, int)
+        Clusters that began since, and how many near-duplicates each one has.
+    """
 
     seen: int = 0
     old: int = 0
-    """Of the requests since, near-duplicates of what had some before."""
     born: list[tuple[Cluster, int]] = field(default_factory=list)
-    """Clusters that began since, and how many near-duplicates each one has."""
 
     def add(self, cluster: Cluster | None) -> Cluster | None:
-        """Take the next request; return the cluster that is now worked on, if there is one."""
+        """Take the next request.
+
+        Parameters
+        ----------
+        cluster : Cluster or None
+            Of its near-duplicates.
+
+        Returns
+        -------
+        Cluster or None
+            The one that is now worked on, if there is one.
+        """
         self.seen += 1
         if cluster is None:
             return None

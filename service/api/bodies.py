@@ -43,6 +43,31 @@ class Transition(Body, frozen=True, kw_only=True):
     event: Event
     reason: str
     incident_id: str | None = None
+    change: int | None = None
+    """The number of the newest change that the asker knows; refused when there is a newer one."""
+
+
+class BreakGlass(Body, frozen=True, kw_only=True):
+    """Of ``POST .../break-glass``."""
+
+    minutes: float
+    reason: str
+    change: int | None = None
+
+
+class Because(Body, frozen=True, kw_only=True):
+    """Of an action that takes nothing but a reason."""
+
+    reason: str
+
+
+class NameReviewers(Body, frozen=True, kw_only=True):
+    """Of ``PUT .../review``."""
+
+    reviewers: list[str]
+    reason: str
+    hours: float | None = None
+    change: int | None = None
 
 
 class Replay(Body, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ from service.office import OfficeStages
 from service.pipeline import AcceptStages
 from service.ports import Clock, ControlStore, KeyStore, ReadStore
 from service.ports_notify import NotificationDesk
+from service.review.stages import ReviewStages
 from service.settings import Secrets, Settings
 from service.transcripts import Reading
 
@@ -49,6 +50,7 @@ class Api:
     keyring: KeyRing
     heard: Acknowledgements
     enforcements: EnforcementLedger
+    review: ReviewStages
     counters: Counters
     figures: Figures
     log_figures: Callable[[], LogFigures]

@@ -63,6 +63,10 @@ class BaselineView(View, frozen=True, kw_only=True):
     """True when all this was worked out under an earlier policy."""
     details: list[ColumnDetails] | msgspec.UnsetType = msgspec.UNSET
     """One for each column."""
+    status: str = "in_force"
+    """``in_force``, or ``proposed`` while it waits for other people."""
+    need: int | None = None
+    """How many different people must sign a proposed one, whoever put it included."""
 
 
 def of_baseline(record: BaselineRecord, calibration: Calibration | None) -> BaselineView:

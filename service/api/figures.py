@@ -11,6 +11,7 @@ from service.domain.ids import Micros, Position, VersionId
 from service.domain.notices import Backlog
 from service.domain.records import Alert, Snapshot
 from service.domain.redteam import RedTeamRun
+from service.domain.reviews import ReviewFigures
 from service.domain.schedule import Schedule
 from service.ports import Clock, ReadStore, WorkerFigures
 from service.ports_notify import NotificationDesk
@@ -35,6 +36,7 @@ class Picture:
     enforcements: tuple[Enforcement, ...] = ()
     """The newest quarantine of each version that was ever in quarantine."""
     notifications: Backlog = field(default_factory=Backlog)
+    reviews: ReviewFigures = field(default_factory=ReviewFigures)
 
 
 class Lag:
@@ -80,9 +82,11 @@ class Figures:
         Returns the newest quarantine of each version.
     desk
         Tells what waits to be told; without it nothing does.
+    reviews
+        Returns what waits for people.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - one source each
         self,
         read: ReadStore,
         head: Callable[[], Position],
@@ -90,9 +94,11 @@ class Figures:
         schedule: Callable[[], Schedule] = Schedule,
         enforcements: Callable[[], Sequence[Enforcement]] = tuple,
         desk: NotificationDesk | None = None,
+        reviews: Callable[[], ReviewFigures] = ReviewFigures,
     ) -> None:
         self._read = read
         self._desk = desk
+        self._reviews = reviews
         self._schedule = schedule
         self._head = head
         self._clock = clock
@@ -128,6 +134,7 @@ class Figures:
             schedule=self._schedule(),
             enforcements=tuple(self._enforcements()),
             notifications=Backlog() if self._desk is None else self._desk.backlog(now_us),
+            reviews=self._reviews(),
         )
 
     def lag_seconds(self, position: Position) -> float:

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 import service
 from service.api.figures import Figures, Picture
 from service.api.metrics_notify import add_notifications
+from service.api.metrics_review import add_reviews
 from service.api.watch import Watch, monitoring, watch_of
 from service.domain.records import Model, Snapshot, Version
 from service.domain.requests import OVER
@@ -127,6 +128,7 @@ class Metrics(Collector):
         if picture is not None:
             self._add_schedule(families, picture.schedule)
             self._add_enforcements(families, view, picture)
+            add_reviews(families, view, picture.reviews, self._clock.now_us())
             self._add_alerts(families, view, picture)
             self._add_adversarial(families, view, picture)
             watched = self._watched(view, picture)

@@ -8,6 +8,7 @@ import msgspec
 from service.api.enforcement import EnforcementStatus
 from service.api.rolling import ColumnsOver
 from service.api.views import View, iso, iso_or_none
+from service.api.views_review import GlassView, ReviewView
 from service.api.watch import (
     NO_EFFECTS,
     NO_INTERVALS,
@@ -220,6 +221,12 @@ class Status(View, frozen=True, kw_only=True):
     """``null`` where the policy looks at no single requests, or the baseline has nothing to measure them with."""
     enforcement: EnforcementStatus | None = None
     """Whether gateways follow the newest quarantine; ``null`` where there never was one."""
+    review: ReviewView | None = None
+    """Whose review it is, and until when; ``null`` when it is not under review."""
+    break_glass: GlassView | None = None
+    """Who lets the version serve although it is held, and until when; ``null`` while nobody does."""
+    baselines_proposed: int = 0
+    """Baselines that wait for another person."""
     left_out: int
     """Events that did not count because their principal had its part of the tick: ``adversarial.events_of_one``."""
 

@@ -50,6 +50,8 @@ class VersionView(View, frozen=True, kw_only=True):
     deployed_by: str
     baseline_id: str | None
     created: str
+    change: int
+    """How often its state has changed: send it along, and a decision about an older one is refused."""
 
 
 class ModelView(View, frozen=True, kw_only=True):
@@ -187,6 +189,7 @@ def of_version(version: Version) -> VersionView:
         deployed_by=version.deployed_by,
         baseline_id=version.baseline_id,
         created=iso(version.created_us),
+        change=version.lock,
     )
 
 

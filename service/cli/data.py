@@ -68,7 +68,8 @@ def push(
     if as_json:
         print_json(body)
         return
-    typer.echo(f"Baseline {body['baseline_id']} of {body['rows']} rows and {len(body['columns'])} columns is in force.")
+    stands = "is in force" if body["status"] == "in_force" else "is proposed: another person must accept it"
+    typer.echo(f"Baseline {body['baseline_id']} of {body['rows']} rows and {len(body['columns'])} columns {stands}.")
     for warning in body["warnings"]:
         typer.echo(f"  {warning['column'] or 'all columns'}: {warning['text']}")
 

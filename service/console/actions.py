@@ -9,14 +9,23 @@ from service.domain.keys import Identity
 from service.domain.records import Incident, Scope, Verdict
 from service.domain.states import Event, State
 from service.office import act_on_incident, request_transition
+from service.review.baselines import settle_baseline
+from service.review.deadline import ReviewRequest, name_reviewers
+from service.review.glass import GlassRequest, break_glass, end_glass
 
 ASKED = "asked"
+CHANGE_DIGITS_MAX = 18
 DONE = {str(event): f"Done: {text}." for event, text in words.EVENT_DONE.items()} | {
     ASKED: "Your approval is on record. The release needs someone else to ask for it too.",
     "ack": "The incident is acknowledged: others see that you are on it.",
     "assign": "The incident is assigned.",
     "comment": "Your comment is on record.",
     "resolve": "The incident is resolved.",
+    "break-glass": "The glass is broken: the gate lets traffic through for this time, and everybody is told.",
+    "end-glass": "The gate is closed again.",
+    "review": "The review is given to them.",
+    "accept": "You have signed the baseline.",
+    "refuse": "The baseline is refused; the one in force stays.",
     "lift": "The principal is let go: the gate no longer advises against it.",
 }
 """What the page says after an action, by the name of the action."""
@@ -36,10 +45,61 @@ def transition(deps: ConsoleDeps, who: Identity, model: str, version: str, form:
     if name not in set(Event):
         raise Unprocessable(f"'{name}' is not something that can be asked for.")
     reason, incident_id = form.get("reason", ""), form.get("incident_id") or None
-    answer = request_transition(deps.office, who.actor, model, version, Event(name), reason, incident_id)
+    seen = seen_of(form)
+    answer = request_transition(deps.office, who.actor, model, version, Event(name), reason, incident_id, seen=seen)
     deps.changed()
     waiting = name == Event.RELEASE and answer.state is not State.ACTIVE
     return ASKED if waiting else name
+
+
+def seen_of(form: dict[str, str]) -> int | None:
+    """Return the number of the newest change that the page showed; a form without one is as good as none."""
+    text = form.get("change", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < CHANGE_DIGITS_MAX else None
+
+
+def decide_together(
+    deps: ConsoleDeps, who: Identity, model: str, version: str, action: str, form: dict[str, str]
+) -> str:
+    """Break or end glass, name reviewers, accept or refuse a baseline; return what was done, as a name of ``DONE``.
+
+    Raises
+    ------
+    LazarettoError
+        Whatever the rules say.
+    """
+    who.require(Scope.OPERATE)
+    who.require_model(model)
+    review, reason = deps.review, form.get("reason", "")
+    if review is None:
+        raise NotFound("This console keeps no reviews.")
+    match action:
+        case "break-glass":
+            request = GlassRequest(minutes=_number(form, "minutes") or 0.0, reason=reason, seen=seen_of(form))
+            break_glass(review, who.actor, model, version, request)
+        case "end-glass":
+            end_glass(review, who.actor, model, version, reason)
+        case "review":
+            names = [name.strip() for name in form.get("reviewers", "").split(",") if name.strip()]
+            wanted = ReviewRequest(reviewers=names, hours=_number(form, "hours"), reason=reason, seen=seen_of(form))
+            name_reviewers(review, who.actor, model, version, wanted)
+        case "accept" | "refuse":
+            baseline_id = form.get("baseline_id", "")
+            settle_baseline(review, who.actor, model, version, baseline_id, reason, accept=action == "accept")
+        case _:
+            raise NotFound(f"'{action}' cannot be done to a version.")
+    deps.changed()
+    return action
+
+
+def _number(form: dict[str, str], name: str) -> float | None:
+    text = form.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise Unprocessable(f"{name}: '{text[:40]}' is no number.") from None
 
 
 def lift(deps: ConsoleDeps, who: Identity, model: str, version: str, principal: str, form: dict[str, str]) -> str:

@@ -7,6 +7,7 @@ from service.domain.keys import Identity
 from service.domain.schedule import Schedule
 from service.office import OfficeStages
 from service.ports import Clock, KeyStore, ReadStore
+from service.review.stages import ReviewStages
 from service.transcripts import Reading
 
 
@@ -32,3 +33,5 @@ class ConsoleDeps:
     """``None``: there are no pages of them."""
     schedule: Callable[[], Schedule] = Schedule
     """Of the red-team runs that the service starts by itself."""
+    review: ReviewStages | None = None
+    """Broken glass, named reviewers and proposed baselines; without it the page of a version has nothing of them."""

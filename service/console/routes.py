@@ -46,6 +46,7 @@ def build_router(deps: ConsoleDeps) -> APIRouter:
     add_transcripts(router, deps, access)
     _add_actions(router, deps, access, views)
     _add_lift(router, deps, access, views)
+    _add_together(router, deps, access, views)
     return router
 
 
@@ -172,6 +173,23 @@ def _add_lift(router: APIRouter, deps: ConsoleDeps, access: Access, views: Views
             access.check_form(request, viewer.session.token, form)
             try:
                 done = actions.lift(deps, viewer.identity, model, version, principal, form)
+            except LazarettoError as error:
+                return views.version(viewer, model, version, problem=error)
+            return empty(303, {"location": views.url(model, version, done)})
+
+        return await run_in_threadpool(act)
+
+
+def _add_together(router: APIRouter, deps: ConsoleDeps, access: Access, views: Views) -> None:
+    @router.post("/models/{model}/versions/{version}/together/{action}")
+    async def together(request: Request, model: str, version: str, action: str) -> Response:
+        form = await read_form(request)
+
+        def act() -> Response:
+            viewer = access.viewer(request)
+            access.check_form(request, viewer.session.token, form)
+            try:
+                done = actions.decide_together(deps, viewer.identity, model, version, action, form)
             except LazarettoError as error:
                 return views.version(viewer, model, version, problem=error)
             return empty(303, {"location": views.url(model, version, done)})

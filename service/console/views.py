@@ -15,6 +15,7 @@ from service.console.pages import empty, incident_url, page_url, render
 from service.console.read_models import version_page
 from service.console.redteam import redteam_section, schedule_line
 from service.console.requests import request_section
+from service.console.together import together_section
 from service.console.transcripts import may_read
 from service.domain.errors import LazarettoError, NotFound
 from service.domain.records import Verdict
@@ -84,6 +85,9 @@ class Views:
             viewer=viewer,
             page=version_page(facts, viewer.identity),
             use=use_section(facts, viewer.identity),
+            together=None
+            if self.deps.review is None
+            else together_section(self.deps.review.store, facts, viewer.identity),
             requests=request_section(facts),
             redteam=redteam_section(facts),
             schedule=schedule_line(self.deps.schedule(), now_us),

@@ -51,6 +51,8 @@ TIMELINE = {
     "enforced": "saw a gateway obey",
     "not_enforced": "saw the model serve in quarantine",
     "enforced_again": "saw it obeyed again",
+    "break_glass": "broke the glass",
+    "glass_over": "closed the gate again",
 }
 CAUSE_NAMES = {
     Cause.DATA_DRIFT: "Data drift",

@@ -47,6 +47,15 @@ class FailMode(StrEnum):
     CLOSED = "closed"
 
 
+class BaselineReview(StrEnum):
+    """Which baselines wait for a second person where there is one in force already."""
+
+    NEVER = "never"
+    MOVED = "moved"
+    """Those that differ from the one in force, and all of a version that is held."""
+    ALWAYS = "always"
+
+
 class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The false alarms that the model may raise."""
 
@@ -191,6 +200,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     confirmations: Annotated[int, msgspec.Meta(ge=1, le=100)] = 2
     dry_run: bool = False
     reviewers: Annotated[int, msgspec.Meta(ge=1, le=10)] = 2
+    review_hours: Annotated[float, msgspec.Meta(ge=0.01, le=720)] = 24.0
+    """How long a review may take before people are told that nobody has decided."""
+    review_reminders: Annotated[int, msgspec.Meta(ge=1, le=10)] = 3
+    """How often they are told."""
+    break_glass_minutes_max: Annotated[float, msgspec.Meta(ge=0, le=1_440)] = 60.0
+    """How long one person may let a held version serve; 0 lets nobody."""
+    baseline_review: BaselineReview = BaselineReview.MOVED
     fail: FailMode = FailMode.OPEN
     fallback: str | None = None
     blast_radius: BlastRadius = BlastRadius()

@@ -150,24 +150,24 @@ def _rule(view: FleetView, reading: Reading, unknown: FailMode) -> Ruling:
         return _unknown(unknown, "the model is not registered", reading.model, reading.version)
     standing = view.default_version(model.name)
     found = standing if reading.version is None else view.versions.get((model.name, reading.version))
-    if found is None and standing is not None and standing.state not in SERVING:
+    if found is None and standing is not None and standing.state not in SERVING and not view.lets_through(standing):
         # A name that nobody registered (or a verb in its place: /digits/predict) must not open what is closed.
         found = standing
     if found is None:
         return _unknown(model.policy.fail, "the version is not registered", model.name, reading.version)
-    return _known(found, model.policy.fallback)
+    return _known(found, model.policy.fallback, through=view.lets_through(found))
 
 
-def _known(version: Version, fallback: str | None) -> Ruling:
+def _known(version: Version, fallback: str | None, *, through: bool) -> Ruling:
     return Ruling(
-        allowed=version.state in SERVING,
+        allowed=version.state in SERVING or through,
         state=version.state.value,
         reason=version.reason,
         model=version.model,
         version=version.version,
         fallback=fallback,
         retry_after=RETRY_UNDER_REVIEW if version.state in REVIEWED else RETRY_OUT_OF_USE,
-        held=(version.id, version.lock) if version.state in REVIEWED else None,
+        held=(version.id, version.lock) if version.state in REVIEWED and not through else None,
     )
 
 

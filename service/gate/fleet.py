@@ -1,7 +1,7 @@
 """The picture of models and versions that the gate and the ingest path answer from, without touching the store."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -9,10 +9,14 @@ from service.domain.errors import NotFound
 from service.domain.ids import Micros, VersionId
 from service.domain.principals import Containment
 from service.domain.records import Model, Version
+from service.domain.reviews import Glass
 from service.domain.states import State
 
 OUT_OF_USE = frozenset({State.ROLLED_BACK, State.RETIRED})
 """States in which a version no longer stands for its model."""
+
+HELD = frozenset({State.QUARANTINED, State.UNDER_REVIEW})
+"""States that a broken glass lets traffic through."""
 
 NEAREST = 3
 
@@ -31,6 +35,10 @@ class FleetView:
     """By version and pseudonym: until when a principal is contained."""
     begun: Mapping[VersionId, Mapping[str, Micros]]
     """By version and pseudonym: since when."""
+    broken: Mapping[VersionId, Glass]
+    """By version: a glass that was broken and whose end is not written down yet."""
+    now: Callable[[], Micros]
+    """Tells whether it still lets traffic through: it ends by the clock, not by a newer picture."""
 
     @classmethod
     def of(
@@ -39,6 +47,8 @@ class FleetView:
         models: Iterable[Model],
         versions: Iterable[Version],
         containments: Iterable[Containment] = (),
+        glasses: Iterable[Glass] = (),
+        now: Callable[[], Micros] = lambda: Micros(0),
     ) -> Self:
         """Build the picture; ``versions`` are oldest first."""
         listed = tuple(versions)
@@ -59,7 +69,14 @@ class FleetView:
             by_model=by_model,
             contained=contained,
             begun=begun,
+            broken={one.version_id: one for one in glasses},
+            now=now,
         )
+
+    def lets_through(self, version: Version) -> bool:
+        """Tell whether a version that is held serves all the same, because somebody broke the glass."""
+        glass = self.broken.get(version.id) if self.broken else None
+        return glass is not None and version.state in HELD and glass.lets_through(self.now())
 
     def held(self, version_id: VersionId, principals: Iterable[str], now_us: Micros) -> list[tuple[str, Micros]]:
         """Return those of these pseudonyms that are contained at a version now, each with since when."""

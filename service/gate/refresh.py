@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from service.domain.errors import LazarettoError
+from service.domain.reviews import Glass
 from service.gate.fleet import EMPTY, FleetView
 from service.ports import Clock, ReadStore
 
@@ -27,11 +28,14 @@ class Fleet:
         The store.
     clock
         Dates the last good look at the store.
+    glasses
+        Returns the glasses that are broken.
     """
 
-    def __init__(self, read: ReadStore, clock: Clock) -> None:
+    def __init__(self, read: ReadStore, clock: Clock, glasses: Callable[[], Sequence[Glass]] = tuple) -> None:
         self._read = read
         self._clock = clock
+        self._glasses = glasses
         self._lock = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
         self.view: FleetView = EMPTY
@@ -50,7 +54,10 @@ class Fleet:
             if revision != self.view.revision:
                 # The revision is read first: a change in between makes the next look read once more.
                 held = self._read.containments(version_id=None, holding_us=asked_us, limit=CONTAINED_MAX)
-                self.view = FleetView.of(revision, self._read.models(), self._read.versions(), held)
+                models, versions = self._read.models(), self._read.versions()
+                # After the versions: the glass of a quarantine before the one in the picture has ended by then.
+                broken = self._glasses()
+                self.view = FleetView.of(revision, models, versions, held, broken, self._clock.now_us)
                 for listener in self._listeners:
                     listener()
             self.checked_us = asked_us

@@ -13,6 +13,7 @@ from service.channel_settings import NotificationSettings, Quiet, RouteSettings
 from service.domain.ids import Micros
 from service.domain.notices import FIRING, NEVER, RESOLVED, AlertBody, Kind, Payload, Routed, Told, payload_of, worst
 from service.domain.records import Message, Severity
+from service.domain.states import State
 from service.notify.compose import LOG, alert_name, encoded, fingerprint_of, group_of, payload_with, time_of
 from service.notify.hours import ends_us, held_until
 from service.ports import Clock
@@ -21,7 +22,9 @@ ALERTS_MAX = 20
 """Of one group in one message; the worst and newest ones."""
 ANNOUNCED_US = 3_600_000_000
 """How long an announcement fires: it tells of a moment and has no end of its own."""
-ANNOUNCEMENTS = frozenset({Kind.DRY_RUN, Kind.CAPPED, Kind.TEST})
+ANNOUNCEMENTS = frozenset({Kind.DRY_RUN, Kind.CAPPED, Kind.TEST, Kind.REVIEW_ASSIGNED, Kind.BASELINE_PROPOSED})
+WITH_THE_STATE = frozenset({Kind.BREAK_GLASS, Kind.REVIEW_OVERDUE})
+"""They end with the state that they are about, whatever becomes of its incident."""
 ABOUT_INCIDENTS = frozenset({Kind.INCIDENT_ACKNOWLEDGED, Kind.INCIDENT_RESOLVED})
 
 
@@ -143,7 +146,7 @@ def _about_incident(kind: Kind, message: Message, known: Sequence[Told]) -> tupl
 
     A version's state ends with that state alone, and so does that nobody obeys it.
     """
-    lasting = {alert_name(Kind.STATE_CHANGED), alert_name(Kind.NOT_ENFORCED)}
+    lasting = {alert_name(kind) for kind in (Kind.STATE_CHANGED, Kind.NOT_ENFORCED, *WITH_THE_STATE)}
     before = [
         one
         for one in known
@@ -165,14 +168,21 @@ def _about_alert(
     if kind is Kind.TEST:
         return [], []
     if kind is Kind.STATE_CHANGED:  # whatever was asked for is decided
-        asked = alert_name(Kind.RELEASE_PENDING)
-        pending = [one for one in known if one.labels.get("alertname") == asked and one.firing(at_us)]
+        asked = {alert_name(kind) for kind in (Kind.RELEASE_PENDING, *WITH_THE_STATE)}
+        if _still_held(alert):
+            asked.discard(alert_name(Kind.BREAK_GLASS))
+        pending = [one for one in known if one.labels.get("alertname") in asked and one.firing(at_us)]
     else:
         pending = []
     decided = [_ended(one, at_us) for one in pending]
     if alert.status == RESOLVED:
         return before + pending, [_ended(one, at_us) for one in before] + decided
     return before, [_fires(kind, message, alert, mine), *decided]
+
+
+def _still_held(alert: AlertBody) -> bool:
+    """Return whether a version is held after a change of its state as before: a broken glass stays broken."""
+    return alert.annotations.get("after") in {State.QUARANTINED, State.UNDER_REVIEW}
 
 
 def _fires(kind: Kind, message: Message, alert: AlertBody, mine: Told | None) -> Told:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from service.domain.errors import Place, Unprocessable
+from service.domain.errors import Conflict, Place, Unprocessable
 from service.domain.ids import Actor
 from service.domain.policy import Action, Policy
 from service.domain.records import Alert, Approvals, Scope, Version
@@ -135,6 +135,21 @@ class Pending:
     """More people have to ask for the release."""
 
     approvals: Approvals
+
+
+def check_seen(version: Version, seen: int | None) -> None:
+    """Raise Conflict, saying what has changed, when a person acts on a version as it no longer is.
+
+    ``seen`` is the number of the newest change that the person knows; ``None`` checks nothing.
+    """
+    if seen is None or seen == version.lock:
+        return
+    detail = (
+        f"{version.model}/{version.version} has changed since you looked: it is '{version.state}' by change number"
+        f" {version.lock} ({version.reason}), and you saw number {seen}; look again"
+    )
+    place = Place("change", f"is {seen}, but the newest is {version.lock}")
+    raise Conflict(detail, places=[place], extra={"state": str(version.state), "change": version.lock})
 
 
 def check_request(version: Version, event: Event, reason: str) -> State:

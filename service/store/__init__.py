@@ -11,6 +11,7 @@ from service.store.migrate import make_ready
 from service.store.notified import SqlNotificationDesk
 from service.store.outbox import SqlOutbox
 from service.store.read import SqlReadStore
+from service.store.reviews import SqlReviewStore
 from service.store.schedule import SqlSchedule
 from service.store.transcripts import SqlTranscripts
 from service.store.worker import SqlWorkerStore
@@ -31,6 +32,7 @@ class Store:
         self.enforcements = SqlEnforcementLedger(database)
         self.desk = SqlNotificationDesk(database)
         self.transcripts = SqlTranscripts(database)
+        self.reviews = SqlReviewStore(database)
         self._workers: list[SqlWorkerStore] = []
 
     def worker(self, owner: str, lease_seconds: float, clock: Clock) -> SqlWorkerStore:

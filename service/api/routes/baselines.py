@@ -21,11 +21,13 @@ from service.domain.keys import Identity
 from service.domain.policy import Policy
 from service.domain.records import BaselineRecord, Version
 from service.ingest.media import REFERENCE, format_of
-from service.office import put_baseline
+from service.review.baselines import Offered, offer_baseline
 
 router = APIRouter(prefix="/v1/models/{model}/versions/{version}/baseline", tags=["baselines"])
 
 PUT_AGAIN = "it was changed in the store, and no evidence is made with it; put it again"
+PROPOSED = 202
+"""It waits for another person: the baseline in force stays until then."""
 BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -34,9 +36,14 @@ BODY: dict[str, Any] = {
 }
 
 
-@router.put("", openapi_extra=BODY, responses=documented_answer(BaselineView, "The baseline now in force."))
+@router.put(
+    "",
+    openapi_extra=BODY,
+    responses=documented_answer(BaselineView, "The baseline now in force.")
+    | documented_answer(BaselineView, "Proposed: another person must accept it.", PROPOSED),
+)
 async def put(request: Request, api: ApiDep, who: Admin, model: str, version: str) -> Response:
-    """Compile reference data into a baseline and put it in force; the rows themselves are not kept."""
+    """Compile reference data into a baseline and put it in force, or propose it; the rows themselves are not kept."""
     found = await anyio.to_thread.run_sync(api.version, model, version)
     content_type = (header(request.scope, b"content-type") or b"").decode("latin-1")
     format_of(content_type, REFERENCE)
@@ -62,14 +69,18 @@ async def put(request: Request, api: ApiDep, who: Admin, model: str, version: st
             before=None if before is None else before.artefact,
         )
         compiled = await api.compiler.compile(upload)
-    record = await anyio.to_thread.run_sync(_put, api, who, found, compiled)
-    return answer(of_baseline(record, compiled.calibration))
+    compared = None if before is None else before.id
+    offered = await anyio.to_thread.run_sync(_put, api, who, found, compiled, compared)
+    view = of_baseline(offered.record, compiled.calibration)
+    if offered.need is None:
+        return answer(view)
+    return answer(msgspec.structs.replace(view, status="proposed", need=offered.need), PROPOSED)
 
 
-def _put(api: Api, who: Identity, version: Version, compiled: CompiledReference) -> BaselineRecord:
-    record = put_baseline(api.office, who.actor, version, compiled)
+def _put(api: Api, who: Identity, version: Version, compiled: CompiledReference, compared: str | None) -> Offered:
+    offered = offer_baseline(api.review, who.actor, version, compiled, compared)
     api.changed()
-    return record
+    return offered
 
 
 @router.get("", responses=documented_answer(BaselineView, "The baseline in force: bins, tolerances, self-test."))

@@ -143,7 +143,9 @@ def transition(api: ApiDep, who: Operator, model: str, version: str, content: Sm
     """Ask for a state change; a release waits until enough different people have asked."""
     api.version(model, version)
     body = decode_body(content, Transition, TRANSITION_CHECKS)
-    outcome = request_transition(api.office, who.actor, model, version, body.event, body.reason, body.incident_id)
+    outcome = request_transition(
+        api.office, who.actor, model, version, body.event, body.reason, body.incident_id, seen=body.change
+    )
     api.changed()
     given = outcome.approvals
     approvals = ApprovalsView() if given is None else ApprovalsView(have=given.have, need=given.need, by=list(given.by))

@@ -10,6 +10,7 @@ from service.api.enforcement import of_enforcement
 from service.api.history import History, points_of, span_of
 from service.api.rolling import columns_over
 from service.api.status import Moment, Status, status_of
+from service.api.waiting import waiting_of
 from service.api.watch import STATUS_WINDOW
 from service.detect.baselines import BaselineView, describe
 from service.domain.policy import Cause
@@ -52,7 +53,8 @@ def status(
     snapshot, over = columns_over(api.read, found, window)
     told = status_of(found, policy, snapshot, moment, held, over=over)
     enforcement = of_enforcement(next(iter(api.enforcements.latest(found.id)), None))
-    return answer(msgspec.structs.replace(told, enforcement=enforcement))
+    waits = waiting_of(api.review.store, found, policy, moment.now_us)
+    return answer(msgspec.structs.replace(told, enforcement=enforcement, **waits))
 
 
 @router.get("/history", responses=documented_answer(History, "Points with events, oldest first."))

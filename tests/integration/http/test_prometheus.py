@@ -118,7 +118,7 @@ def test_on_a_fresh_service_every_panel_has_data_or_says_why_not(scene: Scene) -
 
 def test_with_traffic_every_panel_has_data_and_every_rule_evaluates(scene: Scene) -> None:
     client = scene.client
-    requests = {"adversarial": {"requests": {}}}
+    requests: dict[str, dict[str, object]] = {"adversarial": {"requests": {}}}
     lively = register(client, "lively", requests)
     fallen = register(client, "fallen", {})
     silent = register(client, "silent", {"traffic": {"stale_after_seconds": 1}})

@@ -15,7 +15,8 @@ from service.observability import CATALOGUE, DEFINITIONS, OUTCOMES, Kind
 from service.settings import Settings
 from tests.fakes.clock import NOVEMBER
 from tests.service.api.snapshots import a_column, a_snapshot
-from tests.service.api.test_metrics import ODD, RULE, Page
+from tests.service.api.test_metrics import Page
+from tests.service.api.test_requests import ODD, RULE
 
 MODELS, COLUMNS = 1_000, 100
 CHANNELS, SCENARIOS, BUCKETS = 20, 20, 20
@@ -66,7 +67,7 @@ def a_large_fleet(series_max: int) -> Page:
     page = Page(versions=MODELS, series_max=series_max)
     tables = page.store.tables
     columns = [a_column(f"column_{number:03d}", float(number)) for number in range(COLUMNS)]
-    told = {"traffic": {"errors_total": 5}}
+    told: dict[str, object] = {"traffic": {"errors_total": 5}}
     told |= {"requests": {"examined": 100, "over": [6, 2, 1], "rules": [RULE], "oddest": [ODD]}}
     status = json.dumps(json.loads(a_snapshot(1, *columns, last_arrival_us=NOVEMBER).status) | told)
     for number in tables.versions:
@@ -131,7 +132,7 @@ def test_whoever_has_evidence_has_a_threshold_however_small_the_budget() -> None
 @pytest.mark.slow
 def test_such_a_page_is_made_well_within_the_ten_seconds_that_a_scrape_may_take() -> None:
     page = a_large_fleet(SETTINGS.metrics_series_max)
-    took = []
+    took, size = [], 0
     for _ in range(3):
         begun = time.perf_counter()
         size = len(page.metrics.render())

@@ -1,0 +1,1 @@
+"""What people decide together: broken glass, reviews with a deadline, proposed baselines."""
