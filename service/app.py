@@ -18,11 +18,13 @@ from service.api.entry import PATH_SHOWN, Entry, answer_bug
 from service.api.events import EventsEndpoint
 from service.api.gate import GateEndpoint, Principals, is_gate
 from service.api.routes import (
+    alert_quality,
     baselines,
     drills,
     flags,
     incidents,
     keys,
+    maintenance,
     models,
     notifications,
     principals,
@@ -32,6 +34,7 @@ from service.api.routes import (
     status,
     system,
     telemetry,
+    triage,
     vouched,
 )
 from service.console.routes import build_router
@@ -47,6 +50,9 @@ ROUTERS = tuple(
         telemetry,
         status,
         incidents,
+        triage,
+        maintenance,
+        alert_quality,
         principals,
         requests,
         redteam,

@@ -24,6 +24,7 @@ from service.decisions import (
     Decisions,
     Judged,
     change_state,
+    hold_for_maintenance,
     judge_silence,
     note_rebuilt,
     note_spared,
@@ -252,8 +253,7 @@ class Memory:
     def of(self, version_id: VersionId) -> tuple[Version, dict[str, Alert], Policy]:
         """Return a version, its open alerts by id, and its policy."""
         version = self.versions[version_id]
-        standing = self.open_alerts.setdefault(version_id, {})
-        return version, standing, self.control.models[version.model_id].policy
+        return version, self.open_alerts.setdefault(version_id, {}), self.control.models[version.model_id].policy
 
     def serving_since(self, version_id: VersionId) -> Micros | None:
         """Return since when the gate lets traffic through to a version; ``None`` while it does not."""
@@ -305,8 +305,7 @@ def process_batches(stages: WorkStages, memory: Memory) -> Progress:
     commit_seconds = commit(stages, memory, decisions, last)
     memory.position = last
     events = sum(entry.rows for entry in entries if entry.kind is EntryKind.BATCH)
-    size = sum(len(entry.body) for entry in entries)
-    caught_up = len(entries) < stages.entries_max and size < stages.bytes_max // 2
+    caught_up = len(entries) < stages.entries_max and sum(len(entry.body) for entry in entries) < stages.bytes_max // 2
     return Progress(
         entries=len(entries), events=events, position=last, caught_up=caught_up, commit_seconds=commit_seconds
     )
@@ -315,15 +314,15 @@ def process_batches(stages: WorkStages, memory: Memory) -> Progress:
 def judge(evaluation: Evaluation, memory: Memory, decisions: Decisions) -> None:
     """Let one evaluation bear on alerts, incidents, the state, and on whom to tell."""
     version, standing, policy = memory.of(evaluation.version_id)
-    unresolved = memory.unresolved.get(version.id, {})
     note_rebuilt(evaluation, standing, policy, decisions)
+    unresolved = memory.unresolved.get(version.id, {})
     decision = decide_alert(evaluation, version, tuple(standing.values()), policy, unresolved)
     for alert in decision.changed:
         standing[alert.id] = decisions.alerts[alert.id] = alert
     if decision.alert is None:
         return
     if decision.incident is not None:
-        decisions.incidents.append(decision.incident)
+        decisions.open(decision.incident, decision.alert, memory.watch.histograms(evaluation))
     if decision.again is not None:
         decisions.timeline.append((decision.again.id, rebuilt(decision.alert, SYSTEM)))
     told = decision.incident or decision.again
@@ -331,6 +330,7 @@ def judge(evaluation: Evaluation, memory: Memory, decisions: Decisions) -> None:
         decisions.notices.append(alert_opened(decision.alert, told, version))
     ruling = decide_state(decision.alert, version, policy, memory.versions.values())
     ruling = spare_of_one(ruling, decision.alert, version, policy, partial(memory.carrier, evaluation))
+    ruling = hold_for_maintenance(ruling, version, memory.control.maintenance, evaluation.at_us)
     # Once when the alert opens and once when it is confirmed: evidence that wavers must not fill a mailbox.
     news = told is not None or decision.alert.confirmations == policy.confirmations
     if decision.changed and news and ruling.why in HELD_BACK:
@@ -358,6 +358,7 @@ def commit(stages: WorkStages, memory: Memory, decisions: Decisions, last: Posit
             windows=rows,
             alerts=tuple(decisions.alerts.values()),
             incidents=decisions.incidents,
+            frozen=decisions.frozen(memory.control),
             timeline=decisions.timeline,
             endings=decisions.endings,
             transitions=decisions.transitions,

@@ -20,6 +20,8 @@ from service.console.deps import ConsoleDeps
 from service.enforcement import EnforcementWatch
 from service.gate.acknowledge import Acknowledgements
 from service.gate.refresh import Fleet, Poller
+from service.hushing import HushingRouter, HushWatch
+from service.incident_office import IncidentOffice
 from service.ingest.deidentify import Deidentifier
 from service.ingest.gather import Gatherer
 from service.ingest.limits import Limits
@@ -122,6 +124,8 @@ def build_runtime(settings: Settings) -> Runtime:
             changed=api.changed,
             stale_seconds=settings.stale_seconds,
             schedule=store.schedule.read,
+            incidents=store.incidents,
+            triage=api.triage,
         ),
         pollers=_pollers(settings, api, log),
     )
@@ -145,6 +149,8 @@ def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: 
         read=store.read,
         control=store.control,
         desk=store.desk,
+        incidents=store.incidents,
+        triage=IncidentOffice(desk=store.incidents, read=store.read, clock=clock),
         channel_names=channel_names(settings.notifications, settings.webhook_url),
         keys=store.keys,
         accept=accept,
@@ -191,6 +197,7 @@ def _enforcement_watch(settings: Settings, api: Api) -> EnforcementWatch:
 
 def _pollers(settings: Settings, api: Api, log: GroupCommitLog) -> tuple[Poller, ...]:
     watch = _enforcement_watch(settings, api)
+    hushed = HushWatch(desk=api.incidents, read=api.read, clock=api.clock)
 
     def trim() -> None:
         if api.figures.picture is not None:
@@ -198,7 +205,7 @@ def _pollers(settings: Settings, api: Api, log: GroupCommitLog) -> tuple[Poller,
 
     return (
         Poller("fleet", settings.refresh_seconds, [api.fleet.refresh, api.figures.sample, watch.write_down]),
-        Poller("figures", settings.figures_seconds, [api.figures.refresh, watch.look, trim]),
+        Poller("figures", settings.figures_seconds, [api.figures.refresh, watch.look, hushed.look, trim]),
     )
 
 
@@ -269,7 +276,11 @@ def build_worker(settings: Settings) -> WorkRuntime:
         delivery=Dispatcher(
             outbox=store.outbox,
             channels=channels,
-            route=Router(settings=settings.notifications, channels=tuple(channels), clock=clock),
+            route=HushingRouter(
+                router=Router(settings=settings.notifications, channels=tuple(channels), clock=clock),
+                desk=store.incidents,
+                clock=clock,
+            ),
             clock=clock,
             stats=stats,
             owner=f"{owner}-{os.urandom(4).hex()}",

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from service.domain.keys import Identity
 from service.domain.schedule import Schedule
+from service.incident_office import IncidentOffice
 from service.office import OfficeStages
 from service.ports import Clock, KeyStore, ReadStore
+from service.ports_incidents import IncidentDesk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,3 +31,6 @@ class ConsoleDeps:
     """``Settings.stale_seconds``."""
     schedule: Callable[[], Schedule] = Schedule
     """Of the red-team runs that the service starts by itself."""
+    incidents: IncidentDesk | None = None
+    """What stands beside incidents; without it they are shown without."""
+    triage: IncidentOffice | None = None

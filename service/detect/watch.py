@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from service.detect.engines import Engines
 from service.detect.fold import VersionFold
+from service.detect.freeze import histograms_of
 from service.detect.plan import Plan
 from service.detect.recall import ReadEntries, recall
 from service.detect.silence import ServingSince, Silences
@@ -12,6 +13,7 @@ from service.detect.windows import ReadWindow
 from service.detect.witness import Carrier, NotNow, Question, carrier_of, is_due
 from service.domain.evaluation import Evaluation, Silence, UseFound
 from service.domain.ids import Micros, Position, VersionId
+from service.domain.incidents import FrozenHistogram
 from service.domain.records import Snapshot, Window
 from service.ports import Control, EntryKind, LogEntry, LogReader
 
@@ -121,6 +123,11 @@ class Watch:
             column=evaluation.findings[0].name,
         )
         return carrier_of(log, fold.era, fold.watched.engine, asked)
+
+    def histograms(self, evaluation: Evaluation) -> tuple[FrozenHistogram, ...]:
+        """Return the histograms of the blamed columns, as the tick just closed has left them."""
+        fold = self._folds.get(evaluation.version_id)
+        return () if fold is None or fold.watched is None else histograms_of(fold.watched, evaluation.findings)
 
     def settle(self, last: Position) -> None:
         """Bring versions about which people decided to where the next entry after ``last`` would find them."""
