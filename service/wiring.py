@@ -15,6 +15,7 @@ from service.api.compile import Compiler, sweep
 from service.api.deps import Api
 from service.api.figures import Figures
 from service.api.metrics import Metrics
+from service.api.metrics_quality import QualityFigures
 from service.clock import SystemClock
 from service.console.deps import ConsoleDeps
 from service.enforcement import EnforcementWatch
@@ -167,7 +168,15 @@ def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: 
         heard=Acknowledgements(clock),
         enforcements=store.enforcements,
         counters=Counters(),
-        figures=Figures(store.read, log.head, clock, store.schedule.read, store.enforcements.latest, store.desk),
+        figures=Figures(
+            store.read,
+            log.head,
+            clock,
+            store.schedule.read,
+            store.enforcements.latest,
+            store.desk,
+            QualityFigures(store.incidents, clock),
+        ),
         log_figures=partial(_log_figures, log, accept.gatherer),
         compiler=Compiler(settings.baseline_seconds_max),
     )

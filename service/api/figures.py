@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from service.alert.quality import Quality
 from service.api.watch import watch_of
 from service.domain.enforcement import Enforcement
 from service.domain.ids import Micros, Position, VersionId
@@ -35,6 +36,8 @@ class Picture:
     enforcements: tuple[Enforcement, ...] = ()
     """The newest quarantine of each version that was ever in quarantine."""
     notifications: Backlog = field(default_factory=Backlog)
+    quality: Quality | None = None
+    """Of the alerts of the last days."""
 
 
 class Lag:
@@ -80,6 +83,8 @@ class Figures:
         Returns the newest quarantine of each version.
     desk
         Tells what waits to be told; without it nothing does.
+    quality
+        Tells how good alerts were.
     """
 
     def __init__(
@@ -90,7 +95,9 @@ class Figures:
         schedule: Callable[[], Schedule] = Schedule,
         enforcements: Callable[[], Sequence[Enforcement]] = tuple,
         desk: NotificationDesk | None = None,
+        quality: Callable[[], Quality | None] = lambda: None,
     ) -> None:
+        self._quality = quality
         self._read = read
         self._desk = desk
         self._schedule = schedule
@@ -128,6 +135,7 @@ class Figures:
             schedule=self._schedule(),
             enforcements=tuple(self._enforcements()),
             notifications=Backlog() if self._desk is None else self._desk.backlog(now_us),
+            quality=self._quality(),
         )
 
     def lag_seconds(self, position: Position) -> float:
