@@ -45,19 +45,20 @@ class Decisions:
     containments: dict[tuple[VersionId, str], Containment] = field(default_factory=dict)
     """By version and principal."""
     raised: list[Raised] = field(default_factory=list)
-    _opened: list[tuple[Incident, Alert, Sequence[FrozenHistogram]]] = field(default_factory=list)
+    _opened: list[tuple[Incident, Alert, Version, Sequence[FrozenHistogram]]] = field(default_factory=list)
     """As they were at the trip: alerts go on changing within a pass."""
 
-    def open(self, incident: Incident, alert: Alert, histograms: Sequence[FrozenHistogram] = ()) -> None:
-        """Add a new incident with the alert that opened it."""
+    def open(
+        self, incident: Incident, alert: Alert, version: Version, histograms: Sequence[FrozenHistogram] = ()
+    ) -> None:
+        """Add a new incident with the alert that opened it, and the version as it was before."""
         self.incidents.append(incident)
-        self._opened.append((incident, alert, histograms))
+        self._opened.append((incident, alert, version, histograms))
 
     def frozen(self, control: Control) -> list[Frozen]:
         """Return the evidence to keep of every new incident, under what people had decided when the pass began."""
         found = []
-        for incident, alert, histograms in self._opened:
-            version = control.versions[incident.version_id]
+        for incident, alert, version, histograms in self._opened:
             policy = control.models[version.model_id].policy
             baseline = baseline_at(control.baselines.get(version.id, ()), alert.position)
             found.append(freeze(incident, alert, version, policy, baseline, histograms))
@@ -150,7 +151,7 @@ def judge_silence(
     tells = action is not Action.RECORD
     if decision.incident is not None:
         standing[alert.id] = alert
-        decisions.open(decision.incident, alert)
+        decisions.open(decision.incident, alert, version)
         if tells:
             decisions.notices.append(alert_opened(alert, decision.incident, version))
     if decision.ending is not None:

@@ -322,7 +322,7 @@ def judge(evaluation: Evaluation, memory: Memory, decisions: Decisions) -> None:
     if decision.alert is None:
         return
     if decision.incident is not None:
-        decisions.open(decision.incident, decision.alert, memory.watch.histograms(evaluation))
+        decisions.open(decision.incident, decision.alert, version, memory.watch.histograms(evaluation))
     if decision.again is not None:
         decisions.timeline.append((decision.again.id, rebuilt(decision.alert, SYSTEM)))
     told = decision.incident or decision.again

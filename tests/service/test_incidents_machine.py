@@ -15,9 +15,9 @@ from service.domain.policy import Cause
 from service.domain.records import IncidentStatus, Verdict
 from service.hushing import HushWatch
 from service.incident_office import IncidentOffice
-from service.office import OfficeStages
 from service.ingest.deidentify import Deidentifier
 from service.ingest.limits import Limits
+from service.office import OfficeStages
 from service.ports import Outcome
 from service.settings import Settings
 from service.store import open_store
@@ -126,9 +126,9 @@ class Incidents(RuleBasedStateMachine):
     @invariant()
     def nothing_changes_without_a_record(self) -> None:
         now, links = self.picture(), self.audit()
-        resolved_only = {
-            name: (one[0], one[2]) for name, one in now.items() if isinstance(one, tuple)
-        } == {name: (one[0], one[2]) for name, one in self.before.items() if isinstance(one, tuple)}
+        resolved_only = {name: (one[0], one[2]) for name, one in now.items() if isinstance(one, tuple)} == {
+            name: (one[0], one[2]) for name, one in self.before.items() if isinstance(one, tuple)
+        }
         if not resolved_only:
             assert links > self.links
         self.before, self.links = now, links

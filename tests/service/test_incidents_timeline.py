@@ -24,7 +24,10 @@ from tests.service.test_pipeline_work import reference
 from tests.service.worker.world import ANA, SMALL_BUDGET, World
 
 QUARANTINES = SMALL_BUDGET
-SUSPECTS = msgspec.structs.replace(SMALL_BUDGET, actions=Actions(data_drift=Action.SUSPECT, data_quality=Action.SUSPECT))
+SUSPECTS = msgspec.structs.replace(
+    SMALL_BUDGET,
+    actions=Actions(data_drift=Action.SUSPECT, data_quality=Action.SUSPECT, prediction_drift=Action.SUSPECT),
+)
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,8 @@ def test_a_snooze_until_worse_ends_with_the_quarantine_which_it_never_hides(fold
     line.push(begun + 12, shift=2.0)
     assert line.state_of() is State.QUARANTINED
     line.expect("state_changed", (begun + 1, begun + 12), "is quarantined")
-    assert line.kinds_of(incident)[-2:] == ["snooze_over", "told"]
+    kinds = line.kinds_of(incident)
+    assert [kind for kind in kinds if kind in {"snooze", "snooze_over", "told"}] == ["snooze", "snooze_over", "told"]
     assert line.sql.incidents.snooze(incident.id) is None
 
 
@@ -206,7 +210,9 @@ def test_evidence_is_frozen_with_the_incident_and_its_digest_is_in_the_chain(fol
     age = next(one for one in frozen["histograms"] if one["name"] == "age")
     assert len(age["bins"]) == len(age["baseline"]) == len(age["current"])
     assert sum(age["current"]) > 0
-    assert age["intervals"]["psi"][0] <= age["effects"]["psi"] <= age["intervals"]["psi"][1]
+    low, high = age["intervals"]["psi"]
+    assert 0.1 < low < high
+    assert age["effects"]["psi"] > 0.1
     assert frozen["policy"]["confirmations"] == SUSPECTS.confirmations
     assert frozen["baseline_digest"] == reference().digest
     assert [entry.detail for entry in line.sql.read.audit(100) if entry.action == "incident.evidence"] == [
@@ -222,12 +228,13 @@ def test_the_same_log_freezes_the_same_evidence_wherever_passes_are_cut(folder: 
         line = Line(folder / name, SUSPECTS)
         line.send_for(10, line.subject)
         line.send_for(6, line.subject, shift=2.0)
-        while line.sql.worker("w", 10.0, line.clock).position() < line.log.head():
-            line.worker(entries_max=most).step()
+        line.catch_up(line.worker(entries_max=most))
         (incident,) = line.incidents()
         found = line.sql.incidents.evidence(incident.id)
         assert found is not None
-        bodies.append(msgspec.json.decode(found[1]))
+        body = msgspec.json.decode(found[1])
+        assert body.pop("baseline_id")  # random
+        bodies.append(body)
         line.sql.close()
     assert bodies[0] == bodies[1]
 

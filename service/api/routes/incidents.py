@@ -109,9 +109,7 @@ def acknowledge(
 
 
 @router.post("/incidents/{incident_id}/assign", **_documented(Assign))
-def assign(
-    api: ApiDep, who: IncidentOperator, incident_id: str, content: SmallBody, seen: IfMatch = None
-) -> Response:
+def assign(api: ApiDep, who: IncidentOperator, incident_id: str, content: SmallBody, seen: IfMatch = None) -> Response:
     """Give an incident to somebody."""
     body = decode_body(content, Assign)
     return _act(
@@ -120,18 +118,14 @@ def assign(
 
 
 @router.post("/incidents/{incident_id}/comment", **_documented(Comment))
-def comment(
-    api: ApiDep, who: IncidentOperator, incident_id: str, content: SmallBody, seen: IfMatch = None
-) -> Response:
+def comment(api: ApiDep, who: IncidentOperator, incident_id: str, content: SmallBody, seen: IfMatch = None) -> Response:
     """Add a note to the timeline."""
     body = decode_body(content, Comment)
     return _act(api, who, incident_id, Act(action=IncidentAction.COMMENT, note=body.note), seen)
 
 
 @router.post("/incidents/{incident_id}/resolve", **_documented(Resolve))
-def resolve(
-    api: ApiDep, who: IncidentOperator, incident_id: str, content: SmallBody, seen: IfMatch = None
-) -> Response:
+def resolve(api: ApiDep, who: IncidentOperator, incident_id: str, content: SmallBody, seen: IfMatch = None) -> Response:
     """Close an incident with a verdict."""
     body = decode_body(content, Resolve)
     return _act(

@@ -33,7 +33,9 @@ WINDOW = Maintenance(
 )
 
 
-def resolved(verdict: Verdict | None, *, seconds: int = 60, acknowledged: int | None = None, **changed: object) -> Incident:
+def resolved(
+    verdict: Verdict | None, *, seconds: int = 60, acknowledged: int | None = None, **changed: object
+) -> Incident:
     incident = replace(
         INCIDENT,
         opened_us=Micros(0),
