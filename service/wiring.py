@@ -168,18 +168,16 @@ def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: 
         heard=Acknowledgements(clock),
         enforcements=store.enforcements,
         counters=Counters(),
-        figures=Figures(
-            store.read,
-            log.head,
-            clock,
-            store.schedule.read,
-            store.enforcements.latest,
-            store.desk,
-            QualityFigures(store.incidents, clock),
-        ),
+        figures=_figures(store, log, clock),
         log_figures=partial(_log_figures, log, accept.gatherer),
         compiler=Compiler(settings.baseline_seconds_max),
     )
+
+
+def _figures(store: Store, log: GroupCommitLog, clock: Clock) -> Figures:
+    figures = Figures(store.read, log.head, clock, store.schedule.read, store.enforcements.latest, store.desk)
+    figures.quality = QualityFigures(store.incidents, clock)
+    return figures
 
 
 def _log_figures(log: GroupCommitLog, gatherer: Gatherer) -> LogFigures:

@@ -83,8 +83,6 @@ class Figures:
         Returns the newest quarantine of each version.
     desk
         Tells what waits to be told; without it nothing does.
-    quality
-        Tells how good alerts were.
     """
 
     def __init__(
@@ -95,9 +93,9 @@ class Figures:
         schedule: Callable[[], Schedule] = Schedule,
         enforcements: Callable[[], Sequence[Enforcement]] = tuple,
         desk: NotificationDesk | None = None,
-        quality: Callable[[], Quality | None] = lambda: None,
     ) -> None:
-        self._quality = quality
+        self.quality: Callable[[], Quality | None] = lambda: None
+        """Tells how good alerts were."""
         self._read = read
         self._desk = desk
         self._schedule = schedule
@@ -135,7 +133,7 @@ class Figures:
             schedule=self._schedule(),
             enforcements=tuple(self._enforcements()),
             notifications=Backlog() if self._desk is None else self._desk.backlog(now_us),
-            quality=self._quality(),
+            quality=self.quality(),
         )
 
     def lag_seconds(self, position: Position) -> float:

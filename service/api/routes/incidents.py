@@ -113,7 +113,7 @@ def assign(api: ApiDep, who: IncidentOperator, incident_id: str, content: SmallB
     """Give an incident to somebody."""
     body = decode_body(content, Assign)
     return _act(
-        api, who, incident_id, Act(action=IncidentAction.ASSIGN, assignee=body.assignee, note=body.note), if_match
+        api, who, incident_id, Act(action=IncidentAction.ASSIGN, assignee=body.assignee, note=body.note), seen
     )
 
 
@@ -129,7 +129,7 @@ def resolve(api: ApiDep, who: IncidentOperator, incident_id: str, content: Small
     """Close an incident with a verdict."""
     body = decode_body(content, Resolve)
     return _act(
-        api, who, incident_id, Act(action=IncidentAction.RESOLVE, verdict=body.verdict, note=body.note), if_match
+        api, who, incident_id, Act(action=IncidentAction.RESOLVE, verdict=body.verdict, note=body.note), seen
     )
 
 

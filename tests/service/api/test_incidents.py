@@ -1,9 +1,9 @@
 """Incidents over HTTP: stale views, missing rights, snoozes, maintenance, merging, alert quality."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
+from service.api.views import iso
+from service.domain.ids import Micros
 from service.domain.records import Incident, Scope
 from service.ports import Outcome
 from tests.integration.store import samples as s
@@ -25,8 +25,8 @@ def opened(world: World, model: str) -> tuple[str, dict[str, str]]:
     return f"/v1/incidents/{incident.id}", world.everything
 
 
-def in_hours(hours: float) -> str:
-    return (datetime.now(UTC) + timedelta(hours=hours)).isoformat()
+def in_hours(world: World, hours: float) -> str:
+    return iso(Micros(world.runtime.api.clock.now_us() + round(hours * 3.6e9)))
 
 
 def test_an_action_on_a_stale_view_is_refused_and_told_what_changed(world: World) -> None:
@@ -69,10 +69,10 @@ def test_a_resolution_needs_a_verdict(world: World) -> None:
 
 def test_a_snooze_shows_and_ends(world: World) -> None:
     path, headers = opened(world, "snooze")
-    for body, at in (({}, "until"), ({"until": "soon"}, "until"), ({"until": in_hours(24 * 8)}, "until")):
+    for body, at in (({}, "until"), ({"until": "soon"}, "until"), ({"until": in_hours(world, 24 * 8)}, "until")):
         refused = world.client.post(f"{path}/snooze", json=body, headers=headers)
         assert (refused.status_code, refused.json()["errors"][0]["at"]) == (422, at)
-    done = world.client.post(f"{path}/snooze", json={"until": in_hours(1), "until_worse": True}, headers=headers)
+    done = world.client.post(f"{path}/snooze", json={"until": in_hours(world, 1), "until_worse": True}, headers=headers)
     assert (done.status_code, done.json()["until_worse"], done.json()["by"]) == (200, True, "ada")
     assert world.client.get(path, headers=headers).json()["snooze"] == done.json()
     assert world.client.post(f"{path}/wake", json={}, headers=headers).status_code == 200
@@ -85,10 +85,10 @@ def test_a_snooze_shows_and_ends(world: World) -> None:
 def test_maintenance_is_planned_listed_and_cancelled(world: World) -> None:
     world.model("works")
     path, headers = "/v1/models/works/maintenance", world.everything
-    refused = world.client.post(path, json={"end": in_hours(24 * 8), "reason": ""}, headers=headers)
+    refused = world.client.post(path, json={"end": in_hours(world, 24 * 8), "reason": ""}, headers=headers)
     assert refused.status_code == 422
     assert {one["at"] for one in refused.json()["errors"]} == {"end", "reason"}
-    made = world.client.post(path, json={"end": in_hours(2), "reason": "new sensors"}, headers=headers)
+    made = world.client.post(path, json={"end": in_hours(world, 2), "reason": "new sensors"}, headers=headers)
     assert (made.status_code, made.json()["quarantine"]) == (201, True)
     assert world.client.get(path, headers=headers).json()["maintenance"] == [made.json()]
     one = f"{path}/{made.json()['id']}"
