@@ -112,9 +112,7 @@ def acknowledge(
 def assign(api: ApiDep, who: IncidentOperator, incident_id: str, content: SmallBody, seen: IfMatch = None) -> Response:
     """Give an incident to somebody."""
     body = decode_body(content, Assign)
-    return _act(
-        api, who, incident_id, Act(action=IncidentAction.ASSIGN, assignee=body.assignee, note=body.note), seen
-    )
+    return _act(api, who, incident_id, Act(action=IncidentAction.ASSIGN, assignee=body.assignee, note=body.note), seen)
 
 
 @router.post("/incidents/{incident_id}/comment", **_documented(Comment))
@@ -128,9 +126,7 @@ def comment(api: ApiDep, who: IncidentOperator, incident_id: str, content: Small
 def resolve(api: ApiDep, who: IncidentOperator, incident_id: str, content: SmallBody, seen: IfMatch = None) -> Response:
     """Close an incident with a verdict."""
     body = decode_body(content, Resolve)
-    return _act(
-        api, who, incident_id, Act(action=IncidentAction.RESOLVE, verdict=body.verdict, note=body.note), seen
-    )
+    return _act(api, who, incident_id, Act(action=IncidentAction.RESOLVE, verdict=body.verdict, note=body.note), seen)
 
 
 def _act(api: Api, who: Identity, incident_id: str, act: Act, seen: str | None) -> Response:
