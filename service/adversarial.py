@@ -170,7 +170,7 @@ def _learn(decision: UseDecision, case: Case, standing: Standing, decisions: Dec
         decisions.alerts[alert.id] = alert
         standing.learn_alert(alert)
     if incident is not None:
-        decisions.incidents.append(incident)
+        decisions.open(incident, alert, case.version)
     elif alert.incident_id in case.incidents:
         incident = case.incidents[alert.incident_id]
     if decision.joined is not None:

@@ -18,11 +18,13 @@ from service.api.entry import PATH_SHOWN, Entry, answer_bug
 from service.api.events import EventsEndpoint
 from service.api.gate import GateEndpoint, Principals, is_gate
 from service.api.routes import (
+    alert_quality,
     baselines,
     drills,
     flags,
     incidents,
     keys,
+    maintenance,
     models,
     notifications,
     principals,
@@ -34,6 +36,7 @@ from service.api.routes import (
     system,
     telemetry,
     transcripts,
+    triage,
     vouched,
 )
 from service.console.routes import build_router
@@ -50,6 +53,9 @@ ROUTERS = tuple(
         status,
         incidents,
         transcripts,
+        triage,
+        maintenance,
+        alert_quality,
         principals,
         requests,
         redteam,

@@ -1,14 +1,17 @@
 """What one pass of the worker has decided so far, and how a silence or a change that lasts bears on it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from service.alert.decide import goes_on
+from service.alert.frozen import baseline_at, freeze
+from service.alert.maintenance import holding
 from service.alert.silence import decide_silence
 from service.detect.witness import Carrier, NotNow
 from service.domain.adversarial import DriftOfOne
 from service.domain.evaluation import Evaluation, Silence
 from service.domain.ids import Micros, Position, VersionId
+from service.domain.incidents import Frozen, FrozenHistogram, Maintenance
 from service.domain.notices import Kind
 from service.domain.policy import Action, Cause, Policy
 from service.domain.principals import Containment
@@ -16,14 +19,15 @@ from service.domain.records import Alert, Ending, Incident, Raised, TimelineItem
 from service.domain.states import Event, next_state
 from service.domain.transcripts import Accused
 from service.notify.compose import Notice, alert_opened, alert_over, state_changed
-from service.ports import SYSTEM
-from service.quarantine.decide import Ruling, Why, spare
+from service.ports import SYSTEM, Control
+from service.quarantine.decide import Ruling, Why, mark, spare
 
 HELD_BACK = {
     Why.DRY_RUN: Kind.DRY_RUN,
     Why.LAST_HEALTHY: Kind.CAPPED,
     Why.FLEET_SHARE: Kind.CAPPED,
     Why.ONE_PRINCIPAL: Kind.CAPPED,
+    Why.MAINTENANCE: Kind.CAPPED,
 }
 """Rulings that people must hear of although nothing changes."""
 
@@ -44,6 +48,24 @@ class Decisions:
     raised: list[Raised] = field(default_factory=list)
     accused: list[Accused] = field(default_factory=list)
     """Principals whose requests are to be kept."""
+    _opened: list[tuple[Incident, Alert, Version, Sequence[FrozenHistogram]]] = field(default_factory=list)
+    """As they were at the trip: alerts go on changing within a pass."""
+
+    def open(
+        self, incident: Incident, alert: Alert, version: Version, histograms: Sequence[FrozenHistogram] = ()
+    ) -> None:
+        """Add a new incident with the alert that opened it, and the version as it was before."""
+        self.incidents.append(incident)
+        self._opened.append((incident, alert, version, histograms))
+
+    def frozen(self, control: Control) -> list[Frozen]:
+        """Return the evidence to keep of every new incident, under what people had decided when the pass began."""
+        found = []
+        for incident, alert, version, histograms in self._opened:
+            policy = control.models[version.model_id].policy
+            baseline = baseline_at(control.baselines.get(version.id, ()), alert.position)
+            found.append(freeze(incident, alert, version, policy, baseline, histograms))
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +117,15 @@ def spare_of_one(
     return ruling if found is None else spare(ruling, version, found.principal, found.share)
 
 
+def hold_for_maintenance(ruling: Ruling, version: Version, windows: Iterable[Maintenance], at_us: Micros) -> Ruling:
+    """Let no drift quarantine a version while a window of maintenance says so; it is decided anew after it."""
+    window = holding(windows, version.model, at_us) if ruling.event is Event.QUARANTINE else None
+    if window is None:
+        return ruling
+    text = f"not quarantined although {ruling.text}: maintenance, planned by {window.created_by}: {window.reason}"
+    return mark(version, Why.MAINTENANCE, text)
+
+
 def note_rebuilt(evaluation: Evaluation, standing: dict[str, Alert], policy: Policy, decisions: Decisions) -> None:
     """Let the timeline of an open incident tell, once, that its change goes on after the alarm."""
     if not evaluation.rebuilt:
@@ -105,8 +136,8 @@ def note_rebuilt(evaluation: Evaluation, standing: dict[str, Alert], policy: Pol
 
 
 def note_spared(alert: Alert, ruling: Ruling, at_us: Micros, decisions: Decisions) -> None:
-    """Let the timeline of an incident tell that a version was spared, and whom to look at."""
-    if ruling.why is Why.ONE_PRINCIPAL:
+    """Let the timeline of an incident tell that a version was spared, and whom to look at, or until when."""
+    if ruling.why in {Why.ONE_PRINCIPAL, Why.MAINTENANCE}:
         item = TimelineItem(at_us=at_us, actor=SYSTEM, kind="spared", body=ruling.text)
         decisions.timeline.append((alert.incident_id, item))
 
@@ -123,7 +154,7 @@ def judge_silence(
     tells = action is not Action.RECORD
     if decision.incident is not None:
         standing[alert.id] = alert
-        decisions.incidents.append(decision.incident)
+        decisions.open(decision.incident, alert, version)
         if tells:
             decisions.notices.append(alert_opened(alert, decision.incident, version))
     if decision.ending is not None:

@@ -95,6 +95,17 @@ CATALOGUE: tuple[Definition, ...] = (
     Definition("lazaretto_channel_delivered_total", Kind.COUNTER, "Notifications that arrived.", ("channel",)),
     Definition("lazaretto_channel_failures_total", Kind.COUNTER, "Attempts that failed.", ("channel",)),
     Definition("lazaretto_channel_dead_letters_total", Kind.COUNTER, "Notifications given up.", ("channel",)),
+    Definition("lazaretto_alert_verdicts", Kind.GAUGE, "Incidents of 30 days that people have judged.", ("verdict",)),
+    Definition("lazaretto_alert_unjudged", Kind.GAUGE, "Incidents of 30 days without a verdict."),
+    Definition("lazaretto_alert_precision", Kind.GAUGE, "Share of judged incidents that were worth it, 30 days."),
+    Definition("lazaretto_alert_false_alarms", Kind.GAUGE, "Incidents with evidence called false alarms, 30 days."),
+    Definition("lazaretto_alert_false_alarms_promised", Kind.GAUGE, "At most so many were promised, 30 days."),
+    Definition(
+        "lazaretto_alert_seconds",
+        Kind.GAUGE,
+        "Time until people acknowledged or decided, 30 days.",
+        ("what", "quantile"),
+    ),
     # Models.
     Definition("lazaretto_model_state", Kind.GAUGE, "State of a version; the value is 1.", (*_VERSION, "state")),
     Definition(

@@ -25,6 +25,7 @@ from service.decisions import (
     Decisions,
     Judged,
     change_state,
+    hold_for_maintenance,
     judge_silence,
     note_rebuilt,
     note_spared,
@@ -34,6 +35,7 @@ from service.detect.watch import Watch
 from service.domain.evaluation import Evaluation
 from service.domain.ids import Micros, Position, VersionId
 from service.domain.policy import Action, Cause, Policy
+from service.domain.receipts import Receipt, ReceiptPlace
 from service.domain.records import Alert, Incident, Version
 from service.domain.states import SERVING
 from service.entropy import random_hex
@@ -70,25 +72,6 @@ DECODE_AT_ONCE_BYTES_MAX = 8 * 1024
 """A smaller one is decoded faster than it would wait for its turn."""
 TURN_SECONDS = 0.0004
 """Of one turn of the event loop, spent on decoding: a step that has begun is finished."""
-
-
-class ReceiptPlace(msgspec.Struct, frozen=True):
-    """One refused place of a batch."""
-
-    at: str
-    reason: str
-
-
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to a batch: what was taken is durable."""
-
-    accepted: int
-    rejected: int
-    duplicates: int = 0
-    """Events that an earlier request with the same idempotency key had brought: all of them, or none."""
-    errors: tuple[ReceiptPlace, ...] = ()
-    batch_id: str
-    position: Position = Position(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,8 +238,7 @@ class Memory:
     def of(self, version_id: VersionId) -> tuple[Version, dict[str, Alert], Policy]:
         """Return a version, its open alerts by id, and its policy."""
         version = self.versions[version_id]
-        standing = self.open_alerts.setdefault(version_id, {})
-        return version, standing, self.control.models[version.model_id].policy
+        return version, self.open_alerts.setdefault(version_id, {}), self.control.models[version.model_id].policy
 
     def serving_since(self, version_id: VersionId) -> Micros | None:
         """Return since when the gate lets traffic through to a version; ``None`` while it does not."""
@@ -314,15 +296,15 @@ def process_batches(stages: WorkStages, memory: Memory) -> Progress:
 def judge(evaluation: Evaluation, memory: Memory, decisions: Decisions) -> None:
     """Let one evaluation bear on alerts, incidents, the state, and on whom to tell."""
     version, standing, policy = memory.of(evaluation.version_id)
-    unresolved = memory.unresolved.get(version.id, {})
     note_rebuilt(evaluation, standing, policy, decisions)
+    unresolved = memory.unresolved.get(version.id, {})
     decision = decide_alert(evaluation, version, tuple(standing.values()), policy, unresolved)
     for alert in decision.changed:
         standing[alert.id] = decisions.alerts[alert.id] = alert
     if decision.alert is None:
         return
     if decision.incident is not None:
-        decisions.incidents.append(decision.incident)
+        decisions.open(decision.incident, decision.alert, version, memory.watch.histograms(evaluation))
     if decision.again is not None:
         decisions.timeline.append((decision.again.id, rebuilt(decision.alert, SYSTEM)))
     told = decision.incident or decision.again
@@ -330,6 +312,7 @@ def judge(evaluation: Evaluation, memory: Memory, decisions: Decisions) -> None:
         decisions.notices.append(alert_opened(decision.alert, told, version))
     ruling = decide_state(decision.alert, version, policy, memory.versions.values())
     ruling = spare_of_one(ruling, decision.alert, version, policy, partial(memory.carrier, evaluation))
+    ruling = hold_for_maintenance(ruling, version, memory.control.maintenance, evaluation.at_us)
     # Once when the alert opens and once when it is confirmed: evidence that wavers must not fill a mailbox.
     news = told is not None or decision.alert.confirmations == policy.confirmations
     if decision.changed and news and ruling.why in HELD_BACK:
@@ -358,6 +341,7 @@ def commit(stages: WorkStages, memory: Memory, decisions: Decisions, last: Posit
             windows=rows,
             alerts=tuple(decisions.alerts.values()),
             incidents=decisions.incidents,
+            frozen=decisions.frozen(memory.control),
             timeline=decisions.timeline,
             endings=decisions.endings,
             transitions=decisions.transitions,

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from service.domain.calibration import Calibration
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
+from service.domain.incidents import Frozen, Maintenance
 from service.domain.policy import Policy
 from service.domain.principals import Containment
 from service.domain.records import (
@@ -129,6 +130,7 @@ class Control:
     """Closed alerts about adversarial use that were opened within a day of the newest one: they count for the caps."""
     containments: Sequence[Containment] = ()
     """Lifted ones too, until they are swept."""
+    maintenance: Sequence[Maintenance] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +148,8 @@ class Outcome:
     """New or changed."""
     incidents: Sequence[Incident] = ()
     """New ones."""
+    frozen: Sequence[Frozen] = ()
+    """The evidence of the new incidents."""
     timeline: Sequence[tuple[str, TimelineItem]] = ()
     """What happened to older incidents, by their ids."""
     endings: Sequence[Ending] = ()

@@ -15,11 +15,14 @@ from service.api.compile import Compiler, sweep
 from service.api.deps import Api
 from service.api.figures import Figures
 from service.api.metrics import Metrics
+from service.api.metrics_quality import QualityFigures
 from service.clock import SystemClock
 from service.console.deps import ConsoleDeps
 from service.enforcement import EnforcementWatch
 from service.gate.acknowledge import Acknowledgements
 from service.gate.refresh import Fleet, Poller
+from service.hushing import HushingRouter, HushWatch
+from service.incident_office import IncidentOffice
 from service.ingest.deidentify import Deidentifier
 from service.ingest.gather import Gatherer
 from service.ingest.limits import Limits
@@ -129,6 +132,8 @@ def build_runtime(settings: Settings) -> Runtime:
             schedule=store.schedule.read,
             transcripts=api.transcripts,
             review=api.review,
+            incidents=store.incidents,
+            triage=api.triage,
         ),
         pollers=_pollers(settings, api, log),
     )
@@ -156,6 +161,7 @@ def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: 
     figures = Figures(
         store.read, log.head, clock, store.schedule.read, store.enforcements.latest, store.desk, store.reviews.figures
     )
+    figures.quality = QualityFigures(store.incidents, clock)
     return Api(
         settings=settings,
         secrets=secrets,
@@ -163,6 +169,8 @@ def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: 
         read=store.read,
         control=store.control,
         desk=store.desk,
+        incidents=store.incidents,
+        triage=IncidentOffice(desk=store.incidents, read=store.read, clock=clock),
         channel_names=channel_names(settings.notifications, settings.webhook_url),
         keys=store.keys,
         accept=accept,
@@ -206,6 +214,7 @@ def _enforcement_watch(settings: Settings, api: Api, review: ReviewWatch) -> Enf
 def _pollers(settings: Settings, api: Api, log: GroupCommitLog) -> tuple[Poller, ...]:
     review = ReviewWatch(stages=api.review, fleet=api.fleet, clock=api.clock)
     watch = _enforcement_watch(settings, api, review)
+    hushed = HushWatch(desk=api.incidents, read=api.read, clock=api.clock)
 
     def trim() -> None:
         if api.figures.picture is not None:
@@ -215,7 +224,7 @@ def _pollers(settings: Settings, api: Api, log: GroupCommitLog) -> tuple[Poller,
         Poller(
             "fleet", settings.refresh_seconds, [api.fleet.refresh, review.close, api.figures.sample, watch.write_down]
         ),
-        Poller("figures", settings.figures_seconds, [api.figures.refresh, watch.look, review.look, trim]),
+        Poller("figures", settings.figures_seconds, [api.figures.refresh, watch.look, review.look, hushed.look, trim]),
         Poller("transcripts", SWEEP_SECONDS, [api.transcripts.sweep]),
     )
 
@@ -288,7 +297,11 @@ def build_worker(settings: Settings) -> WorkRuntime:
         delivery=Dispatcher(
             outbox=store.outbox,
             channels=channels,
-            route=Router(settings=settings.notifications, channels=tuple(channels), clock=clock),
+            route=HushingRouter(
+                router=Router(settings=settings.notifications, channels=tuple(channels), clock=clock),
+                desk=store.incidents,
+                clock=clock,
+            ),
             clock=clock,
             stats=stats,
             owner=f"{owner}-{os.urandom(4).hex()}",

@@ -29,6 +29,18 @@ class Act:
     note: str = ""
     assignee: str | None = None
     verdict: Verdict | None = None
+    expected: int | None = None
+    """The incident's number of changes when the person looked; ``None`` where they did not say."""
+
+
+class StaleView(Conflict):
+    """The incident is not as it was when the person looked."""
+
+
+def seen(incident: Incident, expected: int | None) -> None:
+    """Raise StaleView when the incident has changed since a person looked at it."""
+    if expected is not None and expected != incident.lock:
+        raise StaleView(f"incident '{incident.id}' has changed: read it again", extra={"lock": incident.lock})
 
 
 def act_on(incident: Incident, act: Act, actor: Actor, at_us: Micros) -> tuple[Incident, TimelineItem]:
@@ -39,9 +51,10 @@ def act_on(incident: Incident, act: Act, actor: Actor, at_us: Micros) -> tuple[I
     Unprocessable
         When the action lacks what it needs, or a text is too long or has a control character.
     Conflict
-        When the incident is resolved; only comments are possible then.
+        When the incident is resolved, where only comments are possible; ``StaleView`` when it has changed meanwhile.
     """
     _check(act)
+    seen(incident, act.expected)
     if incident.status is IncidentStatus.RESOLVED and act.action is not IncidentAction.COMMENT:
         raise Conflict(f"incident '{incident.id}' is resolved; only comments are possible")
     after, body = _apply(incident, act, at_us)

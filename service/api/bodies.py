@@ -103,6 +103,31 @@ class Resolve(Body, frozen=True, kw_only=True):
     note: str = ""
 
 
+class SnoozeBody(Body, frozen=True, kw_only=True):
+    """Of ``POST /v1/incidents/{id}/snooze``: until a time, until it is worse, or until either."""
+
+    until: str | None = None
+    until_worse: bool = False
+    note: str = ""
+
+
+class Merge(Body, frozen=True, kw_only=True):
+    """Of ``POST /v1/incidents/{id}/merge``."""
+
+    into: str
+    note: str = ""
+
+
+class PlanMaintenance(Body, frozen=True, kw_only=True):
+    """Of ``POST /v1/models/{model}/maintenance``."""
+
+    start: str | None = None
+    """By default now."""
+    end: str
+    reason: str
+    quarantine: bool = True
+
+
 class Lift(Body, frozen=True, kw_only=True):
     """Of ``POST /v1/models/{model}/versions/{version}/principals/{principal}/lift``."""
 

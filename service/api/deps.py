@@ -20,12 +20,14 @@ from service.enforcement import EnforcementLedger
 from service.gate.acknowledge import Acknowledgements
 from service.gate.fleet import FleetView, unknown
 from service.gate.refresh import Fleet
+from service.incident_office import IncidentOffice
 from service.ingest.media import ADMIN, format_of
 from service.log.figures import LogFigures
 from service.observability import Counters
 from service.office import OfficeStages
 from service.pipeline import AcceptStages
 from service.ports import Clock, ControlStore, KeyStore, ReadStore
+from service.ports_incidents import IncidentDesk
 from service.ports_notify import NotificationDesk
 from service.review.stages import ReviewStages
 from service.settings import Secrets, Settings
@@ -42,6 +44,8 @@ class Api:
     read: ReadStore
     control: ControlStore
     desk: NotificationDesk
+    incidents: IncidentDesk
+    triage: IncidentOffice
     channel_names: tuple[str, ...]
     keys: KeyStore
     accept: AcceptStages

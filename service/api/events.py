@@ -18,10 +18,11 @@ from service.api.asgi import (
 from service.api.deps import Api
 from service.api.problems import let_go, render_error
 from service.domain.errors import BadRequest, LazarettoError, NotFound, Unauthenticated, Unavailable
+from service.domain.receipts import Receipt
 from service.domain.records import Scope as KeyScope
 from service.domain.records import Version
 from service.ingest.decode import Raw
-from service.pipeline import Receipt, accept_batch
+from service.pipeline import accept_batch
 
 IDEMPOTENCY_KEY_LENGTH_MAX = 200
 PATH_PARTS = 7

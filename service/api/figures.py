@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from service.alert.quality import Quality
 from service.api.watch import watch_of
 from service.domain.enforcement import Enforcement
 from service.domain.ids import Micros, Position, VersionId
@@ -37,6 +38,8 @@ class Picture:
     """The newest quarantine of each version that was ever in quarantine."""
     notifications: Backlog = field(default_factory=Backlog)
     reviews: ReviewFigures = field(default_factory=ReviewFigures)
+    quality: Quality | None = None
+    """Of the alerts of the last days."""
 
 
 class Lag:
@@ -96,6 +99,8 @@ class Figures:
         desk: NotificationDesk | None = None,
         reviews: Callable[[], ReviewFigures] = ReviewFigures,
     ) -> None:
+        self.quality: Callable[[], Quality | None] = lambda: None
+        """Tells how good alerts were."""
         self._read = read
         self._desk = desk
         self._reviews = reviews
@@ -135,6 +140,7 @@ class Figures:
             enforcements=tuple(self._enforcements()),
             notifications=Backlog() if self._desk is None else self._desk.backlog(now_us),
             reviews=self._reviews(),
+            quality=self.quality(),
         )
 
     def lag_seconds(self, position: Position) -> float:

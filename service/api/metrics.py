@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 import service
 from service.api.figures import Figures, Picture
 from service.api.metrics_notify import add_notifications
+from service.api.metrics_quality import add_quality
 from service.api.metrics_review import add_reviews
 from service.api.watch import Watch, monitoring, watch_of
 from service.domain.records import Model, Snapshot, Version
@@ -123,6 +124,7 @@ class Metrics(Collector):
         if picture is not None:
             self._add_worker(families, picture)
             add_notifications(families, picture.notifications)
+            add_quality(families, picture.quality)
         for version in view.by_id.values():
             families.add("lazaretto_model_state", 1, version.model, version.version, version.state)
         if picture is not None:

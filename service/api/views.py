@@ -135,6 +135,24 @@ class AlertView(View, frozen=True, kw_only=True):
     """Of an alert about adversarial use."""
 
 
+class SnoozeView(View, frozen=True, kw_only=True):
+    """Until when people hear no more of an incident."""
+
+    until: str
+    until_worse: bool
+    by: str
+    since: str
+
+
+class LinkView(View, frozen=True, kw_only=True):
+    """What an incident is to another one: ``merged`` into it, or ``regressed`` from it."""
+
+    incident_id: str
+    kind: str
+    other_id: str
+    at: str
+
+
 class IncidentView(View, frozen=True, kw_only=True):
     """One incident."""
 
@@ -151,10 +169,17 @@ class IncidentView(View, frozen=True, kw_only=True):
     acknowledged: str | None
     resolved: str | None
     severity: str
+    lock: int
+    """How many changes it has seen: send it as `If-Match` to act only on what you saw."""
     timeline: list[dict[str, str]] | msgspec.UnsetType = msgspec.UNSET
     alerts: list[AlertView] | msgspec.UnsetType = msgspec.UNSET
     kill_chain: list[StageView] | msgspec.UnsetType = msgspec.UNSET
     """Tactics in the order of ATLAS, with the techniques that reached them; empty of other incidents."""
+    snooze: SnoozeView | msgspec.UnsetType | None = msgspec.UNSET
+    links: list[LinkView] | msgspec.UnsetType = msgspec.UNSET
+    """What it was merged into, what was merged into it, and whose cause it brought back."""
+    evidence_digest: str | msgspec.UnsetType | None = msgspec.UNSET
+    """Of the evidence frozen when it was opened; ``None`` of an incident of an earlier release."""
 
 
 class KeyView(View, frozen=True, kw_only=True):
@@ -351,6 +376,7 @@ def of_incident(incident: Incident) -> IncidentView:
         acknowledged=iso_or_none(incident.acknowledged_us),
         resolved=iso_or_none(incident.resolved_us),
         severity=incident.severity,
+        lock=incident.lock,
     )
 
 

@@ -5,9 +5,11 @@ from service.alert.triage import Act, IncidentAction
 from service.console import words
 from service.console.deps import ConsoleDeps
 from service.domain.errors import NotFound, Unprocessable
+from service.domain.ids import Micros
 from service.domain.keys import Identity
 from service.domain.records import Incident, Scope, Verdict
 from service.domain.states import Event, State
+from service.incident_office import IncidentOffice
 from service.office import act_on_incident, request_transition
 from service.review.baselines import settle_baseline
 from service.review.deadline import ReviewRequest, name_reviewers
@@ -15,6 +17,9 @@ from service.review.glass import GlassRequest, break_glass, end_glass
 
 ASKED = "asked"
 CHANGE_DIGITS_MAX = 18
+ASIDE = frozenset({"snooze", "wake"})
+HOUR_US = 3_600_000_000
+SNOOZE_HOURS = ("1", "4", "24", "72")
 DONE = {str(event): f"Done: {text}." for event, text in words.EVENT_DONE.items()} | {
     ASKED: "Your approval is on record. The release needs someone else to ask for it too.",
     "ack": "The incident is acknowledged: others see that you are on it.",
@@ -26,6 +31,8 @@ DONE = {str(event): f"Done: {text}." for event, text in words.EVENT_DONE.items()
     "review": "The review is given to them.",
     "accept": "You have signed the baseline.",
     "refuse": "The baseline is refused; the one in force stays.",
+    "snooze": "The incident is snoozed: nobody is paged of it until then. A quarantine is still told.",
+    "wake": "The snooze is over.",
     "lift": "The principal is let go: the gate no longer advises against it.",
 }
 """What the page says after an action, by the name of the action."""
@@ -140,6 +147,11 @@ def incident(deps: ConsoleDeps, who: Identity, about: Incident, action: str, for
         Whatever the office says.
     """
     who.require(Scope.OPERATE)
+    expected = int(form["lock"]) if form.get("lock", "").isdecimal() else None
+    if deps.triage is not None and action in ASIDE:
+        _aside(deps, deps.triage, who, about, action, form, expected)
+        deps.changed()
+        return action
     if action not in set(IncidentAction):
         raise NotFound(f"'{action}' cannot be done to an incident.")
     verdict = form.get("verdict", "")
@@ -148,7 +160,33 @@ def incident(deps: ConsoleDeps, who: Identity, about: Incident, action: str, for
         note=form.get("note", ""),
         assignee=form.get("assignee") or None,
         verdict=Verdict(verdict) if verdict in set(Verdict) else None,
+        expected=expected,
     )
-    act_on_incident(deps.office, who.actor, about.id, act)
+    if deps.triage is None:
+        act_on_incident(deps.office, who.actor, about.id, act)
+    else:
+        deps.triage.act(deps.office, who.actor, about.id, act)
     deps.changed()
     return action
+
+
+def _aside(  # noqa: PLR0913, PLR0917 - what the form says
+    deps: ConsoleDeps,
+    triage: IncidentOffice,
+    who: Identity,
+    about: Incident,
+    action: str,
+    form: dict[str, str],
+    expected: int | None,
+) -> None:
+    note = form.get("note", "")
+    if action == "wake":
+        triage.wake(who.actor, about.id, note, expected)
+        return
+    hours = form.get("hours", "")
+    until_us = None
+    if hours:
+        if hours not in SNOOZE_HOURS:
+            raise Unprocessable(f"'{hours[:20]}' is no number of hours that can be chosen.")
+        until_us = Micros(deps.clock.now_us() + int(hours) * HOUR_US)
+    triage.snooze(who.actor, about.id, until_us, form.get("until_worse") == "yes", note, expected)

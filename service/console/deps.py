@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from service.domain.keys import Identity
 from service.domain.schedule import Schedule
+from service.incident_office import IncidentOffice
 from service.office import OfficeStages
 from service.ports import Clock, KeyStore, ReadStore
+from service.ports_incidents import IncidentDesk
 from service.review.stages import ReviewStages
 from service.transcripts import Reading
 
@@ -35,3 +37,6 @@ class ConsoleDeps:
     """Of the red-team runs that the service starts by itself."""
     review: ReviewStages | None = None
     """Broken glass, named reviewers and proposed baselines; without it the page of a version has nothing of them."""
+    incidents: IncidentDesk | None = None
+    """What stands beside incidents; without it they are shown without."""
+    triage: IncidentOffice | None = None

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from fastapi import Response
 
 from service.console.access import Viewer
+from service.console.actions import SNOOZE_HOURS
 from service.console.adversarial import use_section
 from service.console.attack import gather_incident, incident_page
+from service.console.beside import beside_of
 from service.console.deps import ConsoleDeps
 from service.console.facts import gather
 from service.console.overview import OVERVIEW_ROWS, overview
@@ -129,6 +131,8 @@ class Views:
             viewer=viewer,
             page=incident_page(gather_incident(read, found, now_us), viewer.identity),
             transcript=may_read(self.deps, viewer, found),
+            beside=beside_of(self.deps.incidents, found, now_us),
+            snooze_hours=SNOOZE_HOURS,
             verdicts=[str(verdict) for verdict in Verdict],
             notice=notice,
             problem=_sentence(problem) if problem else None,

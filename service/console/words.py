@@ -46,6 +46,13 @@ EVENT_DONE = {
 }
 TIMELINE = {
     "rebuilt": "saw the evidence come back",
+    "snooze_over": "ended the snooze",
+    "evidence": "kept the evidence",
+    "regressed": "saw an earlier cause come back",
+    "returned": "saw the cause come back",
+    "told": "told people again",
+    "merge": "merged this",
+    "merged": "took in another incident",
     "reached": "saw the attacker get further",
     "spared": "saw that the evidence rests on one principal",
     "enforced": "saw a gateway obey",

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from service.detect.engines import Engines
 from service.detect.fold import VersionFold
+from service.detect.freeze import histograms_of
 from service.detect.plan import Plan
 from service.detect.recall import ReadEntries, recall
 from service.detect.silence import ServingSince, Silences
@@ -13,6 +14,7 @@ from service.detect.windows import ReadWindow
 from service.detect.witness import Carrier, NotNow, Question, carrier_of, is_due
 from service.domain.evaluation import Evaluation, Silence, UseFound
 from service.domain.ids import Micros, Position, VersionId
+from service.domain.incidents import FrozenHistogram
 from service.domain.records import Snapshot, Version, Window
 from service.ports import Control, EntryKind, LogEntry, LogReader
 
@@ -129,6 +131,11 @@ class Watch:
         watched, principals = (None, None) if fold is None else (fold.watched, fold.principals)
         engine = None if watched is None else watched.engine
         return Looker(version.schema, engine, 0 if principals is None else principals.tag)
+
+    def histograms(self, evaluation: Evaluation) -> tuple[FrozenHistogram, ...]:
+        """Return the histograms of the blamed columns, as the tick just closed has left them."""
+        fold = self._folds.get(evaluation.version_id)
+        return () if fold is None or fold.watched is None else histograms_of(fold.watched, evaluation.findings)
 
     def settle(self, last: Position) -> None:
         """Bring versions about which people decided to where the next entry after ``last`` would find them."""

@@ -6,6 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from service.domain.ids import Micros
+from service.domain.incidents import Hushed
 from service.domain.records import Message, Severity
 
 FIRING, RESOLVED = "firing", "resolved"
@@ -136,6 +137,8 @@ class Routed:
     """New or changed."""
     deliveries: dict[str, Micros]
     """Channel to the earliest time."""
+    hushed: Hushed | None = None
+    """People are to be told later, if it is still there."""
 
 
 class DeliveryStatus(StrEnum):

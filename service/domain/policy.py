@@ -94,6 +94,15 @@ class Actions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return action
 
 
+class Incidents(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When people hear of an incident again, and what counts as the return of one."""
+
+    regressed_within_days: Annotated[float, msgspec.Meta(ge=0, le=365)] = 7.0
+    """A cause that comes back so soon after its incident was over is told as `regressed`."""
+    cooldown_seconds: Annotated[float, msgspec.Meta(ge=0, le=SECONDS_PER_DAY)] = 0.0
+    """So long after an incident was over nobody is paged of a new one of the same cause; whoever is left then is."""
+
+
 class Direction(StrEnum):
     """Which way a column's numbers have to move to be news."""
 
@@ -210,6 +219,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     fail: FailMode = FailMode.OPEN
     fallback: str | None = None
     blast_radius: BlastRadius = BlastRadius()
+    incidents: Incidents = Incidents()
 
     @property
     def ticks_per_false_alarm(self) -> float:

@@ -42,6 +42,8 @@ class Why(StrEnum):
     FLEET_SHARE = "fleet_share"
     ONE_PRINCIPAL = "one_principal"
     """The evidence rests on what one principal has sent."""
+    MAINTENANCE = "maintenance"
+    """A window of maintenance lets drift quarantine nothing."""
 
 
 HELD = frozenset({Why.DRY_RUN, Why.LAST_HEALTHY, Why.FLEET_SHARE})

@@ -6,6 +6,7 @@ from service.store.control import SqlControlStore
 from service.store.enforcement_ledger import SqlEnforcementLedger
 from service.store.engine import Database, sqlite_path
 from service.store.errors import StoreRefused
+from service.store.incident_desk import SqlIncidentDesk
 from service.store.keys import SqlKeyStore
 from service.store.migrate import make_ready
 from service.store.notified import SqlNotificationDesk
@@ -33,6 +34,7 @@ class Store:
         self.desk = SqlNotificationDesk(database)
         self.transcripts = SqlTranscripts(database)
         self.reviews = SqlReviewStore(database)
+        self.incidents = SqlIncidentDesk(database)
         self._workers: list[SqlWorkerStore] = []
 
     def worker(self, owner: str, lease_seconds: float, clock: Clock) -> SqlWorkerStore:

@@ -24,6 +24,7 @@ from service.store.notified import (
 )
 from service.store.rows import message_of
 from service.store.tables import models
+from service.store.tables_incidents import hushed
 from service.store.tables_notify import channel_states, deliveries, outbox, told
 
 TOLD_MAX = 500
@@ -165,9 +166,11 @@ def _route_one(connection: Connection, number: int, decide: Route, now_us: Micro
     if row["routed_us"] is not None:  # another one was faster
         return
     message = message_of(row)
+    # What was merged into an incident may be about other versions.
+    of_same = (told.c.model == message.model) & (told.c.version == message.version)
     of_version = (
         select(told)
-        .where(told.c.model == message.model, told.c.version == message.version)
+        .where(or_(of_same, told.c.incident_id == message.incident_id))
         .order_by(told.c.starts_us.desc(), told.c.fingerprint)
         .limit(TOLD_MAX)
     )
@@ -182,6 +185,9 @@ def _write_routed(connection: Connection, number: int, routed: Routed, thread: s
     values = {"payload": routed.payload, "severity": routed.severity.value, "routed_us": now_us}
     connection.execute(update(outbox).where(outbox.c.seq == number).values(values))
     save_told(connection, routed.told)
+    if routed.hushed is not None:
+        one = {"incident_id": routed.hushed.incident_id, "why": routed.hushed.why.value}
+        upsert(connection, hushed, [one | {"until_us": routed.hushed.until_us}])
     for channel, next_us in routed.deliveries.items():
         connection.execute(insert(deliveries).values(new_delivery(number, channel, thread, now_us, next_us)))
         if next_us <= now_us:

@@ -25,6 +25,7 @@ from service.store.containments import (
     sweep_containments,
 )
 from service.store.engine import Database
+from service.store.opened import MAINTENANCE_KEPT_US, merged_parts, settle_opened, windows_after
 from service.store.queries import read_revision, select_incidents, select_versions
 from service.store.rows import (
     alert_of,
@@ -119,9 +120,11 @@ class SqlWorkerStore:
                 versions={version.id: version for version in versions},
                 baselines=self._baselines(connection),
                 open_alerts=[alert_of(row) for row in connection.execute(alerts).mappings()],
-                unresolved=[incident_of(row) for row in connection.execute(unresolved).mappings()],
+                unresolved=merged_parts(connection)
+                + [incident_of(row) for row in connection.execute(unresolved).mappings()],
                 recent_alerts=recent_alerts(connection),
                 containments=[containment_of(row) for row in connection.execute(contained).mappings()],
+                maintenance=windows_after(connection, self._clock.now_us() - MAINTENANCE_KEPT_US),
             )
 
     def snapshots(self) -> Mapping[VersionId, Snapshot]:
@@ -151,6 +154,7 @@ class SqlWorkerStore:
             for incident_id, item in outcome.timeline:
                 add_to_timeline(connection, incident_id, item)
             upsert(connection, tables.alerts, [alert_values(alert) for alert in outcome.alerts])
+            settle_opened(connection, outcome)
             raise_incidents(connection, outcome.raised)
             contain_principals(connection, outcome.containments)
             save_transcripts(connection, outcome.transcripts)

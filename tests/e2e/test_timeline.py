@@ -10,6 +10,7 @@ from service.alert.triage import Act, IncidentAction
 from service.detect.reference import compile_reference
 from service.domain.ids import Actor
 from service.domain.policy import Budget, Policy
+from service.domain.receipts import Receipt
 from service.domain.records import IncidentStatus, Verdict, Version
 from service.domain.schema import Feature, FeatureKind, Prediction, PredictionKind, Schema
 from service.domain.states import Event, State
@@ -24,7 +25,7 @@ from service.office import (
     register_version,
     request_transition,
 )
-from service.pipeline import AcceptStages, Receipt, WorkStages, accept_batch
+from service.pipeline import AcceptStages, WorkStages, accept_batch
 from service.settings import Settings
 from service.worker.loop import Worker
 from service.worker.stats import WorkerStats

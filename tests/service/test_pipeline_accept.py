@@ -9,6 +9,7 @@ import pytest
 
 from service.domain.errors import BadRequest, Conflict, Unavailable, Unprocessable
 from service.domain.ids import Position
+from service.domain.receipts import Receipt
 from service.domain.records import Version
 from service.domain.schema import Schema
 from service.frames import decode_frame
@@ -20,7 +21,6 @@ from service.ingest.prepare import PREPARERS_MAX
 from service.pipeline import (
     DECODE_INLINE_BYTES_MAX,
     AcceptStages,
-    Receipt,
     accept_batch,
     accept_inference_event,
     accept_labels,

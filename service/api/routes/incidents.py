@@ -1,18 +1,19 @@
 """Alerts and incidents."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Query, Response
 
 from service.alert.triage import Act, IncidentAction
+from service.api.acting import IfMatch, IncidentOperator, expected_of
 from service.api.bodies import Acknowledge, Assign, Comment, Resolve, decode_body
 from service.api.deps import (
     Api,
     ApiDep,
     Limit,
-    Operator,
     Reader,
     SmallBody,
     answer,
@@ -20,12 +21,12 @@ from service.api.deps import (
     documented_body,
 )
 from service.api.views import AlertView, IncidentView, of_alert, of_incident, of_kill_chain, of_timeline
+from service.api.views_incidents import of_link, of_snooze
 from service.domain.errors import BadRequest
 from service.domain.ids import VersionId
 from service.domain.keys import Identity
 from service.domain.records import Alert, Incident, Version
 from service.gate.fleet import unknown
-from service.office import act_on_incident
 
 router = APIRouter(prefix="/v1", tags=["incidents"])
 
@@ -73,16 +74,22 @@ def list_incidents(
 @router.get("/incidents/{incident_id}", responses=documented_answer(IncidentView, "With its timeline and alerts."))
 def show_incident(api: ApiDep, who: Reader, incident_id: str) -> Response:
     """Show one incident with everything that was said and done about it."""
-    incident = incident_of(api, who, incident_id)
+    incident = find_incident(api, who, incident_id)
     names = _names(api)
     alerts = api.read.alerts_of(incident.id, api.settings.list_max)
+    frozen = api.incidents.evidence(incident.id)
     view = msgspec.structs.replace(
         of_incident(incident),
         timeline=of_timeline(list(api.read.timeline(incident.id))),
         alerts=[of_alert(alert, names.get(alert.version_id)) for alert in alerts],
         kill_chain=of_kill_chain(alerts),
+        snooze=of_snooze(api.incidents.snooze(incident.id), incident, api.clock.now_us()),
+        links=[of_link(link) for link in api.incidents.links(incident.id)],
+        evidence_digest=None if frozen is None else frozen[0],
     )
-    return answer(view)
+    shown = answer(view)
+    shown.headers["etag"] = f'"{incident.lock}"'
+    return shown
 
 
 def _documented(kind: Any) -> dict[str, Any]:
@@ -93,41 +100,44 @@ def _documented(kind: Any) -> dict[str, Any]:
 
 
 @router.post("/incidents/{incident_id}/ack", **_documented(Acknowledge))
-def acknowledge(api: ApiDep, who: Operator, incident_id: str, content: SmallBody) -> Response:
+def acknowledge(
+    api: ApiDep, who: IncidentOperator, incident_id: str, content: SmallBody, seen: IfMatch = None
+) -> Response:
     """Say that somebody is looking."""
     body = decode_body(content or b"{}", Acknowledge)
-    return _act(api, who, incident_id, Act(action=IncidentAction.ACK, note=body.note))
+    return _act(api, who, incident_id, Act(action=IncidentAction.ACK, note=body.note), seen)
 
 
 @router.post("/incidents/{incident_id}/assign", **_documented(Assign))
-def assign(api: ApiDep, who: Operator, incident_id: str, content: SmallBody) -> Response:
+def assign(api: ApiDep, who: IncidentOperator, incident_id: str, content: SmallBody, seen: IfMatch = None) -> Response:
     """Give an incident to somebody."""
     body = decode_body(content, Assign)
-    return _act(api, who, incident_id, Act(action=IncidentAction.ASSIGN, assignee=body.assignee, note=body.note))
+    return _act(api, who, incident_id, Act(action=IncidentAction.ASSIGN, assignee=body.assignee, note=body.note), seen)
 
 
 @router.post("/incidents/{incident_id}/comment", **_documented(Comment))
-def comment(api: ApiDep, who: Operator, incident_id: str, content: SmallBody) -> Response:
+def comment(api: ApiDep, who: IncidentOperator, incident_id: str, content: SmallBody, seen: IfMatch = None) -> Response:
     """Add a note to the timeline."""
     body = decode_body(content, Comment)
-    return _act(api, who, incident_id, Act(action=IncidentAction.COMMENT, note=body.note))
+    return _act(api, who, incident_id, Act(action=IncidentAction.COMMENT, note=body.note), seen)
 
 
 @router.post("/incidents/{incident_id}/resolve", **_documented(Resolve))
-def resolve(api: ApiDep, who: Operator, incident_id: str, content: SmallBody) -> Response:
+def resolve(api: ApiDep, who: IncidentOperator, incident_id: str, content: SmallBody, seen: IfMatch = None) -> Response:
     """Close an incident with a verdict."""
     body = decode_body(content, Resolve)
-    return _act(api, who, incident_id, Act(action=IncidentAction.RESOLVE, verdict=body.verdict, note=body.note))
+    return _act(api, who, incident_id, Act(action=IncidentAction.RESOLVE, verdict=body.verdict, note=body.note), seen)
 
 
-def _act(api: Api, who: Identity, incident_id: str, act: Act) -> Response:
-    incident_of(api, who, incident_id)
-    incident = act_on_incident(api.office, who.actor, incident_id, act)
+def _act(api: Api, who: Identity, incident_id: str, act: Act, seen: str | None) -> Response:
+    find_incident(api, who, incident_id)
+    act = replace(act, expected=expected_of(seen))
+    incident = api.triage.act(api.office, who.actor, incident_id, act)
     api.changed()
     return answer(of_incident(incident))
 
 
-def incident_of(api: Api, who: Identity, incident_id: str) -> Incident:
+def find_incident(api: Api, who: Identity, incident_id: str) -> Incident:
     """Return an incident that the key reaches."""
     found = api.read.incident(incident_id)
     if found is None:

@@ -14,11 +14,12 @@ from service.api.deps import Api, ApiDep, Ingester, answer, documented_answer
 from service.api.events import find_version, idempotency_key_of, read_raw
 from service.domain.errors import LazarettoError, Place, Unprocessable
 from service.domain.keys import Identity
+from service.domain.receipts import Receipt
 from service.domain.records import Version
 from service.gate.fleet import unknown
 from service.ingest.cloudevents import InferenceEvent, decode_cloudevents
 from service.ingest.media import EVENTS, LABELS
-from service.pipeline import Receipt, accept_inference_event, accept_labels
+from service.pipeline import accept_inference_event, accept_labels
 
 router = APIRouter(prefix="/v1")
 ACCEPTED = 202

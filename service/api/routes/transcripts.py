@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from service.api.deps import Admin, ApiDep, answer, documented_answer
-from service.api.routes.incidents import incident_of
+from service.api.routes.incidents import find_incident
 from service.api.views import View, iso, iso_or_none
 from service.domain.errors import Unprocessable
 from service.domain.ids import Micros
@@ -80,7 +80,7 @@ class ErasedView(View, frozen=True, kw_only=True):
 @router.get("", responses=documented_answer(TranscriptsView, "Who read it stands in the audit chain."))
 def show_transcript(api: ApiDep, who: Admin, incident_id: str) -> Response:
     """Show the requests behind the alerts of an incident; each time it is read stands in the audit chain."""
-    incident = incident_of(api, who, incident_id)
+    incident = find_incident(api, who, incident_id)
     found = api.transcripts.read(incident, who.actor, api.settings.list_max)
     return answer(TranscriptsView(incident_id=incident.id, transcripts=[_view(one) for one in found]))
 
@@ -93,7 +93,7 @@ def erase_transcript(
     reason: Annotated[str, Query(description="For the record.")] = "",
 ) -> Response:
     """Erase the requests behind the alerts of an incident; none are kept for these alerts any more."""
-    incident = incident_of(api, who, incident_id)
+    incident = find_incident(api, who, incident_id)
     places = bad_text("reason", reason)
     if places:
         raise Unprocessable("the transcript cannot be erased", places=places)

@@ -83,6 +83,16 @@ VALID: dict[str, dict[str, Any]] = {
         "version_id": 1, "baseline_id": None, "position": 0, "events_total": 0, "labels_total": 0, "leaks_total": 0,
         "evidence_log": float("-inf"), "threshold_log": 0.0, "blob": b"", "status": "{}", "updated_us": 0,
     },
+    "snoozes": {
+        "incident_id": "i", "until_us": 1, "until_worse": False, "severity": "low", "at_us": 0, "actor": "ana",
+    },
+    "maintenance": {
+        "id": "w2", "model_id": 1, "start_us": 0, "end_us": 1, "quarantine": True, "reason": "", "created_us": 0,
+        "created_by": "", "cancelled_us": None,
+    },
+    "incident_links": {"incident_id": "i", "kind": "merged", "other_id": "j", "at_us": 0},
+    "hushed": {"incident_id": "i", "why": "snoozed", "until_us": 0},
+    "evidence": {"incident_id": "i", "at_us": 0, "digest": DIGEST, "body": "{}"},
     "principal_states": {"version_id": 1, "content": b"x"},
     "transcripts": {
         "alert_id": "a", "principal": "a" * 32, "incident_id": "i", "version_id": 1, "tier": "intent",
@@ -113,9 +123,11 @@ BEFORE = {
     "versions": VALID["versions"] | {"id": 1, "version": "v"},
     "baselines": VALID["baselines"] | {"seq": 1, "id": "b"},
     "incidents": VALID["incidents"] | {"id": "i"},
+    "other incident": VALID["incidents"] | {"id": "j"},
     "outbox": VALID["outbox"] | {"seq": 1, "id": "m"},
     "alerts": VALID["alerts"] | {"id": "a", "subject": "before"},
 }
+TABLE_OF = {"other incident": "incidents"}
 THERE_ALREADY = {"control", "worker"}
 
 BREAKS: dict[str, dict[str, Any]] = {
@@ -196,6 +208,13 @@ BREAKS: dict[str, dict[str, Any]] = {
     "ck_channel_states_dead_total": {"dead_total": -1},
     "ck_audit_seq": {"seq": 0},
     "ck_audit_digest": {"digest": "short"},
+    "ck_snoozes_severity": {"severity": "grave"},
+    "ck_snoozes_ends": {"until_us": 0},
+    "ck_maintenance_ends": {"end_us": 0},
+    "ck_incident_links_kind": {"kind": "cousin"},
+    "ck_incident_links_another": {"other_id": "i"},
+    "ck_hushed_why": {"why": "bored"},
+    "ck_evidence_digest": {"digest": "short"},
     "ck_snapshots_position": {"position": -1},
     "ck_snapshots_events_total": {"events_total": -1},
     "ck_snapshots_labels_total": {"labels_total": -1},
@@ -212,7 +231,7 @@ def connection(store_url: str) -> Iterator[Connection]:
     database = Database(store_url, timeout_seconds=5.0)
     with database._writer.connect() as opened:
         for name, row in BEFORE.items():
-            opened.execute(insert(metadata.tables[name]).values(row))
+            opened.execute(insert(metadata.tables[TABLE_OF.get(name, name)]).values(row))
         yield opened
         opened.rollback()
     database.close()
@@ -274,7 +293,7 @@ def test_what_must_be_unique_is(connection: Connection) -> None:
             assert "unique" in said.lower(), said
             broken += 1
         savepoint.rollback()
-    assert broken == 32
+    assert broken == 36
 
 
 def test_nothing_required_may_be_left_out(connection: Connection) -> None:

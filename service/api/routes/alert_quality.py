@@ -1,0 +1,39 @@
+"""How good alerts have been, as the verdicts of people tell."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from service.alert.quality import by_model, quality
+from service.api.deps import ApiDep, Reader, answer, documented_answer
+from service.api.views import iso
+from service.api.views_incidents import AlertQualityView, of_quality
+from service.domain.ids import Micros
+
+router = APIRouter(prefix="/v1/alert-quality", tags=["incidents"])
+INCIDENTS_MAX = 10_000
+DAY_US = 86_400_000_000
+Days = Annotated[float, Query(gt=0, le=400, description="How many days back.")]
+ModelFilter = Annotated[str | None, Query(description="Only of this model.")]
+
+
+@router.get("", responses=documented_answer(AlertQualityView, "Of all models together, and of each."))
+def show_quality(api: ApiDep, who: Reader, model: ModelFilter = None, days: Days = 30.0) -> Response:
+    """Show precision, times to acknowledge and to decide, and whether the promise on false alarms was kept."""
+    if model is not None:
+        who.require_model(model)
+        api.model(model)
+    now_us = api.clock.now_us()
+    since_us = Micros(now_us - round(days * DAY_US))
+    found = api.incidents.since(since_us, INCIDENTS_MAX)
+    incidents = [one for one in found if who.sees(one.model) and model in {None, one.model}]
+    exposures = [one for one in api.incidents.exposures(since_us) if who.sees(one.model) and model in {None, one.model}]
+    return answer(
+        AlertQualityView(
+            since=iso(since_us),
+            until=iso(now_us),
+            truncated=len(found) == INCIDENTS_MAX,
+            total=of_quality(quality(incidents, exposures)),
+            models={name: of_quality(one) for name, one in by_model(incidents, exposures).items()},
+        )
+    )
