@@ -16,6 +16,9 @@ from service.frames import Frame
 LEAST = 0.1
 """Population stability index from which on a column counts as moved, the usual limit for a change worth a look: the
 lower end of its 95 % interval."""
+LARGE = 0.25
+"""From this on it counts in any case, the usual limit for a large change: where rows depend on each other for long, no
+interval leaves zero, and that must not let a baseline through that blesses an attack."""
 TOLD_MAX = 20
 MOVED = "moved"
 _logger = logging.getLogger("lazaretto.detect")
@@ -40,7 +43,7 @@ def moved(before: bytes, frame: Frame, names: tuple[str, ...]) -> tuple[dict[str
     told = [
         (name, own)
         for name, own, ends in zip(own_names, sizes, limits, strict=True)
-        if name and name not in gone and _least(own, ends) >= LEAST
+        if name and name not in gone and (_least(own, ends) >= LEAST or _psi(own) >= LARGE)
     ]
     told.sort(key=lambda pair: -_psi(pair[1]))
     warnings = [

@@ -73,9 +73,12 @@ def test_a_drill_measures_the_chain_and_brings_the_version_back(hall: Hall) -> N
     assert report["released"] is True
     assert hall.state("drill-one") == "active"
     # On record: as a drill, as what happened to the version, and as obeyed by a gateway.
-    status = hall.api.get("/v1/models/drill-one/versions/1/status").json()
-    assert status["enforcement"]["enforced_at"] is not None
-    assert status["enforcement"]["seconds"] < PROMISED_SECONDS
+    # The refusal is written down in the background, a moment later.
+    path = "/v1/models/drill-one/versions/1/status"
+    obeyed = eventually(
+        lambda: e if (e := hall.api.get(path).json()["enforcement"])["enforced_at"] else None, "on record"
+    )
+    assert obeyed["seconds"] < PROMISED_SECONDS
     incident, *_ = hall.api.get("/v1/incidents", params={"model": "drill-one"}).json()["incidents"]
     assert (incident["status"], incident["verdict"]) == ("resolved", "benign")
     told = hall.api.get(f"/v1/incidents/{incident['id']}").json()["timeline"]

@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
+from redteam.attacks import ATTACKS, session_of
 from redteam.lazaretto import ARROW, INPUT, POLICY, arrow_of, schema_of
 from redteam.victims import Victim
 from tests.integration.http.conftest import Served, eventually, make_key, serving
@@ -87,8 +88,11 @@ def watched(served: Served, request: pytest.FixtureRequest) -> Iterator[Watched]
 
 
 def _ordinary(seed: int, count: int) -> Rows:
-    inputs = VICTIM.confirmation[0]
-    return inputs[np.random.default_rng(seed).choice(len(inputs), count, replace=False)]
+    """Requests as ordinary ones are, none of them a row of the reference: who asks about those is told of."""
+    inputs, rng = VICTIM.reference[0], np.random.default_rng(seed)
+    chosen = inputs[rng.choice(len(inputs), count, replace=False)]
+    rows: Rows = np.clip(chosen + 0.05 * rng.normal(size=chosen.shape), VICTIM.low, VICTIM.high)
+    return rows
 
 
 def _probes(seed: int, count: int) -> Rows:
@@ -98,6 +102,12 @@ def _probes(seed: int, count: int) -> Rows:
     one, other = inputs[classes == 0][0], inputs[classes == 1][0]
     share = 0.5 + 0.05 * rng.normal(size=(count, 1))
     rows: Rows = np.clip(one + share * (other - one) + 0.01 * rng.normal(size=(count, len(one))), 0.0, 1.0)
+    return rows
+
+
+def _attack(source: int) -> Rows:
+    """Walk along the boundary, by the labels."""
+    rows: Rows = session_of(ATTACKS["hopskipjump-l2-own"], VICTIM, VICTIM.confirmation, source, 1, 200).inputs
     return rows
 
 
@@ -148,7 +158,7 @@ def test_a_key_of_another_model_writes_nothing(watched: Watched, served: Served)
 def test_who_forges_a_name_harms_that_name_and_no_other(watched: Watched) -> None:
     # A model server says who asked: one that lies can blame a client, but not the clients beside it, nor the model.
     for number in range(4):
-        watched.send(_probes(number, 200), "blamed", f"forged-{number}")
+        watched.send(_attack(number), "blamed", f"forged-{number}")
         for client in range(5):
             watched.send(_ordinary(10 * number + client, 4), f"client-{client}", f"own-{number}-{client}")
     status = watched.settled()

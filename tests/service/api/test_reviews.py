@@ -56,6 +56,16 @@ def test_a_baseline_waits_until_somebody_else_accepts_it(world: World) -> None:
     assert shown["supports_promise"] is True
 
 
+def test_by_default_a_baseline_waits_that_would_make_a_large_change_normal_and_no_other(world: World) -> None:
+    path = world.model("reviews-default")
+    assert put(world, path, CSV).json()["status"] == "in_force"
+    same = "\n".join([ROWS[0], *ROWS[7:], *ROWS[1:7]])
+    assert put(world, path, same).json()["status"] == "in_force"
+    offered = put(world, path, OLDER)
+    assert (offered.status_code, offered.json()["status"]) == (202, "proposed")
+    assert "age" in {warning["column"] for warning in offered.json()["warnings"] if warning["code"] == "moved"}
+
+
 def test_broken_glass_opens_the_gate_at_once_and_shows_everywhere(world: World) -> None:
     path = world.model("reviews-glass")
     assert post(world, f"{path}/transitions", world.everything, event="quarantine", reason="x").status_code == 200
