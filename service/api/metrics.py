@@ -130,13 +130,13 @@ class Metrics(Collector):
         if picture is not None:
             self._add_schedule(families, picture.schedule)
             self._add_enforcements(families, view, picture)
-            add_reviews(families, view, picture.reviews, self._clock.now_us())
             self._add_alerts(families, view, picture)
             self._add_adversarial(families, view, picture)
             watched = self._watched(view, picture)
             for add in (self._add_judgement, self._add_traffic, self._add_requests):
                 for one in watched:
                     add(families, one)
+            add_reviews(families, view, picture.reviews, self._clock.now_us())
             self._add_contained(families, view)
             self._add_redteam(families, view, picture)
             for one in watched:

@@ -103,6 +103,13 @@ NEEDS_MORE = {
     "lazaretto_redteam_schedule_age_seconds",
     "lazaretto_enforcement_seconds",
     "lazaretto_enforcement_overdue",
+    "lazaretto_review_overdue_seconds",
+    "lazaretto_alert_verdicts",
+    "lazaretto_alert_unjudged",
+    "lazaretto_alert_precision",
+    "lazaretto_alert_false_alarms",
+    "lazaretto_alert_false_alarms_promised",
+    "lazaretto_alert_seconds",
 }
 """Shown once there is an alert or a quarantine, a red-team run was filed or scheduled, or requests are looked at."""
 

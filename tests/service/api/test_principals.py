@@ -139,7 +139,7 @@ def test_the_incident_is_a_kill_chain(attacked: Attacked) -> None:
     assert shown["kill_chain"][1]["techniques"] == [
         {"id": "AML.T0043.001", "name": "Craft Adversarial Data: Black-Box Optimization"}
     ]
-    assert [item["kind"] for item in shown["timeline"]] == ["opened", "reached"]
+    assert [item["kind"] for item in shown["timeline"]] == ["opened", "evidence", "reached"]
     newest, oldest = shown["alerts"]
     assert (newest["adversarial"]["tier"], oldest["adversarial"]["tier"]) == ("intent", "probing")
     assert newest["adversarial"]["principals"] == [attacked.pseudonym("client-7")]

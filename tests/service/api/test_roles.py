@@ -29,6 +29,8 @@ PARTS = {
     "version": "1",
     "principal": "0" * 32,
     "incident_id": "none",
+    "window_id": "none",
+    "baseline_id": "none",
     "key_id": "none",
     "channel": "log",
     "rest:path": "roles",
