@@ -2,6 +2,7 @@
 
 from scripts.dashboards.panels import GOOD_OR_BAD, Dashboard, Panel, Query, Row
 from scripts.dashboards.promql import STOPPED, VERSION, age, at_least_zero, gauge, series, told
+from scripts.dashboards.quality import DECIDED, JUDGED
 
 CHANNEL = "{{channel}}"
 NO_CHANNEL = "Nothing was sent to a channel yet"
@@ -184,5 +185,11 @@ ONCALL = Dashboard(
     uid="lazaretto-on-call",
     title="Lazaretto / On-call quality",
     description="Are people told, in time, and not too often; and does a quarantine hold.",
-    rows=(Row("People are told", TOLD), Row("Channels", CHANNELS), Row("Load and effect", LOAD)),
+    rows=(
+        Row("People are told", TOLD),
+        Row("Channels", CHANNELS),
+        Row("Load and effect", LOAD),
+        Row("What people said of it", JUDGED),
+        Row("What people decide", DECIDED),
+    ),
 )

@@ -107,7 +107,10 @@ def _probes(seed: int, count: int) -> Rows:
 
 def _attack(source: int) -> Rows:
     """Walk along the boundary, by the labels."""
-    rows: Rows = session_of(ATTACKS["hopskipjump-l2-own"], VICTIM, VICTIM.confirmation, source, 1, 200).inputs.astype(np.float64)
+    session = session_of(ATTACKS["hopskipjump-l2-own"], VICTIM, VICTIM.confirmation, source, 1, 200)
+    rows: Rows = session.inputs.astype(np.float64)
+        np.float64
+    )
     return rows
 
 
