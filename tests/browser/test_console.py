@@ -93,7 +93,7 @@ def test_an_action_that_came_too_late_is_told_in_a_sentence(open_page: OpenPage,
     page.get_by_label("Reason, for the record").fill("broken for good")
     service.ask("POST", f"/v1{address}/transitions", json={"event": "roll_back", "reason": "someone was faster"})
     page.get_by_role("button", name="Release", exact=True).click()
-    expect(page.get_by_role("alert")).to_contain_text("'release' is not possible in state 'rolled_back'")
+    expect(page.get_by_role("alert")).to_contain_text("too-late/1 has changed since you looked: it is 'rolled_back'")
     expect(page.locator(".state .badge")).to_have_text("Rolled back")
 
 

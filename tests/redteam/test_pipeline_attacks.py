@@ -109,8 +109,6 @@ def _attack(source: int) -> Rows:
     """Walk along the boundary, by the labels."""
     session = session_of(ATTACKS["hopskipjump-l2-own"], VICTIM, VICTIM.confirmation, source, 1, 200)
     rows: Rows = session.inputs.astype(np.float64)
-        np.float64
-    )
     return rows
 
 
