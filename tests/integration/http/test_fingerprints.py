@@ -84,7 +84,8 @@ def test_an_attack_is_seen_by_fingerprints_over_a_crash_of_the_worker(tmp_path: 
         assert status["campaigns"] > 0
         uses = [one["adversarial"] for one in ask("GET", "/v1/alerts")["alerts"] if one["adversarial"] is not None]
         intent = [use for use in uses if use["tier"] == "intent"]
-        assert any(use["subject"].startswith("campaign ") and len(use["principals"]) == ACCOUNTS for use in intent)
+        assert any(use["subject"].startswith("campaign ") and len(use["principals"]) > 1 for use in intent)
+        assert len({principal for use in intent for principal in use["principals"]}) == ACCOUNTS
         odd = [base64.b64encode(prints_of(session.inputs[:1], OTHER)[0]).decode(), "no base64!", [1, 2]]
         answer = victim().predict(session.inputs[:1].astype(np.float64))[0]
         chances = {name: float(answer[i]) for i, name in enumerate(CLASSES)}
