@@ -82,7 +82,12 @@ def make_ready(url: str) -> None:
     StoreRefused
         Naming what to do about it.
     """
-    match status(url):
+    found = status(url)
+    if found is SchemaStatus.OLDER:
+        # Another process may be filling an empty one just now, one migration after the other: look when it is done.
+        with _alone(parse_url(url)) as connection:
+            found = _status(connection)
+    match found:
         case SchemaStatus.CURRENT:
             return
         case SchemaStatus.EMPTY:
