@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -183,8 +184,18 @@ def draw(results: Results) -> str:
     bars = msgspec.json.decode(THRESHOLDS.read_bytes(), type=Bars)
     text, figures = render(results, bars)
     update_page(PAGE, text, BEGIN)
-    DATA.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=1) + b"\n")
+    DATA.write_bytes(in_lines(figures))
     return text
+
+
+def in_lines(figures: Any) -> bytes:
+    """Return JSON with a line for each record: what a run has changed is readable then, and the file is no larger."""
+    encode = msgspec.json.encode
+    parts = []
+    for name, value in msgspec.to_builtins(figures).items():
+        inner = b"[\n" + b",\n".join(map(encode, value)) + b"\n]" if isinstance(value, list) else encode(value)
+        parts.append(encode(name) + b": " + inner)
+    return b"{\n" + b",\n".join(parts) + b"\n}\n"
 
 
 def main(arguments: list[str]) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bench.adversarial import __main__ as program
+from bench.adversarial.__main__ import in_lines
 from bench.adversarial.harness import first, judged, thresholds
 from bench.adversarial.peers.blacklight import Blacklight, rolling
 from bench.adversarial.peers.gwad import histograms
@@ -191,3 +192,10 @@ def test_gwad_counts_the_cosines_of_the_last_256_pairs_of_steps() -> None:
     found = histograms(there_and_back)
     assert len(found) == 300 - 257
     assert found[-1, 0] == pytest.approx(1.0)
+
+
+def test_the_figures_are_written_with_a_line_for_each_record() -> None:
+    figures = {"plan": "short", "rows": [{"a": 1}, {"a": [2, 3]}], "none": []}
+    written = in_lines(figures)
+    assert msgspec.json.decode(written) == figures
+    assert b'\n{"a":1},\n{"a":[2,3]}\n' in written
