@@ -87,6 +87,8 @@ class Drill:
         self._gateway = gateway
         self._second = second
         self._clock = time.monotonic
+        self._before: frozenset[str] = frozenset()
+        """Incidents that were open before the drill: not its own to resolve."""
 
     def run(self, target: Target, tell: Tell = lambda _step, _at: None) -> Report:
         """Go through the whole chain and back.
@@ -104,6 +106,7 @@ class Drill:
             raise DrillFailed(f"{target.through} answers 403 already: there is nothing to measure")
         self._note(report, "begin")
         try:
+            self._before = self._open_incidents(target)
             self._break(target, version["schema"], report, tell)
             report.outcome = "refused at the gateway"
         except DrillFailed as failure:
@@ -238,10 +241,13 @@ class Drill:
         if report.released:
             self._settle_incidents(target, reason)
 
-    def _settle_incidents(self, target: Target, reason: str) -> None:
+    def _open_incidents(self, target: Target) -> frozenset[str]:
         names = {"model": target.model, "version": target.version, "status": "open"}
-        for incident in _json(self._api.get("/v1/incidents", params=names))["incidents"]:
-            path = f"/v1/incidents/{incident['id']}/resolve"
+        return frozenset(one["id"] for one in _json(self._api.get("/v1/incidents", params=names))["incidents"])
+
+    def _settle_incidents(self, target: Target, reason: str) -> None:
+        for incident_id in self._open_incidents(target) - self._before:
+            path = f"/v1/incidents/{incident_id}/resolve"
             _json(self._api.post(path, json={"verdict": "benign", "note": reason}))
 
     def _await_back(self, target: Target, before: int, report: Report, tell: Tell) -> None:

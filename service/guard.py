@@ -14,6 +14,7 @@ What the guard cannot know (Lazaretto does not answer, or has not for ``max_age_
 """
 
 import functools
+import http.client
 import inspect
 import json
 import logging
@@ -183,7 +184,7 @@ class Guard:
         """Ask the gate now; return whether it answered. Only what says 200 or 403 and a state is the gate."""
         try:
             status, headers = self._ask()
-        except (OSError, ValueError) as error:  # unreachable, too slow, or not HTTP
+        except (OSError, ValueError, http.client.HTTPException) as error:  # unreachable, too slow, or not HTTP
             return self._note_trouble(f"no answer from {self._address}: {error}")
         state = headers.get("x-gate-state")
         if status not in {OK, FORBIDDEN} or state is None:
@@ -233,6 +234,10 @@ def _decision_of(status: int, state: str, headers: dict[str, str]) -> Decision:
     )
 
 
+WEBSOCKET_REFUSED = 1008
+"""Against the policy (RFC 6455)."""
+
+
 class GuardMiddleware:
     """ASGI middleware: answers 403 in the model's place while the gate is closed.
 
@@ -253,10 +258,14 @@ class GuardMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let the application do it."""
-        guarded = scope["type"] == "http" and scope["path"].startswith(self._paths)
+        guarded = scope["type"] in {"http", "websocket"} and scope["path"].startswith(self._paths)
         decision = self._guard.decision() if guarded else None
         if decision is None or decision.allowed:
             await self._app(scope, receive, send)
+            return
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": WEBSOCKET_REFUSED})  # before it is accepted: a 403
             return
         body = json.dumps(
             {

@@ -310,11 +310,11 @@ def judge(evaluation: Evaluation, memory: Memory, decisions: Decisions) -> None:
     told = decision.incident or decision.again
     if told is not None and policy.actions.of(decision.alert.cause) is not Action.RECORD:
         decisions.notices.append(alert_opened(decision.alert, told, version))
-    ruling = decide_state(decision.alert, version, policy, memory.versions.values())
-    ruling = spare_of_one(ruling, decision.alert, version, policy, partial(memory.carrier, evaluation))
-    ruling = hold_for_maintenance(ruling, version, memory.control.maintenance, evaluation.at_us)
     # Once when the alert opens and once when it is confirmed: evidence that wavers must not fill a mailbox.
     news = told is not None or decision.alert.confirmations == policy.confirmations
+    ruling = decide_state(decision.alert, version, policy, memory.versions.values())
+    ruling = hold_for_maintenance(ruling, version, memory.control.maintenance, evaluation.at_us)
+    ruling = spare_of_one(ruling, decision.alert, version, policy, partial(memory.carrier, evaluation, news=news))
     if decision.changed and news and ruling.why in HELD_BACK:
         notice = held_back(HELD_BACK[ruling.why], decision.alert, version, ruling.text, evaluation.at_us)
         decisions.notices.append(notice)

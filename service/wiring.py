@@ -221,9 +221,9 @@ def _pollers(settings: Settings, api: Api, log: GroupCommitLog) -> tuple[Poller,
             log.trim(api.figures.picture.worker.position)
 
     return (
-        Poller(
-            "fleet", settings.refresh_seconds, [api.fleet.refresh, review.close, api.figures.sample, watch.write_down]
-        ),
+        Poller("fleet", settings.refresh_seconds, [api.fleet.refresh, api.figures.sample]),
+        # Apart: what is written may wait for a lock, and the gate's picture may not.
+        Poller("records", settings.refresh_seconds, [review.close, watch.write_down]),
         Poller("figures", settings.figures_seconds, [api.figures.refresh, watch.look, review.look, hushed.look, trim]),
         Poller("transcripts", SWEEP_SECONDS, [api.transcripts.sweep]),
     )

@@ -40,7 +40,7 @@ class Buckets:
     Notes
     -----
     Two points at a fifth of the typical distance share at least 5 of 16 hashes with a chance of about 0.9, at the
-    typical distance with one of about 1e-10. A point costs about 12 µs.
+    typical distance with one of about 1e-7. A point costs about 12 µs.
 
     Examples
     --------

@@ -137,7 +137,7 @@ class Costs:
         self._total += cost
         own = self._costs.get(name)
         if own is None:
-            if self._kept >= REQUESTS_MAX:
+            if max(self._kept, len(self._costs)) >= REQUESTS_MAX:
                 return
             own = self._costs[name] = []
         self._totals[name] = self._totals.get(name, 0.0) + cost
@@ -199,7 +199,7 @@ class Costs:
         above = (similar & (others[:, 0] >= level)).sum(axis=1)
         ranks = (1.0 + above[told]) / (counts[told] + 1.0)
         spender.slower = max(spender.slower, 0.0) + float(np.log(np.mean(_STAKE / np.sqrt(ranks))))
-        spender.ratio = math.exp(float(np.median(own[:, 0])) - float(np.median(others[:, 0])))
+        spender.ratio = math.exp(float(np.median((own[:, 0][:, None] - others[:, 0])[similar])))
 
     def _weigh(self, spender: Spender, part: float) -> None:
         spender.part = part

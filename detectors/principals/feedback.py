@@ -28,6 +28,8 @@ USUAL_MAX = 0.8
 """Where others contradict more often than this, nothing can be told."""
 VOTERS_MAX = 8
 """Reporters of one event that are remembered."""
+CLASSES_MAX = 1_024
+"""Predicted classes that are told apart; of others nothing is told."""
 AGREED = 2
 """So many others must agree on a label to contradict a reporter."""
 _STEPS = (0.2, 0.5)
@@ -183,7 +185,8 @@ class Feedback:
             self.unknown += 1
             return None
         name = known.owner if reporter is None else reporter
-        if name in known.votes:
+        # Whoever comes when all places are taken is not remembered, so a retry could not be told from a label.
+        if name in known.votes or len(known.votes) >= VOTERS_MAX:
             return None
         self.joined += 1
         told = self._of(name)
@@ -194,8 +197,7 @@ class Feedback:
         agreed = _agreed(known.votes)
         if agreed is not None:
             told.labels = max(told.labels + self._bet(told, _TOGETHER, contradicts=label != agreed), 0.0)
-        if len(known.votes) < VOTERS_MAX:
-            known.votes[name] = label
+        known.votes[name] = label
         if before <= 0.0 < told.evidence:
             told.since = at
         if told.evidence <= 0.0:
@@ -204,6 +206,8 @@ class Feedback:
 
     def _bet(self, reporter: Reporter, answer: str, *, contradicts: bool) -> float:
         """Bet against what is usual among the others, and count afterwards; return the logarithm."""
+        if answer not in self._everyone and len(self._everyone) >= CLASSES_MAX:
+            return 0.0
         everyone = self._everyone.setdefault(answer, _Share())
         own = reporter.shares.setdefault(answer, _Share())
         all_times, all_hits = everyone.read(self.joined)

@@ -1,7 +1,7 @@
 """What an operator vouches for about a version: its artefact and its canaries.
 
 Revision: 0007
-Follows: 0005
+Follows: 0006
 """
 
 import sqlalchemy as sa

@@ -1,7 +1,7 @@
 """When the red team is due, who runs it, and what became of its runs.
 
 Revision: 0008
-Follows: 0005
+Follows: 0007
 """
 
 import sqlalchemy as sa

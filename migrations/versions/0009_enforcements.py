@@ -1,7 +1,7 @@
 """Whether gateways obey a quarantine, and since when.
 
 Revision: 0009
-Follows: 0005
+Follows: 0008
 """
 
 import sqlalchemy as sa

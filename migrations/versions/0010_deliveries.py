@@ -1,7 +1,7 @@
 """Messages apart from their deliveries: one row for what is told, one for each channel that shall hear of it.
 
 Revision: 0010
-Follows: 0005
+Follows: 0009
 """
 
 import sqlalchemy as sa

@@ -1,7 +1,7 @@
 """What people decide together: broken glass, reviews with a deadline, proposed baselines.
 
 Revision: 0012
-Follows: 0010
+Follows: 0011
 """
 
 import sqlalchemy as sa

@@ -1,7 +1,7 @@
 """The requests behind alerts about principals.
 
 Revision: 0013
-Follows: 0010
+Follows: 0012
 """
 
 import sqlalchemy as sa

@@ -209,6 +209,8 @@ def _ask(client: httpx.Client, method: str, path: str, **given: Any) -> Answer:
             time.sleep(POLL_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ServiceFailed(f"no answer to {method} {path[:100]}: {str(error) or type(error).__name__}") from error
+    if answer.status_code == BUSY:
+        raise ServiceFailed(f"busy for {BUSY_SECONDS:g} s: {method} {path[:100]}")
     try:
         body = msgspec.json.decode(answer.content) if answer.content else {}
     except msgspec.DecodeError:

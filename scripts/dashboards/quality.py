@@ -4,6 +4,7 @@ from scripts.dashboards.panels import GOOD_OR_BAD, Panel, Query
 from scripts.dashboards.promql import VERSION, gauge, told
 
 NAME = "{{model}} {{version}}"
+NOBODY = "No version is registered"
 NOT_YET = "Nobody has judged an incident in 30 days"
 
 JUDGED = (
@@ -57,6 +58,7 @@ DECIDED = (
         queries=(Query(gauge("lazaretto_break_glass", VERSION), NAME),),
         unit="bool_yes_no",
         kind="stat",
+        empty=NOBODY,
         steps=GOOD_OR_BAD,
         in_console=True,
     ),
@@ -65,6 +67,7 @@ DECIDED = (
         description="In the interval, by version.",
         queries=(Query(told("lazaretto_break_glass_total", VERSION, over="increase"), NAME),),
         unit="short",
+        empty=NOBODY,
         in_console=True,
     ),
     Panel(
@@ -81,6 +84,7 @@ DECIDED = (
         description="Proposed baselines that another person has to accept or refuse.",
         queries=(Query(gauge("lazaretto_baselines_proposed", VERSION), NAME),),
         unit="short",
+        empty=NOBODY,
         in_console=True,
     ),
 )

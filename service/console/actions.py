@@ -59,9 +59,9 @@ def transition(deps: ConsoleDeps, who: Identity, model: str, version: str, form:
     return ASKED if waiting else name
 
 
-def seen_of(form: dict[str, str]) -> int | None:
+def seen_of(form: dict[str, str], field: str = "change") -> int | None:
     """Return the number of the newest change that the page showed; a form without one is as good as none."""
-    text = form.get("change", "")
+    text = form.get(field, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < CHANGE_DIGITS_MAX else None
 
 
@@ -147,7 +147,7 @@ def incident(deps: ConsoleDeps, who: Identity, about: Incident, action: str, for
         Whatever the office says.
     """
     who.require(Scope.OPERATE)
-    expected = int(form["lock"]) if form.get("lock", "").isdecimal() else None
+    expected = seen_of(form, "lock")
     if deps.triage is not None and action in ASIDE:
         _aside(deps, deps.triage, who, about, action, form, expected)
         deps.changed()

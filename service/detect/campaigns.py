@@ -20,6 +20,7 @@ from detectors.errors import StateError
 from detectors.principals.campaigns import Campaign, Index
 from detectors.principals.monitor import Principal, Tier, Yardstick
 from detectors.principals.packing import Packer
+from service.detect.keeping import BYTES_MAX, fitting
 from service.detect.yardsticks import Measure
 from service.domain.adversarial import Following
 from service.domain.ids import Micros
@@ -29,6 +30,7 @@ ENTRIES = 1 << 16
 TTL_US = 6 * 3_600_000_000
 """After so long a request is nobody's near-duplicate any more."""
 CLUSTERS_MAX = 1_024
+STORIES_BYTES_MAX = BYTES_MAX // 2
 STORIES_PART = 8
 """One story may be kept for so many principals that are."""
 NAMES_PART = 8
@@ -142,7 +144,9 @@ class Campaigns:
 
     def kept(self, packer: Packer) -> tuple[list[tuple[int, bytes]], Any, list[str]]:
         """Return the stories, the table and the names, packed."""
-        stories = [(cluster, self._packed(story, packer)) for cluster, story in self.stories.items()]
+        packed = [(str(cluster), self._packed(story, packer)) for cluster, story in self.stories.items()]
+        kept, _ = fitting(packed, STORIES_BYTES_MAX)
+        stories = [(int(cluster), content) for cluster, content in kept]
         return stories, packer.pack(self.index), list(self.names.values())
 
     def adopt(self, packer: Packer, stories: list[tuple[int, bytes]], index: Any, names: list[str]) -> None:

@@ -181,7 +181,7 @@ class Principals:
         pack = self._packer.pack
         stories, index, names = self._campaigns.kept(self._packer)
         known = [(name, _packed((f.since_us, sorted(f.told), pack(f.principal)))) for name, f in self._known.items()]
-        known, self.unkept = fitting(known, BYTES_MAX)
+        known, self.unkept = fitting(known, BYTES_MAX - sum(len(content) for _, content in stories))
         kept = Kept(
             format=FORMAT,
             layout=self._packer.layout,
@@ -291,7 +291,7 @@ class Principals:
         fresh = followed.since_us > max(at_us - BURST_US, self._began_us + BURST_US)
         together = self._together(Request(name, point, label, answer, hashes, at_us, fresh), followed)
         if finder is not None and (reading.duplicate or finder != name):
-            return self._came_again(name, followed, finder, at_us)
+            return together + self._came_again(name, followed, finder, at_us)
         found = together
         for tier, evidence in reading.evidence.items() if not reading.duplicate else ():
             limit = self._measure.thresholds.of(tier)

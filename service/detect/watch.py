@@ -101,8 +101,12 @@ class Watch:
         found = [] if fold.principals is None else fold.principals.take_found()
         return found + fold.conduct.take_found()
 
-    def carrier(self, log: LogReader, evaluation: Evaluation, since_us: Micros, opened_us: Micros) -> Carrier | None:
+    def carrier(
+        self, log: LogReader, evaluation: Evaluation, since_us: Micros, opened_us: Micros, *, news: bool
+    ) -> Carrier | None:
         """Return the principal on which the evidence of a change rests, if it rests on one.
+
+        Where the answer is ``news`` it is worked out in any case: nobody would hear of it later.
 
         Raises
         ------
@@ -113,7 +117,7 @@ class Watch:
         if fold is None or fold.era is None or fold.watched is None or not evaluation.findings:
             return None
         waited = (evaluation.at_us - opened_us) // fold.era.tick_us
-        if not is_due(fold.watched.read.ticks, waited):
+        if not news and not is_due(fold.watched.read.ticks, waited):
             raise NotNow
         asked = Question(
             version_id=evaluation.version_id,

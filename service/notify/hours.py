@@ -27,12 +27,20 @@ def ends_us(hours: Hours, now_us: Micros) -> Micros | None:
     return None
 
 
+DAYS_LOOKED_AT = 7
+
+
 def held_until(quiet: Quiet | None, severity: Severity, now_us: Micros) -> Micros:
     """Return when a message of a severity may go out: now, or when the quiet hours end. What is high never waits."""
     if quiet is None or severity is Severity.HIGH or severity.value not in quiet.severities:
         return now_us
-    end = ends_us(quiet, now_us)
-    return now_us if end is None else end
+    until = now_us
+    for _ in range(DAYS_LOOKED_AT):  # one day's hours may end where the next day's begin
+        end = ends_us(quiet, until)
+        if end is None:
+            break
+        until = end
+    return until
 
 
 def _span(hours: Hours, day: date) -> tuple[datetime, datetime]:

@@ -83,7 +83,8 @@ async def post(
     if httpx.codes.is_success(status):
         return Answer(status, text)
     recoverable = status >= SERVER_ERROR or status in TRY_AGAIN | CHANNEL_FAULTS or httpx.codes.is_redirect(status)
-    said = one_line(text.replace(url, "..."), DETAIL_MAX)
+    # Many a receiver repeats the path, and of a secret address that is the secret.
+    said = "" if secret else one_line(text.replace(url, "..."), DETAIL_MAX)
     raise DeliveryFailed(
         f"the receiver answered {status}" + (f": {said}" if said else ""),
         recoverable=recoverable,

@@ -83,6 +83,7 @@ class Router:
         changed = {one.fingerprint for one in told}
         rest = [one for one in known if one.group_key == key and one.fingerprint not in changed and one.firing(now_us)]
         alerts = own + [self._body(one, message.created_us) for one in (*told, *rest)]
+        alerts.sort(key=lambda one: one.status != FIRING)  # what is cut off must not say that all is over
         about = payload.lazaretto
         if about.severity != severity:
             about = replace_struct(about, severity=severity.value)
@@ -171,7 +172,8 @@ def _about_alert(
         asked = {alert_name(kind) for kind in (Kind.RELEASE_PENDING, *WITH_THE_STATE)}
         if _still_held(alert):
             asked.discard(alert_name(Kind.BREAK_GLASS))
-        pending = [one for one in known if one.labels.get("alertname") in asked and one.firing(at_us)]
+        mates = [one for one in known if (one.model, one.version) == (message.model, message.version)]
+        pending = [one for one in mates if one.labels.get("alertname") in asked and one.firing(at_us)]
     else:
         pending = []
     decided = [_ended(one, at_us) for one in pending]

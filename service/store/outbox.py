@@ -170,7 +170,7 @@ def _route_one(connection: Connection, number: int, decide: Route, now_us: Micro
     of_same = (told.c.model == message.model) & (told.c.version == message.version)
     of_version = (
         select(told)
-        .where(or_(of_same, told.c.incident_id == message.incident_id))
+        .where(of_same if message.incident_id is None else or_(of_same, told.c.incident_id == message.incident_id))
         .order_by(told.c.starts_us.desc(), told.c.fingerprint)
         .limit(TOLD_MAX)
     )

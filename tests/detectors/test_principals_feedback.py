@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.errors import DetectorError
-from detectors.principals.feedback import LIMIT, OTHERS_MIN, Feedback
+from detectors.principals.feedback import LIMIT, OTHERS_MIN, VOTERS_MAX, Feedback
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -100,6 +100,16 @@ def test_repeated_labels_count_once_and_unknown_events_not_at_all() -> None:
     assert feedback.report("other", "e", "cat") is not None
     assert feedback.report(None, "never seen", "dog") is None
     assert (feedback.joined, feedback.unknown) == (2, 1)
+
+
+def test_whoever_comes_when_an_event_has_all_its_reporters_counts_for_nothing_however_often() -> None:
+    feedback = Feedback()
+    feedback.remember("e", "owner", "cat")
+    for number in range(VOTERS_MAX):
+        assert feedback.report(f"reporter-{number}", "e", "cat") is not None
+    for _ in range(100):
+        assert feedback.report("late", "e", "dog") is None
+    assert feedback.joined == VOTERS_MAX
 
 
 def test_nobody_is_accused_before_there_are_others() -> None:

@@ -79,7 +79,7 @@ def test_the_reference_holds_as_many_unseen_labels_as_its_future(power: float) -
 
 
 def test_labels_of_one_hour_are_unseen_in_every_other() -> None:
-    """A campaign has forty rows in a row and never comes again."""
+    """A campaign has eight of sixteen rows and never comes again."""
     campaigns = np.repeat(np.arange(1000, 1250), 8)
     often = np.tile(np.arange(10), 200)
     values = np.stack([campaigns, often], axis=1).ravel()

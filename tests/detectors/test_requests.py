@@ -199,7 +199,7 @@ def test_too_little_to_learn_from_is_refused() -> None:
         RequestModel.fit(NAMES, requests(ROWS_MIN - 1, 1))
     with pytest.raises(DetectorError, match="at least 50"):
         Fusion(np.zeros((1, HELD_MIN - 1)))
-    with pytest.raises(DetectorError, match="not finite"):
+    with pytest.raises(DetectorError, match="no number below infinity"):
         Fusion(np.full((1, HELD_MIN), np.nan))
 
 

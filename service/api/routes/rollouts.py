@@ -81,7 +81,7 @@ def confirm(api: ApiDep, who: Reader, content: SmallBody) -> Response:
 def rollback(api: ApiDep, who: Reader, content: SmallBody) -> Response:
     """Ask for the way back once the gate is closed: 200 means roll back, 409 that there is no reason to."""
     version = _of_hook(api, who, content)
-    if version.state in SERVING:
+    if version.state in SERVING or api.fleet.view.lets_through(version):
         raise Conflict(f"no reason to roll back: {version.model}/{version.version} is {version.state}")
     return answer(_hook(version))
 
@@ -98,7 +98,7 @@ def measure(api: ApiDep, who: Reader, model: str, version: str) -> Response:  # 
     measured = Measured(
         ok=found.state is State.ACTIVE,
         state=found.state.value,
-        serving=found.state in SERVING,
+        serving=found.state in SERVING or api.fleet.view.lets_through(found),
         evidence_log10=-300.0 if evidence is None else evidence,
         threshold_log10=math.log10(policy.ticks_per_false_alarm) if threshold is None else threshold,
     )

@@ -170,19 +170,19 @@ def test_an_alert_arrives_at_its_webhook_and_is_resolved(scene: Scene) -> None:
         "job": "lazaretto",
         "model": "taken",
         "version": "1",
-        "state": alert["labels"]["state"],
         "severity": "page",
     }
-    assert alert["annotations"]["summary"] == "taken 1 is quarantined: its gate answers 403"
+    assert alert["annotations"]["summary"] == "taken 1 is out of service: its gate answers 403"
     assert (DEPLOY / "runbooks" / alert["annotations"]["runbook_url"].rpartition("/")[2]).is_file()
     assert told("resolved") == []
     eventually(lambda: scene.hook.alerts("/dead-man", "firing"), "the dead-man's switch is told that all is well")
 
     ask_to(scene.client, path, "start_review")
     others = [make_key(scene.served.data_dir, "read", "operate", name=name) for name in ("bob", "eve")]
-    for headers in others:
-        body = {"event": "release", "reason": "this is a test"}
-        scene.client.post(f"{path}/transitions", json=body, headers=headers)
+    assert told("resolved") == [], "a review is no release"
+    body = {"event": "release", "reason": "this is a test"}
+    asked = [scene.client.post(f"{path}/transitions", json=body, headers=headers) for headers in others]
+    assert [answer.is_success for answer in asked] == [True, True], [answer.text for answer in asked]
     eventually(lambda: told("resolved"), "its end arrives")
     every = [alert for _, message in scene.hook.came for alert in message.get("alerts", [])]
     assert [alert for alert in every if "<no value>" in str(alert["annotations"]) or "<error" in str(alert)] == []

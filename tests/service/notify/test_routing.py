@@ -1,5 +1,6 @@
 """Whom to tell: routes, quiet hours, and the end for whoever heard the beginning."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,24 @@ def test_a_release_that_waits_is_settled_by_the_next_state(desk: Desk) -> None:
     firing = desk.store.outbox.firing("ops", desk.at(-1e6), 9)
     assert [(one.labels["alertname"], one.ends_us is None) for one in firing] == [("LazarettoReleasePending", False)]
     assert desk.channels["ops"].kinds == [Kind.RELEASE_PENDING, Kind.STATE_CHANGED]
+
+
+def test_the_state_of_one_model_settles_nothing_of_another(desk: Desk) -> None:
+    from service.domain.records import Approvals
+    from service.notify.compose import compose, release_pending
+    from tests.service.alert.test_decide import VERSION
+
+    other = replace(VERSION, model="churn", version="3")
+    asked = release_pending(other, Approvals(have=1, need=2, by=("ada",)), "fine", desk.clock.now_us(), "k")
+    desk.put(compose(asked))
+    desk.round()
+    changed = state("s", "active", at_us=desk.clock.advance(5), severity=Severity.LOW, firing=False)
+    desk.put(replace(changed, incident_id=None))
+    desk.round()
+    firing = desk.store.outbox.firing("ops", desk.at(-1e6), 9)
+    assert [(one.model, one.labels["alertname"], one.ends_us) for one in firing] == [
+        ("churn", "LazarettoReleasePending", None)
+    ]
 
 
 def test_links_lead_to_the_console(tmp_path: Path) -> None:
