@@ -47,7 +47,7 @@ def test_a_second_baseline_is_compared_with_the_first(client: httpx.Client, tmp_
     register(client, "again")
     rng = np.random.default_rng(0)
 
-    def put(moved: float) -> list[str]:
+    def put(moved: float) -> tuple[int, list[str]]:
         file = tmp_path / "reference.csv"
         with file.open("w", newline="") as content:
             writer = csv.writer(content)
@@ -56,9 +56,10 @@ def test_a_second_baseline_is_compared_with_the_first(client: httpx.Client, tmp_
         answer = client.put(
             "/v1/models/again/versions/1/baseline", content=file.read_bytes(), headers={"content-type": "text/csv"}
         )
-        assert answer.status_code == 200, answer.text
-        return [warning["column"] for warning in answer.json()["warnings"] if warning["code"] == "moved"]
+        assert answer.is_success, answer.text
+        warnings = answer.json()["warnings"]
+        return answer.status_code, [warning["column"] for warning in warnings if warning["code"] == "moved"]
 
-    assert put(0.0) == []
-    assert put(0.0) == []
-    assert put(20.0) == ["age"]
+    assert put(0.0) == (200, [])
+    assert put(0.0) == (200, [])
+    assert put(20.0) == (202, ["age"])
