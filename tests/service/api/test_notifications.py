@@ -41,6 +41,12 @@ def listed(world: World, **query: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.fixture(autouse=True)
+def _nothing_else_waits(world: World) -> None:
+    """What other tests over the same service have left is delivered."""
+    deliver(world, Recorder("log"))
+
+
 def test_a_test_is_delivered_and_listed(world: World) -> None:
     answer = world.client.post("/v1/notifications/channels/log/test", headers=world.everything)
     assert answer.status_code == 202, answer.text

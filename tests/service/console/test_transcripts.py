@@ -51,7 +51,7 @@ def test_an_administrator_finds_the_requests_by_a_link_and_each_look_is_noted(co
     assert console.transcripts.readers == ["ann"]
     assert "amount=&lt;b&gt;12.5&lt;/b&gt;" in page
     assert "ended at a bound" in page
-    assert page.index("e1") < page.index("e0"), "the newest request comes first"
+    assert page.index(">e1<") < page.index(">e0<"), "the newest request comes first"
 
 
 @pytest.mark.parametrize("scopes", [frozenset({Scope.READ}), frozenset({Scope.OPERATE, Scope.READ})])
