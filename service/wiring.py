@@ -16,6 +16,7 @@ from service.api.deps import Api
 from service.api.figures import Figures
 from service.api.metrics import Metrics
 from service.api.metrics_quality import QualityFigures
+from service.api.standing import Standings
 from service.clock import SystemClock
 from service.console.deps import ConsoleDeps
 from service.enforcement import EnforcementWatch
@@ -122,6 +123,8 @@ def build_runtime(settings: Settings) -> Runtime:
         metrics=Metrics(settings, api.counters, api.fleet, api.figures, api.log_figures, clock),
         console=ConsoleDeps(
             read=store.read,
+            looking=store.looking,
+            standing=Standings(api.fleet, api.figures),
             keys=store.keys,
             office=api.office,
             clock=clock,
@@ -134,6 +137,8 @@ def build_runtime(settings: Settings) -> Runtime:
             review=api.review,
             incidents=store.incidents,
             triage=api.triage,
+            streams_max=settings.console_streams_max,
+            ending=api.ending,
         ),
         pollers=_pollers(settings, api, log),
     )

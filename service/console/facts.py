@@ -265,7 +265,7 @@ class Chosen:
 PLAIN = Chosen()
 
 
-def gather(  # noqa: PLR0913, PLR0917 - one fact each
+def gather(
     sources: Sources,
     model: Model,
     version: Version,

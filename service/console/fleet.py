@@ -223,7 +223,10 @@ def _owners(entries: Iterable[Entry], chosen: str) -> tuple[Choice, ...]:
     shown = names[:OWNERS_LISTED]
     if chosen and chosen not in shown:
         shown = [chosen, *shown]
-    return (Choice("", "Anybody", not chosen), *(Choice(name, name or "nobody", name == chosen) for name in shown if name))
+    return (
+        Choice("", "Anybody", not chosen),
+        *(Choice(name, name or "nobody", name == chosen) for name in shown if name),
+    )
 
 
 def _head(text: str, sort: str | None, wanted: Wanted, path: str) -> Head | str:

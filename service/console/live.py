@@ -21,7 +21,7 @@ from service.ports_console import Standing
 
 LOOK_SECONDS = 0.25
 BEAT_SECONDS = 5.0
-"""So often a mark is told again, with the age of what is known; whoever is between does not take the stream for dead."""
+"""So often a mark is told again, with the age of what is known, and so that nobody takes the stream for dead."""
 LISTS_SECONDS = 5.0
 """Evidence moves all the time somewhere in a fleet: the mark of a list follows it so often."""
 CHECK_SECONDS = 5.0

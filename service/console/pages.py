@@ -75,7 +75,8 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.globals |= {"static_url": static_url, "page_url": page_url, "incident_url": incident_url, "model_url": model_url}
+    addresses = {"page_url": page_url, "incident_url": incident_url, "model_url": model_url}
+    environment.globals |= {"static_url": static_url, **addresses}
     environment.filters["percent"] = _percent
     environment.filters["segment"] = lambda text: quote(text, safe="")
     return environment

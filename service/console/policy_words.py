@@ -46,9 +46,10 @@ def policy_in_words(policy: Policy) -> Said:
 
 
 def _promise(policy: Policy) -> Iterator[str]:
+    needed = f"{policy.ticks_per_false_alarm:,.0f}"
     yield (
         f"At most {words.budget_sentence(policy.budget)}, all columns together: evidence is judged every "
-        f"{words.duration_exact(policy.tick_seconds)}, so an alert needs evidence of {policy.ticks_per_false_alarm:,.0f}."
+        f"{words.duration_exact(policy.tick_seconds)}, so an alert needs evidence of {needed}."
     )
     if policy.minimum_effect:
         yield f"A change of less than {words.number(policy.minimum_effect)} standard deviations is never news."
@@ -89,9 +90,7 @@ def _limits(policy: Policy) -> Iterator[str]:
 
 
 def _gate(policy: Policy) -> Iterator[str]:
-    yield (
-        f"A version that the gate does not know is {'let through' if policy.fail is FailMode.OPEN else 'refused'}."
-    )
+    yield (f"A version that the gate does not know is {'let through' if policy.fail is FailMode.OPEN else 'refused'}.")
     if policy.fallback:
         yield f"While a version is held, gateways are pointed to {policy.fallback}."
 

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from service.console import words
+from service.console.addresses import incident_url
 from service.console.charts import EvidenceChart
 from service.console.facts import Current, Effects, Facts, Intervals, StatusColumn
 from service.console.histograms import Bar, bars
 from service.console.monitoring import monitoring_of
 from service.console.next_steps import Steps, steps_of
 from service.console.overview import TONES
-from service.console.addresses import incident_url
 from service.console.policy_words import Said, policy_in_words
 from service.console.promises import Promise, promise_of
 from service.console.quality import QualitySection, quality_section

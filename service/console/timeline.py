@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from service.console import words
+from service.console.addresses import incident_url
 from service.console.charts import EvidenceChart, Mark, Point, evidence_chart
 from service.console.facts import MINUTE_US, Facts
 from service.console.history import HOUR_US, SPANS, History
 from service.console.lanes import Beside, Count, Stretch
 from service.console.overview import TONES
-from service.console.addresses import incident_url
 from service.console.scale import NARROW, WIDE
 from service.detect.trail import TICKS_MAX
-from service.domain.records import Incident, IncidentStatus, Severity
+from service.domain.records import Incident, IncidentStatus, Severity, Window
 from service.domain.states import State
 from service.ports_console import CoursePoint
 
@@ -108,7 +108,7 @@ def _from_to(first_us: int, last_us: int) -> str:
     return f"{words.moment(first_us)[:19]} to {words.moment(last_us)}"
 
 
-def evidence_points(facts: Facts, course: Sequence[CoursePoint]) -> list[Point]:
+def evidence_points(facts: Facts, course: Sequence[CoursePoint | Window]) -> list[Point]:
     """Return evidence over time: by minute or hour, and by the tick where the worker still holds the ticks."""
     width = WIDTHS[facts.history.span.level]
     trail = facts.status.trail if width == MINUTE_US else ()

@@ -7,8 +7,8 @@ from fastapi import Response
 
 from service.console.access import Viewer
 from service.console.actions import SNOOZE_HOURS
-from service.console.adversarial import use_section
 from service.console.addresses import incident_url, page_url
+from service.console.adversarial import use_section
 from service.console.attack import gather_incident, incident_page
 from service.console.beside import beside_of
 from service.console.deps import ConsoleDeps
