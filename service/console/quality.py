@@ -22,7 +22,7 @@ class QualityRow:
     limits: tuple[float, float]
     """Between which the true current share lies, 95 of 100 times."""
     worse: bool
-    """The true share is above the baseline's, 95 of 100 times."""
+    """The interval of the current share lies above that of the baseline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +34,17 @@ class QualitySection:
     rows_left: int
 
 
+SHOWN_FROM = 0.001
+"""A smaller share, before and now, is counted and not listed."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Odd:
     column: ColumnView
     place: int
     baseline: float
+    rows: int
+    """Of the reference, that have it."""
     hits: int
     events: int
 
@@ -46,16 +52,21 @@ class _Odd:
     def current(self) -> float:
         return self.hits / self.events
 
+    @property
+    def listed(self) -> bool:
+        return max(self.baseline, self.current) >= SHOWN_FROM
+
 
 def quality_section(facts: Facts) -> QualitySection | None:
     """Decide what the page shows; ``None`` while there is nothing to compare."""
     view, current = facts.baseline, facts.current
     if view is None or current is None:
         return None
-    odd = sorted(_odd(view, current), key=lambda one: one.baseline - one.current)
+    found = sorted(_odd(view, current), key=lambda one: one.baseline - one.current)
+    odd = [one for one in found if one.listed]
     sentence = window_sentence(facts, current)
     if not odd:
-        text = f"No missing, invalid, unseen or out-of-range value in {sentence}, and none in the baseline."
+        text = f"No column has 0.1% or more missing, invalid, unseen or out-of-range values in {sentence}."
     else:
         text = f"In {sentence}, against the baseline; the largest increase first."
     return QualitySection(
@@ -73,17 +84,19 @@ def _odd(view: BaselineView, current: Current) -> Iterator[_Odd]:
             continue
         for place in special_places(column):
             if column.counts[place] or counts[place]:
-                yield _Odd(column, place, column.counts[place] / max(rows, 1), int(counts[place]), events)
+                known = column.counts[place]
+                yield _Odd(column, place, known / max(rows, 1), known, int(counts[place]), events)
 
 
 def _row(view: BaselineView, one: _Odd) -> QualityRow:
-    name = one.column.name
-    (limits,) = share_limits([one.hits], one.events, inflation_of(view, name))
+    name, inflation = one.column.name, inflation_of(view, one.column.name)
+    (limits,) = share_limits([one.hits], one.events, inflation)
+    ((_, usual),) = share_limits([one.rows], max(sum(one.column.counts), 1), inflation)
     return QualityRow(
         column=name,
         kind=one.column.bins[one.place],
         baseline=one.baseline,
         current=one.current,
         limits=limits,
-        worse=limits[0] > one.baseline,
+        worse=limits[0] > usual,
     )

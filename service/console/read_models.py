@@ -31,7 +31,7 @@ from service.ports import SYSTEM
 
 WORST_COLUMNS = 4
 COLUMNS_LISTED = 100
-CHANGES_SHOWN = 20
+CHANGES_SHOWN = 14
 EFFECTS = (
     ("psi", "PSI"),
     ("js", "Jensen-Shannon"),

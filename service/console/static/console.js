@@ -174,10 +174,14 @@ function settle() {
 const fresh = document.querySelector("[data-fresh]");
 let knownAt = null;
 
+function short(seconds) {
+  return seconds < 120 ? `${Math.round(seconds)} s` : seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 3600)} h`;
+}
+
 function sayFresh() {
   if (!fresh || knownAt === null) return;
   const seconds = Math.max(0, (performance.now() - knownAt) / 1000);
-  fresh.textContent = `updated ${seconds < 2 ? "now" : ago(seconds)}`;
+  fresh.textContent = seconds < 2 ? "updated now" : `updated ${short(seconds)} ago`;
   fresh.classList.toggle("old", seconds > OLD_SECONDS);
 }
 
