@@ -275,8 +275,7 @@ def render(timings: Sequence[Timing], models: int, incidents: int, times: int) -
     """Return the page of documentation."""
     machine = ", ".join(f"{name} {value}" for name, value in describe_machine().items())
     rows = [
-        [f"`{one.path}`", f"{one.median_ms:.0f}", f"{one.slowest_ms:.0f}", f"{one.size / 1000:.0f}"]
-        for one in timings
+        [f"`{one.path}`", f"{one.median_ms:.0f}", f"{one.slowest_ms:.0f}", f"{one.size / 1000:.0f}"] for one in timings
     ]
     kept = all(one.median_ms < BUDGET_MS and one.size < BUDGET_BYTES for one in timings)
     return "\n".join([

@@ -19,6 +19,7 @@ from service.api.metrics_quality import QualityFigures
 from service.api.standing import Standings
 from service.clock import SystemClock
 from service.console.deps import ConsoleDeps
+from service.console.streams import Streams
 from service.enforcement import EnforcementWatch
 from service.gate.acknowledge import Acknowledgements
 from service.gate.refresh import Fleet, Poller
@@ -137,7 +138,7 @@ def build_runtime(settings: Settings) -> Runtime:
             review=api.review,
             incidents=store.incidents,
             triage=api.triage,
-            streams_max=settings.console_streams_max,
+            streams=Streams(settings.console_streams_max),
             ending=api.ending,
         ),
         pollers=_pollers(settings, api, log),
