@@ -28,12 +28,12 @@ def said(policy: Policy) -> dict[str, str]:
 def test_the_defaults_are_told_in_full() -> None:
     told = said(Policy())
     assert told["Promise"] == (
-        "At most one false alarm in 30 days, all columns together: evidence is judged every 1 second, so an alert needs "
-        "evidence of 2,592,000. A change of less than 0.05 standard deviations is never news."
+        "At most one false alarm in 30 days, all columns together: evidence is judged every 1 second, so an alert "
+        "needs evidence of 2,592,000. A change of less than 0.05 standard deviations is never news."
     )
     assert told["Alerts"] == (
-        "Data drift, prediction drift and data quality tells people and quarantines the version. Latency, traffic and "
-        "silence tells people. A quarantine waits until 2 evaluations in a row are above the threshold."
+        "Data drift, prediction drift and data quality: people are told and the version is quarantined. Latency, "
+        "traffic and silence: people are told. A quarantine waits until 2 evaluations in a row are above the threshold."
     )
     assert told["Gate"] == "A version that the gate does not know is let through."
     assert "A review is due after 1 day; then people are reminded 3 times." in told["Review"]
@@ -52,7 +52,7 @@ def test_the_defaults_are_told_in_full() -> None:
             "Promise",
             "2 values of segment.region have evidence of their own, with 40% of the budget",
         ),
-        (Policy(actions=Actions(latency=Action.RECORD)), "Alerts", "Latency goes on record only."),
+        (Policy(actions=Actions(latency=Action.RECORD)), "Alerts", "Latency: on record only."),
         (Policy(dry_run=True), "Alerts", "Dry run: what would have been done is said and not done."),
         (Policy(blast_radius=BlastRadius(fleet_share=0.25, fleet_minimum=4)), "Limits", "at most 25% of all versions"),
         (Policy(incidents=Incidents(cooldown_seconds=600)), "Limits", "again within 10 minutes after an incident"),
@@ -76,7 +76,7 @@ def test_the_defaults_are_told_in_full() -> None:
         (
             Policy(adversarial=Adversarial(follow=Following(), intent=Response.SUSPECT, enforce_containment=True)),
             "Adversarial use",
-            "Intent tells people, contains the principal and marks the version as suspect.",
+            "Intent: people are told, the principal is contained and the version becomes suspect.",
         ),
         (Policy(adversarial=Adversarial(quarantine=False)), "Adversarial use", "never quarantines a version"),
     ],
