@@ -124,7 +124,12 @@ def _fitting(block: Block, later: Sequence[Block]) -> str:
 
 
 def _traffic(counts: Sequence[Count], scale: Scale) -> tuple[str, tuple[Bar, ...], str | None]:
-    inside = [one for one in counts if scale.first_us <= one.since_us < scale.last_us]
+    # The first minute may have begun before the first tick that is drawn.
+    inside = [
+        replace(one, since_us=max(one.since_us, scale.first_us))
+        for one in counts
+        if one.until_us > scale.first_us and one.since_us < scale.last_us
+    ]
     joined = _joined(inside)
     rates = [one.events * MINUTE_US / max(one.until_us - one.since_us, 1) for one in joined]
     highest = max(rates, default=0.0)

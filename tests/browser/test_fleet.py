@@ -16,7 +16,7 @@ SIZES = {
 FRESH = "[data-fresh]"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def fleet(service: Service, quarantined: str) -> str:
     """Add versions in other states beside the one that evidence has quarantined; return the latter's page."""
     for number in range(8):
@@ -33,7 +33,7 @@ def settled(page: Page) -> None:
     expect(page.locator(FRESH)).to_have_text(re.compile(r"updated (now|\d+ s ago)"), timeout=30_000)
 
 
-def test_the_fleet_is_chosen_by_the_keyboard_and_every_view_is_an_address(open_page: OpenPage, fleet: str) -> None:
+def test_the_fleet_is_chosen_by_the_keyboard_and_every_view_is_an_address(open_page: OpenPage) -> None:
     page = open_page("ada", viewport=SIZES["desktop"])
     page.goto("/")
     page.keyboard.press("Tab")
@@ -83,7 +83,7 @@ def test_the_numbers_of_the_fleet_are_those_of_the_api(open_page: OpenPage, flee
 
 
 def test_a_page_learns_of_a_change_at_once_without_moving_a_row_under_the_pointer(
-    open_page: OpenPage, fleet: str, service: Service
+    open_page: OpenPage, service: Service
 ) -> None:
     page = open_page("ada", viewport=SIZES["desktop"])
     page.goto("/fleet")
@@ -102,7 +102,7 @@ def test_a_page_learns_of_a_change_at_once_without_moving_a_row_under_the_pointe
     expect(page.locator("table.rows tbody th a").nth(1)).to_have_text("reader-6 1", timeout=10_000)
 
 
-def test_a_search_that_is_being_typed_is_not_taken_away(open_page: OpenPage, fleet: str, service: Service) -> None:
+def test_a_search_that_is_being_typed_is_not_taken_away(open_page: OpenPage, service: Service) -> None:
     page = open_page("ada")
     page.goto("/fleet")
     settled(page)
@@ -113,7 +113,7 @@ def test_a_search_that_is_being_typed_is_not_taken_away(open_page: OpenPage, fle
     expect(page.get_by_label("Search")).to_be_focused()
 
 
-def test_signing_out_elsewhere_ends_the_page(open_page: OpenPage, fleet: str) -> None:
+def test_signing_out_elsewhere_ends_the_page(open_page: OpenPage) -> None:
     page = open_page("ada")
     page.goto("/fleet")
     settled(page)
@@ -123,7 +123,7 @@ def test_signing_out_elsewhere_ends_the_page(open_page: OpenPage, fleet: str) ->
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible(timeout=15_000)
 
 
-def test_without_a_stream_the_page_asks_by_itself(open_page: OpenPage, fleet: str, service: Service) -> None:
+def test_without_a_stream_the_page_asks_by_itself(open_page: OpenPage, service: Service) -> None:
     page = open_page("ada")
     page.route("**/live*", lambda route: route.fulfill(status=503, body="busy"))
     page.goto("/fleet")
@@ -183,7 +183,7 @@ def test_pages_fit_every_screen_and_are_kept_as_pictures(
         assert page.locator("img").count() == 0
 
 
-def test_without_script_the_fleet_is_chosen_sorted_and_read(open_page: OpenPage, fleet: str) -> None:
+def test_without_script_the_fleet_is_chosen_sorted_and_read(open_page: OpenPage) -> None:
     page = open_page("rita", java_script_enabled=False, viewport=SIZES["phone"])
     page.goto("/fleet")
     page.get_by_label("Show").select_option("attention")
