@@ -53,7 +53,7 @@ class Service:
 
     def ask(self, method: str, path: str, *, key: str = "root", **content: Any) -> httpx.Response:
         headers = {"authorization": f"Bearer {self.keys[key]}", **content.pop("headers", {})}
-        answer = httpx.request(method, self.url + path, headers=headers, timeout=30.0, **content)
+        answer = httpx.request(method, self.url + path, headers=headers, timeout=120.0, **content)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer
 
