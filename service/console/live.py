@@ -33,6 +33,8 @@ class _Mark(msgspec.Struct, frozen=True):
     mark: str
     age: float
     """Seconds since the store was last asked."""
+    now: int
+    """What the clock of the service says, in milliseconds: 'a minute ago' is said by it."""
 
 
 def mark_of(standing: Standing, version_id: VersionId | None, slot: int) -> str:
@@ -72,8 +74,9 @@ async def _marks(
             now = mark()
             if now != shown or clock() - told >= BEAT_SECONDS:
                 shown, told = now, clock()
-                age = max(0.0, (deps.clock.now_us() - deps.standing().read_us) / 1e6)
-                data = msgspec.json.encode(_Mark(now, round(age, 1))).decode()
+                now_us = deps.clock.now_us()
+                age = max(0.0, (now_us - deps.standing().read_us) / 1e6)
+                data = msgspec.json.encode(_Mark(now, round(age, 1), now_us // 1_000)).decode()
                 yield f"event: mark\ndata: {data}\n\n".encode()
             await asyncio.sleep(LOOK_SECONDS)
     finally:

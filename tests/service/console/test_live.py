@@ -74,6 +74,7 @@ def test_the_age_of_what_is_known_is_told() -> None:
     told.standing = lambda: old
     (_, one) = told_by(told, Streams(1), lambda: "1", most=2)
     assert data_of(one)["age"] == pytest.approx(42.0)
+    assert data_of(one)["now"] == fleet.clock.now_us() // 1_000
 
 
 def test_a_stream_ends_when_its_key_may_not_read_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
