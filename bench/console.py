@@ -279,6 +279,10 @@ def paths_of(models: int) -> list[str]:
     ]  # fmt: skip
 
 
+def _kept(broken: Sequence[Timing]) -> str:
+    return f"not kept by {', '.join(f'`{one.path}`' for one in broken)}" if broken else "kept by every page"
+
+
 def render(timings: Sequence[Timing], models: int, incidents: int, times: int, busy: float) -> str:
     """Return the page of documentation."""
     machine = ", ".join(f"{name} {value}" for name, value in describe_machine().items())
@@ -290,8 +294,12 @@ def render(timings: Sequence[Timing], models: int, incidents: int, times: int, b
         ]
         for one in timings
     ]
-    late = [one.path for one in timings if one.median_ms >= BUDGET_MS or one.size >= BUDGET_BYTES]
-    verdict = f"not kept by {', '.join(f'`{path}`' for path in late)}" if late else "kept by every page"
+    large = [one for one in timings if one.size >= BUDGET_BYTES]
+    verdict = (
+        f"The budget is {BUDGET_MS:.0f} ms and {BUDGET_BYTES // 1000} kB a page. By what they compute: "
+        f"{_kept([one for one in timings if one.processor_ms >= BUDGET_MS])}; by the clock: "
+        f"{_kept([one for one in timings if one.median_ms >= BUDGET_MS])}; by their size: {_kept(large)}."
+    )
     work = (
         f"{models:,} models of one version with {len(NUMERIC) + len(CATEGORICAL)} features each, {incidents:,} "
         f"incidents, {AUDIT:,} audited changes, in SQLite. Server time of {times} requests one after the other, from "
@@ -301,7 +309,7 @@ def render(timings: Sequence[Timing], models: int, incidents: int, times: int, b
     )
     said = (
         work,
-        f"The budget is a median of {BUDGET_MS:.0f} ms and {BUDGET_BYTES // 1000} kB a page: {verdict}.",
+        verdict,
         table(["page", "processor, ms", "clock, ms", "slowest, ms", "kB"], rows),
         f"Measured on: {machine}; {busy:.1f} other programs wanted a processor at the same time (load average).",
     )
