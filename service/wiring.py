@@ -34,6 +34,9 @@ from service.office import OfficeStages
 from service.pipeline import AcceptStages, WorkStages
 from service.ports import Clock
 from service.ports_notify import Channel
+from service.reports.desk import ReportDesk
+from service.reports.runner import KEEP_SECONDS, LOOK_SECONDS
+from service.reports.wired import bundler_of, reports_of, runner_of
 from service.review.stages import ReviewStages
 from service.review.watch import ReviewWatch
 from service.settings import Secrets, Settings
@@ -113,7 +116,8 @@ def build_runtime(settings: Settings) -> Runtime:
     secrets = Secrets.of(settings)
     store = _open_state(settings)
     log = open_log(settings.telemetry_url, settings, clock)
-    api = _api(settings, secrets, clock, store, log)
+    reports = reports_of(settings, secrets, clock, store.read, store.reports)
+    api = _api(settings, secrets, clock, store, log, reports)
     api.fleet.on_change(api.keyring.refresh)
     return Runtime(
         store=store,
@@ -134,12 +138,16 @@ def build_runtime(settings: Settings) -> Runtime:
             review=api.review,
             incidents=store.incidents,
             triage=api.triage,
+            reports=reports,
+            bundler=api.bundler,
         ),
         pollers=_pollers(settings, api, log),
     )
 
 
-def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: GroupCommitLog) -> Api:
+def _api(
+    settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: GroupCommitLog, reports: ReportDesk
+) -> Api:
     limits = Limits.from_settings(settings)
     deidentifier = Deidentifier(secrets.pseudonyms)
     accept = AcceptStages.over(
@@ -162,6 +170,7 @@ def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: 
         store.read, log.head, clock, store.schedule.read, store.enforcements.latest, store.desk, store.reviews.figures
     )
     figures.quality = QualityFigures(store.incidents, clock)
+    figures.reports = reports.figures
     return Api(
         settings=settings,
         secrets=secrets,
@@ -185,6 +194,9 @@ def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: 
         log_figures=partial(_log_figures, log, accept.gatherer),
         compiler=Compiler(settings.baseline_seconds_max),
         transcripts=Reading(store=store.transcripts, keys=secrets.transcripts, clock=clock),
+        reports=reports,
+        bundler=bundler_of(secrets, reports, store.incidents),
+        ending=reports.making.ending,
     )
 
 
@@ -215,6 +227,7 @@ def _pollers(settings: Settings, api: Api, log: GroupCommitLog) -> tuple[Poller,
     review = ReviewWatch(stages=api.review, fleet=api.fleet, clock=api.clock)
     watch = _enforcement_watch(settings, api, review)
     hushed = HushWatch(desk=api.incidents, read=api.read, clock=api.clock)
+    runner = runner_of(settings, api.reports, api.incidents)
 
     def trim() -> None:
         if api.figures.picture is not None:
@@ -226,6 +239,8 @@ def _pollers(settings: Settings, api: Api, log: GroupCommitLog) -> tuple[Poller,
         Poller("records", settings.refresh_seconds, [review.close, watch.write_down]),
         Poller("figures", settings.figures_seconds, [api.figures.refresh, watch.look, review.look, hushed.look, trim]),
         Poller("transcripts", SWEEP_SECONDS, [api.transcripts.sweep]),
+        Poller("reports", LOOK_SECONDS, [runner.look]),
+        Poller("report rows", KEEP_SECONDS, [runner.keep, runner.sweep]),
     )
 
 

@@ -23,14 +23,17 @@ from service.detect.reference import CompiledReference, compile_reference
 from service.domain.calibration import Calibration
 from service.domain.errors import Unavailable, Unprocessable, UnsupportedMedia
 from service.domain.policy import Tuning
+from service.domain.reports import Reports
 from service.domain.schema import Schema
 from service.ingest.deidentify import Deidentifier
 from service.ingest.inflate import SUPPORTED
 from service.ingest.limits import Limits
 from service.ingest.reference import read_reference
+from service.reports.reference import kept_rows
 
 WAITING_MAX = 3
 RETRY_SECONDS = 15
+NO_ROWS = Reports()
 T = TypeVar("T")
 
 
@@ -47,6 +50,8 @@ class Upload:
     budget_ticks: float
     before: bytes | None = None
     """The artefact in force, to be compared with."""
+    reports: Reports = NO_ROWS
+    """Whether rows are kept for reports."""
 
 
 def compile_upload(upload: Upload) -> CompiledReference:
@@ -60,7 +65,9 @@ def compile_upload(upload: Upload) -> CompiledReference:
     read_warnings = tuple({"column": column, "code": "reference", "text": text} for column, text in reference.warnings)
     differs = () if upload.before is None else moved(upload.before, frame, compiled.columns)
     calibration = calibrate(compiled.artefact, upload.tuning, upload.budget_ticks)
-    return replace(compiled, warnings=(*read_warnings, *compiled.warnings, *differs), calibration=calibration)
+    sample, kept = kept_rows(upload.schema, frame, upload.reports)
+    warnings = (*read_warnings, *compiled.warnings, *differs, *kept)
+    return replace(compiled, warnings=warnings, calibration=calibration, sample=sample)
 
 
 def check_encoding(encoding: str | None) -> None:

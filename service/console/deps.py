@@ -9,6 +9,8 @@ from service.incident_office import IncidentOffice
 from service.office import OfficeStages
 from service.ports import Clock, KeyStore, ReadStore
 from service.ports_incidents import IncidentDesk
+from service.reports.desk import ReportDesk
+from service.reports.evidence import Bundler
 from service.review.stages import ReviewStages
 from service.transcripts import Reading
 
@@ -40,3 +42,6 @@ class ConsoleDeps:
     incidents: IncidentDesk | None = None
     """What stands beside incidents; without it they are shown without."""
     triage: IncidentOffice | None = None
+    reports: ReportDesk | None = None
+    """``None``: there are no reports."""
+    bundler: Bundler | None = None

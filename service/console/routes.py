@@ -10,6 +10,7 @@ from service.console import actions
 from service.console.access import COOKIE, Access, SignInNeeded, local_path, read_form, sign_in_first
 from service.console.deps import ConsoleDeps
 from service.console.pages import empty, render, static_files
+from service.console.reports import add_reports
 from service.console.sessions import Signer
 from service.console.transcripts import add_transcripts
 from service.console.views import Asked, Views
@@ -44,6 +45,7 @@ def build_router(deps: ConsoleDeps) -> APIRouter:
     _add_sign_in(router, deps, access)
     _add_pages(router, access, views)
     add_transcripts(router, deps, access)
+    add_reports(router, deps, access)
     _add_actions(router, deps, access, views)
     _add_lift(router, deps, access, views)
     _add_together(router, deps, access, views)

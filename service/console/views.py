@@ -16,6 +16,7 @@ from service.console.overview import OVERVIEW_ROWS, overview
 from service.console.pages import empty, incident_url, page_url, render
 from service.console.read_models import version_page
 from service.console.redteam import redteam_section, schedule_line
+from service.console.reports import report_card
 from service.console.requests import request_section
 from service.console.together import together_section
 from service.console.transcripts import may_read
@@ -131,6 +132,7 @@ class Views:
             viewer=viewer,
             page=incident_page(gather_incident(read, found, now_us), viewer.identity),
             transcript=may_read(self.deps, viewer, found),
+            report=report_card(self.deps, viewer, found),
             beside=beside_of(self.deps.incidents, found, now_us),
             snooze_hours=SNOOZE_HOURS,
             verdicts=[str(verdict) for verdict in Verdict],

@@ -12,6 +12,7 @@ from service.store.migrate import make_ready
 from service.store.notified import SqlNotificationDesk
 from service.store.outbox import SqlOutbox
 from service.store.read import SqlReadStore
+from service.store.reports import SqlReports
 from service.store.reviews import SqlReviewStore
 from service.store.schedule import SqlSchedule
 from service.store.transcripts import SqlTranscripts
@@ -35,6 +36,7 @@ class Store:
         self.transcripts = SqlTranscripts(database)
         self.reviews = SqlReviewStore(database)
         self.incidents = SqlIncidentDesk(database)
+        self.reports = SqlReports(database)
         self._workers: list[SqlWorkerStore] = []
 
     def worker(self, owner: str, lease_seconds: float, clock: Clock) -> SqlWorkerStore:
