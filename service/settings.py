@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     # Reports about drift; each is made by processes of its own.
     reports_queue_max: int = Field(default=8, ge=0, le=1_000)
     """Reports that may wait or be made at once; 0 makes none."""
-    reports_seconds_max: float = Field(default=120.0, ge=1, le=3_600)
+    reports_seconds_max: float = Field(default=300.0, ge=1, le=3_600)
     """How long drawing rows, and how long rendering them, may take."""
     reports_memory_bytes_max: int = Field(default=3 * 1024**3, ge=256 * 1024**2)
     """Address space of the process that renders."""

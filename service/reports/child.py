@@ -54,29 +54,37 @@ def run(
     as the last line of its errors when it fails. ``ending`` ends it early.
     """
     started = time.monotonic()
-    given, output, errors = _memory(payload), _memory(b""), _memory(b"")
+    pipes = _memory(payload), _memory(b""), _memory(b"")
     try:
-        process = subprocess.Popen(  # noqa: S603 - our own programs, with nothing of a request on the command line
-            command,
-            stdin=given,
-            stdout=output,
-            stderr=errors,
-            env=dict(environment),
-            cwd=cwd,
-            start_new_session=True,
-        )
-        _limit(process.pid, limits)
-        ended = _wait(process, limits.seconds, ending)
-        written = _content(output, limits.output_bytes + 1)
-        said = _content(errors, ERRORS_BYTES).decode(errors="replace")
+        code, ended = _run(command, pipes, limits, environment, ending, cwd)
+        written = _content(pipes[1], limits.output_bytes + 1)
+        said = _content(pipes[2], ERRORS_BYTES).decode(errors="replace")
+    except OSError as error:
+        failure = f"the program cannot be started: {error}"
+        return Outcome(output=b"", failure=failure, seconds=time.monotonic() - started)
     finally:
-        for descriptor in (given, output, errors):
+        for descriptor in pipes:
             os.close(descriptor)
-    return Outcome(
-        output=written,
-        failure=_failure(process.returncode, ended, len(written), said, limits),
-        seconds=time.monotonic() - started,
+    failure = _failure(code, ended, len(written), said, limits)
+    return Outcome(output=written, failure=failure, seconds=time.monotonic() - started)
+
+
+def _run(
+    command: Sequence[str],
+    pipes: tuple[int, int, int],
+    limits: Limits,
+    environment: Mapping[str, str],
+    ending: Event,
+    cwd: Path,
+) -> tuple[int, str]:
+    """Return the exit code, and why the process was ended if it was."""
+    given, output, errors = pipes
+    process = subprocess.Popen(  # noqa: S603 - our own programs, with nothing of a request on the command line
+        command, stdin=given, stdout=output, stderr=errors, env=dict(environment), cwd=cwd, start_new_session=True
     )
+    _limit(process.pid, limits)
+    ended = _wait(process, limits.seconds, ending)
+    return process.returncode, ended
 
 
 def own_environment(folder: Path) -> dict[str, str]:
