@@ -5,7 +5,9 @@ tell whether any part is not what the service wrote, and which; nobody but the s
 """
 
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -24,6 +26,8 @@ FILES_MAX = 32
 BYTES_MAX = 64 * 1024 * 1024
 """Of a bundle, packed or not."""
 KEY_ID_DIGITS = 16
+BROKEN = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OSError, zlib.error, struct.error)
+"""What reading a file that is no ZIP, or a broken one, may raise."""
 
 
 class Named(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,7 +136,7 @@ def verify(content: bytes, known: frozenset[bytes]) -> Verdict:
     """
     try:
         parts = _parts(content)
-    except (zipfile.BadZipFile, _TooMuch, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+    except (*BROKEN, _TooMuch) as error:
         return Verdict(None, (f"the file is no bundle: {error}",), known=False)
     told = parts.pop(MANIFEST, None)
     signature = parts.pop(SIGNATURE, None)
@@ -173,6 +177,8 @@ def _parts(content: bytes) -> dict[str, bytes]:
         for entry in entries:
             if entry.filename in found:
                 raise _TooMuch(f"'{entry.filename[:100]}' stands in it twice")
+            if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+                raise _TooMuch(f"'{entry.filename[:100]}' is packed in a way that bundles are not")
             with archive.open(entry) as file:
                 found[entry.filename] = file.read(room + 1)
             room -= len(found[entry.filename])

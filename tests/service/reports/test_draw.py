@@ -1,12 +1,14 @@
 """Where in the log rows are looked for."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
-from service.domain.ids import Micros, VersionId
+from service.domain.ids import Micros, Position, VersionId
 from service.domain.reports import Reports
 from service.frames import encode_frame
-from service.ports import EntryKind, NewEntry
+from service.ports import EntryKind, LogEntry, NewEntry
 from service.reports import draw as drawing
 from service.reports.draw import HOUR_US, Span, draw
 from service.reports.samples import Pair, numbers_of
@@ -77,9 +79,8 @@ def test_a_log_whose_beginning_is_gone_is_read_from_where_it_begins() -> None:
     traffic.send(20)
     whole = traffic.log.read
 
-    def trimmed(after, *, max_entries, max_bytes):  # type: ignore[no-untyped-def]
-        found = whole(max(after, 12), max_entries=max_entries, max_bytes=max_bytes)
-        return found
+    def trimmed(after: Position, *, max_entries: int, max_bytes: int) -> Sequence[LogEntry]:
+        return whole(Position(max(after, 12)), max_entries=max_entries, max_bytes=max_bytes)
 
     traffic.log.read = trimmed  # type: ignore[method-assign]
     current, before = seconds_of(traffic.draw(15, 20))
@@ -101,7 +102,7 @@ def test_of_a_long_time_parts_are_looked_at_that_are_evenly_spread(monkeypatch: 
 def test_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     traffic = Traffic()
     traffic.send(50)
-    size = len(traffic.log.read(0, max_entries=1, max_bytes=1)[0].body)
+    size = len(traffic.log.read(Position(0), max_entries=1, max_bytes=1)[0].body)
     monkeypatch.setattr(drawing, "BYTES_MAX", 10 * size)
     pair = traffic.draw(20, 50)
     assert (pair.current.cut, pair.current.seen) == (True, 100)
