@@ -190,7 +190,7 @@ class ReportDesk:
         since_us = min([incident.opened_us, *(alert.since_us for alert in alerts)])
         to_us = min(now_us, incident.resolved_us or now_us)
         from_us = max(0, since_us, to_us - SPAN_US_MAX)
-        return Micros(min(from_us, to_us - SPAN_US_MIN)), Micros(to_us)
+        return Micros(from_us), Micros(max(to_us, from_us + SPAN_US_MIN))
 
     def _ask(
         self, actor: Actor, version: Version, incident_id: str | None, from_us: Micros, to_us: Micros
