@@ -154,13 +154,18 @@ def told(facts: ReportFacts, rendered: Rendered, seconds: float, json: bytes) ->
     """Return the facts with what the report found."""
     return msgspec.structs.replace(
         facts,
-        columns=tuple(sorted(rendered.columns, key=lambda one: (not one.drifted, one.name))),
+        columns=tuple(sorted(rendered.columns, key=_first)),
         left_out=facts.left_out | rendered.left_out,
         renderer=rendered.renderer,
         seconds=round(seconds, 3),
         html_sha256=sha256(rendered.html.encode()).hexdigest(),
         json_sha256=sha256(json).hexdigest(),
     )
+
+
+def _first(column: ReportColumn) -> tuple[bool, float, str]:
+    """Return what columns are sorted by: drifted ones first, of those the surest."""
+    return not column.drifted, 1.0 if column.score is None else column.score, column.name
 
 
 def whole_json(record: ReportRecord, facts: ReportFacts, rendered: Rendered) -> bytes:

@@ -8,6 +8,7 @@ on another interpreter than the service.
 
 import ctypes
 import json
+import math
 import os
 import sys
 import warnings
@@ -177,7 +178,7 @@ def render(job: dict[str, Any]) -> dict[str, Any]:
     )
     presets = [drift] + ([DataSummaryPreset()] if len(columns) <= SUMMARY_COLUMNS_MAX else [])
     run = Report(presets).run(dataset(0), dataset(1))
-    told = json.loads(run.json())
+    told = plain(json.loads(run.json()))
     back = {own: name for name, own in names.items()}
     return {
         "html": with_policy(run.get_html_str(as_iframe=False), safe(job["title"])),
@@ -186,7 +187,7 @@ def render(job: dict[str, Any]) -> dict[str, Any]:
             {
                 "name": back[one["config"]["column"]],
                 "kind": "numeric" if is_number[back[one["config"]["column"]]] else "categorical",
-                "drifted": bool(one["value"] < one["config"]["threshold"]),
+                "drifted": one["value"] is not None and bool(one["value"] < one["config"]["threshold"]),
                 "method": one["config"]["method"],
                 "score": one["value"],
                 "threshold": one["config"]["threshold"],
@@ -197,6 +198,15 @@ def render(job: dict[str, Any]) -> dict[str, Any]:
         "left_out": left_out,
         "renderer": f"evidently {evidently.__version__}",
     }
+
+
+def plain(told: Any) -> Any:
+    """Return a value as JSON knows it: a number that is none becomes null."""
+    if isinstance(told, dict):
+        return {name: plain(value) for name, value in told.items()}
+    if isinstance(told, list):
+        return [plain(value) for value in told]
+    return None if isinstance(told, float) and not math.isfinite(told) else told
 
 
 def with_policy(page: str, title: str) -> str:
@@ -221,7 +231,7 @@ def main() -> int:
         print(error, file=sys.stderr)  # noqa: T201 - to the process that asked
         return 1
     with os.fdopen(output, "w", encoding="utf-8") as file:
-        json.dump(result, file)
+        json.dump(result, file, allow_nan=False)
     return 0
 
 
