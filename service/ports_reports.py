@@ -55,8 +55,8 @@ class ReportStore(Protocol):
     def report(self, report_id: str, now_us: Micros) -> ReportRecord | None:
         """Return one report."""
 
-    def newest(self, incident_id: str, now_us: Micros) -> ReportRecord | None:
-        """Return the newest report about an incident."""
+    def newest(self, incident_id: str, now_us: Micros, part: Part | None = None) -> ReportRecord | None:
+        """Return the newest report about an incident; with a part, the newest that has it."""
 
     def reports(self, version_id: VersionId, now_us: Micros, limit: int) -> Sequence[ReportRecord]:
         """Return the reports about a version, newest first."""

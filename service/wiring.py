@@ -166,11 +166,7 @@ def _api(
         deidentifier=deidentifier,
         signing_key=secrets.signing,
     )
-    figures = Figures(
-        store.read, log.head, clock, store.schedule.read, store.enforcements.latest, store.desk, store.reviews.figures
-    )
-    figures.quality = QualityFigures(store.incidents, clock)
-    figures.reports = reports.figures
+    figures = _figures(clock, store, log, reports)
     return Api(
         settings=settings,
         secrets=secrets,
@@ -198,6 +194,15 @@ def _api(
         bundler=bundler_of(secrets, reports, store.incidents),
         ending=reports.making.ending,
     )
+
+
+def _figures(clock: Clock, store: Store, log: GroupCommitLog, reports: ReportDesk) -> Figures:
+    figures = Figures(
+        store.read, log.head, clock, store.schedule.read, store.enforcements.latest, store.desk, store.reviews.figures
+    )
+    figures.quality = QualityFigures(store.incidents, clock)
+    figures.reports = reports.figures
+    return figures
 
 
 def _log_figures(log: GroupCommitLog, gatherer: Gatherer) -> LogFigures:

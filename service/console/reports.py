@@ -49,6 +49,10 @@ class ReportCard:
     drifted_more: int
     left_out: tuple[tuple[str, str], ...]
     ended: When | None
+    shown: bool
+    """Whether there is a page to show."""
+    earlier: When | None
+    """When that ended, where it is an earlier one."""
     has_rows: bool
     may_ask: bool
     may_rows: bool
@@ -60,11 +64,12 @@ def report_card(deps: ConsoleDeps, viewer: Viewer, incident: Incident) -> Report
     desk = deps.reports
     if desk is None:
         return None
-    return card_of(desk.found(incident), viewer, incident, deps.clock.now_us())
+    return card_of(desk, viewer, incident, deps.clock.now_us())
 
 
-def card_of(record: ReportRecord | None, viewer: Viewer, incident: Incident, now_us: Micros) -> ReportCard:
-    """Write a report for people."""
+def card_of(desk: ReportDesk, viewer: Viewer, incident: Incident, now_us: Micros) -> ReportCard:
+    """Write the newest report for people; while it is made, or where it failed, an earlier one can still be seen."""
+    record, shown = desk.found(incident), desk.found(incident, Part.HTML)
     facts = None if record is None else record.facts
     status = None if record is None else record.status
     drifted = () if facts is None else facts.drifted
@@ -81,10 +86,12 @@ def card_of(record: ReportRecord | None, viewer: Viewer, incident: Incident, now
         drifted_more=max(0, len(drifted) - DRIFTED_SHOWN),
         left_out=() if facts is None else tuple(sorted(facts.left_out.items())),
         ended=None if record is None or record.ended_us is None else When.of(record.ended_us, now_us),
-        has_rows=record is not None and Part.ROWS in record.parts,
+        shown=shown is not None,
+        earlier=None if shown is None or record == shown or shown.ended_us is None else When.of(shown.ended_us, now_us),
+        has_rows=desk.found(incident, Part.ROWS) is not None,
         may_ask=viewer.identity.may(Scope.OPERATE) and status not in WAITING,
         may_rows=viewer.identity.may(Scope.OPERATE),
-        digest="" if facts is None else facts.html_sha256,
+        digest="" if shown is None or shown.facts is None else shown.facts.html_sha256,
     )
 
 
@@ -119,7 +126,7 @@ def _add_pages(router: APIRouter, deps: ConsoleDeps, access: Access, desk: Repor
     def report_page(request: Request, incident_id: str) -> Response:
         viewer = access.viewer(request)
         about = incident_of(deps, viewer.identity, incident_id)
-        card = card_of(desk.found(about), viewer, about, deps.clock.now_us())
+        card = card_of(desk, viewer, about, deps.clock.now_us())
         return render(
             "report.html",
             headers={"content-security-policy": PAGE_POLICY},
@@ -142,7 +149,7 @@ def _add_pages(router: APIRouter, deps: ConsoleDeps, access: Access, desk: Repor
             try:
                 desk.ask_about(viewer.identity.actor, about)
             except LazarettoError as error:
-                card = card_of(desk.found(about), viewer, about, deps.clock.now_us())
+                card = card_of(desk, viewer, about, deps.clock.now_us())
                 headers = {"content-security-policy": PAGE_POLICY}
                 shown = {"viewer": viewer, "incident": about, "report": card, "problem": error.detail}
                 return render("report.html", error.status, headers, **shown, may_bundle=False)
@@ -153,7 +160,7 @@ def _add_pages(router: APIRouter, deps: ConsoleDeps, access: Access, desk: Repor
     @router.get("/incidents/{incident_id}/report/frame")
     def frame(request: Request, incident_id: str) -> Response:
         viewer = access.viewer(request)
-        record = desk.newest(incident_of(deps, viewer.identity, incident_id))
+        record = desk.having(incident_of(deps, viewer.identity, incident_id), Part.HTML)
         return Response(desk.part(record, Part.HTML), media_type="text/html", headers=FRAME_HEADERS)
 
 
@@ -164,19 +171,19 @@ def _add_downloads(router: APIRouter, deps: ConsoleDeps, access: Access, desk: R
 
     @router.get("/incidents/{incident_id}/report/report.html")
     def page(request: Request, incident_id: str) -> Response:
-        record = desk.newest(incident_of(deps, access.viewer(request).identity, incident_id))
+        record = desk.having(incident_of(deps, access.viewer(request).identity, incident_id), Part.HTML)
         return attached(desk.part(record, Part.HTML), "text/html", f"report-{record.id}.html")
 
     @router.get("/incidents/{incident_id}/report/report.json")
     def as_json(request: Request, incident_id: str) -> Response:
-        record = desk.newest(incident_of(deps, access.viewer(request).identity, incident_id))
+        record = desk.having(incident_of(deps, access.viewer(request).identity, incident_id), Part.JSON)
         return attached(desk.part(record, Part.JSON), "application/json", f"report-{record.id}.json")
 
     @router.get("/incidents/{incident_id}/report/samples.ndjson")
     def rows(request: Request, incident_id: str) -> Response:
         who = access.viewer(request).identity
         who.require(Scope.OPERATE)
-        record = desk.newest(incident_of(deps, who, incident_id))
+        record = desk.having(incident_of(deps, who, incident_id), Part.ROWS)
         lines = ndjson(*desk.rows(record, who.actor))
         return attached(lines, "application/x-ndjson", f"samples-{record.id}.ndjson")
 

@@ -26,7 +26,16 @@ FILES_MAX = 32
 BYTES_MAX = 64 * 1024 * 1024
 """Of a bundle, packed or not."""
 KEY_ID_DIGITS = 16
-BROKEN = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OSError, zlib.error, struct.error)
+BROKEN = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    OSError,
+    zlib.error,
+    struct.error,
+)
 """What reading a file that is no ZIP, or a broken one, may raise."""
 
 

@@ -116,9 +116,22 @@ class ReportDesk:
             raise NotFound(f"nobody has asked for a report about incident '{incident.id}', or it is over")
         return found
 
-    def found(self, incident: Incident) -> ReportRecord | None:
-        """Return the newest report about an incident, if there is one."""
-        return self.store.newest(incident.id, self.clock.now_us())
+    def found(self, incident: Incident, part: Part | None = None) -> ReportRecord | None:
+        """Return the newest report about an incident, if there is one; with a part, the newest that has it."""
+        return self.store.newest(incident.id, self.clock.now_us(), part)
+
+    def having(self, incident: Incident, part: Part) -> ReportRecord:
+        """Return the newest report about an incident that has a part: an earlier one while another is made.
+
+        Raises
+        ------
+        NotFound
+            When none has it; the detail says why the newest lacks it.
+        """
+        found = self.found(incident, part)
+        if found is None:
+            raise NotFound(why_without(self.newest(incident), part))
+        return found
 
     def one(self, report_id: str) -> ReportRecord:
         """Return a report, or raise NotFound."""

@@ -95,7 +95,7 @@ class Bundler:
             baseline=baseline,
             baseline_signed=baseline is not None
             and baseline_fits(self.signing_key, baseline.artefact, baseline.signature),
-            report=self.desk.found(incident),
+            report=self.desk.found(incident, Part.HTML) or self.desk.found(incident),
         )
 
     def _report(self, record: ReportRecord | None) -> dict[str, bytes]:

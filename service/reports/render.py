@@ -179,25 +179,33 @@ def render(job: dict[str, Any]) -> dict[str, Any]:
     presets = [drift] + ([DataSummaryPreset()] if len(columns) <= SUMMARY_COLUMNS_MAX else [])
     run = Report(presets).run(dataset(0), dataset(1))
     told = plain(json.loads(run.json()))
-    back = {own: name for name, own in names.items()}
     return {
         "html": with_policy(run.get_html_str(as_iframe=False), safe(job["title"])),
         "json": told,
-        "columns": [
-            {
-                "name": back[one["config"]["column"]],
-                "kind": "numeric" if is_number[back[one["config"]["column"]]] else "categorical",
-                "drifted": one["value"] is not None and bool(one["value"] < one["config"]["threshold"]),
-                "method": one["config"]["method"],
-                "score": one["value"],
-                "threshold": one["config"]["threshold"],
-            }
-            for one in told["metrics"]
-            if str(one["config"].get("type", "")).endswith(":ValueDrift")
-        ],
+        "columns": drifts_of(told, {own: name for name, own in names.items()}, set(numbers)),
         "left_out": left_out,
         "renderer": f"evidently {evidently.__version__}",
     }
+
+
+def drifts_of(told: dict[str, Any], names: dict[str, str], numbers: set[str]) -> list[dict[str, Any]]:
+    """Return what is said of each column, under its own name."""
+    found = []
+    for one in told["metrics"]:
+        config, score = one["config"], one["value"]
+        if str(config.get("type", "")).endswith(":ValueDrift"):
+            name = names[config["column"]]
+            found.append(
+                {
+                    "name": name,
+                    "kind": "numeric" if name in numbers else "categorical",
+                    "drifted": score is not None and bool(score < config["threshold"]),
+                    "method": config["method"],
+                    "score": score,
+                    "threshold": config["threshold"],
+                }
+            )
+    return found
 
 
 def plain(told: Any) -> Any:

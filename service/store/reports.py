@@ -114,10 +114,12 @@ class SqlReports:
         with self._database.read() as connection:
             return _first(connection, _select().where(reports.c.id == report_id, reports.c.until_us > now_us))
 
-    def newest(self, incident_id: str, now_us: Micros) -> ReportRecord | None:
-        """Return the newest report about an incident."""
+    def newest(self, incident_id: str, now_us: Micros, part: Part | None = None) -> ReportRecord | None:
+        """Return the newest report about an incident; with a part, the newest that has it."""
         t = reports
         wanted = _select().where(t.c.incident_id == incident_id, t.c.until_us > now_us)
+        if part is not None:
+            wanted = wanted.where(PARTS[part].is_not(None))
         with self._database.read() as connection:
             return _first(connection, wanted.order_by(t.c.requested_us.desc(), t.c.id))
 

@@ -87,20 +87,20 @@ def erase_about(api: ApiDep, who: Admin, incident_id: str, reason: Reason = "") 
 
 @router.get("/incidents/{incident_id}/report.html", responses={OK: {"content": {"text/html": {}}}})
 def page_about(api: ApiDep, who: Reader, incident_id: str) -> Response:
-    """Return the newest report about an incident as a page that loads nothing."""
-    return page_response(api, api.reports.newest(find_incident(api, who, incident_id)))
+    """Return the newest report about an incident that is done as a page that loads nothing."""
+    return page_response(api, api.reports.having(find_incident(api, who, incident_id), Part.HTML))
 
 
 @router.get("/incidents/{incident_id}/report.json", responses={OK: {"content": {"application/json": {}}}})
 def json_about(api: ApiDep, who: Reader, incident_id: str) -> Response:
-    """Return the newest report about an incident as JSON."""
-    return _json(api, api.reports.newest(find_incident(api, who, incident_id)))
+    """Return the newest report about an incident that is done as JSON."""
+    return _json(api, api.reports.having(find_incident(api, who, incident_id), Part.JSON))
 
 
 @router.get("/incidents/{incident_id}/samples.ndjson", responses={OK: {"content": {"application/x-ndjson": {}}}})
 def rows_about(api: ApiDep, who: Operator, incident_id: str) -> Response:
-    """Return the rows behind the newest report about an incident, also of one that failed; on record."""
-    return rows_response(api, who.actor, api.reports.newest(find_incident(api, who, incident_id)))
+    """Return the rows behind the newest report about an incident that has any, also of one that failed; on record."""
+    return rows_response(api, who.actor, api.reports.having(find_incident(api, who, incident_id), Part.ROWS))
 
 
 @router.get("/incidents/{incident_id}/bundle", responses={OK: {"content": {"application/zip": {}}}})

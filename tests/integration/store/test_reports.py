@@ -146,7 +146,7 @@ def test_a_failed_report_keeps_its_rows(desk: Desk) -> None:
     assert desk.store.reports.end(Ended("r1", "me", s.at(101), "too slow", FACTS, "k", {Part.ROWS: b"rows"}), 9)
     found = desk.store.reports.report("r1", NOW)
     assert found is not None
-    assert (found.status, found.detail, found.parts) == (ReportStatus.FAILED, "too slow", {Part.ROWS})
+    assert (found.status, found.detail, found.parts) == (ReportStatus.FAILED, "too slow", frozenset({Part.ROWS}))
 
 
 def test_only_so_many_are_kept_and_what_waits_does_not_give_way(desk: Desk) -> None:

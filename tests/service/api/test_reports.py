@@ -6,6 +6,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -42,10 +43,9 @@ json.dump({**answer, "renderer": "fake 1"}, sys.stdout)
 """
 
 
-@pytest.fixture(scope="module")
-def reporting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+@contextmanager
+def renderer_in(folder: Path) -> Iterator[World]:
     """Run an application whose renderer is a program of ours: what Evidently itself does is tested elsewhere."""
-    folder = tmp_path_factory.mktemp("reporting")
     (folder / "fake.py").write_text(FAKE % PAGE)
     renderer = folder / "renderer"
     renderer.write_text(f"#!/bin/sh\nexec {sys.executable} -I {folder / 'fake.py'}\n")
@@ -54,18 +54,30 @@ def reporting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield world
 
 
-@pytest.fixture
-def attacked(reporting: World) -> Iterator[Attacked]:
+@contextmanager
+def reported(world: World) -> Iterator[Attacked]:
     """Give a version with 60 events and an incident."""
     name = f"reported-{next(NUMBERS)}"
-    store = reporting.runtime.store.worker("w", 10.0, reporting.runtime.api.clock)
-    found = Attacked(reporting, reporting.model(name), name, store)
+    store = world.runtime.store.worker("w", 10.0, world.runtime.api.clock)
+    found = Attacked(world, world.model(name), name, store)
     send(found, 40)
     time.sleep(0.05)
     found.find(now_finding(found, "client-7", finding()))
     send(found, 20)
     yield found
     store.close()
+
+
+@pytest.fixture(scope="module")
+def reporting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with renderer_in(tmp_path_factory.mktemp("reporting")) as world:
+        yield world
+
+
+@pytest.fixture
+def attacked(reporting: World) -> Iterator[Attacked]:
+    with reported(reporting) as found:
+        yield found
 
 
 def send(attacked: Attacked, number: int) -> None:
@@ -106,8 +118,9 @@ def put_baseline(attacked: Attacked) -> dict[str, Any]:
 
 
 def until_made(attacked: Attacked, path: str) -> dict[str, Any]:
+    told: dict[str, Any] = {}
     for _ in range(600):
-        told: dict[str, Any] = ask(attacked, "GET", path).json()
+        told = ask(attacked, "GET", path).json()
         if told["status"] not in {"queued", "running"}:
             return told
         time.sleep(0.5)
