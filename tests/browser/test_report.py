@@ -63,7 +63,9 @@ def test_a_report_is_asked_for_comes_and_shows_what_drifted(open_page: OpenPage,
     page.screenshot(path=ARTEFACTS / "report-on-incident.png", full_page=True)
 
 
-def test_what_can_be_downloaded_is_whole(open_page: OpenPage, service: Service, incident: str, tmp_path: Path) -> None:
+def test_what_can_be_downloaded_is_whole(
+    open_page: OpenPage, chromium: Browser, service: Service, incident: str, tmp_path: Path
+) -> None:
     page = open_page("ada")
     page.goto(f"{incident}/report", timeout=SLOW_MS, wait_until="commit")
     saved = {}
@@ -76,9 +78,11 @@ def test_what_can_be_downloaded_is_whole(open_page: OpenPage, service: Service, 
     bundle = saved["Signed evidence bundle (ZIP)"].read_bytes()
     assert verify(bundle, frozenset({key})).good
     assert b'"side":"current"' in saved["Rows (NDJSON)"].read_bytes()
-    page.context.set_offline(True)
+    alone = chromium.new_context(offline=True)
+    page = alone.new_page()
     page.goto(saved["Report (HTML)"].as_uri(), timeout=SLOW_MS, wait_until="commit")
     expect(page.get_by_text("Dataset Drift").first).to_be_visible(timeout=SLOW_MS)
+    alone.close()
 
 
 def test_the_report_reaches_nothing_of_ours_and_nobody_else(chromium: Browser, service: Service, incident: str) -> None:
