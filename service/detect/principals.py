@@ -161,6 +161,7 @@ class Principals:
             "campaigns": len(self._campaigns.stories),
             "unkept": self.unkept,
             "thresholds": {tier.value: limits.of(tier) for tier in Tier},
+            "calibrated": {tier.value: self._calibrated(tier) for tier in Tier},
         }
 
     def due(self, last: Position) -> bytes | None:
@@ -330,6 +331,9 @@ class Principals:
         self._flips.add(point, label, name)
         return first
 
+    def _calibrated(self, tier: Tier) -> bool:
+        return tier is not Tier.INTENT or self._measure.checked
+
     def _finding(
         self, name: str, followed: Followed, tier: Tier, at_us: Micros, *, reused: bool = False
     ) -> PrincipalFinding:
@@ -345,7 +349,7 @@ class Principals:
             techniques=tuple(techniques),
             log_evidence=math.log(max(evidence, 1e-9)) if tier is Tier.EXTRACTION else evidence,
             log_threshold=math.log(limit) if tier is Tier.EXTRACTION else limit,
-            calibrated=tier is not Tier.INTENT,
+            calibrated=self._calibrated(tier),
             queries=principal.queries,
             since_us=followed.since_us,
             until_us=at_us,

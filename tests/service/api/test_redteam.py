@@ -27,6 +27,7 @@ ATTACK = {
     "seen": RATE,
     "queries_median": None,
     "tiers": {"probing": 2},
+    "campaigns": 1,
     "blind": True,
 }
 BENIGN = {
