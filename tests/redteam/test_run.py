@@ -258,7 +258,8 @@ def test_a_running_lazaretto_keeps_what_a_run_found_and_shows_it(tmp_path: Path)
             raised = client.get("/v1/incidents", params={"model": shadow}).json()["incidents"]
             assert raised
             assert {(one["status"], one["verdict"]) for one in raised} == {("resolved", "attack")}
-            assert client.get(f"/v1/models/{shadow}/versions/1/status").json()["principals"] is None
+            status = f"/v1/models/{shadow}/versions/1/status"
+            eventually(lambda: client.get(status).json()["principals"] is None, "the worker keeps nothing of it")
             assert client.get(f"/v1/models/{shadow}/versions/1/redteam").json()["summary"] == told
             eventually(lambda: "lazaretto_redteam_age_seconds" in client.get("/metrics").text, "the figures are read")
             # A plan that is done runs nothing again, and says the same.
