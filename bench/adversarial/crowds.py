@@ -3,8 +3,8 @@
 usage: python -m bench.adversarial.crowds [--sessions N] [--victims a,b]      rewrites its part of docs/adversarial.md
 
 Every workload of the benign controls is sent by many clients at once, request by request in turn, through the shared
-table of one version, as the worker keeps it: with fingerprints of a secret, and with the hashes of points that stand in
-for them. The last row of each lets all clients go around one and the same input. Nothing is set on these sessions.
+table of one version, as the worker keeps it: with the hashes of fingerprints and of points, and with those of points
+alone. The last row of each lets all clients go around one and the same input. Nothing is set on these sessions.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from redteam.judge import share
 from redteam.session import Kind, Session
 from redteam.victims import Victim
 from service.detect.campaigns import BURST_US, Campaigns, Request
-from service.detect.printed import MATCHED_MIN
+from service.detect.printed import MATCHED_MIN, Printed
 from service.detect.yardsticks import Measure
 from service.domain.adversarial import Following
 from service.domain.ids import Micros
@@ -82,8 +82,6 @@ def glass_of(victim: Victim) -> Glass:
     points, labels = take_apart(maker.of(inputs), salt_tag(secret)).points, answers.argmax(axis=1)
     yardstick = Yardstick.fit(points, labels, answers, grown())
     limits: Thresholds = calibrate(yardstick, points, labels, answers, INTENT)
-    from service.detect.printed import Printed
-
     classes = tuple(f"probabilities.{i}" for i in range(victim.classes))
     return Glass(
         measure=Measure(yardstick, limits, classes, Printed(salt_tag(secret), secret)),
@@ -93,7 +91,7 @@ def glass_of(victim: Victim) -> Glass:
 
 
 def crowd(sessions: Iterable[Session], glass: Glass, *, prints: bool) -> Told:
-    """Let clients ask in turn, and return what the campaigns make of it; nobody is new to begin with."""
+    """Let clients ask in turn, and return what the campaigns make of it; every client is new."""
     campaigns, told = Campaigns(glass.measure, FOLLOW), Told()
     yardstick = glass.measure.yardstick
     buckets = Buckets(yardstick.population, yardstick.dimension, glass.measure.space.key)
@@ -105,13 +103,14 @@ def crowd(sessions: Iterable[Session], glass: Glass, *, prints: bool) -> Told:
             if turn >= min(len(session), REQUESTS_MAX):
                 continue
             at_us += SECOND_US // 100
+            near = buckets.of(points[turn])
             whole = prints and np.count_nonzero(hashes[turn]) >= MATCHED_MIN
             request = Request(
                 name=f"{number + 1:08x}" + "0" * 24,
                 point=points[turn],
                 label=int(session.labels[turn]),
                 answer=session.probabilities[turn].astype(np.float64),
-                hashes=hashes[turn] if whole else buckets.of(points[turn]),
+                hashes=np.stack((hashes[turn], near)) if whole else near[None],
                 at_us=Micros(at_us),
                 fresh=True,
             )

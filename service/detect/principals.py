@@ -305,11 +305,15 @@ class Principals:
         return findings_of(seen, request, self._version_id, followed.principal.queries, self._limits)
 
     def _hashes(self, point: NDArray[np.float32], told: Told | None, row: int) -> NDArray[np.uint64]:
-        """Return what requests are matched by: the hashes of the fingerprint, or else those of the point."""
+        """Return what requests are matched by: the hashes of the point, and before them those of the fingerprint.
+
+        Windows of a fingerprint tell copies that were cut or moved a little; small steps of every value change most of
+        them, and few of those of the point.
+        """
+        near = self._buckets.of(point)
         if told is not None and told.valid[row] and np.count_nonzero(told.hashes[row]) >= MATCHED_MIN:
-            own: NDArray[np.uint64] = told.hashes[row]
-            return own
-        return self._buckets.of(point)
+            return np.stack((told.hashes[row], near))
+        return near[None]
 
     def _of(self, name: str, at_us: Micros) -> Followed:
         followed = self._known.get(name)
