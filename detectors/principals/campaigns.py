@@ -105,8 +105,8 @@ class Index:
         Parameters
         ----------
         hashes : ndarray of shape (HASHES,) or (ways, HASHES)
-            Of its fingerprint, each once; 0 stands for none. In several ways, such as of fingerprint and point: what is near in
-            one of them is near, and the first way that finds something says where.
+            Of its fingerprint, each once; 0 stands for none. In several ways, such as of fingerprint and point, the
+            first one in which it is near something says where it belongs.
         principal : int
             Who sent it: a number of 31 bits.
         at_us : int

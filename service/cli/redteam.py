@@ -106,10 +106,12 @@ def list_known(*, as_json: AsJson = False) -> None:
         print_json({"victims": VICTIMS, "attacks": attacks, "benign": benign, "scenarios": scenarios})
         return
     rows = [[a.name, a.title, a.family, " ".join(a.techniques), ", ".join(sorted(a.needs))] for a in ATTACKS.values()]
-    print_table("Attacks", ["name", "what", "family", "ATLAS", "needs"], rows)
-    print_table("Benign workloads", ["name", "what", "kind"], [[w.name, w.title, w.kind] for w in WORKLOADS.values()])
+    print_table("Attacks", ["attack", "what", "family", "ATLAS", "needs"], rows)
+    print_table(
+        "Benign workloads", ["workload", "what", "kind"], [[w.name, w.title, w.kind] for w in WORKLOADS.values()]
+    )
     scenes = [[s.name, s.title, ", ".join(s.stride), " ".join(s.ids), s.defence] for s in SCENARIOS.values()]
-    print_table("Scenarios against the service", ["name", "what", "STRIDE", "ids", "expected"], scenes)
+    print_table("Scenarios against the service", ["scenario", "what", "STRIDE", "ids", "expected"], scenes)
     typer.echo(f"Victims: {', '.join(VICTIMS)}, or an endpoint of your own ([victim.http]).")
 
 
