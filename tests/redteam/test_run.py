@@ -276,7 +276,8 @@ def heeded() -> Iterator[None]:
 
 @pytest.mark.usefixtures("heeded")
 @pytest.mark.slow
-def test_ctrl_c_ends_a_run_in_order(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_whoever_ends_a_run_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> None:
     plan, output = tmp_path / "plan.toml", tmp_path / "out"
     plan.write_text('victims = ["digits"]\nattacks = ["hopskipjump-l2"]\nsessions = 300\nqueries_max = 60\n')
     command = [sys.executable, "-m", "service", "redteam", "run", "--plan", str(plan), "--output", str(output)]
@@ -286,7 +287,7 @@ def test_ctrl_c_ends_a_run_in_order(tmp_path: Path) -> None:
             if lines.exists() or process.poll() is not None:
                 break
             threading.Event().wait(0.05)
-        os.kill(process.pid, signal.SIGINT)
+        os.kill(process.pid, number)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "Broken off" in errors
