@@ -38,6 +38,7 @@ def run_worker(settings: Settings, *, until_stdin_closes: bool) -> None:
         threading.Thread(target=_watch_parent, args=(stop,), name="parent", daemon=True).start()
     runtime = build_worker(settings)
     runtime.worker.pulse = pulse
+    runtime.breath.begin()
     delivery = threading.Thread(target=_deliver, args=(runtime, stop), name="delivery", daemon=True)
     delivery.start()
     logger.info("the worker is at work")
