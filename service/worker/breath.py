@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 
 SPELL_SECONDS = 0.0003
 """Of the processor, after which a rest is due."""
@@ -19,7 +20,7 @@ REST_SECONDS = 0.0001
 """Enough for the scheduler to let another process begin, and a few percent of the worker's time where nobody wants the
 core. Yielding is not: a process that has slept for long is owed so much time that it is picked again at once."""
 ALARM_SECONDS = 0.0004
-"""Between two alarms while entries are folded."""
+"""From the end of a rest to the next alarm while entries are folded."""
 
 
 @dataclass
@@ -31,6 +32,7 @@ class Breath:
     _rested_at: float = field(default=0.0, init=False)
     _thread: int = field(default=0, init=False)
     """Whose breath it is; of others it is none. 0 until ``begin``."""
+    _alarming: bool = field(default=False, init=False)
 
     def begin(self) -> None:
         """Make it the breath of the calling thread, which must be the main one, as alarms go there.
@@ -40,7 +42,7 @@ class Breath:
         ValueError
             When called from another thread.
         """
-        signal.signal(signal.SIGALRM, lambda *_: self())
+        signal.signal(signal.SIGALRM, self._wake)
         self._thread = threading.get_ident()
 
     def __call__(self) -> None:
@@ -49,8 +51,18 @@ class Breath:
             return
         now = self.used()
         if now - self._rested_at >= SPELL_SECONDS:
-            self.rest(REST_SECONDS)
             self._rested_at = now
+            self.rest(REST_SECONDS)
+
+    def _wake(self, _number: int, _frame: FrameType | None) -> None:
+        """Rest, and only then set the next alarm.
+
+        On a busy machine a rest takes longer than the time between two alarms. One that rang in the rest of another
+        would rest in it, and so on, until the stack is full.
+        """
+        self()
+        if self._alarming:
+            signal.setitimer(signal.ITIMER_REAL, ALARM_SECONDS)
 
     @contextmanager
     def alarmed(self) -> Iterator[None]:
@@ -58,8 +70,10 @@ class Breath:
         if threading.get_ident() != self._thread:
             yield
             return
-        signal.setitimer(signal.ITIMER_REAL, ALARM_SECONDS, ALARM_SECONDS)
+        self._alarming = True
+        signal.setitimer(signal.ITIMER_REAL, ALARM_SECONDS)
         try:
             yield
         finally:
+            self._alarming = False  # first, because an alarm that is on its way would set the next one
             signal.setitimer(signal.ITIMER_REAL, 0.0)

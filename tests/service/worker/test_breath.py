@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+from itertools import count
 
 import pytest
 
@@ -40,6 +41,27 @@ def test_what_only_computes_is_made_to_rest_wherever_it_is_and_nothing_afterward
     seen = len(rests)
     time.sleep(10 * ALARM_SECONDS)
     assert len(rests) == seen
+
+
+def test_an_alarm_waits_for_the_end_of_the_rest_before_however_long_the_machine_makes_it() -> None:
+    depth, depths = 0, list[int]()
+
+    def rest(_seconds: float) -> None:
+        nonlocal depth
+        depth += 1
+        depths.append(depth)
+        time.sleep(20 * ALARM_SECONDS if depth < 3 else 0.0)
+        depth -= 1
+
+    uses = count()  # always due
+    breath = Breath(used=lambda: float(next(uses)), rest=rest)
+    breath.begin()
+    with breath.alarmed():
+        until = time.thread_time() + 20 * ALARM_SECONDS
+        while time.thread_time() < until:
+            pass
+    assert len(depths) > 1
+    assert set(depths) == {1}
 
 
 def test_an_exception_ends_the_alarm() -> None:
