@@ -26,8 +26,7 @@ def without(batch: list[Event], name: str) -> list[Event]:
     return kept
 
 
-@pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.parametrize("name", ["age", "country"])
+@pytest.mark.parametrize(("form", "name"), [*zip(FORMATS, ["age", "country"] * 2, strict=True)])
 def test_a_feature_that_vanishes_is_an_alert_that_names_it(client: httpx.Client, form: str, name: str) -> None:
     model = f"lost-{form.lower()}-{name}"
     assert client.post("/v1/models", json={"name": model, "owner": "risk", "policy": POLICY}).status_code == 201
