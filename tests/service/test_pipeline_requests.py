@@ -38,6 +38,7 @@ def test_odd_requests_are_listed_with_event_principal_and_reasons() -> None:
     found = seen(world, version)
     odd = found.oddest[0]
     assert (odd.event_id, odd.principal, odd.row) == ("event-3-0", EVE, 0)
+    assert odd.score is not None
     assert odd.score >= 0.99
     text = " | ".join(odd.reasons)
     assert "not total = amount + fee: total is 12.5" in text
