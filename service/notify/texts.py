@@ -57,7 +57,7 @@ def slack_text(text: str, most: int) -> str:
 
 
 def fit(payload: Payload, bytes_max: int) -> bytes:
-    """Return a payload as JSON of at most ``bytes_max``: texts are cut, then names, then alerts left out, and counted."""
+    """Return a payload as JSON of at most ``bytes_max``: texts are cut, then names, then alerts left out."""
     content = msgspec.json.encode(payload)
     for most in CUTS:
         if len(content) <= bytes_max:

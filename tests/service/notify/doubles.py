@@ -9,6 +9,7 @@ import httpx
 
 from service.channel_settings import AlertmanagerSettings
 from service.notify.alertmanager import AlertmanagerChannel
+from service.notify.compose import time_of
 from service.notify.pagerduty import PagerDutyChannel
 from service.notify.slack import SlackChannel
 from service.notify.webhook import WebhookChannel
@@ -120,20 +121,26 @@ class Slack(Double):
 class Alertmanager(Double):
     """Knows alerts by their labels: one that is told again must be the same alert."""
 
-    starts: dict[str, str] = field(default_factory=dict)
-    """Labels to the beginning of what is firing."""
+    alerts: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Labels to beginning and end."""
 
     def look(self, sent: Sent) -> None:
-        """Look at alerts: their ends, and that none begins twice."""
+        """Look at alerts: none begins twice while it is firing."""
         check(sent.body, ALERTMANAGER)
         assert sent.path == "/api/v2/alerts"
+        firing = self.firing
         for alert in sent.body:
-            labels = json.dumps(alert["labels"], sort_keys=True)
-            assert alert["startsAt"] <= alert["endsAt"]
-            assert self.starts.get(labels, alert["startsAt"]) == alert["startsAt"], "begins twice"
-            self.starts[labels] = alert["startsAt"]
-            if alert["endsAt"] <= _iso(self.clock):
-                del self.starts[labels]
+            labels, starts, ends = json.dumps(alert["labels"], sort_keys=True), alert["startsAt"], alert["endsAt"]
+            assert starts <= ends
+            if labels in firing:
+                assert starts == self.alerts[labels][0], "begins twice"
+            self.alerts[labels] = (starts, ends)
+
+    @property
+    def firing(self) -> list[str]:
+        """Return the labels of what has not ended."""
+        now = time_of(self.clock.now_us())
+        return [labels for labels, (_, ends) in self.alerts.items() if ends > now]
 
     def channel(self) -> Channel:
         """Return a channel that leads to it."""
@@ -157,12 +164,6 @@ class Webhook(Double):
     def channel(self) -> Channel:
         """Return a channel that leads to it."""
         return WebhookChannel("hook", "https://example.org/", self.keys, self.clock, transport=self.transport)
-
-
-def _iso(clock: Clock) -> str:
-    from service.notify.compose import time_of
-
-    return time_of(clock.now_us())
 
 
 DOUBLES: dict[str, type[Double]] = {
