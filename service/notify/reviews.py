@@ -97,3 +97,23 @@ def baseline_proposed(proposal: Proposal, version: Version, need: int, moved: tu
         labels={},
         annotations={"severity": Severity.MEDIUM, "actor": proposal.created_by, "baseline_id": proposal.id},
     )
+
+
+def baseline_settled(proposal: Proposal, version: Version, waiting: int, at_us: Micros) -> Notice:
+    """Say what became of a proposed baseline: the same alert, over unless others wait."""
+    left = f"; {waiting} more wait" if waiting else ""
+    return Notice(
+        kind=Kind.BASELINE_PROPOSED,
+        key=f"{proposal.id}:{proposal.status}",
+        version=version,
+        summary=f"the new baseline of {version.model} {version.version} is {proposal.status}{left}",
+        description=proposal.reason or "",
+        at_us=at_us,
+        firing=waiting > 0,
+        labels={},
+        annotations={
+            "severity": Severity.MEDIUM,
+            "actor": proposal.settled_by or proposal.created_by,
+            "baseline_id": proposal.id,
+        },
+    )

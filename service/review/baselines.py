@@ -15,7 +15,7 @@ from service.domain.records import BaselineRecord, Model, Version
 from service.domain.reviews import Proposal, ProposalStatus
 from service.in_force import in_words, put_in_force, signed
 from service.notify.compose import compose
-from service.notify.reviews import baseline_proposed
+from service.notify.reviews import baseline_proposed, baseline_settled
 from service.office import new_id
 from service.ports_review import ReviewTx
 from service.quarantine.proposals import check_room, check_settle, signatures_needed, waits
@@ -132,6 +132,7 @@ def settle_baseline(  # noqa: PLR0913 - what the request says, word for word
         refused = _settled(proposal, actor, reason, ProposalStatus.REFUSED, now_us)
         tx.save_proposal(refused)
         tx.control.audit(actor, "baseline.refuse", f"{model}/{version}", f"{proposal.id}: {refused.reason}", now_us)
+        _tell_settled(tx, current, refused, now_us)
         return Settled(proposal=refused, need=need)
 
 
@@ -174,7 +175,12 @@ def _sign(  # noqa: PLR0913, PLR0917 - one fact each
         action="baseline.accept",
         why=why,
     )
+    _tell_settled(tx, version, accepted, now_us)
     return accepted
+
+
+def _tell_settled(tx: ReviewTx, version: Version, proposal: Proposal, now_us: Micros) -> None:
+    tx.control.add_message(compose(baseline_settled(proposal, version, tx.waiting(version.id), now_us)))
 
 
 def calibration_of(proposal: Proposal) -> Calibration | None:
