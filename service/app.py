@@ -21,6 +21,7 @@ from service.api.gate import GateEndpoint, Principals, is_gate
 from service.api.routes import (
     alert_quality,
     baselines,
+    drafts,
     drills,
     flags,
     incidents,
@@ -61,6 +62,7 @@ ROUTERS = tuple(
         requests,
         redteam,
         vouched,
+        drafts,
         drills,
         flags,
         rollouts,
