@@ -53,13 +53,13 @@ def _glass(  # noqa: PLR0913 - one fact each
     )
 
 
-def review_assigned(review: Review, version: Version, actor: Actor, reason: str, at_us: Micros) -> Notice:
-    """Say whose review it is."""
+def review_assigned(review: Review, version: Version, actor: Actor, reason: str, at_us: Micros, key: str) -> Notice:
+    """Say whose review it is; ``key`` tells this assignment from one of the same moment."""
     names = ", ".join(review.reviewers)
     due = {} if review.due_us is None else {"due": time_of(review.due_us)}
     return Notice(
         kind=Kind.REVIEW_ASSIGNED,
-        key=f"{version.id}:{review.lock}:{at_us}",
+        key=f"{version.id}:{review.lock}:{key}",
         version=version,
         summary=f"the review of {version.model} {version.version} is with {names}",
         description=reason,
