@@ -60,9 +60,13 @@ def run(  # noqa: PLR0913, PLR0917 - one per option
         chosen = _plan(plan, seed, output)
         kept = Path(chosen.output)
         _check_targets(chosen, url, scope)
-        with _monitor(url, key, chosen.requests_per_second) as (monitor, folder):
+        with _heeding_sigterm(), _monitor(url, key, chosen.requests_per_second) as (monitor, folder):
             with bars(shown=not as_json) as told, open_run(chosen, monitor, told, folder) as running:
-                running.go()
+                try:
+                    running.go()
+                finally:
+                    if url is not None:
+                        running.leave()
             summary = _summary(kept)
             if url is not None:
                 _file(monitor, running, file_under, summary)
@@ -168,6 +172,18 @@ def _check_targets(plan: "Plan", url: str | None, scope: Path | None) -> None:
         raise Refused(f"cannot read the scope file {scope}: {error}") from None
     now = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=SystemClock().now_us())
     refuse_strangers(targets, permissions, now)
+
+
+@contextmanager
+def _heeding_sigterm() -> Iterator[None]:
+    """End in order when whoever started the run ends it, as Ctrl-C does: what was made is retired first."""
+    import signal
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -6,15 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import Codes, Values
+from detectors.columns import SUM_OFF, Codes, Values
 from detectors.requests import Batch
 from detectors.scores.margin import margin
 from service.domain.schema import PREDICTION, PROBABILITY_PREFIX
 from service.frames import Frame
-
-SUM_OFF = 0.02
-"""Probabilities whose sum is further from one are no answer."""
-
 
 WRONG = ("embedding", "features", "probabilities")
 """What can be wrong with a request: an embedding that is missing, of another dimension or not finite; more than half of

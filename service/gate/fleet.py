@@ -10,13 +10,7 @@ from service.domain.ids import Micros, VersionId
 from service.domain.principals import Containment
 from service.domain.records import Model, Version
 from service.domain.reviews import Glass
-from service.domain.states import State
-
-OUT_OF_USE = frozenset({State.ROLLED_BACK, State.RETIRED})
-"""States in which a version no longer stands for its model."""
-
-HELD = frozenset({State.QUARANTINED, State.UNDER_REVIEW})
-"""States that a broken glass lets traffic through."""
+from service.domain.states import HELD, OUT_OF_USE
 
 NEAREST = 3
 NOBODY: frozenset[VersionId] = frozenset()
@@ -92,10 +86,6 @@ class FleetView:
         if until is None:
             return []
         return [(one, self.begun[version_id][one]) for one in principals if now_us < until.get(one, 0)]
-
-    def contains(self, version_id: VersionId, principals: Iterable[str], now_us: Micros) -> bool:
-        """Tell whether any of these pseudonyms is contained at a version now."""
-        return bool(self.held(version_id, principals, now_us))
 
     def default_version(self, model: str) -> Version | None:
         """Return the version that a model's name alone means.

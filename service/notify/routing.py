@@ -13,7 +13,7 @@ from service.channel_settings import NotificationSettings, Quiet, RouteSettings
 from service.domain.ids import Micros
 from service.domain.notices import FIRING, NEVER, RESOLVED, AlertBody, Kind, Payload, Routed, Told, payload_of, worst
 from service.domain.records import Message, Severity
-from service.domain.states import State
+from service.domain.states import HELD
 from service.notify.compose import LOG, alert_name, encoded, fingerprint_of, group_of, payload_with, time_of
 from service.notify.groups import Group, grouped
 from service.notify.hours import ends_us, held_until
@@ -188,7 +188,7 @@ def _about_alert(
 
 def _still_held(alert: AlertBody) -> bool:
     """Return whether a version is held after a change of its state as before: a broken glass stays broken."""
-    return alert.annotations.get("after") in {State.QUARANTINED, State.UNDER_REVIEW}
+    return alert.annotations.get("after") in HELD
 
 
 def _fires(kind: Kind, message: Message, alert: AlertBody, mine: Told | None) -> Told:

@@ -4,11 +4,9 @@ from sqlalchemy import Connection, RowMapping, case, insert, update
 
 from service.domain.enforcement import Enforcement
 from service.domain.records import TransitionRecord
-from service.domain.states import Event, State
+from service.domain.states import HELD, Event
 from service.store.tables_beside import enforcements
 from service.store.tables_review import glasses
-
-HELD = frozenset({State.QUARANTINED, State.UNDER_REVIEW})
 
 
 def follow_transition(connection: Connection, record: TransitionRecord, lock: int) -> bool:
