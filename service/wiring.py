@@ -254,6 +254,7 @@ class WorkRuntime:
     channels: Mapping[str, Channel]
     worker: Worker
     delivery: Dispatcher
+    breath: Breath
 
     async def deliver(self, stop: Event) -> None:
         """Deliver notifications until ``stop`` is set."""
@@ -276,20 +277,22 @@ def build_worker(settings: Settings) -> WorkRuntime:
     store = _open_state(settings)
     channels = _channels(settings, clock)
     stats = WorkerStats()
-    reader = open_reader(settings.telemetry_url)
+    breath = Breath()
+    reader = open_reader(settings.telemetry_url, give_way=breath)
     owner = f"{socket.gethostname()}-{os.getpid()}"
     stages = WorkStages(
-        store=store.worker(owner, settings.worker_lease_seconds, clock),
+        store=store.worker(owner, settings.worker_lease_seconds, clock, give_way=breath),
         log=reader,
         signing_key=secrets.signing,
         transcript_keys=secrets.transcripts,
         entries_max=settings.worker_batch_entries_max,
         bytes_max=settings.worker_batch_bytes_max,
         stats=stats.to_json,
-        give_way=Breath(),
+        computing=breath.alarmed,
     )
     settle_memory()
     return WorkRuntime(
+        breath=breath,
         store=store,
         log=reader,
         channels=channels,

@@ -15,6 +15,13 @@ from service.frames import Frame
 WRONG = ("embedding", "features", "probabilities")
 """What can be wrong with a request: an embedding that is missing, of another dimension or not finite; more than half of
 the features missing or invalid; probabilities that do not add up to one."""
+UNJUDGED = (
+    "not judged: its embedding is missing, of another dimension or not finite",
+    "not judged: more than half of its features are missing or invalid",
+    "not judged: its probabilities do not add up to one",
+    "not judged: columns that the reference has are not there, or of another kind",
+)
+"""What people read of such a request, in the order of ``WRONG``; the last one where its frame lacks inputs."""
 
 
 class Sieve:

@@ -13,6 +13,7 @@ from service.domain.reviews import Glass
 from service.domain.states import HELD, OUT_OF_USE
 
 NEAREST = 3
+NOBODY: frozenset[VersionId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,13 @@ class FleetView:
         """Tell whether a version that is held serves all the same, because somebody broke the glass."""
         glass = self.broken.get(version.id) if self.broken else None
         return glass is not None and version.state in HELD and glass.lets_through(self.now())
+
+    def let_through(self) -> frozenset[VersionId]:
+        """Return the versions whose glass is broken now."""
+        if not self.broken:
+            return NOBODY
+        now_us = self.now()
+        return frozenset(one.version_id for one in self.broken.values() if one.lets_through(now_us))
 
     def held(self, version_id: VersionId, principals: Iterable[str], now_us: Micros) -> list[tuple[str, Micros]]:
         """Return those of these pseudonyms that are contained at a version now, each with since when."""

@@ -67,14 +67,14 @@ class AlertmanagerChannel:
         self._http = client(transport)
 
     async def deliver(self, message: Message) -> None:
-        """Post the alerts of a message."""
+        """Post the alerts of a message; where there are none, ask all the same whether Alertmanager is there."""
         await self._post(payload_of(message).alerts)
 
     async def repeat(self, told: Sequence[Told]) -> None:
-        """Post what is firing, and what has just ended, once more."""
+        """Post what is firing, and what has just ended, once more; none at all asks whether Alertmanager is there."""
         now_us = self._clock.now_us()
         alerts = [alert_body(one, one.firing(now_us)) for one in told]
-        for start in range(0, len(alerts), ALERTS_AT_ONCE):
+        for start in range(0, max(1, len(alerts)), ALERTS_AT_ONCE):
             await self._post(alerts[start : start + ALERTS_AT_ONCE])
 
     async def close(self) -> None:
@@ -82,8 +82,6 @@ class AlertmanagerChannel:
         await self._http.aclose()
 
     async def _post(self, alerts: Sequence[AlertBody]) -> None:
-        if not alerts:
-            return
         body = msgspec.json.encode([self._written(alert) for alert in alerts])
         answers = await asyncio.gather(*(self._one(url, body) for url in self._urls))
         failures = [failure for failure in answers if failure is not None]

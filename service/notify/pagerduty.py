@@ -15,6 +15,7 @@ from service.ports_notify import DeliveryFailed
 SUMMARY_MAX, SOURCE_MAX, DETAIL_MAX = 1_024, 255, 1_000
 BODY_BYTES_MAX = 512 * 1024
 ALERTS_MAX = 20
+RESOLVE = "resolve"
 SEVERITIES = {Severity.LOW: "info", Severity.MEDIUM: "warning", Severity.HIGH: "critical"}
 
 
@@ -43,18 +44,20 @@ class PagerDutyChannel:
         self._http = client(transport)
 
     async def deliver(self, message: Message) -> None:
-        """Send the event; of a test, also the one that ends it."""
+        """Send the event, and one for every other group that ends with it; of a test, also the one that ends it."""
         payload = payload_of(message)
-        await self._send(message, payload, action_of(message, payload))
+        await self._send(message, payload, action_of(message, payload), payload.group_key)
+        for key in payload.lazaretto.over:
+            await self._send(message, payload, RESOLVE, key)
         if message.kind == Kind.TEST:
-            await self._send(message, payload, "resolve")
+            await self._send(message, payload, RESOLVE, payload.group_key)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
 
-    async def _send(self, message: Message, payload: Payload, action: str) -> None:
-        event = event_of(message, payload, action, self._key)
+    async def _send(self, message: Message, payload: Payload, action: str, key: str) -> None:
+        event = event_of(message, payload, action, key, self._key)
         try:
             await post(self._http, self._url, msgspec.json.encode(event), self._clock, secret=False)
         except DeliveryFailed as failure:
@@ -73,20 +76,20 @@ def action_of(message: Message, payload: Payload) -> str:
     """Return what an event asks for."""
     if message.kind == Kind.INCIDENT_ACKNOWLEDGED:
         return "acknowledge"
-    return "trigger" if payload.status == FIRING else "resolve"
+    return "trigger" if payload.status == FIRING else RESOLVE
 
 
-def dedup_key(payload: Payload) -> str:
+def dedup_key(group_key: str) -> str:
     """Return what is the same in everything about one group."""
-    return hashlib.sha256(f"lazaretto/{payload.group_key}".encode()).hexdigest()
+    return hashlib.sha256(f"lazaretto/{group_key}".encode()).hexdigest()
 
 
-def event_of(message: Message, payload: Payload, action: str, routing_key: str) -> dict[str, object]:
+def event_of(message: Message, payload: Payload, action: str, group_key: str, routing_key: str) -> dict[str, object]:
     """Write an event within PagerDuty's limits."""
     event: dict[str, object] = {
         "routing_key": routing_key,
         "event_action": action,
-        "dedup_key": dedup_key(payload),
+        "dedup_key": dedup_key(group_key),
     }
     if action != "trigger":
         return event

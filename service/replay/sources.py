@@ -27,6 +27,8 @@ MEMORY_BYTES_MAX = 1024**3
 """A gzipped Parquet or Arrow file is unpacked in memory, up to here."""
 COLUMNS_MAX = 10_000
 NESTING_MAX = 8
+NAMELESS = ""
+"""Stands for rows of NDJSON that have no field at all: they count as well."""
 
 Batch = Mapping[str, Any]
 """Arrow arrays of equal length, by column name."""
@@ -122,7 +124,7 @@ def read_batches(source: Source, columns: Sequence[str] | None = None) -> Genera
     source : Source
         Not a saved baseline.
     columns : sequence of str, optional
-        Read only these, as far as the file has them.
+        Read only these, as far as the file has them; another one where it has none, so that rows can be counted.
 
     Yields
     ------
@@ -164,13 +166,19 @@ def _check_names(source: Source, names: Sequence[str]) -> None:
         raise ReplayError(f"{source.path}: column {twice[0]!r} stands twice")
 
 
+def _wanted(names: Sequence[str], columns: Sequence[str] | None) -> list[str]:
+    """Return the columns to read: those asked for; where a file has none of them, one by which rows are counted."""
+    found = [name for name in names if columns is None or name in columns]
+    return found or list(names[:1])
+
+
 def _stream(source: Source) -> Any:
     return pa.input_stream(str(source.path), compression="gzip" if source.gzip else None)
 
 
 def _csv(source: Source, columns: Sequence[str] | None) -> Generator[Batch]:
     names, delimiter = _csv_header(source)
-    wanted = [name for name in names if columns is None or name in columns]
+    wanted = _wanted(names, columns)
     yield {name: pa.array([], type=pa.string()) for name in wanted}
     rows = 0
     try:
@@ -243,7 +251,7 @@ def _parquet(source: Source, columns: Sequence[str] | None) -> Generator[Batch]:
     with parquet.ParquetFile(where) as file:
         names = file.schema_arrow.names
         _check_names(source, names)
-        wanted = [name for name in names if columns is None or name in columns]
+        wanted = _wanted(names, columns)
         yield _arrays(file.schema_arrow.empty_table().select(wanted).combine_chunks())
         for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
             yield {name: batch.column(name) for name in wanted}
@@ -270,7 +278,7 @@ def _arrow_stream(source: Source, columns: Sequence[str] | None) -> Generator[Ba
 
 def _checked(source: Source, schema: Any, batches: Any, columns: Sequence[str] | None) -> Generator[Batch]:
     _check_names(source, schema.names)
-    wanted = [name for name in schema.names if columns is None or name in columns]
+    wanted = _wanted(schema.names, columns)
     yield _arrays(schema.empty_table().select(wanted))
     for batch in batches:
         batch.validate(full=True)
@@ -323,7 +331,9 @@ def _flat(value: dict[str, Any], prefix: str, depth: int) -> Iterator[tuple[str,
 def _batch_of_rows(source: Source, rows: list[dict[str, Any]], columns: Sequence[str] | None) -> Batch:
     names = list(dict.fromkeys(name for row in rows for name in row))
     _check_names(source, names)
-    wanted = [name for name in names if columns is None or name in columns]
+    wanted = _wanted(names, columns)
+    if rows and not wanted and columns is not None:
+        return {NAMELESS: pa.nulls(len(rows))}
     return {name: _array([row.get(name) for row in rows]) for name in wanted}
 
 

@@ -1,6 +1,9 @@
 """``lazaretto drill`` against a real Envoy: from the first bad event to a refusal within five seconds, and back."""
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ import pytest
 
 from tests.gateways.doubles import ModelServer, model_server
 from tests.gateways.programs import Around, Gateway, running
-from tests.integration.http.conftest import SCHEMA, Served, eventually, make_key, run, serving
+from tests.integration.http.conftest import SCHEMA, Served, environment, eventually, make_key, run, serving
 
 PROMISED_SECONDS = 5.0
 """On the embedded default; docs/gateways.md says so."""
@@ -143,3 +146,65 @@ def test_a_gateway_that_does_not_refuse_fails_the_drill_and_the_version_comes_ba
     text = run(*words, "--create", "--timeout", "6", expect=1)
     assert "did not refuse within 6 s; the version is quarantined" in text
     assert hall.state("drill-four") == "active"
+
+
+def begin(hall: Hall, model: str, *more: str) -> "subprocess.Popen[str]":
+    """Start a drill as a process of its own, and return when its first bad event is on its way into the log."""
+    through = f"http://{hall.models.url}/v2/models/{model}/versions/1/infer"
+    words = ["drill", model, "1", "--through", through, "--url", hall.served.url, "--key", hall.key, *more]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service", *words],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "first bad event acknowledged" in line:
+            return process
+    pytest.fail(f"the drill never began: {process.communicate()}")
+
+
+def newest(hall: Hall, model: str) -> dict[str, object]:
+    found: dict[str, object] = hall.api.get(f"/v1/models/{model}/versions/1/drills").json()["drills"][0]
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_drill_that_is_ended_early_leaves_nothing_behind(hall: Hall, number: signal.Signals) -> None:
+    model = f"drill-{number.name.lower()}"
+    # At this gateway nobody asks the gate: without the signal the drill would go on for a minute.
+    process = begin(hall, model, "--create")
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=90)
+    assert process.returncode == 1, errors
+    assert f"ended early by {number.name}" in errors
+    assert hall.state(model) == "active"
+    record = newest(hall, model)
+    assert record["ended_at"]
+    assert record["outcome"] == f"ended early by {number.name}"
+    # What the events said before is forgotten, so that nothing comes of them later either.
+    listed = hall.api.get("/v1/incidents", params={"model": model}).json()["incidents"]
+    assert {one["status"] for one in listed} <= {"resolved"}
+
+
+def test_what_a_killed_drill_leaves_is_brought_back_by_the_next_command(hall: Hall) -> None:
+    process = begin(hall, "drill-killed", "--create")
+    process.kill()
+    process.communicate(timeout=30)
+    eventually(lambda: hall.state("drill-killed") == "quarantined", "its events quarantine the version")
+    assert newest(hall, "drill-killed")["ended_at"] is None
+    words = ["drill", "drill-killed", "1", "--bring-back", "--url", hall.served.url, "--key", hall.key]
+    assert "Released; the drill is in the audit chain." in run(*words)
+    assert hall.state("drill-killed") == "active"
+    record = newest(hall, "drill-killed")
+    assert (record["outcome"], bool(record["ended_at"])) == ("brought back later", True)
+    listed = hall.api.get("/v1/incidents", params={"model": "drill-killed"}).json()["incidents"]
+    assert [(one["status"], one["verdict"]) for one in listed] == [("resolved", "benign")]
+    assert "no drill of drill-killed/1 is on record that has not ended" in run(*words, expect=1)
+
+
+def test_a_drill_needs_a_gateway(hall: Hall) -> None:
+    words = ["drill", "drill-nowhere", "1", "--url", hall.served.url, "--key", hall.key]
+    assert "--through is needed" in run(*words, expect=1)

@@ -75,7 +75,7 @@ VALID: dict[str, dict[str, Any]] = {
     },
     "channel_states": {
         "name": "ops", "circuit": "closed", "failures": 0, "trips": 0, "until_us": 0, "failing_us": None,
-        "succeeded_us": None, "failed_us": None, "detail": "", "resent_us": 0, "delivered_total": 0,
+        "succeeded_us": None, "failed_us": None, "detail": "", "resent_us": 0, "known_us": 0, "delivered_total": 0,
         "failures_total": 0, "dead_total": 0,
     },
     "audit": {"seq": 1, "at_us": 0, "actor": "", "action": "", "subject": "", "detail": "", "digest": DIGEST},
