@@ -7,6 +7,7 @@ usual spellings (``NA``, ``null``, ``NaN``, ...) are missing.
 
 import csv
 import math
+import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -63,13 +64,17 @@ class Source:
         return self.format is not Format.CSV
 
 
+_JSON_LIST = re.compile(rb"(\xef\xbb\xbf)?\s*\[\s*[\[{]")
+"""No CSV begins like this."""
+
+
 def open_source(path: Path) -> Source:
     """Look at the first bytes of a file.
 
     Raises
     ------
     ReplayError
-        When it cannot be read, or is empty.
+        When it cannot be read, is empty, or holds a list in one piece.
     """
     try:
         with path.open("rb") as file:
@@ -82,6 +87,8 @@ def open_source(path: Path) -> Source:
         raise ReplayError(f"{path}: {_one_line(error)}") from error
     if not head:
         raise ReplayError(f"{path}: the file is empty")
+    if _JSON_LIST.match(head):
+        raise ReplayError(f"{path}: a JSON list; write NDJSON instead, one object a line")
     return Source(path, _format(head), packed)
 
 
