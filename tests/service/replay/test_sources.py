@@ -117,7 +117,7 @@ def test_other_delimiters_quotes_and_a_byte_order_mark_are_understood(tmp_path: 
         (b"", "the file is empty"),
         (b"a,a\n1,2\n", "column 'a' stands twice"),
         (b"\n1\n", "the first line names no columns"),
-        (b"a,b\n1,2\n3\n", "not readable as CSV"),
+        (b"a,b\n1,2\n3,4,5\n", "not readable as CSV"),
         (b"a,b\n\xff\xfe,2\n", "not readable as CSV"),
         (b'{"a": 1}\n{"a": }\n', "line 2:"),
         (b'{"a": 1}\n[1]\n', "line 2: not an object"),
