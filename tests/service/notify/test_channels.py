@@ -325,6 +325,27 @@ def test_every_replica_is_told_and_one_that_takes_it_is_enough() -> None:
     assert sorted(hosts) == ["a", "b"]
 
 
+def test_a_message_that_a_repetition_has_overtaken_undoes_nothing() -> None:
+    receiver, clock = Receiver(), ManualClock()
+    channel = alertmanager(receiver)
+    began, ended = alert(at_us=clock.now_us()), alert("a:over", firing=False, at_us=clock.advance(5))
+    again = alert("b", at_us=clock.advance(5))
+    late = payload_of(again).alerts[0]
+
+    async def work() -> None:
+        for message in (again, began, ended, again):
+            await channel.deliver(message)
+        await channel.close()
+
+    asyncio.run(work())
+    assert [[one["startsAt"] for one in body] for body in sent(receiver)] == [
+        [late.starts_at],
+        [],
+        [],
+        [late.starts_at],
+    ]
+
+
 @given(st.text(max_size=300))
 def test_every_label_name_is_one_that_all_versions_take(name: str) -> None:
     assert re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", label_name(name))
