@@ -14,8 +14,8 @@ from service.domain.records import IncidentStatus, Scope, Verdict
 from service.domain.states import Event, State
 from service.office import KeyRequest, act_on_incident, issue_key, request_transition
 from service.review.deadline import ReviewRequest, name_reviewers
-from tests.service.test_incidents_timeline import QUARANTINES, SUSPECTS
 from tests.service.notify.everything import messages
+from tests.service.test_incidents_timeline import QUARANTINES, SUSPECTS
 from tests.service.timeline import Act, Expect, Heard, Push, Timeline, check
 from tests.service.worker.world import ANA
 
@@ -77,7 +77,7 @@ def test_the_language_sees_what_is_late_missing_or_too_much() -> None:
         [Expect("alert_opened", (11, 12), annotations=("regressed",))],
         [Expect("alert_opened", (11, 12)), Expect("alert_opened", (11, 12))],
     ):
-        with pytest.raises(AssertionError, match="nothing is|nobody expects"):
+        with pytest.raises(AssertionError, match=r"nothing is|nobody expects"):
             check(heard, wrong)
 
 
