@@ -291,6 +291,7 @@ def test_a_baseline_that_moved_waits_for_another_person(people: People) -> None:
         settle_baseline(people.stages, ADA, "m1", "1", offered.record.id, "mine", accept=True)
     settled = settle_baseline(people.stages, BEN, "m1", "1", offered.record.id, "the new sensor", accept=True)
     assert settled.proposal.status is ProposalStatus.ACCEPTED
+    assert [alert.status for alert in people.told("baseline_proposed")] == ["firing", "resolved"]
     in_force = people.store.read.baseline(people.version().id)
     assert in_force is not None
     assert (in_force.id, in_force.created_by, in_force.from_position) == (offered.record.id, ADA, 9)
@@ -310,9 +311,13 @@ def test_more_reviewers_sign_more_often(people: People) -> None:
     with pytest.raises(Forbidden, match="'ben' has accepted this baseline"):
         settle_baseline(people.stages, BEN, "m1", "1", offered.record.id, "fine", accept=True)
     assert people.version().baseline_id == first.id
+    offer_baseline(people.stages, ADA, people.version(), other(), first.id)
     two = settle_baseline(people.stages, CLEO, "m1", "1", offered.record.id, "fine", accept=True)
     assert two.proposal.signed_by == (ADA, BEN, CLEO)
     assert people.version().baseline_id == offered.record.id
+    last = people.told("baseline_proposed")[-1]
+    assert last.status == "firing"
+    assert last.annotations["summary"] == "the new baseline of m1 1 is accepted, and 1 more waits for people"
 
 
 def test_a_held_version_gets_no_new_normal_from_one_person(people: People) -> None:
