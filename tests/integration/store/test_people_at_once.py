@@ -396,7 +396,7 @@ class Replay:
         assert total == self.glasses
 
 
-LIMITS = settings(max_examples=12, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck))
+LIMITS = settings(max_examples=10, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
