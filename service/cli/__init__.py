@@ -6,7 +6,20 @@ from typing import Annotated
 import typer
 
 import service
-from service.cli import data, drill, health, incidents, keys, models, notifications, redteam, serve, stories, vouch
+from service.cli import (
+    data,
+    decide,
+    drill,
+    health,
+    incidents,
+    keys,
+    models,
+    notifications,
+    redteam,
+    serve,
+    stories,
+    vouch,
+)
 
 
 def _tell_version(asked: bool) -> None:  # noqa: FBT001 - typer's protocol
@@ -48,6 +61,9 @@ app.add_typer(notifications.app, name="notifications", help="Look at notificatio
 app.add_typer(redteam.app, name="redteam", help="Attack a model, and see what the monitor saw.")
 app.command("vouch")(vouch.vouch)
 app.command("status")(models.status)
+app.command("decide")(decide.decide)
+data.app.command("accept")(decide.accept)
+data.app.command("refuse")(decide.refuse)
 app.command("drill")(drill.drill)
 app.command("replay")(stories.replay)
 
