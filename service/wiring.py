@@ -16,8 +16,10 @@ from service.api.deps import Api
 from service.api.figures import Figures
 from service.api.metrics import Metrics
 from service.api.metrics_quality import QualityFigures
+from service.api.standing import Standings
 from service.clock import SystemClock
 from service.console.deps import ConsoleDeps
+from service.console.streams import Streams
 from service.enforcement import EnforcementWatch
 from service.gate.acknowledge import Acknowledgements
 from service.gate.refresh import Fleet, Poller
@@ -122,6 +124,8 @@ def build_runtime(settings: Settings) -> Runtime:
         metrics=Metrics(settings, api.counters, api.fleet, api.figures, api.log_figures, clock),
         console=ConsoleDeps(
             read=store.read,
+            looking=store.looking,
+            standing=Standings(api.fleet, api.figures),
             keys=store.keys,
             office=api.office,
             clock=clock,
@@ -134,6 +138,8 @@ def build_runtime(settings: Settings) -> Runtime:
             review=api.review,
             incidents=store.incidents,
             triage=api.triage,
+            streams=Streams(settings.console_streams_max),
+            ending=api.ending,
         ),
         pollers=_pollers(settings, api, log),
     )
