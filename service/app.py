@@ -19,6 +19,7 @@ from service.api.events import EventsEndpoint
 from service.api.gate import GateEndpoint, Principals, is_gate
 from service.api.routes import (
     alert_quality,
+    audit,
     baselines,
     drills,
     flags,
@@ -56,6 +57,7 @@ ROUTERS = tuple(
         triage,
         maintenance,
         alert_quality,
+        audit,
         principals,
         requests,
         redteam,

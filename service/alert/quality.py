@@ -12,7 +12,7 @@ from scipy.special import betaincinv, gammaincinv
 
 from service.domain.ids import Micros
 from service.domain.incidents import Exposure
-from service.domain.policy import UNCOUNTED
+from service.domain.policy import UNCOUNTED, Cause
 from service.domain.records import Incident, Verdict
 
 WORTH_IT = frozenset({Verdict.REAL_DRIFT, Verdict.DATA_BUG, Verdict.ATTACK})
@@ -116,6 +116,12 @@ def by_model(incidents: Sequence[Incident], exposures: Sequence[Exposure]) -> di
         )
         for model in models
     }
+
+
+def by_cause(incidents: Sequence[Incident]) -> dict[Cause, Quality]:
+    """Return the same for each cause that has incidents; what was promised holds for a whole model, not for a cause."""
+    known = {one.cause for one in incidents}
+    return {cause: quality([one for one in incidents if one.cause is cause], ()) for cause in Cause if cause in known}
 
 
 def _promise(achieved: int, exposures: Iterable[Exposure]) -> Promise:

@@ -17,6 +17,10 @@ COOKIE = "lazaretto_session"
 FORM_BYTES_MAX = 32 * 1024
 FORM_FIELDS_MAX = 20
 _OWN_SITES = {None, "same-origin", "none"}
+_PAGES = (
+    "/models/", "/incidents", "/fleet", "/reviews", "/quality", "/red-team", "/audit", "/settings", "/maintenance",
+    "/runbooks/",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +86,13 @@ def sign_in_first(request: Request) -> Response:
 
 
 def _path(request: Request) -> str:
-    return quote(request.url.path, safe="/")
+    asked = f"?{request.url.query}" if request.url.query else ""
+    return f"{quote(request.url.path, safe='/')}{asked}"
 
 
 def local_path(path: str) -> str:
     """Return a path to go on to after signing in: never another host, whatever was asked for."""
-    fine = path.startswith(("/models/", "/incidents/")) and path.isascii() and path.isprintable() and "\\" not in path
+    fine = path.startswith(_PAGES) and path.isascii() and path.isprintable() and "\\" not in path
     return path if fine and "//" not in path else "/"
 
 

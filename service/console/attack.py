@@ -16,6 +16,7 @@ from service.ports import ReadStore
 
 ALERTS_READ = 50
 PRINCIPALS_SHOWN = 6
+COLUMNS_SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,17 @@ class IncidentFacts:
     """Newest first."""
     timeline: Sequence[TimelineItem] = ()
     contained: Sequence[Containment] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blamed:
+    """One blamed column."""
+
+    name: str
+    segment: str | None
+    direction: str
+    evidence: str | None
+    since: When
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +57,8 @@ class AlertRow:
     principals: tuple[tuple[str, str], ...]
     """Short form and pseudonym."""
     principals_left: int
+    columns: tuple[Blamed, ...]
+    columns_left: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +144,17 @@ def _row(alert: Alert, now_us: Micros) -> AlertRow:
         figures=() if use is None else _figures(use),
         principals=tuple((principal[:SHOWN], principal) for principal in principals[:PRINCIPALS_SHOWN]),
         principals_left=max(0, len(principals) - PRINCIPALS_SHOWN),
+        columns=tuple(
+            Blamed(
+                name=one.name,
+                segment=one.segment,
+                direction=one.direction,
+                evidence=words.exponent(one.evidence_log),
+                since=When.of(one.since_us, now_us),
+            )
+            for one in alert.columns[:COLUMNS_SHOWN]
+        ),
+        columns_left=max(0, len(alert.columns) - COLUMNS_SHOWN),
     )
 
 

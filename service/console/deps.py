@@ -9,7 +9,10 @@ from service.incident_office import IncidentOffice
 from service.office import OfficeStages
 from service.ports import Clock, KeyStore, ReadStore
 from service.ports_incidents import IncidentDesk
+from service.ports_notify import NotificationDesk
+from service.ports_pages import KeyUses, PageStore
 from service.review.stages import ReviewStages
+from service.settings import Settings
 from service.transcripts import Reading
 
 
@@ -40,3 +43,11 @@ class ConsoleDeps:
     incidents: IncidentDesk | None = None
     """What stands beside incidents; without it they are shown without."""
     triage: IncidentOffice | None = None
+    pages: PageStore | None = None
+    """Parts of long lists; without it there are no pages that list."""
+    desk: NotificationDesk | None = None
+    channels: tuple[str, ...] = ()
+    """Names of the channels that are set up."""
+    settings: Settings | None = None
+    """What is in force; secrets are never shown."""
+    uses: KeyUses | None = None

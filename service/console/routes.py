@@ -9,6 +9,8 @@ from fastapi.routing import APIRoute
 from service.console import actions
 from service.console.access import COOKIE, Access, SignInNeeded, local_path, read_form, sign_in_first
 from service.console.deps import ConsoleDeps
+from service.console.desks import add_desks
+from service.console.incident_routes import add_incidents
 from service.console.pages import empty, render, static_files
 from service.console.sessions import Signer
 from service.console.transcripts import add_transcripts
@@ -44,6 +46,8 @@ def build_router(deps: ConsoleDeps) -> APIRouter:
     _add_sign_in(router, deps, access)
     _add_pages(router, access, views)
     add_transcripts(router, deps, access)
+    add_incidents(router, deps, access, views)
+    add_desks(router, deps, access)
     _add_actions(router, deps, access, views)
     _add_lift(router, deps, access, views)
     _add_together(router, deps, access, views)
@@ -112,12 +116,6 @@ def _add_pages(router: APIRouter, access: Access, views: Views) -> None:
         done = actions.DONE.get(request.query_params.get("done", ""))
         return views.version(viewer, model, version, notice=done, asked=asked_of(request))
 
-    @router.get("/incidents/{incident_id}")
-    def incident_page(request: Request, incident_id: str) -> Response:
-        viewer = access.viewer(request)
-        done = actions.DONE.get(request.query_params.get("done", ""))
-        return views.incident(viewer, incident_id, notice=done, known=request.headers.get("if-none-match"))
-
     @router.get("/static/{name}")
     def static(request: Request, name: str) -> Response:
         file = static_files().get(name)
@@ -139,26 +137,6 @@ def _add_actions(router: APIRouter, deps: ConsoleDeps, access: Access, views: Vi
             except LazarettoError as error:
                 return views.version(viewer, model, version, problem=error)
             return empty(303, {"location": views.url(model, version, done)})
-
-        return await run_in_threadpool(act)
-
-    @router.post("/incidents/{incident_id}/{action}")
-    async def incident(request: Request, incident_id: str, action: str) -> Response:
-        form = await read_form(request)
-
-        def act() -> Response:
-            viewer = access.viewer(request)
-            access.check_form(request, viewer.session.token, form)
-            about = actions.incident_of(deps, viewer.identity, incident_id)
-            own_page = form.get("back") == "incident"
-            try:
-                done = actions.incident(deps, viewer.identity, about, action, form)
-            except LazarettoError as error:
-                if own_page:
-                    return views.incident(viewer, about.id, problem=error)
-                return views.version(viewer, about.model, about.version, problem=error)
-            after = views.incident_url(about.id, done) if own_page else views.url(about.model, about.version, done)
-            return empty(303, {"location": after})
 
         return await run_in_threadpool(act)
 
