@@ -1,5 +1,6 @@
 """What the page of an incident shows, decided purely from what is known of it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from service.ports import ReadStore
 ALERTS_READ = 50
 PRINCIPALS_SHOWN = 6
 COLUMNS_SHOWN = 12
+DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
+"""Of sha256: people compare the first digits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +126,9 @@ def incident_page(facts: IncidentFacts, viewer: Identity) -> IncidentPage:
         held=held_of(facts.contained[:HELD_SHOWN], now_us),
         held_left=max(0, len(facts.contained) - HELD_SHOWN),
         entries=tuple(
-            Change(When.of(item.at_us, now_us), item.actor, words.done(item.kind), item.body, "plain")
+            Change(
+                When.of(item.at_us, now_us), item.actor, words.done(item.kind), DIGEST.sub(r"\1…", item.body), "plain"
+            )
             for item in facts.timeline
         ),
         can_acknowledge=may and incident.status is IncidentStatus.OPEN,

@@ -1,5 +1,6 @@
 """Two baselines side by side, column by column: what was normal, and what would be."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ QUANTILES = ((0.05, "5 %"), (0.25, "25 %"), (0.5, "median"), (0.75, "75 %"), (0.
 CATEGORIES_SHOWN = 12
 COLUMNS_SHOWN = 60
 SPECIAL = ("missing", "invalid")
+LARGEST, DIGITS_MAX = 1e9, 6
 OUTER = frozenset({"below", "above", "between", *SPECIAL})
 CATEGORICAL_SPECIAL = 4
 """The last bins of a categorical column: other, unseen, missing, invalid."""
@@ -64,11 +66,19 @@ def _numeric(before: ColumnView, after: ColumnView) -> list[Line]:
     lines = []
     if old and new:
         spread = abs(old[-1] - old[0]) or abs(old[2]) or 1.0
+        digits = 2 - math.floor(math.log10(spread))
         for (_, label), was, now in zip(QUANTILES, old, new, strict=True):
-            lines.append(Line(label, words.number(was), words.number(now), abs(now - was) > spread / 20))
+            lines.append(Line(label, _decimal(was, digits), _decimal(now, digits), abs(now - was) > spread / 20))
     shares = [(name, _share(before, name), _share(after, name)) for name in SPECIAL]
     lines += [_shares(name, was, now) for name, was, now in shares if was or now]
     return lines
+
+
+def _decimal(value: float, digits: int) -> str:
+    """Write a number with the digits that its column's spread leaves worth reading."""
+    if abs(value) >= LARGEST or digits > DIGITS_MAX:
+        return words.number(value)
+    return f"{round(value, digits) + 0.0:,.{max(0, digits)}f}"
 
 
 def quantiles(column: ColumnView) -> list[float]:

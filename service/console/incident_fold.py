@@ -74,6 +74,8 @@ class Fold:
     release: str
     you: str
     names: tuple[str, ...]
+    owner: str
+    deployed_by: str
 
 
 def fold_of(facts: FoldFacts, viewer: Identity) -> Fold:
@@ -96,6 +98,8 @@ def fold_of(facts: FoldFacts, viewer: Identity) -> Fold:
         release=_release(facts),
         you=_you(facts, viewer),
         names=names,
+        owner=facts.model.owner,
+        deployed_by=str(facts.version.deployed_by),
     )
 
 

@@ -48,7 +48,7 @@ class IncidentRow:
     status_tone: str
     opened: When
     span: str
-    """How long it has been there, or was."""
+    """How long it was there; empty while it is."""
     assignee: str
     verdict: str
     verdict_tone: str
@@ -172,7 +172,6 @@ def _choices(chosen: str, otherwise: str, values: Sequence[tuple[str, str]]) -> 
 
 def _row(incident: Incident, snoozed: bool, now_us: Micros) -> IncidentRow:  # noqa: FBT001 - one fact of a row
     over_us = incident.resolved_us
-    lasted = words.duration(((over_us or now_us) - incident.opened_us) / 1e6)
     return IncidentRow(
         id=incident.id,
         title=incident.title,
@@ -184,7 +183,7 @@ def _row(incident: Incident, snoozed: bool, now_us: Micros) -> IncidentRow:  # n
         status=str(incident.status),
         status_tone=STATUS_TONES[incident.status],
         opened=When.of(incident.opened_us, now_us),
-        span=f"over after {lasted}" if over_us is not None else f"for {lasted}",
+        span="" if over_us is None else f"over after {words.duration((over_us - incident.opened_us) / 1e6)}",
         assignee=incident.assignee or "",
         verdict=str(incident.verdict) if incident.verdict else "",
         verdict_tone=TONES[incident.verdict] if incident.verdict else "",

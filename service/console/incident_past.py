@@ -53,7 +53,7 @@ def past_of(alike: Sequence[Alike], incident: Incident, columns: frozenset[str],
     ranked = [one for value, one in sorted(near, key=lambda pair: -pair[0]) if value > 0]
     said = Counter(one.incident.verdict for one in ranked if one.incident.verdict is not None)
     judged = sum(said.values())
-    told = ", ".join(f"{number} {verdict}" for verdict, number in said.most_common())
+    told = ", ".join(so_many(verdict, number) for verdict, number in said.most_common())
     if not ranked:
         summary = "None is on record: this is the first of its kind."
     elif not judged:
@@ -87,10 +87,15 @@ def _row(one: Alike, incident: Incident, columns: frozenset[str], now_us: Micros
         opened=When.of(past.opened_us, now_us),
         verdict=str(past.verdict) if past.verdict else "not judged" if over_us else str(past.status),
         tone=TONES[past.verdict] if past.verdict else "plain",
-        shared=f"{shared} of {len(columns)} columns" if columns else "",
+        shared=f"{shared} of these {len(columns)} columns" if len(columns) > 1 else "the same column" * bool(shared),
         took="" if over_us is None else words.duration((over_us - past.opened_us) / 1e6),
         note=past.note or "",
     )
+
+
+def so_many(verdict: Verdict, number: int) -> str:
+    """Write how often people gave a verdict."""
+    return f"{number} {verdict}{'s' * (number != 1 and verdict is not Verdict.BENIGN)}"
 
 
 def _count(number: int) -> str:

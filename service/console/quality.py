@@ -9,7 +9,7 @@ from service.alert.quality import Quality, Seconds, by_cause, by_model, quality
 from service.console import words
 from service.console.access import Access, Viewer
 from service.console.deps import ConsoleDeps
-from service.console.incident_past import TONES
+from service.console.incident_past import TONES, so_many
 from service.console.lists import Choice, address, one_of, text_of
 from service.console.pages import render
 from service.domain.ids import Micros
@@ -27,7 +27,7 @@ class Part:
     """One verdict's part of a bar."""
 
     verdict: str
-    number: int
+    said: str
     tone: str
     x: float
     width: float
@@ -53,8 +53,8 @@ class QualityRow:
     promised: str
     watched: str
     kept: bool
-    promise: bool
-    """Whether anything was promised: not of silence and adversarial use."""
+    watched_at_all: bool
+    """Whether anything was promised: for no time of watching nothing is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,16 +83,16 @@ def quality_page(desk: IncidentDesk, viewer: Viewer, query: Mapping[str, str], n
     exposures = [one for one in desk.exposures(since_us) if who.sees(one.model) and model in {"", one.model}]
     models = by_model(incidents, exposures)
     rows = [
-        _row(name, address("/quality", {"model": name, "days": None if day == "30" else day}), one, promised=True)
+        _row(name, address("/quality", {"model": name, "days": None if day == "30" else day}), one)
         for name, one in models.items()
     ]
     rows.sort(key=lambda row: (row.kept, -row.incidents, row.name))
     causes = [
-        _row(words.CAUSE_NAMES[cause], f"/incidents?status=all&cause={cause}", one, promised=False)
+        _row(words.CAUSE_NAMES[cause], f"/incidents?status=all&cause={cause}", one)
         for cause, one in by_cause(incidents).items()
     ]
     return QualityPage(
-        total=_row(model or "All models", "", quality(incidents, exposures), promised=True),
+        total=_row(model or "All models", "", quality(incidents, exposures)),
         models=tuple(rows[:MODELS_SHOWN]),
         models_left=max(0, len(rows) - MODELS_SHOWN),
         causes=tuple(causes),
@@ -105,7 +105,7 @@ def quality_page(desk: IncidentDesk, viewer: Viewer, query: Mapping[str, str], n
     )
 
 
-def _row(name: str, where: str, one: Quality, *, promised: bool) -> QualityRow:
+def _row(name: str, where: str, one: Quality) -> QualityRow:
     interval = one.precision.interval
     promise = one.promise
     return QualityRow(
@@ -124,7 +124,7 @@ def _row(name: str, where: str, one: Quality, *, promised: bool) -> QualityRow:
         promised=words.number(promise.promised, 2),
         watched=words.number(promise.watched_days, 3),
         kept=promise.kept,
-        promise=promised,
+        watched_at_all=promise.watched_days > 0,
     )
 
 
@@ -136,7 +136,13 @@ def _parts(one: Quality) -> tuple[Part, ...]:
         if number:
             width = 100 * number / judged
             parts.append(
-                Part(verdict=str(verdict), number=number, tone=TONES[verdict], x=round(at, 2), width=round(width, 2))
+                Part(
+                    verdict=str(verdict),
+                    said=so_many(verdict, number),
+                    tone=TONES[verdict],
+                    x=round(at, 2),
+                    width=round(width, 2),
+                )
             )
             at += width
     return tuple(parts)

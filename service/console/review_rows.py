@@ -53,6 +53,8 @@ class QueueRow:
     """Whether it waits for the viewer."""
     reviewers: str
     due: When | None
+    left: str
+    """Until then, or since then."""
     overdue: bool
     escalations: int
     approvals: str
@@ -117,6 +119,7 @@ def _row(version: Version, facts: QueueFacts, viewer: Identity) -> tuple[tuple[o
         mine=mine,
         reviewers=listed(standing.reviewers) if standing and standing.reviewers else "",
         due=None if due_us is None else When.of(due_us, now_us),
+        left="" if due_us is None else words.duration(abs(due_us - now_us) / 1e6),
         overdue=standing is not None and standing.overdue,
         escalations=standing.escalations if standing else 0,
         approvals=f"{counted.have} of {counted.need}" if version.state is State.UNDER_REVIEW else "",
@@ -143,8 +146,8 @@ def _waits(version: Version, facts: QueueFacts, viewer: Identity, reviewers: Seq
     counted = count_approvals(version, facts.models[version.model].policy, asked)
     fit = [name for name in (reviewers or names) if name not in asked]
     missing = max(1, counted.need - counted.have)
-    people = "one person" if missing == 1 else f"{missing} people"
-    text = f"{people} of {listed(fit)}: release it, or roll it back." if fit else f"{people} with scope 'operate'."
+    more = "one more must ask" if missing == 1 else f"{missing} must ask"
+    text = f"{listed(fit) if fit else 'anybody else'}: release it ({more}), or roll it back."
     turn = viewer.actor not in asked and (viewer.actor in reviewers or not reviewers)
     return text, viewer.may(Scope.OPERATE) and turn
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -117,9 +116,9 @@ def _shown(name: str, value: Any) -> str:
         return address_of(str(value))
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and name != "port":
         return f"{value:,}"
-    return str(value if not isinstance(value, Path) else value.name or value)[:VALUE_MAX]
+    return str(value)[:VALUE_MAX]
 
 
 def address_of(url: str) -> str:
