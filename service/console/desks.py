@@ -3,10 +3,10 @@
 from fastapi import APIRouter
 
 from service.console.access import Access
+from service.console.alert_quality import add_quality
 from service.console.audit import add_audit
 from service.console.deps import ConsoleDeps
 from service.console.maintenance import add_maintenance
-from service.console.quality import add_quality
 from service.console.red_team_page import add_red_team
 from service.console.reviews import add_reviews
 from service.console.settings_page import add_settings
