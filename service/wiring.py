@@ -17,6 +17,7 @@ from service.api.figures import Figures
 from service.api.key_uses import KeyUseNotes
 from service.api.metrics import Metrics
 from service.api.metrics_quality import QualityFigures
+from service.api.standing import Standings
 from service.clock import SystemClock
 from service.console.deps import ConsoleDeps
 from service.enforcement import EnforcementWatch
@@ -125,6 +126,8 @@ def build_runtime(settings: Settings) -> Runtime:
         metrics=Metrics(settings, api.counters, api.fleet, api.figures, api.log_figures, clock),
         console=ConsoleDeps(
             read=store.read,
+            looking=store.looking,
+            standing=Standings(api.fleet, api.figures),
             keys=store.keys,
             office=api.office,
             clock=clock,
@@ -142,6 +145,8 @@ def build_runtime(settings: Settings) -> Runtime:
             channels=api.channel_names,
             settings=settings,
             uses=store.keys,
+            streams_max=settings.console_streams_max,
+            ending=api.ending,
         ),
         pollers=_pollers(settings, api, log),
     )

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Request, Response
 from service.alert.quality import Quality, Seconds, by_cause, by_model, quality
 from service.console import words
 from service.console.access import Access, Viewer
+from service.console.addresses import address
 from service.console.deps import ConsoleDeps
 from service.console.incident_past import TONES, so_many
-from service.console.lists import Choice, address, one_of, text_of
+from service.console.lists import Choice, one_of, text_of
 from service.console.pages import render
 from service.domain.ids import Micros
 from service.domain.records import Verdict

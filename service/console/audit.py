@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request, Response
 
 from service.console.access import Access, Viewer
+from service.console.addresses import address, incident_url, page_url
 from service.console.deps import ConsoleDeps
-from service.console.lists import address, text_of
+from service.console.lists import text_of
 from service.console.maintenance import time_in
-from service.console.pages import incident_url, page_url, render
+from service.console.pages import render
 from service.console.read_models import When
 from service.domain.errors import Unprocessable
 from service.domain.ids import Micros

@@ -1,13 +1,15 @@
 """What the console needs from the outside; ``service/wiring.py`` fills it in."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Event
 
 from service.domain.keys import Identity
 from service.domain.schedule import Schedule
 from service.incident_office import IncidentOffice
 from service.office import OfficeStages
 from service.ports import Clock, KeyStore, ReadStore
+from service.ports_console import Looking, Standing
 from service.ports_incidents import IncidentDesk
 from service.ports_notify import NotificationDesk
 from service.ports_pages import KeyUses, PageStore
@@ -21,6 +23,9 @@ class ConsoleDeps:
     """The console's ports."""
 
     read: ReadStore
+    looking: Looking
+    standing: Callable[[], Standing]
+    """Every version as the process knows it; the same object as long as nothing has changed."""
     keys: KeyStore
     """Asked on every request, so that a revoked key stops working at once."""
     office: OfficeStages
@@ -51,3 +56,7 @@ class ConsoleDeps:
     settings: Settings | None = None
     """What is in force; secrets are never shown."""
     uses: KeyUses | None = None
+    streams_max: int = 200
+    """``Settings.console_streams_max``."""
+    ending: Event = field(default_factory=Event)
+    """Set when the process has been asked to end: streams end by themselves."""

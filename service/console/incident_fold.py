@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.console import words
-from service.console.overview import share_of
 from service.console.people import able, listed
 from service.console.read_models import When
+from service.console.roll import share_of
 from service.domain.enforcement import Enforcement
 from service.domain.ids import Actor, Micros
 from service.domain.keys import Identity

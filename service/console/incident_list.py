@@ -7,10 +7,11 @@ from fastapi import Response
 
 from service.console import words
 from service.console.access import Viewer
+from service.console.addresses import address
 from service.console.adversarial import SEVERITY_TONES
 from service.console.deps import ConsoleDeps
 from service.console.incident_past import TONES
-from service.console.lists import ROWS, Choice, Pager, address, number_of, one_of, pager, text_of
+from service.console.lists import ROWS, Choice, Pager, number_of, one_of, pager, text_of
 from service.console.pages import empty, render
 from service.console.read_models import When
 from service.console.tags import FRESH_US, tag_of
@@ -121,7 +122,8 @@ def incident_list(deps: ConsoleDeps, viewer: Viewer, query: Mapping[str, str], k
         clear=address(PATH, {"status": _said(asked)["status"]}),
         here=address(PATH, {**_said(asked), "page": number if number > 1 else None}),
     )
-    return render("incidents.html", 200, {"etag": tag}, viewer=viewer, page=page)
+    as_of = When.of(now_us, now_us)
+    return render("incidents.html", 200, {"etag": tag}, viewer=viewer, page=page, as_of=as_of)
 
 
 def _asked(query: Mapping[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from fastapi import Response
 
 from service.console.access import Viewer
 from service.console.actions import SNOOZE_HOURS
+from service.console.addresses import incident_url
 from service.console.attack import gather_incident, incident_page
 from service.console.beside import beside_of
 from service.console.deps import ConsoleDeps
@@ -14,7 +15,8 @@ from service.console.incident_acts import acts_of, others_of
 from service.console.incident_fold import HOUR_US, FoldFacts, fold_of
 from service.console.incident_frozen import frozen_section
 from service.console.incident_past import READ, past_of
-from service.console.pages import empty, incident_url, render
+from service.console.pages import empty, render
+from service.console.read_models import When
 from service.console.runbooks import RUNBOOKS
 from service.console.tags import FRESH_US, tag_of
 from service.console.transcripts import may_read
@@ -87,6 +89,7 @@ class IncidentViews:
             snooze_hours=SNOOZE_HOURS,
             verdicts=[(str(verdict), meaning) for verdict, meaning in VERDICT_WORDS.items()],
             typed=typed,
+            as_of=When.of(now_us, now_us),
             notice=notice,
             problem=sentence(problem) if problem else None,
         )

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
+
+from service.console.addresses import address as address  # noqa: PLC0414 - whoever lists needs it too
 
 ROWS = 50
 """Rows of a page, unless a page has its own number."""
@@ -39,12 +40,6 @@ class Pager:
     total: int
     before: str | None
     after: str | None
-
-
-def address(path: str, query: Mapping[str, object]) -> str:
-    """Return an address with those parts of a query that say something."""
-    said = {name: value for name, value in query.items() if value not in {None, "", False}}
-    return f"{path}?{urlencode(said)}" if said else path
 
 
 def one_of(query: Mapping[str, str], name: str, allowed: Sequence[str], otherwise: str = "") -> str:

@@ -12,6 +12,7 @@ from service.console.compare import ComparedColumn, compared_columns
 from service.console.deps import ConsoleDeps
 from service.console.incident_acts import UNRESOLVED
 from service.console.pages import empty, render
+from service.console.read_models import When
 from service.console.review_rows import QueueFacts, proposals_of, queue_of
 from service.console.tags import FRESH_US, tag_of
 from service.console.typed import NOTHING, Typed, sentence
@@ -92,6 +93,7 @@ class ReviewViews:
             mine=mine,
             overdue=sum(row.overdue for row in rows),
             broken=sum(bool(row.glass_by) for row in rows),
+            as_of=When.of(now_us, now_us),
             notice=actions.DONE.get(query.get("done", "")),
             problem=sentence(problem) if problem else None,
             typed=typed,

@@ -10,14 +10,21 @@ from service.console import actions
 from service.console.access import COOKIE, Access, SignInNeeded, local_path, read_form, sign_in_first
 from service.console.deps import ConsoleDeps
 from service.console.desks import add_desks
+from service.console.fleet_views import FleetViews, add_fleet
+from service.console.history import FIRST, SPANS
 from service.console.incident_routes import add_incidents
+from service.console.live import Streams, add_live
 from service.console.pages import empty, render, static_files
+from service.console.roll import Roll
 from service.console.sessions import Signer
 from service.console.transcripts import add_transcripts
 from service.console.views import Asked, Views
 from service.detect.windows import ROLLING
 from service.domain.errors import LazarettoError, NotFound, Unauthenticated
 from service.domain.records import Scope
+
+COLUMN_MAX = 300
+"""Letters of a column's name that are read."""
 
 
 class ConsoleRoute(APIRoute):
@@ -42,9 +49,12 @@ def build_router(deps: ConsoleDeps) -> APIRouter:
     """Return the console as a router to be included at the root of the application."""
     router = APIRouter(route_class=ConsoleRoute, include_in_schema=False)
     access = Access(deps, Signer(deps.session_key))
-    views = Views(deps)
-    _add_sign_in(router, deps, access)
+    roll, streams = Roll(deps.standing, deps.looking), Streams(deps.streams_max)
+    views = Views(deps, roll)
+    _add_sign_in(router, deps, access, streams)
     _add_pages(router, access, views)
+    add_fleet(router, access, FleetViews(deps, roll))
+    add_live(router, deps, access, streams)
     add_transcripts(router, deps, access)
     add_incidents(router, deps, access, views)
     add_desks(router, deps, access)
@@ -54,7 +64,7 @@ def build_router(deps: ConsoleDeps) -> APIRouter:
     return router
 
 
-def _add_sign_in(router: APIRouter, deps: ConsoleDeps, access: Access) -> None:
+def _add_sign_in(router: APIRouter, deps: ConsoleDeps, access: Access, streams: Streams) -> None:
     def login_page(request: Request, next_path: str, problem: str | None = None, status: int = 200) -> Response:
         token = access.signer.visitor(deps.clock.now_us())
         known = request.cookies.get(COOKIE)
@@ -89,16 +99,24 @@ def _add_sign_in(router: APIRouter, deps: ConsoleDeps, access: Access) -> None:
     @router.post("/logout")
     async def sign_out(request: Request) -> Response:
         form = await read_form(request)
-        access.check_form(request, request.cookies.get(COOKIE, ""), form)
+        token = request.cookies.get(COOKIE, "")
+        access.check_form(request, token, form)
+        streams.end(token)
         answer = empty(303, {"location": "/login"})
         answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
         return answer
 
 
 def asked_of(request: Request) -> Asked:
-    """Return what a request for a page says; a rolling window that does not exist is as good as none."""
-    window = request.query_params.get("window")
-    return Asked(request.headers.get("if-none-match"), window if window in ROLLING else None)
+    """Return what a request for a page says; a window or a span that does not exist is as good as none."""
+    query = request.query_params
+    window, column = query.get("window"), query.get("column")
+    return Asked(
+        known=request.headers.get("if-none-match"),
+        window=window if window in ROLLING else None,
+        span=SPANS.get(query.get("span", ""), FIRST),
+        column=column[:COLUMN_MAX] if column else None,
+    )
 
 
 def _add_pages(router: APIRouter, access: Access, views: Views) -> None:

@@ -157,3 +157,13 @@ def budget_sentence(budget: Budget) -> str:
 
 def _count(amount: int, name: str) -> str:
     return f"{amount:,} {name}" if amount == 1 else f"{amount:,} {name}s"
+
+
+def duration_exact(seconds: float) -> str:
+    """Write a length of time that somebody chose, in the largest unit that says it with few digits."""
+    for size, name in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute")):
+        if seconds >= size:
+            amount = number(seconds / size)
+            return f"{amount} {name}" if amount == "1" else f"{amount} {name}s"
+    amount = number(seconds)
+    return f"{amount} second" if amount == "1" else f"{amount} seconds"

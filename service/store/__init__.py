@@ -8,6 +8,7 @@ from service.store.engine import Database, sqlite_path
 from service.store.errors import StoreRefused
 from service.store.incident_desk import SqlIncidentDesk
 from service.store.keys import SqlKeyStore
+from service.store.looking import SqlLooking
 from service.store.migrate import make_ready
 from service.store.notified import SqlNotificationDesk
 from service.store.outbox import SqlOutbox
@@ -37,6 +38,7 @@ class Store:
         self.reviews = SqlReviewStore(database)
         self.incidents = SqlIncidentDesk(database)
         self.pages = SqlPageStore(database)
+        self.looking = SqlLooking(database)
         self._workers: list[SqlWorkerStore] = []
 
     def worker(self, owner: str, lease_seconds: float, clock: Clock) -> SqlWorkerStore:

@@ -20,6 +20,7 @@ from service.domain.transcripts import TranscriptRecord
 from service.office import OfficeStages
 from service.transcripts import Reading
 from tests.fakes import InMemoryStore
+from tests.fakes.looking import InMemoryLooking, standing_of
 from tests.service.console.seeding import OPERATOR, PEPPER, Fleet, busy_fleet, keyed
 
 
@@ -126,6 +127,8 @@ def console() -> Console:
     app = FastAPI()
     deps = ConsoleDeps(
         read=fleet.store.read,
+        looking=InMemoryLooking(fleet.store),
+        standing=lambda: standing_of(fleet.store, fleet.clock),
         keys=fleet.store.keys,
         office=office,
         clock=fleet.clock,

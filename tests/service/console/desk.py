@@ -33,6 +33,7 @@ from service.domain.states import State
 from service.incident_office import IncidentOffice
 from service.office import OfficeStages
 from service.ports import Outcome
+from service.ports_console import Standing
 from service.review.stages import ReviewStages
 from service.settings import Settings
 from service.store import Store, open_store
@@ -124,6 +125,17 @@ def frozen_of(incident: Incident, columns: Sequence[str]) -> Frozen:
     )
 
 
+def standing_of(store: Store, clock: ManualClock) -> Standing:
+    """Return what the process would know of every version."""
+    return Standing(
+        revision=store.read.revision(),
+        models={model.name: model for model in store.read.models()},
+        versions=store.read.versions(),
+        snapshots={one.version_id: one for one in store.read.snapshots()},
+        read_us=clock.now_us(),
+    )
+
+
 @dataclass
 class Desk:
     """A store, a clock, and a console over both."""
@@ -160,6 +172,8 @@ class Desk:
 
         deps = ConsoleDeps(
             read=store.read,
+            looking=store.looking,
+            standing=lambda: standing_of(store, clock),
             keys=store.keys,
             office=office,
             clock=clock,
