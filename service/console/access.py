@@ -16,9 +16,7 @@ from service.domain.records import Scope
 COOKIE = "lazaretto_session"
 FORM_BYTES_MAX = 32 * 1024
 FORM_FIELDS_MAX = 20
-PAGES = frozenset(
-    {"/fleet", "/incidents", "/reviews", "/maintenance", "/quality", "/red-team", "/audit", "/settings"}
-)
+PAGES = frozenset({"/fleet", "/incidents", "/reviews", "/maintenance", "/quality", "/red-team", "/audit", "/settings"})
 BELOW = ("/models/", "/incidents/", "/reviews/", "/runbooks/")
 ADDRESS_MAX = 2_000
 QUERY_LETTERS = "=&%+-._~,:@"

@@ -34,7 +34,10 @@ def _add_pages(router: APIRouter, deps: ConsoleDeps, access: Access, pages: Inci
     def incident_page(request: Request, incident_id: str) -> Response:
         viewer = access.viewer(request)
         done = actions.DONE.get(request.query_params.get("done", ""))
-        return pages.page(viewer, incident_id, notice=done, known=request.headers.get("if-none-match"))
+        try:
+            return pages.page(viewer, incident_id, notice=done, known=request.headers.get("if-none-match"))
+        except NotFound as error:
+            return pages.missing(viewer, error)
 
     @router.get("/runbooks/{cause}")
     def runbook(request: Request, cause: str) -> Response:

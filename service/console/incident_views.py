@@ -11,7 +11,7 @@ from service.console.addresses import incident_url
 from service.console.attack import gather_incident, incident_page
 from service.console.beside import beside_of
 from service.console.deps import ConsoleDeps
-from service.console.incident_acts import acts_of, others_of
+from service.console.incident_acts import UNRESOLVED, acts_of, others_of
 from service.console.incident_fold import HOUR_US, FoldFacts, fold_of
 from service.console.incident_frozen import frozen_section
 from service.console.incident_past import READ, past_of
@@ -25,7 +25,9 @@ from service.domain.errors import LazarettoError, NotFound
 from service.domain.ids import Micros
 from service.domain.records import Alert, Incident, Verdict
 from service.domain.states import SERVING
+from service.ports_pages import IncidentsWanted
 
+OFFERED = 8
 VERDICT_WORDS = {
     Verdict.REAL_DRIFT: "the world has changed: the model must follow",
     Verdict.DATA_BUG: "a sender or a pipeline is broken",
@@ -93,6 +95,14 @@ class IncidentViews:
             notice=notice,
             problem=sentence(problem) if problem else None,
         )
+
+    def missing(self, viewer: Viewer, error: NotFound) -> Response:
+        """Render what there is instead of an incident that is not there."""
+        pages, now_us = self.deps.pages, self.deps.clock.now_us()
+        wanted = IncidentsWanted(models=viewer.identity.models, statuses=UNRESOLVED)
+        found = () if pages is None else pages.incidents(wanted, OFFERED, 0).rows
+        offered = [(one.id, one.title, When.of(one.opened_us, now_us)) for one in found]
+        return render("incident_missing.html", error.status, viewer=viewer, text=error.detail, offered=offered)
 
     def _facts(self, incident: Incident, now_us: Micros, alerts: Sequence[Alert], others_open: int) -> FoldFacts | None:
         read, pages = self.deps.read, self.deps.pages

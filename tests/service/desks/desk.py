@@ -195,9 +195,7 @@ class Desk:
         app.include_router(build_router(deps))
         return cls(store, clock, app, deps)
 
-    def visitor(
-        self, name: str, scopes: frozenset[Scope] = OPERATOR, models: frozenset[str] | None = None
-    ) -> Visitor:
+    def visitor(self, name: str, scopes: frozenset[Scope] = OPERATOR, models: frozenset[str] | None = None) -> Visitor:
         """Return the browser of somebody who has signed in, the same one each time."""
         if name not in self._visitors:
             parts = new_key()
@@ -323,5 +321,3 @@ def text_of(page: str) -> str:
 def titles(page: str) -> list[str]:
     """Return the heads of the rows of a page's tables."""
     return [text_of(found) for found in re.findall(r'<th scope="row">(.*?)</th>', page, re.DOTALL)]
-
-
