@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from service.clock import SystemClock
 from tests.browser.conftest import ARTEFACTS, HOSTILE, ROOT, OpenPage, Service, _wait_until_ready
 
 DESKTOP, TABLET, PHONE = {"width": 1280, "height": 800}, {"width": 820, "height": 1180}, {"width": 390, "height": 844}
@@ -263,8 +265,8 @@ def pages(service: Service, incident: str) -> dict[str, str]:
     for event in ("quarantine", "start_review"):
         service.ask("POST", f"{path}/transitions", json={"event": event, "reason": HOSTILE})
     service.ask("POST", f"/v1{incident}/comment", json={"note": HOSTILE})
-    window = {"end": "2099-01-01T00:00:00Z", "reason": HOSTILE}
-    window["end"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 7_200))
+    ends = datetime.fromtimestamp(SystemClock().now_us() / 1e6 + 7_200, UTC)
+    window = {"end": ends.isoformat(), "reason": HOSTILE}
     service.ask("POST", "/v1/models/held/maintenance", json=window)
     return {
         "incident": incident,
@@ -282,7 +284,7 @@ def pages(service: Service, incident: str) -> dict[str, str]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", list(SIZES))
 def test_every_page_fits_is_small_and_is_kept_as_a_picture(
-    open_page: OpenPage, service: Service, pages: dict[str, str], name: str, scheme: str
+    open_page: OpenPage, pages: dict[str, str], name: str, scheme: str
 ) -> None:
     page = open_page("adele", viewport=SIZES[name], color_scheme=scheme)
     ARTEFACTS.mkdir(exist_ok=True)
