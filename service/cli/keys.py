@@ -60,12 +60,12 @@ def list_keys(data_dir: DataDir = None, *, as_json: AsJson = False) -> None:
     if as_json:
         print_json({"keys": views})
         return
-    rows = [
-        [v.id, v.name, " ".join(v.scopes), " ".join(v.models or ["all"]), v.last_used or "never", v.expires or "never"]
-        + [v.revoked or ""]
-        for v in views
-    ]
-    print_table("Keys", ["id", "name", "scopes", "models", "last used", "expires", "revoked"], rows)
+    heads = ["id", "name", "scopes", "models", "last used", "expires", "revoked"]
+    rows = []
+    for v in views:
+        may = " ".join(v.scopes), " ".join(v.models or ["all"])
+        rows.append([v.id, v.name, *may, v.last_used or "never", v.expires or "never", v.revoked or ""])
+    print_table("Keys", heads, rows)
 
 
 @app.command()
