@@ -20,6 +20,7 @@ from service.api.metrics_quality import QualityFigures
 from service.api.standing import Standings
 from service.clock import SystemClock
 from service.console.deps import ConsoleDeps
+from service.console.streams import Streams
 from service.enforcement import EnforcementWatch
 from service.gate.acknowledge import Acknowledgements
 from service.gate.refresh import Fleet, Poller
@@ -145,7 +146,7 @@ def build_runtime(settings: Settings) -> Runtime:
             channels=api.channel_names,
             settings=settings,
             uses=store.keys,
-            streams_max=settings.console_streams_max,
+            streams=Streams(settings.console_streams_max),
             ending=api.ending,
         ),
         pollers=_pollers(settings, api, log),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Event
 
+from service.console.streams import Streams
 from service.domain.keys import Identity
 from service.domain.schedule import Schedule
 from service.incident_office import IncidentOffice
@@ -56,7 +57,7 @@ class ConsoleDeps:
     settings: Settings | None = None
     """What is in force; secrets are never shown."""
     uses: KeyUses | None = None
-    streams_max: int = 200
-    """``Settings.console_streams_max``."""
+    streams: Streams = field(default_factory=Streams)
+    """Pages that are kept current; at most ``Settings.console_streams_max``."""
     ending: Event = field(default_factory=Event)
     """Set when the process has been asked to end: streams end by themselves."""

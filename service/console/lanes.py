@@ -1,7 +1,7 @@
 """What stands under the evidence on the same time axis: states, incidents and traffic."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from service.console.scale import Scale
@@ -113,13 +113,23 @@ def _blocks(stretches: Sequence[Stretch], scale: Scale) -> tuple[Block, ...]:
         end = scale.x(min(one.last_us, scale.last_us))
         width = round(max(end - x, 3.0), 1)
         x = min(x, round(scale.size.width - scale.size.right - width, 1))
-        label = one.label if len(one.label) * LETTER + 8 <= width else ""
-        placed.append(Block(x, width, label, one.text, one.tone, one.address))
-    return tuple(placed)
+        placed.append(Block(x, width, one.label, one.text, one.tone, one.address))
+    return tuple(replace(block, label=_fitting(block, placed[n + 1 :])) for n, block in enumerate(placed))
+
+
+def _fitting(block: Block, later: Sequence[Block]) -> str:
+    """Return the label of a block, empty when there is no room for it before the next block that lies over it."""
+    end = min([block.x + block.width, *(other.x for other in later if other.x >= block.x)])
+    return block.label if block.x + len(block.label) * LETTER + 8 <= end else ""
 
 
 def _traffic(counts: Sequence[Count], scale: Scale) -> tuple[str, tuple[Bar, ...], str | None]:
-    inside = [one for one in counts if scale.first_us <= one.since_us < scale.last_us]
+    # The first minute may have begun before the first tick that is drawn.
+    inside = [
+        replace(one, since_us=max(one.since_us, scale.first_us))
+        for one in counts
+        if one.until_us > scale.first_us and one.since_us < scale.last_us
+    ]
     joined = _joined(inside)
     rates = [one.events * MINUTE_US / max(one.until_us - one.since_us, 1) for one in joined]
     highest = max(rates, default=0.0)
@@ -132,7 +142,15 @@ def _traffic(counts: Sequence[Count], scale: Scale) -> tuple[str, tuple[Bar, ...
         y = round(bottom - TRAFFIC_HEIGHT * rate / highest, 1)
         path.append(f"M{x:g},{bottom}V{y:g}H{max(end, x + 0.5):g}V{bottom}Z")
         bars.append(Bar(x, round(max(end - x, 0.5), 1), _bar_text(one, rate)))
-    return "".join(path), tuple(bars), f"{number(highest)}/min"
+    return "".join(path), tuple(bars), f"{_short(highest)}/min"
+
+
+def _short(amount: float) -> str:
+    """Write a number where there is little room."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if amount >= size:
+            return f"{number(amount / (1e3 if letter == 'k' else size))}{letter}"
+    return number(amount)
 
 
 def _bar_text(one: Count, rate: float) -> str:

@@ -6,7 +6,6 @@ time. So a stream can be lost, ended or refused, and nothing but speed is lost w
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass, field
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -15,7 +14,7 @@ from starlette.responses import StreamingResponse
 
 from service.console.access import Access, SignInNeeded
 from service.console.deps import ConsoleDeps
-from service.domain.errors import Unavailable
+from service.console.streams import Streams
 from service.domain.ids import VersionId
 from service.ports_console import Standing
 
@@ -28,57 +27,14 @@ CHECK_SECONDS = 5.0
 """So often a stream asks whether its key still may read."""
 STREAM_SECONDS = 600.0
 """Then a stream ends, and the browser opens another one."""
-STREAMS_OF_ONE = 8
-"""Of one session: a browser holds one for each page that is in sight."""
 
 
 class _Mark(msgspec.Struct, frozen=True):
     mark: str
     age: float
     """Seconds since the store was last asked."""
-
-
-@dataclass(slots=True)
-class Streams:
-    """The streams that are open, by session."""
-
-    most: int
-    _open: dict[str, set[asyncio.Event]] = field(default_factory=dict)
-
-    def begin(self, token: str) -> asyncio.Event:
-        """Count one more and return what ends it.
-
-        Raises
-        ------
-        Unavailable
-            When there are too many, or too many of this session.
-        """
-        own = self._open.get(token, set())
-        if sum(map(len, self._open.values())) >= self.most:
-            raise Unavailable("too many pages are kept current: console_streams_max", retry_after_seconds=15)
-        if len(own) >= STREAMS_OF_ONE:
-            raise Unavailable("too many pages of this session are kept current", retry_after_seconds=15)
-        ended = asyncio.Event()
-        self._open.setdefault(token, own).add(ended)
-        return ended
-
-    def leave(self, token: str, ended: asyncio.Event) -> None:
-        """Count one less."""
-        own = self._open.get(token)
-        if own is not None:
-            own.discard(ended)
-            if not own:
-                del self._open[token]
-
-    def end(self, token: str) -> None:
-        """Let every stream of a session end."""
-        for ended in self._open.get(token, ()):
-            ended.set()
-
-    @property
-    def open(self) -> int:
-        """How many there are."""
-        return sum(map(len, self._open.values()))
+    now: int
+    """What the clock of the service says, in milliseconds: 'a minute ago' is said by it."""
 
 
 def mark_of(standing: Standing, version_id: VersionId | None, slot: int) -> str:
@@ -118,15 +74,16 @@ async def _marks(
             now = mark()
             if now != shown or clock() - told >= BEAT_SECONDS:
                 shown, told = now, clock()
-                age = max(0.0, (deps.clock.now_us() - deps.standing().read_us) / 1e6)
-                data = msgspec.json.encode(_Mark(now, round(age, 1))).decode()
+                now_us = deps.clock.now_us()
+                age = max(0.0, (now_us - deps.standing().read_us) / 1e6)
+                data = msgspec.json.encode(_Mark(now, round(age, 1), now_us // 1_000)).decode()
                 yield f"event: mark\ndata: {data}\n\n".encode()
             await asyncio.sleep(LOOK_SECONDS)
     finally:
         streams.leave(token, ended)
 
 
-def add_live(router: APIRouter, deps: ConsoleDeps, access: Access, streams: Streams) -> None:
+def add_live(router: APIRouter, deps: ConsoleDeps, access: Access) -> None:
     """Add the address of the streams."""
 
     @router.get("/live")
@@ -146,7 +103,7 @@ def add_live(router: APIRouter, deps: ConsoleDeps, access: Access, streams: Stre
                 return False
             return True
 
-        marks = _marks(deps, streams, viewer.session.token, mark, still_in)
+        marks = _marks(deps, deps.streams, viewer.session.token, mark, still_in)
         # The first part tells whether there is room: a refusal is an answer of its own, not a stream that breaks.
         first = await anext(marks)
 

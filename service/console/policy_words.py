@@ -8,16 +8,16 @@ from service.domain.policy import Action, BaselineReview, Cause, ColumnChoice, F
 from service.domain.states import State
 
 DOES = {
-    Action.RECORD: "goes on record only",
-    Action.NOTIFY: "tells people",
-    Action.SUSPECT: "tells people and marks the version as suspect",
-    Action.QUARANTINE: "tells people and quarantines the version",
+    Action.RECORD: "on record only",
+    Action.NOTIFY: "people are told",
+    Action.SUSPECT: "people are told and the version becomes suspect",
+    Action.QUARANTINE: "people are told and the version is quarantined",
 }
 ANSWERS = {
-    Response.RECORD: "goes on record only",
-    Response.NOTIFY: "tells people",
-    Response.CONTAIN: "tells people and contains the principal",
-    Response.SUSPECT: "tells people, contains the principal and marks the version as suspect",
+    Response.RECORD: "on record only",
+    Response.NOTIFY: "people are told",
+    Response.CONTAIN: "people are told and the principal is contained",
+    Response.SUSPECT: "people are told, the principal is contained and the version becomes suspect",
 }
 TIERS = ("probing", "intent", "extraction", "membership", "cost")
 BASELINES = {
@@ -68,7 +68,7 @@ def _alerts(policy: Policy) -> Iterator[str]:
             by_action.setdefault(policy.actions.of(cause), []).append(cause)
     for action in reversed(Action):
         if action in by_action:
-            yield f"{_listed([words.CAUSE_NAMES[cause] for cause in by_action[action]])} {DOES[action]}."
+            yield f"{_listed([words.CAUSE_NAMES[cause] for cause in by_action[action]])}: {DOES[action]}."
     times = policy.confirmations
     if times > 1:
         yield f"A quarantine waits until {times} evaluations in a row are above the threshold."
@@ -157,7 +157,7 @@ def _adversarial(chosen: Adversarial) -> Iterator[str]:
             by_answer.setdefault(chosen.of(tier), []).append(tier)
         for response in reversed(Response):
             if response in by_answer:
-                yield f"{_listed(by_answer[response]).capitalize()} {ANSWERS[response]}."
+                yield f"{_listed(by_answer[response]).capitalize()}: {ANSWERS[response]}."
         hold = words.duration_exact(chosen.contain_hours * 3_600)
         yield f"The gate {'refuses' if chosen.enforce_containment else 'warns of'} contained principals for {hold}."
     if not chosen.quarantine:

@@ -16,7 +16,6 @@ from service.ports_console import Looking, Standing, Unresolved
 
 URGENT = (State.QUARANTINED, State.UNDER_REVIEW, State.SUSPECT, State.ACTIVE, State.ROLLED_BACK, State.RETIRED)
 """The states, the one that needs attention most first."""
-WATCHED = "watching"
 _RANKS = {state: rank for rank, state in enumerate(URGENT)}
 
 
@@ -69,12 +68,17 @@ class Entry:
         return (_RANKS[version.state], 0 if self.incidents else 1, -self.share, version.model, version.version)
 
     def watch(self, now_us: int, stale_seconds: float) -> str:
-        """Return how it is watched now: ``watching``, ``warming``, ``insufficient``, ``stale`` or ``closed``."""
+        """Return how it is watched now.
+
+        ``watching``, ``stale``, ``insufficient``, ``warming`` (no baseline), ``waiting`` (no events), or ``closed``.
+        """
         if self.version.state not in SERVING:
             return "closed"
         if self.version.baseline_id is None:
             return "warming"
-        if self.last_us and now_us - self.last_us > stale_seconds * 1e6:
+        if not self.last_us or self.monitoring == "warming":
+            return "waiting"
+        if now_us - self.last_us > stale_seconds * 1e6:
             return "stale"
         return self.monitoring
 

@@ -13,7 +13,7 @@ from service.console.desks import add_desks
 from service.console.fleet_views import FleetViews, add_fleet
 from service.console.history import FIRST, SPANS
 from service.console.incident_routes import add_incidents
-from service.console.live import Streams, add_live
+from service.console.live import add_live
 from service.console.pages import empty, render, static_files
 from service.console.roll import Roll
 from service.console.sessions import Signer
@@ -49,12 +49,12 @@ def build_router(deps: ConsoleDeps) -> APIRouter:
     """Return the console as a router to be included at the root of the application."""
     router = APIRouter(route_class=ConsoleRoute, include_in_schema=False)
     access = Access(deps, Signer(deps.session_key))
-    roll, streams = Roll(deps.standing, deps.looking), Streams(deps.streams_max)
+    roll = Roll(deps.standing, deps.looking)
     views = Views(deps, roll)
-    _add_sign_in(router, deps, access, streams)
+    _add_sign_in(router, deps, access)
     _add_pages(router, access, views)
     add_fleet(router, access, FleetViews(deps, roll))
-    add_live(router, deps, access, streams)
+    add_live(router, deps, access)
     add_transcripts(router, deps, access)
     add_incidents(router, deps, access, views)
     add_desks(router, deps, access)
@@ -64,7 +64,7 @@ def build_router(deps: ConsoleDeps) -> APIRouter:
     return router
 
 
-def _add_sign_in(router: APIRouter, deps: ConsoleDeps, access: Access, streams: Streams) -> None:
+def _add_sign_in(router: APIRouter, deps: ConsoleDeps, access: Access) -> None:
     def login_page(request: Request, next_path: str, problem: str | None = None, status: int = 200) -> Response:
         token = access.signer.visitor(deps.clock.now_us())
         known = request.cookies.get(COOKIE)
@@ -101,7 +101,7 @@ def _add_sign_in(router: APIRouter, deps: ConsoleDeps, access: Access, streams: 
         form = await read_form(request)
         token = request.cookies.get(COOKIE, "")
         access.check_form(request, token, form)
-        streams.end(token)
+        deps.streams.end(token)
         answer = empty(303, {"location": "/login"})
         answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
         return answer

@@ -3,6 +3,7 @@
 "use strict";
 
 const SVG = "http://www.w3.org/2000/svg";
+const HINT = "Point at the chart, or use the arrow keys on it, to read its values.";
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
 function stretchesOf(svg) {
@@ -64,7 +65,7 @@ function follow(plot) {
   const note = document.createElement("p");
   note.className = "readout";
   note.setAttribute("aria-live", "polite");
-  note.hidden = true;
+  note.textContent = HINT;
   plot.append(note);
   let chosen = evidence.length - 1;
 
@@ -82,7 +83,7 @@ function follow(plot) {
     power(note, here ? said(here) + (here.over ? ", above the budget" : "") : "no evidence measured");
     if (came) note.append(`; ${said(came)}`);
     note.classList.toggle("over", Boolean(here && here.over));
-    note.hidden = false;
+    note.classList.add("on");
     let line = svg.querySelector(".cross");
     if (!line) {
       line = document.createElementNS(SVG, "line");
@@ -97,7 +98,8 @@ function follow(plot) {
   }
 
   function hide(svg) {
-    note.hidden = true;
+    note.textContent = HINT;
+    note.className = "readout";
     const line = svg.querySelector(".cross");
     if (line) line.remove();
   }

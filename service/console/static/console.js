@@ -44,7 +44,7 @@ function ago(seconds) {
 }
 
 // How far the server's clock is ahead of this one: 'two minutes ago' is said by the server's.
-let ahead = 0;
+let ahead = null;
 
 function tellTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
@@ -63,7 +63,7 @@ function tellTimes(root) {
     if (!time.title || time.title === time.dataset.utc) {
       time.title = isUtc(at) ? time.dataset.utc : `${time.dataset.utc}, here ${local(at)}`;
     }
-    if (/ago$|^just now$/.test(time.textContent)) {
+    if (ahead !== null && /ago$|^just now$/.test(time.textContent)) {
       const said = ago((Date.now() + ahead - at.getTime()) / 1000);
       if (said && said !== time.textContent) time.textContent = said;
     }
@@ -145,7 +145,10 @@ function update(fresh) {
   withoutMoving(() => {
     for (const region of document.querySelectorAll("[data-live]")) {
       const next = fresh.querySelector(`[data-live="${CSS.escape(region.dataset.live)}"]`);
-      if (!next || next.innerHTML === region.dataset.shown) continue;
+      if (!next || next.innerHTML === region.dataset.shown) {
+        waiting.delete(region);
+        continue;
+      }
       const shown = next.innerHTML;
       // Nothing moves under the pointer or the keyboard: there, only the figures change, each in its place.
       if (isInUse(region)) {
@@ -186,7 +189,7 @@ function sayFresh() {
 }
 
 function keepCurrent(page) {
-  let tag = null;
+  let tag = page.dataset.tag || null;
   let stream = null;
   let timer = null;
   let asking = false;
@@ -208,8 +211,7 @@ function keepCurrent(page) {
       if (answer.status === 200) {
         tag = answer.headers.get("ETag");
         const said = Date.parse(answer.headers.get("Date") || "");
-        // The header has whole seconds only: smaller differences say nothing.
-        if (!Number.isNaN(said) && Math.abs(said - Date.now()) > 2000) ahead = said - Date.now();
+        if (ahead === null && !Number.isNaN(said)) ahead = said - Date.now();
         update(new DOMParser().parseFromString(await answer.text(), "text/html"));
       }
       if (answer.status < 500) knownAt = performance.now();
@@ -242,6 +244,7 @@ function keepCurrent(page) {
     stream = own;
     own.addEventListener("mark", (event) => {
       const told = JSON.parse(event.data);
+      ahead = told.now - Date.now();
       if (mark !== null && told.mark === mark) {
         knownAt = performance.now() - 1000 * told.age;
         document.body.classList.remove("away");
@@ -250,10 +253,9 @@ function keepCurrent(page) {
     });
     own.addEventListener("gone", () => window.location.reload());
     own.addEventListener("error", () => {
-      if (own.readyState === EventSource.CLOSED && stream === own) {
-        stream = null;
-        askAgain(POLL_MS);
-      }
+      if (stream !== own) return;
+      if (own.readyState === EventSource.CLOSED) stream = null;
+      askAgain(POLL_MS);
     });
   }
 

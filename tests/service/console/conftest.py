@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from service.console.deps import ConsoleDeps
 from service.console.routes import build_router
+from service.console.streams import Streams
 from service.domain.errors import Unauthenticated
 from service.domain.ids import Actor, Micros, Position
 from service.domain.keys import Identity, hash_secret, parse_key
@@ -85,6 +86,7 @@ class Console:
     app: FastAPI
     told: Told
     transcripts: Transcripts
+    streams: Streams
 
     @property
     def store(self) -> InMemoryStore:
@@ -139,4 +141,4 @@ def console() -> Console:
         transcripts=Reading(store=transcripts, keys=(b"t" * 32,), clock=fleet.clock),
     )
     app.include_router(build_router(deps))
-    return Console(fleet, app, told, transcripts)
+    return Console(fleet, app, told, transcripts, deps.streams)
