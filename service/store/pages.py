@@ -185,7 +185,7 @@ def _about(names: Sequence[str]) -> ColumnElement[bool]:
     # Keys have ids that could be the name of a model: what is said of keys is about none.
     of_models = [or_(t.c.subject == name, _begins(t.c.subject, f"{name}/")) for name in names]
     about_keys = or_(_begins(t.c.action, "key."), _begins(t.c.action, "notification."))
-    return or_(t.c.subject.in_(mine), or_(*of_models) & ~about_keys) if names else literal(value=False)  # type: ignore[return-value]
+    return or_(t.c.subject.in_(mine), or_(*of_models) & ~about_keys) if names else literal(value=False)
 
 
 def _begins(column: ColumnElement[str], text: str) -> ColumnElement[bool]:

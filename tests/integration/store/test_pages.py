@@ -1,6 +1,7 @@
 """What pages ask of the store: the same answers from SQLite and from PostgreSQL."""
 
 from dataclasses import replace
+from typing import Any
 
 from service.domain.ids import Actor, Micros, Position
 from service.domain.policy import Cause
@@ -18,7 +19,7 @@ def stocked(store: Store) -> None:
         tx.audit(s.ANNA, "key.issue", "fraud-scorer", "a key whose id is a model's name", s.at(1))
     worker = store.worker("w", 1_000.0, ManualClock())
     base = s.incident(first)
-    over = {"status": IncidentStatus.RESOLVED, "resolved_us": s.at(900)}
+    over: dict[str, Any] = {"status": IncidentStatus.RESOLVED, "resolved_us": s.at(900)}
     incidents = [
         replace(base, id="low", severity=Severity.LOW, opened_us=s.at(30)),
         replace(base, id="high", severity=Severity.HIGH, opened_us=s.at(10), assignee="anna"),

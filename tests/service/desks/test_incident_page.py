@@ -2,6 +2,7 @@
 
 import html
 import re
+from typing import Any
 
 import pytest
 
@@ -71,7 +72,7 @@ def test_frozen_histograms_show_the_shares_that_were_frozen(desk: Desk) -> None:
 
 def test_earlier_incidents_of_the_same_columns_come_first_with_what_people_said(desk: Desk) -> None:
     digits, fraud, churn = desk.version("digits"), desk.version("fraud"), desk.version("churn")
-    over = {"status": IncidentStatus.RESOLVED, "resolved_us": desk.clock.now_us()}
+    over: dict[str, Any] = {"status": IncidentStatus.RESOLVED, "resolved_us": desk.clock.now_us()}
     near = desk.incident(digits, "age", "hour", ago_hours=50, verdict=Verdict.DATA_BUG, note="dirty lens", **over)
     desk.incident(digits, "country", ago_hours=40, verdict=Verdict.FALSE_ALARM, **over)
     other = desk.incident(fraud, "age", ago_hours=30, verdict=Verdict.DATA_BUG, **over)

@@ -109,7 +109,7 @@ def test_a_key_of_some_models_sees_only_its_own(desk: Desk) -> None:
 def artefact(shift: float) -> Any:
     rows = RNG.normal(10.0 + shift, 2.0, 4_000)
     names = Codes(("DE", "FR"), RNG.choice(2, 4_000, p=[0.5 + shift / 20, 0.5 - shift / 20]).astype(np.int32))
-    specs = [
+    specs: list[tuple[ColumnSpec, Any]] = [
         (ColumnSpec(name="age", kind=ColumnKind.NUMERIC), rows),
         (ColumnSpec(name="country", kind=ColumnKind.CATEGORICAL, group=ColumnGroup.FEATURE), names),
     ]
