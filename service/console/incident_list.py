@@ -107,7 +107,7 @@ def incident_list(deps: ConsoleDeps, viewer: Viewer, query: Mapping[str, str], k
         found = pages.incidents(wanted, ROWS, part.first - 1)
     snoozes = () if deps.incidents is None else deps.incidents.snoozes(SNOOZES_READ)
     snoozed = {one.incident_id for one in snoozes if one.until_us > now_us}
-    names = [model.name for model in read.models() if viewer.identity.sees(model.name)]
+    names = sorted(name for name in deps.standing().models if viewer.identity.sees(name))
     page = ListPage(
         rows=tuple(_row(one, one.id in snoozed, now_us) for one in found.rows),
         tabs=_tabs(asked, found.by_status),

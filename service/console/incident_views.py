@@ -65,7 +65,8 @@ class IncidentViews:
         found = read.incident(incident_id)
         if found is None or not viewer.identity.sees(found.model):
             raise NotFound(f"There is no incident '{incident_id[:100]}', or your key may not see it.")
-        tag = tag_of(viewer.session.token, incident_id, revision, now_us // FRESH_US)
+        known_at = revision, self.deps.standing().revision
+        tag = tag_of(viewer.session.token, incident_id, known_at, now_us // FRESH_US)
         if known == tag and problem is None:
             return empty(304, {"etag": tag})
         gathered = gather_incident(read, found, now_us)
@@ -116,7 +117,7 @@ class IncidentViews:
             alerts=alerts,
             model=model,
             version=version,
-            fleet=read.versions(),
+            fleet=self.deps.standing().versions,
             keys=read.keys(),
             approvals=read.approvals(version.id),
             snapshot=read.snapshot(version.id),

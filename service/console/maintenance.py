@@ -58,7 +58,7 @@ class MaintenanceViews:
         """Render the page."""
         now_us = self.deps.clock.now_us()
         windows = [one for one in self.desk.maintenance(None, now_us, WINDOWS_READ) if viewer.identity.sees(one.model)]
-        names = [model.name for model in self.deps.read.models() if viewer.identity.sees(model.name)]
+        names = sorted(name for name in self.deps.standing().models if viewer.identity.sees(name))
         return render(
             "maintenance.html",
             problem.status if problem else 200,

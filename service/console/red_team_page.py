@@ -96,7 +96,7 @@ class RedTeamPage:
 def red_team_page(deps: ConsoleDeps, viewer: Viewer, query: Mapping[str, str]) -> RedTeamPage:
     """Read runs and decide what the page shows: of one version, or of all that the viewer may see."""
     now_us = deps.clock.now_us()
-    versions = {version.id: version for version in deps.read.versions() if viewer.identity.sees(version.model)}
+    versions = {version.id: version for version in deps.standing().versions if viewer.identity.sees(version.model)}
     runs = [(run, versions[run.version_id]) for run in deps.read.redteam_runs() if run.version_id in versions]
     runs.sort(key=lambda pair: -pair[0].at_us)
     names = [_which(version) for _, version in runs]

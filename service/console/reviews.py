@@ -42,7 +42,8 @@ class ReviewViews:
     def facts(self) -> QueueFacts:
         """Read all that the queue is decided from."""
         read, store = self.deps.read, self.review.store
-        versions = read.versions()
+        standing = self.deps.standing()
+        versions = standing.versions
         held = {version.id for version in versions if version.state in HELD_STATES}
         worst: dict[VersionId, Incident] = {}
         if held:
@@ -52,7 +53,7 @@ class ReviewViews:
                     worst.setdefault(incident.version_id, incident)
         return QueueFacts(
             now_us=self.deps.clock.now_us(),
-            models={model.name: model for model in read.models()},
+            models=standing.models,
             versions=versions,
             keys=read.keys(),
             reviews=store.reviews(),
@@ -74,7 +75,8 @@ class ReviewViews:
         """Render the queue, or say that it is still the one that the browser has."""
         now_us = self.deps.clock.now_us()
         mine = query.get("mine") == "yes"
-        tag = tag_of(viewer.session.token, mine, self.deps.read.revision(), now_us // FRESH_US)
+        known_at = self.deps.read.revision(), self.deps.standing().revision
+        tag = tag_of(viewer.session.token, mine, known_at, now_us // FRESH_US)
         if known == tag and problem is None:
             return empty(304, {"etag": tag})
         facts = self.facts()
