@@ -11,7 +11,7 @@ from service.console.access import Access, Viewer
 from service.console.addresses import address
 from service.console.deps import ConsoleDeps
 from service.console.incident_past import TONES, so_many
-from service.console.lists import Choice, one_of, text_of
+from service.console.lists import Choice, Pager, number_of, one_of, pager, text_of
 from service.console.pages import render
 from service.domain.ids import Micros
 from service.domain.records import Verdict
@@ -20,7 +20,7 @@ from service.ports_incidents import IncidentDesk
 INCIDENTS_MAX = 10_000
 DAY_US = 86_400_000_000
 DAYS = ("7", "30", "90", "365")
-MODELS_SHOWN = 200
+MODELS_OFFERED = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class QualityPage:
 
     total: QualityRow
     models: tuple[QualityRow, ...]
-    models_left: int
+    part: Pager
     causes: tuple[QualityRow, ...]
     days: tuple[Choice, ...]
     day: str
@@ -83,24 +83,23 @@ def quality_page(desk: IncidentDesk, viewer: Viewer, query: Mapping[str, str], n
     incidents = [one for one in found if who.sees(one.model) and model in {"", one.model}]
     exposures = [one for one in desk.exposures(since_us) if who.sees(one.model) and model in {"", one.model}]
     models = by_model(incidents, exposures)
-    rows = [
-        _row(name, address("/quality", {"model": name, "days": None if day == "30" else day}), one)
-        for name, one in models.items()
-    ]
-    rows.sort(key=lambda row: (row.kept, -row.incidents, row.name))
+    said = {"model": model, "days": None if day == "30" else day}
+    part = pager("/quality", said, number_of(query), len(models))
+    order = sorted(models, key=lambda name: (models[name].promise.kept, -models[name].incidents, name))
+    shown = order[max(0, part.first - 1) : part.last]
     causes = [
         _row(words.CAUSE_NAMES[cause], f"/incidents?status=all&cause={cause}", one)
         for cause, one in by_cause(incidents).items()
     ]
     return QualityPage(
         total=_row(model or "All models", "", quality(incidents, exposures)),
-        models=tuple(rows[:MODELS_SHOWN]),
-        models_left=max(0, len(rows) - MODELS_SHOWN),
+        models=tuple(_row(name, address("/quality", {**said, "model": name}), models[name]) for name in shown),
+        part=part,
         causes=tuple(causes),
         days=tuple(Choice(one, f"{one} days", one == day) for one in DAYS),
         day=day,
         model=model,
-        names=tuple(models)[:MODELS_SHOWN],
+        names=tuple(models)[:MODELS_OFFERED],
         truncated=len(found) == INCIDENTS_MAX,
         verdicts=tuple((str(verdict), TONES[verdict]) for verdict in Verdict),
     )

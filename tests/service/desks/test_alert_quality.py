@@ -75,3 +75,15 @@ def test_without_an_hour_of_watching_no_promise_is_called_broken(desk: Desk) -> 
     said = text_of(desk.visitor("ada").page("/quality"))
     assert "nothing was promised: no hour of it was watched" in said
     assert "broken" not in said.replace("broken promises first", "")
+
+
+def test_many_models_are_pages_of_fifty(desk: Desk) -> None:
+    versions = [desk.version(f"model-{number:03}") for number in range(120)]
+    desk.incidents([(version, (), Cause.DATA_DRIFT, 1.0, {}) for version in versions])
+    ada, seen = desk.visitor("ada"), set()
+    for number in (1, 2, 3):
+        page = ada.page(f"/quality?page={number}")
+        assert len(page.encode()) < 200 * 1024
+        seen |= {title for title in titles(page) if title.startswith("model-")}
+    assert len(seen) == 120
+    assert "101 to 120 of 120 models" in text_of(ada.page("/quality?page=3"))
