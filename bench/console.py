@@ -8,6 +8,7 @@ service's own threads read the fleet and the figures as they always do.
 
 import argparse
 import asyncio
+import os
 import re
 import statistics
 import subprocess
@@ -79,7 +80,10 @@ class Timing:
     path: str
     status: int
     median_ms: float
+    """From the request to the last byte, by the clock."""
     slowest_ms: float
+    processor_ms: float
+    """Median of what the process computed meanwhile, its background threads included."""
     size: int
 
 
@@ -252,14 +256,16 @@ async def measure(data: Path, key: str, paths: Sequence[str], times: int) -> lis
 
 
 async def _time(client: httpx.AsyncClient, path: str, times: int) -> Timing:
-    spent = []
+    spent, computed = [], []
     for _ in range(3):
         answer = await client.get(path)
     for _ in range(times):
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         answer = await client.get(path)
         spent.append(1e3 * (time.perf_counter() - began))
-    return Timing(path, answer.status_code, statistics.median(spent), max(spent), len(answer.content))
+        computed.append(1e3 * (time.process_time() - worked))
+    median, processor = statistics.median(spent), statistics.median(computed)
+    return Timing(path, answer.status_code, median, max(spent), processor, len(answer.content))
 
 
 def paths_of(models: int) -> list[str]:
@@ -273,25 +279,39 @@ def paths_of(models: int) -> list[str]:
     ]  # fmt: skip
 
 
-def render(timings: Sequence[Timing], models: int, incidents: int, times: int) -> str:
+def _kept(broken: Sequence[Timing]) -> str:
+    return f"not kept by {', '.join(f'`{one.path}`' for one in broken)}" if broken else "kept by every page"
+
+
+def render(timings: Sequence[Timing], models: int, incidents: int, times: int, busy: float) -> str:
     """Return the page of documentation."""
     machine = ", ".join(f"{name} {value}" for name, value in describe_machine().items())
     rows = [
-        [f"`{one.path}`", f"{one.median_ms:.0f}", f"{one.slowest_ms:.0f}", f"{one.size / 1000:.0f}"] for one in timings
+        [
+            f"`{one.path}`",
+            *(f"{ms:.0f}" for ms in (one.processor_ms, one.median_ms, one.slowest_ms)),
+            f"{one.size / 1000:.0f}",
+        ]
+        for one in timings
     ]
-    kept = all(one.median_ms < BUDGET_MS and one.size < BUDGET_BYTES for one in timings)
-    verdict = "kept by every page" if kept else "**not kept by every page**"
+    large = [one for one in timings if one.size >= BUDGET_BYTES]
+    verdict = (
+        f"The budget is {BUDGET_MS:.0f} ms and {BUDGET_BYTES // 1000} kB a page. By what they compute: "
+        f"{_kept([one for one in timings if one.processor_ms >= BUDGET_MS])}; by the clock: "
+        f"{_kept([one for one in timings if one.median_ms >= BUDGET_MS])}; by their size: {_kept(large)}."
+    )
     work = (
         f"{models:,} models of one version with {len(NUMERIC) + len(CATEGORICAL)} features each, {incidents:,} "
         f"incidents, {AUDIT:,} audited changes, in SQLite. Server time of {times} requests one after the other, from "
-        "the request to the last byte, in one process, while its own threads keep the fleet and the figures current. "
+        "the request to the last byte, in one process, while its own threads keep the fleet and the figures current: "
+        "the median of what the process computed, and of what the clock says, which other programs lengthen. "
         "`python -m bench.console` writes this page."
     )
     said = (
         work,
-        f"The budget is a median of {BUDGET_MS:.0f} ms and {BUDGET_BYTES // 1000} kB a page: {verdict}.",
-        table(["page", "median, ms", "slowest, ms", "kB"], rows),
-        f"Measured on: {machine}.",
+        verdict,
+        table(["page", "processor, ms", "clock, ms", "slowest, ms", "kB"], rows),
+        f"Measured on: {machine}; {busy:.1f} other programs wanted a processor at the same time (load average).",
     )
     return "\n\n".join(("# The console's pages, timed", *said)) + "\n"
 
@@ -310,9 +330,10 @@ def main(arguments: list[str]) -> int:
         if not data.exists():
             template = make_template(Path(scratch))
             make_store(data, template, SystemClock().now_us(), asked.models, asked.incidents)
+        busy = os.getloadavg()[0]
         timings = asyncio.run(measure(data, make_key(data), paths_of(asked.models), asked.times))
     shown = [one for one in timings if one.status == 200]
-    text = render(shown, asked.models, asked.incidents, asked.times)
+    text = render(shown, asked.models, asked.incidents, asked.times, busy)
     for one in timings:
         if one.status != 200:
             print(f"{one.path}: {one.status}", file=sys.stderr)

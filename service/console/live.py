@@ -14,7 +14,9 @@ from starlette.responses import StreamingResponse
 
 from service.console.access import Access, SignInNeeded
 from service.console.deps import ConsoleDeps
+from service.console.pages import SECURITY_HEADERS
 from service.console.streams import Streams
+from service.domain.errors import LazarettoError
 from service.domain.ids import VersionId
 from service.ports_console import Standing
 
@@ -97,11 +99,7 @@ def add_live(router: APIRouter, deps: ConsoleDeps, access: Access) -> None:
             return mark_of(deps.standing(), version_id, slot)
 
         def still_in() -> bool:
-            try:
-                access.viewer(request)
-            except SignInNeeded:
-                return False
-            return True
+            return may_still_read(access, request)
 
         marks = _marks(deps, deps.streams, viewer.session.token, mark, still_in)
         # The first part tells whether there is room: a refusal is an answer of its own, not a stream that breaks.
@@ -115,8 +113,19 @@ def add_live(router: APIRouter, deps: ConsoleDeps, access: Access) -> None:
             finally:
                 await marks.aclose()
 
-        headers = {"cache-control": "no-store", "x-accel-buffering": "no", "vary": "Cookie"}
+        headers = SECURITY_HEADERS | {"cache-control": "no-store", "x-accel-buffering": "no", "vary": "Cookie"}
         return StreamingResponse(told(), media_type="text/event-stream", headers=headers)
+
+
+def may_still_read(access: Access, request: Request) -> bool:
+    """Tell whether a session still may read; while the store is away nobody knows better, and the stream goes on."""
+    try:
+        access.viewer(request)
+    except SignInNeeded:
+        return False
+    except LazarettoError:
+        return True
+    return True
 
 
 def _version_of(standing: Standing, model: str, version: str) -> VersionId | None:

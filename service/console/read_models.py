@@ -188,15 +188,7 @@ def version_page(facts: Facts, viewer: Identity) -> VersionPage:
         monitoring_tone=tone,
         certainty=certainty,
         rebuild=rebuild_of(facts),
-        steps=steps_of(
-            version,
-            model.policy,
-            facts.approvals,
-            viewer,
-            is_open=facts.incidents_open > 0,
-            is_attack=facts.incident is not None and facts.incident.cause is Cause.ADVERSARIAL,
-            is_judged=facts.version.baseline_id is not None and facts.status.monitoring != "insufficient",
-        ),
+        steps=_steps(facts, viewer),
         charts=charts_of(facts),
         spans=spans_of(facts),
         span=next((one.name for one in spans_of(facts) if one.chosen), None),
@@ -223,6 +215,19 @@ def version_page(facts: Facts, viewer: Identity) -> VersionPage:
         has_baseline=facts.baseline is not None,
         promise=promise_of(facts.calibration, model.policy),
         dry_run=model.policy.dry_run,
+    )
+
+
+def _steps(facts: Facts, viewer: Identity) -> Steps:
+    version, model = facts.version, facts.model
+    return steps_of(
+        version,
+        model.policy,
+        facts.approvals,
+        viewer,
+        is_open=facts.incidents_open > 0,
+        is_attack=facts.incident is not None and facts.incident.cause is Cause.ADVERSARIAL,
+        is_judged=facts.version.baseline_id is not None and facts.status.monitoring != "insufficient",
     )
 
 

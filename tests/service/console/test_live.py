@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from threading import Event
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
 from service.console import live
-from service.console.live import mark_of
+from service.console.access import SignInNeeded
+from service.console.live import mark_of, may_still_read
 from service.console.streams import STREAMS_OF_ONE, Streams
 from service.domain.errors import Unavailable
 from service.domain.ids import Micros, Position, VersionId
@@ -148,6 +149,21 @@ def test_signing_out_ends_the_streams_of_the_session(console: Console) -> None:
     form = page.split('name="form_token" value="')[1].split('"')[0]
     assert browser.post("/logout", data={"form_token": form}).status_code == 303
     assert ended.is_set()
+
+
+def test_while_the_store_is_away_a_stream_goes_on() -> None:
+    class Asked:
+        def __init__(self, error: Exception | None) -> None:
+            self.error = error
+
+        def viewer(self, _request: object) -> None:
+            if self.error:
+                raise self.error
+
+    answers = [
+        may_still_read(cast("Any", Asked(e)), cast("Any", None)) for e in (None, Unavailable("x"), SignInNeeded())
+    ]
+    assert answers == [True, True, False]
 
 
 async def _begun(streams: Streams, token: str) -> asyncio.Event:
