@@ -20,6 +20,7 @@ from service.api.flag_desk import FlagDesk
 from service.api.gate import GateEndpoint, Principals, is_gate
 from service.api.routes import (
     alert_quality,
+    audit,
     baselines,
     drafts,
     drills,
@@ -58,6 +59,7 @@ ROUTERS = tuple(
         triage,
         maintenance,
         alert_quality,
+        audit,
         principals,
         requests,
         redteam,

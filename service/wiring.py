@@ -14,6 +14,7 @@ from service.api.auth import KeyRing
 from service.api.compile import Compiler, sweep
 from service.api.deps import Api
 from service.api.figures import Figures
+from service.api.key_uses import KeyUseNotes
 from service.api.metrics import Metrics
 from service.api.metrics_quality import QualityFigures
 from service.api.standing import Standings
@@ -48,6 +49,8 @@ from service.worker.stats import WorkerStats
 
 SWEEP_SECONDS = 60.0
 """How often transcripts that are over are deleted."""
+KEY_USES_SECONDS = 5.0
+"""How often it is looked which keys were used."""
 WARMED_MAX = 256
 """Decoders compiled before the first request; a larger fleet compiles the rest as they are used."""
 
@@ -138,6 +141,11 @@ def build_runtime(settings: Settings) -> Runtime:
             review=api.review,
             incidents=store.incidents,
             triage=api.triage,
+            pages=store.pages,
+            desk=store.desk,
+            channels=api.channel_names,
+            settings=settings,
+            uses=store.keys,
             streams=Streams(settings.console_streams_max),
             ending=api.ending,
         ),
@@ -191,6 +199,8 @@ def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: 
         log_figures=partial(_log_figures, log, accept.gatherer),
         compiler=Compiler(settings.baseline_seconds_max),
         transcripts=Reading(store=store.transcripts, keys=secrets.transcripts, clock=clock),
+        pages=store.pages,
+        uses=store.keys,
     )
 
 
@@ -230,6 +240,7 @@ def _pollers(settings: Settings, api: Api, log: GroupCommitLog) -> tuple[Poller,
         Poller("fleet", settings.refresh_seconds, [api.fleet.refresh, api.figures.sample]),
         # Apart: what is written may wait for a lock, and the gate's picture may not.
         Poller("records", settings.refresh_seconds, [review.close, watch.write_down]),
+        Poller("key uses", KEY_USES_SECONDS, [KeyUseNotes(api.keyring, api.uses, api.clock).write_down]),
         Poller("figures", settings.figures_seconds, [api.figures.refresh, watch.look, review.look, hushed.look, trim]),
         Poller("transcripts", SWEEP_SECONDS, [api.transcripts.sweep]),
     )

@@ -14,6 +14,7 @@ from service.store.looking import SqlLooking
 from service.store.migrate import make_ready
 from service.store.notified import SqlNotificationDesk
 from service.store.outbox import SqlOutbox
+from service.store.pages import SqlPageStore
 from service.store.read import SqlReadStore
 from service.store.reviews import SqlReviewStore
 from service.store.schedule import SqlSchedule
@@ -38,6 +39,7 @@ class Store:
         self.transcripts = SqlTranscripts(database)
         self.reviews = SqlReviewStore(database)
         self.incidents = SqlIncidentDesk(database)
+        self.pages = SqlPageStore(database)
         self.looking = SqlLooking(database)
         self._workers: list[SqlWorkerStore] = []
 
