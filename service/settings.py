@@ -96,6 +96,8 @@ class Settings(BaseSettings):
     """How long gateways may take to follow a quarantine before events that still come are told."""
     flag_streams_max: int = Field(default=200, ge=0)
     """Event streams of flags that may be open at once."""
+    console_streams_max: int = Field(default=200, ge=0)
+    """Pages of the console that are kept current at once; further ones ask again and again."""
     stale_seconds: float = Field(default=300.0, gt=0)
     """A version without events for this long is ``stale``."""
     store_timeout_seconds: float = Field(default=5.0, gt=0)

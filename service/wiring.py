@@ -14,10 +14,13 @@ from service.api.auth import KeyRing
 from service.api.compile import Compiler, sweep
 from service.api.deps import Api
 from service.api.figures import Figures
+from service.api.key_uses import KeyUseNotes
 from service.api.metrics import Metrics
 from service.api.metrics_quality import QualityFigures
+from service.api.standing import Standings
 from service.clock import SystemClock
 from service.console.deps import ConsoleDeps
+from service.console.streams import Streams
 from service.enforcement import EnforcementWatch
 from service.gate.acknowledge import Acknowledgements
 from service.gate.refresh import Fleet, Poller
@@ -49,6 +52,8 @@ from service.worker.stats import WorkerStats
 
 SWEEP_SECONDS = 60.0
 """How often transcripts that are over are deleted."""
+KEY_USES_SECONDS = 5.0
+"""How often it is looked which keys were used."""
 WARMED_MAX = 256
 """Decoders compiled before the first request; a larger fleet compiles the rest as they are used."""
 
@@ -126,6 +131,8 @@ def build_runtime(settings: Settings) -> Runtime:
         metrics=Metrics(settings, api.counters, api.fleet, api.figures, api.log_figures, clock),
         console=ConsoleDeps(
             read=store.read,
+            looking=store.looking,
+            standing=Standings(api.fleet, api.figures),
             keys=store.keys,
             office=api.office,
             clock=clock,
@@ -138,6 +145,13 @@ def build_runtime(settings: Settings) -> Runtime:
             review=api.review,
             incidents=store.incidents,
             triage=api.triage,
+            pages=store.pages,
+            desk=store.desk,
+            channels=api.channel_names,
+            settings=settings,
+            uses=store.keys,
+            streams=Streams(settings.console_streams_max),
+            ending=api.ending,
             reports=reports,
             bundler=api.bundler,
         ),
@@ -190,6 +204,8 @@ def _api(
         log_figures=partial(_log_figures, log, accept.gatherer),
         compiler=Compiler(settings.baseline_seconds_max),
         transcripts=Reading(store=store.transcripts, keys=secrets.transcripts, clock=clock),
+        pages=store.pages,
+        uses=store.keys,
         reports=reports,
         bundler=bundler_of(secrets, reports, store.incidents),
         ending=reports.making.ending,
@@ -242,6 +258,7 @@ def _pollers(settings: Settings, api: Api, log: GroupCommitLog) -> tuple[Poller,
         Poller("fleet", settings.refresh_seconds, [api.fleet.refresh, api.figures.sample]),
         # Apart: what is written may wait for a lock, and the gate's picture may not.
         Poller("records", settings.refresh_seconds, [review.close, watch.write_down]),
+        Poller("key uses", KEY_USES_SECONDS, [KeyUseNotes(api.keyring, api.uses, api.clock).write_down]),
         Poller("figures", settings.figures_seconds, [api.figures.refresh, watch.look, review.look, hushed.look, trim]),
         Poller("transcripts", SWEEP_SECONDS, [api.transcripts.sweep]),
         Poller("reports", LOOK_SECONDS, [runner.look]),
@@ -274,6 +291,7 @@ class WorkRuntime:
     channels: Mapping[str, Channel]
     worker: Worker
     delivery: Dispatcher
+    breath: Breath
 
     async def deliver(self, stop: Event) -> None:
         """Deliver notifications until ``stop`` is set."""
@@ -296,20 +314,22 @@ def build_worker(settings: Settings) -> WorkRuntime:
     store = _open_state(settings)
     channels = _channels(settings, clock)
     stats = WorkerStats()
-    reader = open_reader(settings.telemetry_url)
+    breath = Breath()
+    reader = open_reader(settings.telemetry_url, give_way=breath)
     owner = f"{socket.gethostname()}-{os.getpid()}"
     stages = WorkStages(
-        store=store.worker(owner, settings.worker_lease_seconds, clock),
+        store=store.worker(owner, settings.worker_lease_seconds, clock, give_way=breath),
         log=reader,
         signing_key=secrets.signing,
         transcript_keys=secrets.transcripts,
         entries_max=settings.worker_batch_entries_max,
         bytes_max=settings.worker_batch_bytes_max,
         stats=stats.to_json,
-        give_way=Breath(),
+        computing=breath.alarmed,
     )
     settle_memory()
     return WorkRuntime(
+        breath=breath,
         store=store,
         log=reader,
         channels=channels,

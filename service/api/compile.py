@@ -25,6 +25,7 @@ from service.domain.errors import Unavailable, Unprocessable, UnsupportedMedia
 from service.domain.policy import Tuning
 from service.domain.reports import Reports
 from service.domain.schema import Schema
+from service.frames import Frame
 from service.ingest.deidentify import Deidentifier
 from service.ingest.inflate import SUPPORTED
 from service.ingest.limits import Limits
@@ -60,14 +61,32 @@ def compile_upload(upload: Upload) -> CompiledReference:
     key = None if segments is None else segments.key
     reference = read_reference(Path(upload.path), upload.content_type, upload.schema, upload.limits, key)
     frame = Deidentifier(upload.pseudonym_key).apply(upload.schema, reference.frame)
-    follow, requests = upload.tuning.follow is not None, upload.tuning.requests
-    compiled = compile_reference(upload.schema, frame, segments, follow=follow, requests=requests)
     read_warnings = tuple({"column": column, "code": "reference", "text": text} for column, text in reference.warnings)
-    differs = () if upload.before is None else moved(upload.before, frame, compiled.columns)
-    calibration = calibrate(compiled.artefact, upload.tuning, upload.budget_ticks)
+    wanted = Wanted(schema=upload.schema, tuning=upload.tuning, budget_ticks=upload.budget_ticks, before=upload.before)
     sample, kept = kept_rows(upload.schema, frame, upload.reports)
-    warnings = (*read_warnings, *compiled.warnings, *differs, *kept)
-    return replace(compiled, warnings=warnings, calibration=calibration, sample=sample)
+    compiled = compile_frame(frame, wanted, read_warnings)
+    return replace(compiled, warnings=(*compiled.warnings, *kept), sample=sample)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a baseline is compiled for."""
+
+    schema: Schema
+    tuning: Tuning
+    budget_ticks: float
+    before: bytes | None = None
+    """The artefact in force, to be compared with."""
+
+
+def compile_frame(frame: Frame, wanted: Wanted, warnings: tuple[dict[str, str], ...]) -> CompiledReference:
+    """Compile rows that identify nobody any more; ``warnings`` of whoever has read them come first."""
+    tuning = wanted.tuning
+    follow, requests = tuning.follow is not None, tuning.requests
+    compiled = compile_reference(wanted.schema, frame, tuning.segments, follow=follow, requests=requests)
+    differs = () if wanted.before is None else moved(wanted.before, frame, compiled.columns)
+    calibration = calibrate(compiled.artefact, tuning, wanted.budget_ticks)
+    return replace(compiled, warnings=(*warnings, *compiled.warnings, *differs), calibration=calibration)
 
 
 def check_encoding(encoding: str | None) -> None:
@@ -102,6 +121,10 @@ class Compiler:
             When the reference cannot be compiled, or not in time.
         """
         return await self._run(partial(compile_upload, upload))
+
+    async def work(self, work: Callable[[], CompiledReference]) -> CompiledReference:
+        """Compile what comes from elsewhere in a worker process; raises as ``compile``."""
+        return await self._run(work)
 
     async def explain(self, artefact: bytes, tuning: Tuning, budget_ticks: float) -> Calibration:
         """Explain a compiled baseline in a worker process; raises as ``compile``."""

@@ -9,6 +9,7 @@ import service
 from service.cli import (
     bundles,
     data,
+    decide,
     drill,
     health,
     incidents,
@@ -62,6 +63,9 @@ app.add_typer(notifications.app, name="notifications", help="Look at notificatio
 app.add_typer(redteam.app, name="redteam", help="Attack a model, and see what the monitor saw.")
 app.command("vouch")(vouch.vouch)
 app.command("status")(models.status)
+app.command("decide")(decide.decide)
+data.app.command("accept")(decide.accept)
+data.app.command("refuse")(decide.refuse)
 app.command("drill")(drill.drill)
 app.command("replay")(stories.replay)
 
