@@ -5,7 +5,6 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Query, Response
 
-from service.api.acting import IncidentOperator
 from service.api.bodies import decode_body
 from service.api.deps import (
     Admin,
@@ -65,7 +64,7 @@ def _asked(kind: Any = None) -> dict[str, Any]:
 
 
 @router.post("/incidents/{incident_id}/report", **_asked())
-def ask_about(api: ApiDep, who: IncidentOperator, incident_id: str) -> Response:
+def ask_about(api: ApiDep, who: Operator, incident_id: str) -> Response:
     """Let a report be made of the events since the change behind an incident."""
     incident = find_incident(api, who, incident_id)
     return answer(of_report(api.reports.ask_about(who.actor, incident)), ACCEPTED)
