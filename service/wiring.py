@@ -37,6 +37,9 @@ from service.office import OfficeStages
 from service.pipeline import AcceptStages, WorkStages
 from service.ports import Clock
 from service.ports_notify import Channel
+from service.reports.desk import ReportDesk
+from service.reports.runner import KEEP_SECONDS, LOOK_SECONDS
+from service.reports.wired import bundler_of, reports_of, runner_of
 from service.review.stages import ReviewStages
 from service.review.watch import ReviewWatch
 from service.settings import Secrets, Settings
@@ -118,7 +121,8 @@ def build_runtime(settings: Settings) -> Runtime:
     secrets = Secrets.of(settings)
     store = _open_state(settings)
     log = open_log(settings.telemetry_url, settings, clock)
-    api = _api(settings, secrets, clock, store, log)
+    reports = reports_of(settings, secrets, clock, store.read, store.reports)
+    api = _api(settings, secrets, clock, store, log, reports)
     api.fleet.on_change(api.keyring.refresh)
     return Runtime(
         store=store,
@@ -148,12 +152,16 @@ def build_runtime(settings: Settings) -> Runtime:
             uses=store.keys,
             streams=Streams(settings.console_streams_max),
             ending=api.ending,
+            reports=reports,
+            bundler=api.bundler,
         ),
         pollers=_pollers(settings, api, log),
     )
 
 
-def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: GroupCommitLog) -> Api:
+def _api(
+    settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: GroupCommitLog, reports: ReportDesk
+) -> Api:
     limits = Limits.from_settings(settings)
     deidentifier = Deidentifier(secrets.pseudonyms)
     accept = AcceptStages.over(
@@ -172,10 +180,7 @@ def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: 
         deidentifier=deidentifier,
         signing_key=secrets.signing,
     )
-    figures = Figures(
-        store.read, log.head, clock, store.schedule.read, store.enforcements.latest, store.desk, store.reviews.figures
-    )
-    figures.quality = QualityFigures(store.incidents, clock)
+    figures = _figures(clock, store, log, reports)
     return Api(
         settings=settings,
         secrets=secrets,
@@ -201,7 +206,19 @@ def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: 
         transcripts=Reading(store=store.transcripts, keys=secrets.transcripts, clock=clock),
         pages=store.pages,
         uses=store.keys,
+        reports=reports,
+        bundler=bundler_of(secrets, reports, store.incidents),
+        ending=reports.making.ending,
     )
+
+
+def _figures(clock: Clock, store: Store, log: GroupCommitLog, reports: ReportDesk) -> Figures:
+    figures = Figures(
+        store.read, log.head, clock, store.schedule.read, store.enforcements.latest, store.desk, store.reviews.figures
+    )
+    figures.quality = QualityFigures(store.incidents, clock)
+    figures.reports = reports.figures
+    return figures
 
 
 def _log_figures(log: GroupCommitLog, gatherer: Gatherer) -> LogFigures:
@@ -231,6 +248,7 @@ def _pollers(settings: Settings, api: Api, log: GroupCommitLog) -> tuple[Poller,
     review = ReviewWatch(stages=api.review, fleet=api.fleet, clock=api.clock)
     watch = _enforcement_watch(settings, api, review)
     hushed = HushWatch(desk=api.incidents, read=api.read, clock=api.clock)
+    runner = runner_of(settings, api.reports, api.incidents)
 
     def trim() -> None:
         if api.figures.picture is not None:
@@ -243,6 +261,8 @@ def _pollers(settings: Settings, api: Api, log: GroupCommitLog) -> tuple[Poller,
         Poller("key uses", KEY_USES_SECONDS, [KeyUseNotes(api.keyring, api.uses, api.clock).write_down]),
         Poller("figures", settings.figures_seconds, [api.figures.refresh, watch.look, review.look, hushed.look, trim]),
         Poller("transcripts", SWEEP_SECONDS, [api.transcripts.sweep]),
+        Poller("reports", LOOK_SECONDS, [runner.look]),
+        Poller("report rows", KEEP_SECONDS, [runner.keep, runner.sweep]),
     )
 
 

@@ -32,6 +32,8 @@ from service.ports import Clock, ControlStore, KeyStore, ReadStore
 from service.ports_incidents import IncidentDesk
 from service.ports_notify import NotificationDesk
 from service.ports_pages import KeyUses, PageStore
+from service.reports.desk import ReportDesk
+from service.reports.evidence import Bundler
 from service.review.stages import ReviewStages
 from service.settings import Secrets, Settings
 from service.transcripts import Reading
@@ -65,6 +67,8 @@ class Api:
     transcripts: Reading
     pages: PageStore
     uses: KeyUses
+    reports: ReportDesk
+    bundler: Bundler
     ending: Event = field(default_factory=Event)
     """Set when the process has been asked to end: streams end by themselves."""
 

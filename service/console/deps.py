@@ -14,6 +14,8 @@ from service.ports_console import Looking, Standing
 from service.ports_incidents import IncidentDesk
 from service.ports_notify import NotificationDesk
 from service.ports_pages import KeyUses, PageStore
+from service.reports.desk import ReportDesk
+from service.reports.evidence import Bundler
 from service.review.stages import ReviewStages
 from service.settings import Settings
 from service.transcripts import Reading
@@ -61,3 +63,6 @@ class ConsoleDeps:
     """Pages that are kept current; at most ``Settings.console_streams_max``."""
     ending: Event = field(default_factory=Event)
     """Set when the process has been asked to end: streams end by themselves."""
+    reports: ReportDesk | None = None
+    """``None``: there are no reports."""
+    bundler: Bundler | None = None

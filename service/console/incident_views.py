@@ -17,6 +17,7 @@ from service.console.incident_frozen import frozen_section
 from service.console.incident_past import READ, past_of
 from service.console.pages import empty, render
 from service.console.read_models import When
+from service.console.reports import report_card
 from service.console.runbooks import RUNBOOKS
 from service.console.tags import FRESH_US, tag_of
 from service.console.transcripts import may_read
@@ -88,6 +89,7 @@ class IncidentViews:
             else past_of(pages.alike(found, viewer.identity.models, READ), found, columns, now_us),
             runbook=RUNBOOKS[found.cause],
             transcript=may_read(self.deps, viewer, found),
+            report=report_card(self.deps, viewer, found),
             beside=beside_of(self.deps.incidents, found, now_us),
             snooze_hours=SNOOZE_HOURS,
             verdicts=[(str(verdict), meaning) for verdict, meaning in VERDICT_WORDS.items()],

@@ -15,6 +15,7 @@ from service.console.history import FIRST, SPANS
 from service.console.incident_routes import add_incidents
 from service.console.live import add_live
 from service.console.pages import empty, render, static_files
+from service.console.reports import add_reports
 from service.console.roll import Roll
 from service.console.sessions import Signer
 from service.console.transcripts import add_transcripts
@@ -58,6 +59,7 @@ def build_router(deps: ConsoleDeps) -> APIRouter:
     add_transcripts(router, deps, access)
     add_incidents(router, deps, access, views)
     add_desks(router, deps, access)
+    add_reports(router, deps, access)
     _add_actions(router, deps, access, views)
     _add_lift(router, deps, access, views)
     _add_together(router, deps, access, views)

@@ -41,6 +41,8 @@ class CompiledReference:
     warnings: tuple[dict[str, str], ...]
     calibration: Calibration | None = None
     """What it tolerates, in words; worked out under the policy of then."""
+    sample: bytes = b""
+    """Rows that a policy lets be kept for reports; by default there are none."""
 
 
 def compile_reference(

@@ -16,6 +16,7 @@ from service.store.notified import SqlNotificationDesk
 from service.store.outbox import SqlOutbox
 from service.store.pages import SqlPageStore
 from service.store.read import SqlReadStore
+from service.store.reports import SqlReports
 from service.store.reviews import SqlReviewStore
 from service.store.schedule import SqlSchedule
 from service.store.transcripts import SqlTranscripts
@@ -41,6 +42,7 @@ class Store:
         self.incidents = SqlIncidentDesk(database)
         self.pages = SqlPageStore(database)
         self.looking = SqlLooking(database)
+        self.reports = SqlReports(database)
         self._workers: list[SqlWorkerStore] = []
 
     def worker(

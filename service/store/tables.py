@@ -313,6 +313,7 @@ audit = Table(
     UniqueConstraint("digest"),
     Index(None, "actor", "seq"),
     Index(None, "action", "seq"),
+    Index(None, "subject", "seq"),
     CheckConstraint("seq >= 1", name="seq"),
     CheckConstraint("length(digest) = 64", name="digest"),
 )
