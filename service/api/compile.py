@@ -62,10 +62,14 @@ def compile_upload(upload: Upload) -> CompiledReference:
     reference = read_reference(Path(upload.path), upload.content_type, upload.schema, upload.limits, key)
     frame = Deidentifier(upload.pseudonym_key).apply(upload.schema, reference.frame)
     read_warnings = tuple({"column": column, "code": "reference", "text": text} for column, text in reference.warnings)
-    wanted = Wanted(schema=upload.schema, tuning=upload.tuning, budget_ticks=upload.budget_ticks, before=upload.before)
-    sample, kept = kept_rows(upload.schema, frame, upload.reports)
-    compiled = compile_frame(frame, wanted, read_warnings)
-    return replace(compiled, warnings=(*compiled.warnings, *kept), sample=sample)
+    wanted = Wanted(
+        schema=upload.schema,
+        tuning=upload.tuning,
+        budget_ticks=upload.budget_ticks,
+        before=upload.before,
+        reports=upload.reports,
+    )
+    return compile_frame(frame, wanted, read_warnings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +81,8 @@ class Wanted:
     budget_ticks: float
     before: bytes | None = None
     """The artefact in force, to be compared with."""
+    reports: Reports = NO_ROWS
+    """What is kept of the rows for drift reports."""
 
 
 def compile_frame(frame: Frame, wanted: Wanted, warnings: tuple[dict[str, str], ...]) -> CompiledReference:
@@ -86,7 +92,9 @@ def compile_frame(frame: Frame, wanted: Wanted, warnings: tuple[dict[str, str], 
     compiled = compile_reference(wanted.schema, frame, tuning.segments, follow=follow, requests=requests)
     differs = () if wanted.before is None else moved(wanted.before, frame, compiled.columns)
     calibration = calibrate(compiled.artefact, tuning, wanted.budget_ticks)
-    return replace(compiled, warnings=(*warnings, *compiled.warnings, *differs), calibration=calibration)
+    sample, kept = kept_rows(wanted.schema, frame, wanted.reports)
+    told = (*warnings, *compiled.warnings, *differs, *kept)
+    return replace(compiled, warnings=told, calibration=calibration, sample=sample)
 
 
 def check_encoding(encoding: str | None) -> None:

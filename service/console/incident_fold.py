@@ -13,8 +13,8 @@ from service.domain.ids import Actor, Micros
 from service.domain.keys import Identity
 from service.domain.policy import Cause
 from service.domain.records import Alert, ApiKey, Incident, IncidentStatus, Model, Scope, Snapshot, Version
-from service.domain.states import SERVING, State
-from service.quarantine.decide import OUT_OF_SERVICE, count_approvals
+from service.domain.states import OUT_OF_USE, SERVING, State
+from service.quarantine.decide import count_approvals
 
 COLUMNS_NAMED = 3
 HOUR_US = 3_600_000_000
@@ -152,10 +152,10 @@ def _radius(facts: FoldFacts) -> list[Line]:
         lines += _obeyed(facts)
     if facts.events_hour is not None:
         lines.append(Line(f"{facts.events_hour:,} events came in the last hour."))
-    own = [one for one in facts.fleet if one.model_id == version.model_id and one.state not in OUT_OF_SERVICE]
+    own = [one for one in facts.fleet if one.model_id == version.model_id and one.state not in OUT_OF_USE]
     serving = sum(one.state in SERVING for one in own)
-    held = sum(one.state not in SERVING and one.state not in OUT_OF_SERVICE for one in facts.fleet)
-    in_service = sum(one.state not in OUT_OF_SERVICE for one in facts.fleet)
+    held = sum(one.state not in SERVING and one.state not in OUT_OF_USE for one in facts.fleet)
+    in_service = sum(one.state not in OUT_OF_USE for one in facts.fleet)
     lines.append(
         Line(
             f"{serving} of {len(own)} versions of {version.model} serve; in the fleet {held} of {in_service} are held.",
@@ -187,7 +187,7 @@ def _obeyed(facts: FoldFacts) -> list[Line]:
 
 def _release(facts: FoldFacts) -> str:
     version, policy = facts.version, facts.model.policy
-    if version.state in SERVING or version.state in OUT_OF_SERVICE:
+    if version.state in SERVING or version.state in OUT_OF_USE:
         return ""
     counted = count_approvals(version, policy, facts.approvals)
     by = f" (so far {listed(counted.by)})" if counted.by else ""

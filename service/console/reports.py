@@ -8,8 +8,9 @@ from fastapi.concurrency import run_in_threadpool
 from service.console import words
 from service.console.access import Access, Viewer, read_form
 from service.console.actions import incident_of
+from service.console.addresses import incident_url
 from service.console.deps import ConsoleDeps
-from service.console.pages import SECURITY_HEADERS, empty, incident_url, render
+from service.console.pages import SECURITY_HEADERS, empty, render
 from service.console.read_models import When
 from service.domain.errors import LazarettoError, NotFound
 from service.domain.ids import Micros

@@ -12,10 +12,10 @@ from service.domain.ids import Actor, Micros, VersionId
 from service.domain.keys import Identity
 from service.domain.records import ApiKey, Incident, Model, Scope, Version
 from service.domain.reviews import Glass, Proposal, Review
-from service.domain.states import State
+from service.domain.states import HELD, State
 from service.quarantine.decide import count_approvals
 from service.quarantine.proposals import MOVED, signatures_needed
-from service.quarantine.review import HELD_STATES, standing_of
+from service.quarantine.review import standing_of
 
 MOVED_SHOWN = 4
 
@@ -91,7 +91,7 @@ def queue_of(facts: QueueFacts, viewer: Identity) -> tuple[QueueRow, ...]:
     held = [
         version
         for version in facts.versions
-        if version.state in HELD_STATES and viewer.sees(version.model) and version.model in facts.models
+        if version.state in HELD and viewer.sees(version.model) and version.model in facts.models
     ]
     rows = [_row(version, facts, viewer) for version in held]
     return tuple(row for _, row in sorted(rows, key=lambda pair: pair[0]))

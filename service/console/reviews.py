@@ -21,9 +21,9 @@ from service.domain.errors import LazarettoError, NotFound
 from service.domain.ids import VersionId
 from service.domain.records import Incident
 from service.domain.reviews import ProposalStatus
+from service.domain.states import HELD
 from service.ports_pages import IncidentsWanted, PageStore
 from service.quarantine.proposals import MOVED
-from service.quarantine.review import HELD_STATES
 from service.review.stages import ReviewStages
 
 PROPOSALS_READ = 200
@@ -44,7 +44,7 @@ class ReviewViews:
         read, store = self.deps.read, self.review.store
         standing = self.deps.standing()
         versions = standing.versions
-        held = {version.id for version in versions if version.state in HELD_STATES}
+        held = {version.id for version in versions if version.state in HELD}
         worst: dict[VersionId, Incident] = {}
         if held:
             found = self.pages.incidents(IncidentsWanted(statuses=UNRESOLVED), INCIDENTS_READ, 0)

@@ -81,6 +81,7 @@ def _job(api: Api, version: Version, body: DraftBaseline) -> tuple[Job, Baseline
         tuning=policy.tuning,
         budget_ticks=policy.ticks_per_false_alarm,
         before=before.artefact,
+        reports=policy.reports,
     )
     contained = frozenset(one.principal for one in held)
     return Job(log_url=api.settings.telemetry_url, stretch=stretch, contained=contained, wanted=wanted), before

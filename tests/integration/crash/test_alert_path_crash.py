@@ -135,7 +135,7 @@ def _disobeyed(town: Town) -> None:
 
 def _obeyed(town: Town) -> None:
     one = town.sql.enforcements.latest()[0]
-    town.sql.enforcements.acknowledge(one.version_id, town.clock.now_us(), "d1")
+    town.sql.enforcements.acknowledge(one.version_id, one.lock + 1, town.clock.now_us(), "d1")
 
 
 def _glass_over(town: Town) -> None:

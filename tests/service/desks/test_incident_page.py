@@ -45,7 +45,7 @@ def test_a_quarantine_says_whether_it_is_obeyed_and_what_the_release_needs(desk:
     assert "Quarantined: its traffic is denied. No gateway has asked since the quarantine." in said["Reach"]
     assert "0 of 1 versions of digits serve" in said["Reach"]
     assert "The release needs 2 people, and not mira, who deployed it, alone." in said["Who"]
-    desk.store.enforcements.acknowledge(version.id, Micros(desk.clock.now_us() + 400_000), "d1")
+    desk.store.enforcements.acknowledge(version.id, version.lock + 1, Micros(desk.clock.now_us() + 400_000), "d1")
     said = fold_of(ada.page(f"/incidents/{incident.id}"))
     assert "A gateway obeys, 1 second after the quarantine." in said["Reach"]
 

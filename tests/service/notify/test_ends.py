@@ -171,7 +171,7 @@ class Lives(RuleBasedStateMachine):
         about = VERSIONS[version]
         review = Review(version_id=about.id, lock=1, reviewers=(ANA,), due_us=now, escalations=self.number)
         notice = {
-            "assigned": review_assigned(review, about, ANA, "you", now),
+            "assigned": review_assigned(review, about, ANA, "you", now, str(self.number)),
             "overdue": review_overdue(review, about, "nobody has decided", now, now),
             "release": release_pending(about, Approvals(have=1, need=2, by=("ana",)), "fine", now, str(self.number)),
         }[what]
