@@ -36,7 +36,7 @@ from service.ports_console import Looking
 from service.quarantine.decide import held_back
 
 MINUTE_US = 60_000_000
-CHART_MINUTES, MINUTES_MIN = 180, 6
+HOUR_MINUTES, MINUTES_MAX, MINUTES_MIN = 60, 180, 6
 WINDOW_BYTES_MAX = 16 * 1024 * 1024
 """What one page may read of window rows: a version with thousands of columns gets a shorter chart, not a slow page."""
 TIMELINE_SHOWN = 30
@@ -294,7 +294,7 @@ def gather(
         baseline=view,
         calibration=read.calibration(baseline.id) if baseline else None,
         change=_change(snapshot, view, alerts),
-        minutes=_minutes(read, version, status, view),
+        minutes=_minutes(read, version, status, view, alerts),
         hours=_hours(read, version, status, view) if asked is not None and ROLLING[asked][0] == "1h" else (),
         history=history_of(read, sources.looking, version, status.last_us, now_us, chosen.span),
         asked=asked,
@@ -323,11 +323,16 @@ def _unresolved(read: ReadStore, version: Version, *, adversarial: bool) -> list
     return [incident for incident in newest if incident.status is not IncidentStatus.RESOLVED]
 
 
-def _minutes(read: ReadStore, version: Version, status: Status, view: BaselineView | None) -> Sequence[Window]:
+def _minutes(
+    read: ReadStore, version: Version, status: Status, view: BaselineView | None, alerts: Sequence[Alert]
+) -> Sequence[Window]:
+    """Read the minutes that may be compared with the baseline: the last hour, and all since the change."""
     last_us = status.last_us
     if last_us is None or view is None:
         return ()
-    minutes = max(MINUTES_MIN, min(CHART_MINUTES, WINDOW_BYTES_MAX // (8 * view.total)))
+    since_us = min([last_us - HOUR_MINUTES * MINUTE_US, *(alert.since_us for alert in alerts)])
+    needed = min(MINUTES_MAX, (last_us - since_us) // MINUTE_US + 2)
+    minutes = max(MINUTES_MIN, min(needed, WINDOW_BYTES_MAX // (8 * view.total)))
     rows = read.windows(version.id, "1m", Micros(last_us - minutes * MINUTE_US), Micros(last_us))
     return [row for row in rows if row.baseline_id == version.baseline_id]
 

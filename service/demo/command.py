@@ -63,8 +63,13 @@ def demo_command(*, check: bool = False, port: int | None = None, data_dir: Path
         return _failed("the demo needs scikit-learn: pip install 'lazaretto[demo]'", check=check, seed=seed)
     try:
         return asyncio.run(_run(Options(check=check, port=port, data_dir=data_dir, seed=seed)))
-    except (DemoError, httpx.HTTPError) as error:
-        return _failed(f"the demo failed: {str(error) or type(error).__name__}", check=check, seed=seed)
+    except DemoError as error:
+        return _failed(f"the demo failed: {error}", check=check, seed=seed)
+    except httpx.RequestError as error:
+        what = f"{error.request.method} {error.request.url.path}: {str(error) or type(error).__name__}"
+        return _failed(f"the demo failed: {what}; is the machine busy?", check=check, seed=seed)
+    except httpx.HTTPStatusError as error:
+        return _failed(f"the demo failed: {error}", check=check, seed=seed)
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 0 if not check else INTERRUPTED
 

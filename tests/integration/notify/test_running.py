@@ -38,7 +38,7 @@ class Hooks:
         body = json.loads(content)
         try:
             check(body, WEBHOOK)
-            check_signed(headers, content, [KEY.encode()], SystemClock().now_us() / 1e6)
+            check_signed(headers, content, [KEY.encode()], SystemClock().now_us() / 1e6, late=60.0)
         except AssertionError as error:
             self.problems.append(f"{name}: {error}")
         if name in self.refusing:
@@ -161,7 +161,7 @@ def test_whoever_heard_of_a_quarantine_hears_of_its_end_and_who_was_asked_hears_
 ) -> None:
     path = quarantine(client, "loans", "risk")
     assert client.post(f"{path}/transitions", json={"event": "start_review", "reason": "look"}).is_success
-    assert client.post(f"{path}/transitions", json={"event": "release", "reason": "fine"}).status_code == 202
+    assert client.post(f"{path}/transitions", json={"event": "release", "reason": "fine"}).is_success
     eventually(lambda: hooks.kinds("strict", "loans"), "the release waits")
     body = {"event": "roll_back", "reason": "not fine"}
     assert client.post(f"{path}/transitions", json=body).is_success

@@ -74,7 +74,8 @@ def test_traffic_is_drawn_from_the_same_minutes_as_the_evidence() -> None:
     facts = facts_over(busy_fleet(), "3h")
     lanes = charts_of(facts)[0].lanes
     assert len(lanes.bars) == len(facts.history.course) == 45
-    assert sum(int(re.search(r": ([\d,]+) events", bar.text)[1].replace(",", "")) for bar in lanes.bars) == 13_500  # type: ignore[index]  # it is there
+    told = [bar.text.split(": ")[1].split(" events")[0] for bar in lanes.bars]
+    assert sum(int(number.replace(",", "")) for number in told) == 13_500
     assert lanes.most is not None
 
 
@@ -124,9 +125,10 @@ def test_nothing_is_drawn_outside_and_no_event_is_lost(spans: list[tuple[int, in
     for size in (WIDE, NARROW):
         scale = Scale.over(size, 0, 3 * HOUR, 6.0, 3.0)
         lanes = lanes_of(Beside(states=stretches, incidents=stretches, counts=counts), scale)
-        for block in (*lanes.states, *lanes.incidents, *lanes.bars):
-            assert size.left <= block.x
-            assert block.x + block.width <= size.width - size.right + 0.6
+        places = [(block.x, block.width) for block in (*lanes.states, *lanes.incidents)]
+        for x, width in (*places, *((bar.x, bar.width) for bar in lanes.bars)):
+            assert size.left <= x
+            assert x + width <= size.width - size.right + 0.6
         assert len(lanes.states) <= BLOCKS_MAX
         assert len(lanes.bars) <= BARS_MAX
         said = sum(int(bar.text.split(": ")[1].split(" ")[0].replace(",", "")) for bar in lanes.bars)

@@ -6,7 +6,9 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NoReturn
 
+import httpx
 import pytest
 
 from service.demo import command
@@ -43,6 +45,17 @@ def test_a_story_that_takes_too_long_is_told_with_how_far_it_came(
     assert demo_command(check=True, seed=3) == 1
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert "at 'benign traffic': 1,234 pictures answered, 56 events counted" in last["error"]
+
+
+def test_an_answer_that_does_not_come_is_told_with_the_question(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def away(*_: object) -> NoReturn:
+        raise httpx.ReadTimeout("", request=httpx.Request("PUT", "http://127.0.0.1:1/v1/models/digits"))
+
+    monkeypatch.setattr(command, "set_stage", away)
+    assert demo_command(check=True) == 1
+    assert "PUT /v1/models/digits: ReadTimeout" in capsys.readouterr().err
 
 
 def test_without_scikit_learn_the_demo_says_what_to_install(

@@ -257,7 +257,7 @@ class Lives(RuleBasedStateMachine):
 
 
 TestLives = Lives.TestCase
-TestLives.settings = settings(max_examples=25, stateful_step_count=16, deadline=None)
+TestLives.settings = settings(max_examples=12, stateful_step_count=16, deadline=None)
 
 
 def test_what_is_merged_ends_where_it_was_told_and_goes_on_where_the_whole_is(tmp_path: Path) -> None:
