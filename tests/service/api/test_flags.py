@@ -4,7 +4,8 @@ import asyncio
 import base64
 import json
 import re
-from typing import Any
+from collections.abc import AsyncGenerator
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -234,10 +235,11 @@ class Stream:
 
     def __init__(self, world: World, who: dict[str, str], **more: str) -> None:
         self.world = world
-        scope = {"type": "http", "headers": [(k.encode(), v.encode()) for k, v in {**who, **more}.items()]}
+        headers = [(k.encode(), v.encode()) for k, v in {**who, **more}.items()]
+        scope = {"type": "http", "headers": headers}
         api, desk = world.runtime.api, world.app.state.flag_desk
-        identity = world.client.portal.call(api.keyring.identify, scope["headers"])
-        self.parts = flags_route._changes(api, identity, desk, scope)
+        identity = world.client.portal.call(api.keyring.identify, headers)
+        self.parts = cast("AsyncGenerator[bytes]", flags_route._changes(api, identity, desk, scope))
 
     def read(self, seconds: float = 10.0) -> str | None:
         """Return the next part; ``None`` when the stream has ended, an empty text when nothing came in time."""
