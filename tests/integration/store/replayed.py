@@ -56,6 +56,8 @@ class Replay:
                 assert self.state[name] is State.UNDER_REVIEW
                 self.reminded[name] += 1
                 assert self.reminded[name] <= self.reminders
+            case _:
+                pass
 
     def _change(self, link: AuditEntry, name: str, event: Event) -> None:
         before = self.state[name]
