@@ -5,7 +5,7 @@ import base64
 import json
 import re
 from collections.abc import AsyncGenerator
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
@@ -235,18 +235,21 @@ class Stream:
 
     def __init__(self, world: World, who: dict[str, str], **more: str) -> None:
         self.world = world
-        headers = [(k.encode(), v.encode()) for k, v in {**who, **more}.items()]
-        scope = {"type": "http", "headers": headers}
+        scope = {"type": "http", "headers": [(k.encode(), v.encode()) for k, v in {**who, **more}.items()]}
         api, desk = world.runtime.api, world.app.state.flag_desk
-        identity = world.client.portal.call(api.keyring.identify, headers)
-        self.parts = cast("AsyncGenerator[bytes]", flags_route._changes(api, identity, desk, scope))
+        identity = api.keyring.authenticate(who["authorization"].removeprefix("Bearer "))
+        self.parts = flags_route._changes(api, identity, desk, scope)
 
     def read(self, seconds: float = 10.0) -> str | None:
         """Return the next part; ``None`` when the stream has ended, an empty text when nothing came in time."""
         return self.world.client.portal.call(self._next, seconds)
 
     def close(self) -> None:
-        self.world.client.portal.call(self.parts.aclose)
+        self.world.client.portal.call(self._close)
+
+    async def _close(self) -> None:
+        assert isinstance(self.parts, AsyncGenerator)
+        await self.parts.aclose()
 
     async def _next(self, seconds: float) -> str | None:
         # A part that is waited for is kept: what comes later is the next one.
