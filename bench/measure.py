@@ -95,6 +95,8 @@ class Results(msgspec.Struct):
     split: list[Cell] = []
     """The same with the worker on the other core, beside the load."""
     gate: list[GateCell] = []
+    gate_split: list[GateCell] = []
+    """With the worker on the other core."""
     memory: Memory | None = None
     ready_seconds: list[float] = []
 
@@ -227,11 +229,13 @@ def measure_split(bench: Bench, form: Format, rows: int) -> Cell:
     return cell
 
 
-def measure_gate(bench: Bench, form: Format | None) -> GateCell:
+def measure_gate(bench: Bench, form: Format | None, *, split: bool = False) -> GateCell:
     """Ask the gate at a fixed rate, idle or while ingest is saturated with 1,000-row bodies."""
     cell = GateCell(form.name if form else "idle", 0.0, [])
     rates, seconds = [], bench.plan.load_seconds
     with bench.service() as running:
+        if split:
+            running.move_worker(LOAD_CORE)
         for _ in range(bench.plan.repeats):
             flood = None
             if form is not None:
@@ -283,10 +287,19 @@ def measure_all(bench: Bench, results: Results) -> Results:
     for form in FORMATS if plan.memory_rows else ():
         bench.say(f"{form.name}, 1000 rows a body, worker on the other core")
         results.split.append(measure_split(bench, form, 1_000))
-    for ingest in (None, *FORMATS) if plan.memory_rows else (None, ARROW):
-        bench.say(f"gate at {GATE_RATE:.0f} requests/s, ingest: {ingest.name if ingest else 'idle'}")
-        results.gate.append(measure_gate(bench, ingest))
+    measure_gates(bench, results)
     if plan.memory_rows:
         bench.say(f"memory over {plan.memory_rows} rows")
         results.memory = measure_memory(bench)
     return results
+
+
+def measure_gates(bench: Bench, results: Results) -> None:
+    """Measure the gate beside every kind of ingest, with the worker on the same core and on the other one."""
+    results.gate, results.gate_split = [], []
+    for ingest in (None, *FORMATS) if bench.plan.memory_rows else (None, ARROW):
+        bench.say(f"gate at {GATE_RATE:.0f} requests/s, ingest: {ingest.name if ingest else 'idle'}")
+        results.gate.append(measure_gate(bench, ingest))
+    for form in FORMATS if bench.plan.memory_rows else ():
+        bench.say(f"gate at {GATE_RATE:.0f} requests/s, ingest: {form.name}, worker on the other core")
+        results.gate_split.append(measure_gate(bench, form, split=True))

@@ -152,6 +152,8 @@ def render(results: Results) -> str:
     started = verdict(ready < READY_GOAL_SECONDS, f"goal {READY_GOAL_SECONDS:.0f} s")
     if results.gate:
         parts += [f"### The gate at {GATE_RATE:,.0f} questions a second", gate(results.gate)]
+    if results.gate_split:
+        parts += ["### The gate with the worker on the other core, beside the load", gate(results.gate_split)]
     parts += [
         "### Start and memory",
         f"* Import to ready: {ready:.2f} s ({started}).",

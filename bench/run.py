@@ -1,6 +1,6 @@
 """Measure the service against what the machine can do, print it and write it to docs/benchmarks.md.
 
-usage: python -m bench.run [--quick] [--repeats N] [--seconds S]
+usage: python -m bench.run [--quick] [--repeats N] [--seconds S] [--gate RUN]
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from bench.measure import QUICK, Bench, Plan, Results, measure_all
+from bench.measure import QUICK, Bench, Plan, Results, measure_all, measure_gates
 from bench.report import disturbance, render, update_page
 
 ROOT = Path(__file__).parents[1]
@@ -48,12 +48,23 @@ def describe_machine() -> dict[str, str]:
     }
 
 
+def measured(bench: Bench, earlier: Path | None) -> Results:
+    """Measure everything, or only the gate and take the rest from an earlier run."""
+    if earlier is None:
+        return measure_all(bench, Results(describe_machine()))
+    results = msgspec.json.decode(earlier.read_bytes(), type=Results)
+    measure_gates(bench, results)
+    results.machine["commit for the gate"] = describe_machine()["commit"]
+    return results
+
+
 def main(arguments: list[str]) -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="about a minute, few cells, page left alone")
     parser.add_argument("--repeats", type=int, default=Plan().repeats, help="how often each figure is measured")
     parser.add_argument("--seconds", type=float, default=Plan().load_seconds, help="how long each load lasts")
+    parser.add_argument("--gate", type=Path, help="measure only the gate, and take the rest from this earlier run")
     options = parser.parse_args(arguments)
     quick: bool = options.quick
     if any(os.environ.get(name) != value for name, value in SINGLE_THREADED.items()):
@@ -72,7 +83,7 @@ def main(arguments: list[str]) -> int:
     scratch = OUT / "scratch"
     try:
         plan = QUICK if quick else Plan(repeats=options.repeats, load_seconds=options.seconds)
-        results = measure_all(Bench(plan, scratch, say), Results(describe_machine()))
+        results = measured(Bench(plan, scratch, say), options.gate)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     text = render(results)

@@ -4,10 +4,12 @@ import contextvars
 import logging
 import re
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from types import TracebackType
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -106,6 +108,9 @@ CATALOGUE: tuple[Definition, ...] = (
         "Time until people acknowledged or decided, 30 days.",
         ("what", "quantile"),
     ),
+    Definition("lazaretto_reports_total", Kind.COUNTER, "Reports about drift, by outcome.", ("outcome",)),
+    Definition("lazaretto_reports_waiting", Kind.GAUGE, "Reports that wait or are being made."),
+    Definition("lazaretto_report_seconds", Kind.HISTOGRAM, "Time of drawing the rows of a report and rendering it."),
     # Models.
     Definition("lazaretto_model_state", Kind.GAUGE, "State of a version; the value is 1.", (*_VERSION, "state")),
     Definition(
@@ -349,3 +354,23 @@ def configure_logging(level: str) -> None:
     root.setLevel(level.upper())
     for noisy in ("uvicorn.access", "uvicorn.error", "alembic", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def log_uncaught() -> None:
+    """Let an exception that nobody catches, in any thread, be a line of the log before it ends what it ends."""
+    logger = logging.getLogger("lazaretto")
+
+    def of_process(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, where)
+        else:
+            logger.critical("an unexpected error ends the process", exc_info=(kind, error, where))
+
+    def of_thread(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
+            extra = {"thread_name": None if args.thread is None else args.thread.name}
+            exc_info = (args.exc_type, args.exc_value, args.exc_traceback)
+            logger.critical("an unexpected error ends a thread", exc_info=exc_info, extra=extra)
+
+    sys.excepthook = of_process
+    threading.excepthook = of_thread

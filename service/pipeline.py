@@ -9,7 +9,8 @@ What people decide goes through ``service/office.py``.
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
@@ -57,6 +58,7 @@ from service.ports import (
     Clock,
     Control,
     EntryKind,
+    LogEntry,
     LogReader,
     NewEntry,
     Outcome,
@@ -64,7 +66,7 @@ from service.ports import (
     WorkerStore,
 )
 from service.quarantine.decide import decide as decide_state
-from service.transcripts import transcribe
+from service.transcripts import DrawnBefore, transcribe
 
 DECODE_INLINE_BYTES_MAX = 1024 * 1024
 """A larger body is decoded in a thread, so that the gate goes on answering meanwhile."""
@@ -200,8 +202,8 @@ class WorkStages:
     stats: Callable[[], str]
     """The worker's own figures as JSON, written with each pass."""
     transcript_keys: tuple[bytes, ...] = ()
-    give_way: Callable[[], None] = lambda: None
-    """Called between two pieces of work: whoever shares the processor may be more urgent."""
+    computing: Callable[[], AbstractContextManager[object]] = nullcontext
+    """Around what only computes: whoever shares the processor may be more urgent."""
 
 
 class Memory:
@@ -212,6 +214,7 @@ class Memory:
         self.control = stages.store.control()
         read_at = arrival_of(stages.log, self.position)
         self.watch = Watch(stages.signing_key, stages.store.snapshots(), stages.store.windows, read_at=read_at)
+        self.drawn = DrawnBefore()
         self.carrier = partial(self.watch.carrier, stages.log)
         """Whose the evidence of a change is, as the log tells."""
         self.take_over(self.control)
@@ -272,9 +275,21 @@ def process_batches(stages: WorkStages, memory: Memory) -> Progress:
     if stages.store.revision() != memory.control.revision:
         memory.take_over(stages.store.control())
     decisions = Decisions()
+    last = entries[-1].position if entries else memory.position
+    with stages.computing():
+        fold(entries, memory, decisions)
+        memory.watch.settle(last)
+    commit_seconds = commit(stages, memory, decisions, last)
+    memory.position = last
+    events = sum(entry.rows for entry in entries if entry.kind is EntryKind.BATCH)
+    caught_up = len(entries) < stages.entries_max and sum(len(e.body) for e in entries) < stages.bytes_max // 2
+    return Progress(len(entries), events, last, caught_up, commit_seconds)
+
+
+def fold(entries: Sequence[LogEntry], memory: Memory, decisions: Decisions) -> None:
+    """Let entries bear on the evidence, one after the other."""
     for entry in entries:
         for evaluation in memory.watch.close_due(entry):  # tick histograms -> evidence
-            stages.give_way()
             judge(evaluation, memory, decisions)  # -> alert -> incident -> state -> outbox
         for silence in memory.watch.silences(entry, memory.serving_since):
             version, standing, policy = memory.of(silence.version_id)
@@ -282,15 +297,6 @@ def process_batches(stages: WorkStages, memory: Memory) -> Progress:
         # columns -> tick histograms, and requests -> evidence about single principals
         found = memory.watch.take(entry, serving=memory.serves(entry.version_id))
         judge_use(found, memory.use, memory.versions, decisions)
-        stages.give_way()
-    last = entries[-1].position if entries else memory.position
-    memory.watch.settle(last)
-    stages.give_way()
-    commit_seconds = commit(stages, memory, decisions, last)
-    memory.position = last
-    events = sum(entry.rows for entry in entries if entry.kind is EntryKind.BATCH)
-    caught_up = len(entries) < stages.entries_max and sum(len(e.body) for e in entries) < stages.bytes_max // 2
-    return Progress(len(entries), events, last, caught_up, commit_seconds)
 
 
 def judge(evaluation: Evaluation, memory: Memory, decisions: Decisions) -> None:
@@ -326,11 +332,12 @@ def judge(evaluation: Evaluation, memory: Memory, decisions: Decisions) -> None:
 
 def commit(stages: WorkStages, memory: Memory, decisions: Decisions, last: Position) -> float | None:
     """Write the pass, with the position it reached, and return how long that took."""
-    snapshots, rows = memory.watch.take_snapshots(), memory.watch.take_rows()
+    with stages.computing():
+        snapshots, rows = memory.watch.take_snapshots(), memory.watch.take_rows()
     if last == memory.position and not snapshots:
         return None
-    transcripts = transcribe(decisions.accused, memory.watch, memory.versions, stages.log, stages.transcript_keys)
-    stages.give_way()
+    accused = memory.drawn.wanted(decisions.accused)
+    transcripts = transcribe(accused, memory.watch, memory.versions, stages.log, stages.transcript_keys)
     started = time.perf_counter()
     stages.store.commit(
         Outcome(
@@ -352,6 +359,7 @@ def commit(stages: WorkStages, memory: Memory, decisions: Decisions, last: Posit
             stats=stages.stats(),
         )
     )
+    memory.drawn.note(transcripts)
     return time.perf_counter() - started
 
 

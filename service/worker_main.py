@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import signal
-import sys
 import threading
 from threading import Event
 
@@ -15,6 +14,8 @@ from service.worker.pulse import Pulse
 logger = logging.getLogger("lazaretto.worker")
 DELIVERY_END_SECONDS = 35.0
 """A delivery that has begun may take its deadline to end."""
+PARENT = 0
+"""Standard input: the pipe that the parent holds."""
 NICENESS = 10
 """Evidence may be late by a moment; the gate and the acknowledgements, which share the machine, may not."""
 
@@ -38,6 +39,7 @@ def run_worker(settings: Settings, *, until_stdin_closes: bool) -> None:
         threading.Thread(target=_watch_parent, args=(stop,), name="parent", daemon=True).start()
     runtime = build_worker(settings)
     runtime.worker.pulse = pulse
+    runtime.breath.begin()
     delivery = threading.Thread(target=_deliver, args=(runtime, stop), name="delivery", daemon=True)
     delivery.start()
     logger.info("the worker is at work")
@@ -59,7 +61,10 @@ def _deliver(runtime: WorkRuntime, stop: Event) -> None:
 
 
 def _watch_parent(stop: Event) -> None:
-    """Stop when the pipe from the parent closes, however the parent ended."""
-    while sys.stdin.buffer.read(1):
+    """Stop when the pipe from the parent closes, however the parent ended.
+
+    Not through ``sys.stdin``: its lock, held while waiting, would abort a process that ends by itself.
+    """
+    while os.read(PARENT, 1):
         pass
     stop.set()

@@ -35,11 +35,12 @@ def worker(
     until_stdin_closes: Annotated[bool, typer.Option("--until-stdin-closes", hidden=True)] = False,
 ) -> None:
     """Run a worker only: evidence, alerts, states, notifications."""
-    from service.observability import configure_logging
+    from service.observability import configure_logging, log_uncaught
     from service.worker_main import run_worker
 
     settings = load_settings(data_dir=data_dir)
     configure_logging(settings.log_level)
+    log_uncaught()
     run_worker(settings, until_stdin_closes=until_stdin_closes)
 
 
@@ -74,10 +75,11 @@ def _run_api(settings: "Settings", supervisor: "Supervisor | None") -> None:
     from service.app import create_app
     from service.cli.failures import Failure
     from service.cli.schedule import own_url, schedule_of
-    from service.observability import configure_logging
+    from service.observability import configure_logging, log_uncaught
     from service.wiring import build_runtime
 
     configure_logging(settings.log_level)
+    log_uncaught()
     try:
         listener = listen(settings.host, settings.port)
     except OSError as error:

@@ -16,7 +16,8 @@ from service.domain.records import Scope
 COOKIE = "lazaretto_session"
 FORM_BYTES_MAX = 32 * 1024
 FORM_FIELDS_MAX = 20
-PAGES = frozenset({"/fleet", "/incidents", "/reviews", "/quality", "/red-team", "/audit", "/settings"})
+PAGES = frozenset({"/fleet", "/incidents", "/reviews", "/maintenance", "/quality", "/red-team", "/audit", "/settings"})
+BELOW = ("/models/", "/incidents/", "/reviews/", "/runbooks/")
 ADDRESS_MAX = 2_000
 QUERY_LETTERS = "=&%+-._~,:@"
 """Of a query, beside letters and digits, that stay as they are."""
@@ -94,7 +95,7 @@ def _path(request: Request) -> str:
 def local_path(path: str) -> str:
     """Return an address to go on to after signing in: never another host, whatever was asked for."""
     where = path.partition("?")[0]
-    known = where in PAGES or where.startswith(("/models/", "/incidents/"))
+    known = where in PAGES or where.startswith(BELOW)
     fine = known and len(path) <= ADDRESS_MAX and path.isascii() and path.isprintable() and "\\" not in path
     return path if fine and "//" not in path else "/"
 

@@ -12,7 +12,12 @@ from service.office import OfficeStages
 from service.ports import Clock, KeyStore, ReadStore
 from service.ports_console import Looking, Standing
 from service.ports_incidents import IncidentDesk
+from service.ports_notify import NotificationDesk
+from service.ports_pages import KeyUses, PageStore
+from service.reports.desk import ReportDesk
+from service.reports.evidence import Bundler
 from service.review.stages import ReviewStages
+from service.settings import Settings
 from service.transcripts import Reading
 
 
@@ -46,7 +51,18 @@ class ConsoleDeps:
     incidents: IncidentDesk | None = None
     """What stands beside incidents; without it they are shown without."""
     triage: IncidentOffice | None = None
+    pages: PageStore | None = None
+    """Parts of long lists; without it there are no pages that list."""
+    desk: NotificationDesk | None = None
+    channels: tuple[str, ...] = ()
+    """Names of the channels that are set up."""
+    settings: Settings | None = None
+    """What is in force; secrets are never shown."""
+    uses: KeyUses | None = None
     streams: Streams = field(default_factory=Streams)
     """Pages that are kept current; at most ``Settings.console_streams_max``."""
     ending: Event = field(default_factory=Event)
     """Set when the process has been asked to end: streams end by themselves."""
+    reports: ReportDesk | None = None
+    """``None``: there are no reports."""
+    bundler: Bundler | None = None

@@ -13,7 +13,7 @@ from service.console.pages import empty, render
 from service.console.policy_words import policy_in_words
 from service.console.read_models import When
 from service.console.roll import Entry, Roll
-from service.console.views import tag_of
+from service.console.tags import tag_of
 from service.domain.errors import NotFound
 from service.domain.records import Model
 

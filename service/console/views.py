@@ -1,16 +1,12 @@
 """From a request for a page to the page: read, decide, render."""
 
-import hashlib
 from dataclasses import dataclass
 
 from fastapi import Response
 
 from service.console.access import Viewer
-from service.console.actions import SNOOZE_HOURS
-from service.console.addresses import incident_url, page_url
+from service.console.addresses import page_url
 from service.console.adversarial import use_section
-from service.console.attack import gather_incident, incident_page
-from service.console.beside import beside_of
 from service.console.deps import ConsoleDeps
 from service.console.facts import Chosen, Sources, gather
 from service.console.history import FIRST, Span
@@ -20,13 +16,11 @@ from service.console.read_models import When, version_page
 from service.console.redteam import redteam_section, schedule_line
 from service.console.requests import request_section
 from service.console.roll import Roll
+from service.console.tags import FRESH_US, tag_of
 from service.console.together import together_section
-from service.console.transcripts import may_read
+from service.console.typed import sentence
 from service.domain.errors import LazarettoError, NotFound
 from service.domain.records import Verdict
-
-FRESH_US = 10_000_000
-"""How long an unchanged page stays the same page: 'a minute ago' grows old too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,63 +104,10 @@ class Views:
             rows_left=max(0, len(entries) - OVERVIEW_ROWS),
             verdicts=[str(verdict) for verdict in Verdict],
             notice=notice,
-            problem=_sentence(problem) if problem else None,
+            problem=sentence(problem) if problem else None,
         )
-
-    def incident(
-        self,
-        viewer: Viewer,
-        incident_id: str,
-        *,
-        notice: str | None = None,
-        problem: LazarettoError | None = None,
-        known: str | None = None,
-    ) -> Response:
-        """Render the page of one incident, or say that it is still the one that the browser has.
-
-        Raises
-        ------
-        NotFound
-            When there is no such incident, or none that the key may see.
-        """
-        read, now_us = self.deps.read, self.deps.clock.now_us()
-        revision = read.revision()
-        found = read.incident(incident_id)
-        if found is None or not viewer.identity.sees(found.model):
-            raise NotFound(f"There is no incident '{incident_id[:100]}', or your key may not see it.")
-        tag = tag_of(viewer.session.token, incident_id, revision, now_us // FRESH_US)
-        if known == tag and problem is None:
-            return empty(304, {"etag": tag})
-        return render(
-            "incident.html",
-            problem.status if problem else 200,
-            {"etag": tag},
-            viewer=viewer,
-            page=incident_page(gather_incident(read, found, now_us), viewer.identity),
-            transcript=may_read(self.deps, viewer, found),
-            beside=beside_of(self.deps.incidents, found, now_us),
-            snooze_hours=SNOOZE_HOURS,
-            verdicts=[str(verdict) for verdict in Verdict],
-            notice=notice,
-            problem=_sentence(problem) if problem else None,
-        )
-
-    @staticmethod
-    def incident_url(incident_id: str, done: str) -> str:
-        """Return where to go after an action on an incident's own page."""
-        return f"{incident_url(incident_id)}?done={done}"
 
     @staticmethod
     def url(model: str, version: str, done: str) -> str:
         """Return where to go after an action."""
         return f"{page_url(model, version)}?done={done}"
-
-
-def _sentence(problem: LazarettoError) -> str:
-    places = "; ".join(f"{place.at}: {place.reason}" for place in problem.places)
-    return f"{problem.detail} ({places})" if places and places not in problem.detail else problem.detail
-
-
-def tag_of(*parts: object) -> str:
-    """Return the tag of a page made of these parts."""
-    return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}"'

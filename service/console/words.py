@@ -55,6 +55,8 @@ TIMELINE = {
     "merged": "took in another incident",
     "reached": "saw the attacker get further",
     "spared": "saw that the evidence rests on one principal",
+    "dry_run": "would have acted, but for the dry run",
+    "held_back": "was held back by the blast-radius cap",
     "enforced": "saw a gateway obey",
     "not_enforced": "saw the model serve in quarantine",
     "enforced_again": "saw it obeyed again",

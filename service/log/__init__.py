@@ -1,5 +1,6 @@
 """The telemetry log: durable before it is acknowledged."""
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -43,10 +44,13 @@ def open_log(url: str, settings: Settings, clock: Clock, *, mark_after: float = 
     return GroupCommitLog(storage, LogLimits.from_settings(settings), clock, mark_after=mark_after)
 
 
-def open_reader(url: str) -> ClosingLogReader:
-    """Return a reader of the log at ``url``; it may be there or come later."""
+def open_reader(url: str, *, give_way: Callable[[], None] | None = None) -> ClosingLogReader:
+    """Return a reader of the log at ``url``; it may be there or come later.
+
+    ``give_way`` is called between two pieces of a long read from files: who shares the processor may be more urgent.
+    """
     if url.startswith(SQLITE):
-        return SqliteLogReader(_path(url))
+        return SqliteLogReader(_path(url), give_way=give_way)
     if url.startswith(POSTGRES):
         _require_driver()
         from service.log.postgres_reader import PostgresLogReader

@@ -28,6 +28,8 @@ SEGMENT_BYTES = 64 * 1024 * 1024
 """A segment takes no further group that would make it longer: this much disk is given back at once."""
 RESERVE_BYTES = 4 * 1024 * 1024
 """So much disk is asked for in advance: a sync that finds the space given already costs a quarter less."""
+MAPPED_BYTES = 1024 * 1024
+"""About so much is mapped at once: nobody else has the processor while its pages are looked up."""
 CACHED_SEGMENTS = 2
 """So many of the newest segments stay in the page cache, besides the one that is written to."""
 FILES_MAX = 2
@@ -211,6 +213,18 @@ class SegmentWriter:
         self._reserved += size
 
 
+def _runs(places: Iterable[Place]) -> Iterator[tuple[int, list[Place]]]:
+    """Yield places that are mapped at once: of one segment, and about ``MAPPED_BYTES`` of it at most."""
+    for number, neighbours in groupby(places, lambda place: place.segment):
+        run: list[Place] = []
+        for place in neighbours:
+            if run and place.end - run[0].start > MAPPED_BYTES:
+                yield number, run
+                run = []
+            run.append(place)
+        yield number, run
+
+
 class SegmentReader:
     """Reads bodies out of segments; keeps the last few open. Used by one thread at a time."""
 
@@ -228,8 +242,7 @@ class SegmentReader:
         Unavailable
             When a segment is missing, shorter than what is said to lie in it, of another log, or not readable.
         """
-        for number, neighbours in groupby(places, lambda place: place.segment):
-            run = list(neighbours)
+        for number, run in _runs(places):
             start = run[0].start
             content = self._map(number, start, run[-1].end)
             for place in run:

@@ -1,7 +1,7 @@
 """The read side of the SQLite log, for the worker's process and for the head of the log."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Lock
@@ -24,8 +24,9 @@ Row = tuple[int, int, str, int, int, bytes, int | None, int | None, int | None]
 class SqliteLogReader:
     """Reads the log from any process and thread, also before the file is there; no read outlives its call."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, give_way: Callable[[], None] | None = None) -> None:
         self._path = path
+        self._give_way = give_way or _go_on
         self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
         self._segments: SegmentReader | None = None
@@ -39,7 +40,11 @@ class SqliteLogReader:
             rows = _page(connection, after, max_entries, max_bytes)
             places = [place for row in rows if (place := _place(row)) is not None]
             bodies = segments.read(places)
-            return [_entry(row, row[5] if row[6] is None else next(bodies)) for row in rows]
+            entries = []
+            for row in rows:
+                entries.append(_entry(row, row[5] if row[6] is None else next(bodies)))
+                self._give_way()
+            return entries
 
     def head(self) -> Position:
         """Return the position of the last durable entry, 0 when empty."""
@@ -81,6 +86,10 @@ class SqliteLogReader:
                 yield self._connection
             except sqlite3.DatabaseError as error:  # also of a file that is damaged
                 raise Unavailable(f"the telemetry log '{self._path}' cannot be read: {error}") from error
+
+
+def _go_on() -> None:
+    pass
 
 
 def _connect(path: Path) -> sqlite3.Connection | None:

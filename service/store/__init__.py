@@ -1,5 +1,7 @@
 """The state store: SQLAlchemy and nothing above it knows."""
 
+from collections.abc import Callable
+
 from service.filelock import FileLock
 from service.ports import Clock
 from service.store.control import SqlControlStore
@@ -12,7 +14,9 @@ from service.store.looking import SqlLooking
 from service.store.migrate import make_ready
 from service.store.notified import SqlNotificationDesk
 from service.store.outbox import SqlOutbox
+from service.store.pages import SqlPageStore
 from service.store.read import SqlReadStore
+from service.store.reports import SqlReports
 from service.store.reviews import SqlReviewStore
 from service.store.schedule import SqlSchedule
 from service.store.transcripts import SqlTranscripts
@@ -36,11 +40,20 @@ class Store:
         self.transcripts = SqlTranscripts(database)
         self.reviews = SqlReviewStore(database)
         self.incidents = SqlIncidentDesk(database)
+        self.pages = SqlPageStore(database)
         self.looking = SqlLooking(database)
+        self.reports = SqlReports(database)
         self._workers: list[SqlWorkerStore] = []
 
-    def worker(self, owner: str, lease_seconds: float, clock: Clock) -> SqlWorkerStore:
-        """Return the worker's side; it takes the lease when it is first asked for its position."""
+    def worker(
+        self, owner: str, lease_seconds: float, clock: Clock, *, give_way: Callable[[], None] | None = None
+    ) -> SqlWorkerStore:
+        """Return the worker's side; it takes the lease when it is first asked for its position.
+
+        ``give_way`` is called between any two writes of this process: whoever shares the processor may be more urgent.
+        """
+        if give_way is not None:
+            self._database.give_way(give_way)
         lock = None
         if self._database.is_sqlite:
             path = sqlite_path(self._database.url)

@@ -1,7 +1,7 @@
 """Connections: short reads, and writes that hold the store's one write lock from their first line on."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -63,6 +63,10 @@ class Database:
             if not self.is_sqlite:  # BEGIN IMMEDIATE has taken SQLite's only lock already
                 connection.execute(select(control.c.revision).with_for_update())
             yield connection
+
+    def give_way(self, call: Callable[[], None]) -> None:
+        """Have something called after every statement of a write transaction."""
+        event.listen(self._writer, "after_cursor_execute", lambda *_: call())
 
     def close(self) -> None:
         """Close every connection."""

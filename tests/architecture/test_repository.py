@@ -22,7 +22,7 @@ TARGETS = [
     "bench-console",
     "bench-adversarial",
 ]
-LOCKED = ["demo", "dev", "postgres", "redteam"]
+LOCKED = ["demo", "dev", "postgres", "redteam", "reports"]
 # Written in pieces, so that this file does not find itself.
 MACHINE_PATHS = re.compile(r"(?<![\w.~}])/" + r"(?:work|root|home|Users|tmp)/[\w.]")
 INDEXES = re.compile(r"py" + r"pi\.org|python" + r"hosted\.org|--(?:extra-)?index-" + r"url[ =]|--find-" + r"links[ =]")

@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -110,3 +111,24 @@ def test_configured_logging_writes_json_to_standard_error(monkeypatch: pytest.Mo
         root.handlers[:] = handlers
         root.setLevel(level)
     assert [json.loads(line)["message"] for line in stream.getvalue().splitlines()] == ["loud"]
+
+
+def test_what_nobody_catches_is_a_line_of_the_log_in_any_thread() -> None:
+    program = """
+import threading
+from service.observability import configure_logging, log_uncaught
+
+configure_logging("info")
+log_uncaught()
+thread = threading.Thread(target=lambda: 1 / 0, name="helper")
+thread.start()
+thread.join()
+raise ValueError("first\\nsecond")
+"""
+    ended = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=120)
+    of_thread, of_process = (json.loads(line) for line in ended.stderr.splitlines())
+    assert ended.returncode == 1
+    assert (of_thread["level"], of_thread["thread_name"]) == ("critical", "helper")
+    assert "ZeroDivisionError" in of_thread["exception"]
+    assert of_process["message"] == "an unexpected error ends the process"
+    assert "ValueError: first\nsecond" in of_process["exception"]
