@@ -58,7 +58,6 @@ class FleetViews:
         return render(
             "fleet.html" if model is None else "model.html",
             headers={"etag": tag},
-            tag=tag,
             viewer=viewer,
             page=fleet_page(entries, wanted, now_us, self.deps.stale_seconds, path),
             as_of=When.of(standing.read_us, now_us),

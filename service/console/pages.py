@@ -91,8 +91,9 @@ def _percent(share: float | None) -> str:
 
 
 def render(template: str, status: int = 200, headers: dict[str, str] | None = None, **context: object) -> HTMLResponse:
-    """Render a page with its security headers."""
-    body = _environment().get_template(template).render(context)
+    """Render a page with its security headers; ``tag`` in the template is the page's own tag, empty without one."""
+    tag = (headers or {}).get("etag", "")
+    body = _environment().get_template(template).render(tag=tag, **context)
     return HTMLResponse(body, status_code=status, headers=_PAGE_HEADERS | (headers or {}))
 
 

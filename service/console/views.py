@@ -89,7 +89,6 @@ class Views:
             "version.html",
             problem.status if problem else 200,
             {"etag": tag},
-            tag=tag,
             viewer=viewer,
             page=version_page(facts, viewer.identity),
             use=use_section(facts, viewer.identity),
