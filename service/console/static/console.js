@@ -74,6 +74,8 @@ function tellTimes(root) {
 
 const pointerHovers = window.matchMedia("(hover: hover)");
 const waiting = new Map();
+// What the service last said of a region: scripts change what stands in it, so that cannot be compared.
+const shownIn = new WeakMap();
 let pointer = null;
 
 function isTyped(region) {
@@ -126,7 +128,7 @@ function anchor() {
 function apply(region, next, shown) {
   waiting.delete(region);
   replaceRegion(region, next);
-  region.dataset.shown = shown;
+  shownIn.set(region, shown);
 }
 
 function withoutMoving(change) {
@@ -145,7 +147,7 @@ function update(fresh) {
   withoutMoving(() => {
     for (const region of document.querySelectorAll("[data-live]")) {
       const next = fresh.querySelector(`[data-live="${CSS.escape(region.dataset.live)}"]`);
-      if (!next || next.innerHTML === region.dataset.shown) {
+      if (!next || next.innerHTML === shownIn.get(region)) {
         waiting.delete(region);
         continue;
       }
@@ -287,6 +289,7 @@ if (login) {
   takeKeyFromAddress(login);
   window.addEventListener("hashchange", () => takeKeyFromAddress(login));
 }
+for (const region of document.querySelectorAll("[data-live]")) shownIn.set(region, region.innerHTML);
 tellTimes(document);
 window.setInterval(() => tellTimes(document), TIMES_MS);
 const page = document.querySelector("[data-poll]");
