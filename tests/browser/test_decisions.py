@@ -27,6 +27,7 @@ TABS_MAX = 120
 PATIENCE_SECONDS = 30.0
 BYTES_MAX = 200 * 1024
 SERIOUS = {"serious", "critical"}
+UNFOLD = "document.querySelectorAll('main details').forEach((one) => { one.open = true; })"
 
 
 class Receiver(ThreadingHTTPServer):
@@ -295,8 +296,7 @@ def test_every_page_fits_is_small_and_is_kept_as_a_picture(
         assert len(answer.body()) < BYTES_MAX, title
         assert page.locator("img").count() == 0, title
         page.screenshot(path=ARTEFACTS / f"{title}-{name}-{scheme}-fold.png")
-        for closed in page.locator("main details:not([open]) > summary").all():
-            closed.click()
+        page.evaluate(UNFOLD)
         widths = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
         assert widths[0] <= widths[1], f"{title} scrolls sideways: {widths}"
         page.screenshot(path=ARTEFACTS / f"{title}-{name}-{scheme}.png", full_page=True)
@@ -312,8 +312,7 @@ def test_axe_finds_nothing_serious_on_any_page(
     found = []
     for title, address in {**pages, "missing": "/incidents/nothing"}.items():
         page.goto(address)
-        for closed in page.locator("main details:not([open]) > summary").all():
-            closed.click()
+        page.evaluate(UNFOLD)
         page.evaluate(axe)
         result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         found += [
