@@ -6,6 +6,9 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+SUM_OFF = 0.02
+"""Probabilities whose sum is further from one are no answer."""
+
 
 class ColumnKind(StrEnum):
     """How the values of a column are counted.

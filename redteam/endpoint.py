@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.columns import SUM_OFF
 from redteam.plan import HttpVictim
 from redteam.problems import Refused
 from redteam.victims import Victim, cut
@@ -16,7 +17,6 @@ ROWS_MAX = 64
 """Inputs of one request to the endpoint."""
 ROWS_MIN = 400
 """Fewer inputs cannot be cut into four parts that say anything."""
-SUM_OFF = 0.02
 
 
 class VictimFailed(Exception):

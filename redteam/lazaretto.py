@@ -3,7 +3,6 @@
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -11,11 +10,12 @@ from urllib.parse import quote
 import httpx
 import msgspec
 import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 
+from detectors.principals.fingerprint import Fingerprinter
+from redteam.leaving import leave, truth_of
 from redteam.problems import Stopped
 from redteam.session import Session
+from redteam.telemetry import ARROW, arrow_of, beside, class_of, maker_of, schema_of
 from redteam.victims import Victim
 
 TIMEOUT_SECONDS = 60.0
@@ -30,8 +30,9 @@ LIST_MAX = 500
 TIER_ALERTS_MAX = 1_000
 ROOM = 400
 """A version begins anew when a tier has no room for so many more alerts: what is over the cap is not told."""
-ARROW = "application/vnd.apache.arrow.stream"
-INPUT = "input"
+OWNER = "red team"
+CAMPAIGN = "campaign "
+"""How the subject of an alert about several accounts begins."""
 TIERS = ("probing", "intent", "extraction", "membership", "cost")
 POLICY: dict[str, Any] = {
     "adversarial": {
@@ -64,6 +65,8 @@ class Seen:
     """Of each tier that was told of: the place of its first alarm."""
     contained: int
     """Of the client's accounts."""
+    campaign: int | None = None
+    """Place of the first alarm about several accounts together."""
 
 
 @dataclass
@@ -134,16 +137,23 @@ class Shadow:
 
     monitor: Monitor
     victim: Victim
+    salt: bytes | None = None
+    """The secret of the victim's deployment; without one, telemetry has no fingerprints."""
     version: str = ""
     _serial: int = 0
     _posted: int = 0
     _seen: set[str] = field(default_factory=set)
     _contained: set[str] = field(default_factory=set)
+    _sources: set[int] = field(default_factory=set)
     _alerts: Counter[str] = field(default_factory=Counter)
     _sessions: int = 0
+    _maker: Fingerprinter | None = None
+    _truths: dict[str, str] = field(default_factory=dict)
+    """Of each incident: what it was."""
 
     def __post_init__(self) -> None:
-        body = {"name": self.model, "owner": "red team", "description": "shadow of a victim of the red team"}
+        self._maker = None if self.salt is None else maker_of(self.victim, self.salt)
+        body = {"name": self.model, "owner": OWNER, "description": "shadow of a victim of the red team"}
         self.monitor.ask("POST", "/v1/models", json=body | {"policy": POLICY})
         self._renew()
 
@@ -157,15 +167,20 @@ class Shadow:
         """Of the version."""
         return f"/v1/models/{quote(self.model, safe='')}/versions/{quote(self.version, safe='')}"
 
+    def leave(self) -> None:
+        """Resolve what was raised, saying what it was, and retire the model."""
+        leave(self.monitor.ask, self.model, self._truths)
+
     def _renew(self) -> None:
         self._serial += 1
         self.version = str(self._serial)
         self._posted, self._alerts = 0, Counter()
-        self._seen, self._contained = set(), set()
-        body = {"version": self.version, "schema": schema_of(self.victim), "deployed_by": "red team"}
+        self._seen, self._contained, self._sources = set(), set(), set()
+        body = {"version": self.version, "schema": schema_of(self.victim), "deployed_by": OWNER}
         self.monitor.ask("POST", f"/v1/models/{quote(self.model, safe='')}/versions", json=body)
         inputs, _ = self.victim.reference
-        content = arrow_of(self.victim, inputs, self.victim.predict(inputs))
+        more = beside(inputs, None, self._maker)
+        content = arrow_of(self.victim, inputs, self.victim.predict(inputs), more=more)
         put = self.monitor.ask("PUT", f"{self.path}/baseline", content=content, headers={"content-type": ARROW})
         for warning in put["warnings"]:
             if warning["code"] == "principals":
@@ -173,8 +188,11 @@ class Shadow:
 
     def watch(self, session: Session) -> Seen:
         """Send a session as telemetry, wait until it is worked off, and return what the monitor said of it."""
-        if max(self._alerts.values(), default=0) > TIER_ALERTS_MAX - ROOM:
+        # Of an input that an earlier session went around, the campaigns know already.
+        known = session.source >= 0 and session.source in self._sources
+        if known or max(self._alerts.values(), default=0) > TIER_ALERTS_MAX - ROOM:
             self._renew()
+        self._sources.add(session.source)
         self._sessions += 1
         accounts = list(dict.fromkeys(session.accounts.tolist()))
         names = {one: f"redteam-{self.monitor.run}-{self._sessions}-{one}" for one in accounts}
@@ -189,7 +207,8 @@ class Shadow:
         for first in range(0, len(session), BODY_ROWS):
             part = slice(first, first + BODY_ROWS)
             late = None if session.latency_ms is None else session.latency_ms[part]
-            content = arrow_of(self.victim, inputs[part], answers[part], ids[part], principals[part], late)
+            more = beside(inputs[part], late, self._maker)
+            content = arrow_of(self.victim, inputs[part], answers[part], ids[part], principals[part], more)
             self.monitor.pace(len(ids[part]))
             # The key lets a body that is sent again count once.
             headers = {"content-type": ARROW, "idempotency-key": f"{ids[first]}-{len(content)}"}
@@ -198,7 +217,9 @@ class Shadow:
                 raise MonitorFailed(f"the monitor refused {took['rejected']} of {len(ids[part])} events")
             self._posted += took["accepted"]
         if session.feedback is not None:
-            told = [{"event_id": ids[i], "label": _class(k)} for i, k in enumerate(session.feedback.tolist()) if k >= 0]
+            told = [
+                {"event_id": ids[i], "label": class_of(k)} for i, k in enumerate(session.feedback.tolist()) if k >= 0
+            ]
             for first in range(0, len(told), BODY_ROWS):
                 self.monitor.ask("POST", f"{self.path}/labels", json={"labels": told[first : first + BODY_ROWS]})
 
@@ -218,15 +239,20 @@ class Shadow:
         held = self._list(f"{self.path}/principals?state=all", "principals", "principal")
         uses = [one["adversarial"] for one in alerts]
         self._alerts.update(use["tier"] for use in uses)
+        for one in alerts:
+            self._truths.setdefault(one["incident_id"], truth_of(session.kind))
         accounts = self._accounts_of(names) if uses else {}
         tiers: dict[str, int] = {}
+        campaign: int | None = None
         for use in uses:
             account = accounts.get(use["principals"][0])
             if account is None:
-                raise MonitorFailed("the monitor accuses a principal of another session")
+                continue  # what one more client of an input says of an earlier session is no alarm of this one
             place = place_of(session, account, use["queries_at_alarm"])
             tiers[use["tier"]] = min(tiers.get(use["tier"], place), place)
-        return Seen(alarm=min(tiers.values(), default=None), tiers=tiers, contained=len(held))
+            if use["subject"].startswith(CAMPAIGN):
+                campaign = place if campaign is None else min(campaign, place)
+        return Seen(alarm=min(tiers.values(), default=None), tiers=tiers, contained=len(held), campaign=campaign)
 
     def _list(self, path: str, what: str, key: str) -> list[dict[str, Any]]:
         """Return what is new in a list."""
@@ -241,8 +267,6 @@ class Shadow:
 
     def _accounts_of(self, names: dict[int, str]) -> dict[str, int]:
         """Return the accounts by pseudonym: a policy that names clients is kept with their pseudonyms, in order."""
-        if len(names) == 1:
-            return _Anyone(next(iter(names)))
         path = f"/v1/models/{quote(self.model, safe='')}/policy"
         named = POLICY["adversarial"] | {"explainers": list(names.values())}
         self.monitor.ask("PUT", path, json=POLICY | {"adversarial": named})
@@ -250,17 +274,6 @@ class Shadow:
         self.monitor.ask("PUT", path, json=POLICY)
         pseudonyms = [one.removeprefix("pseudonym:") for one in sealed]
         return dict(zip(pseudonyms, names, strict=True))
-
-
-class _Anyone(dict[str, int]):
-    """Every pseudonym is that of the only account."""
-
-    def __init__(self, account: int) -> None:
-        super().__init__()
-        self._account = account
-
-    def get(self, _: str, __: Any = None) -> int:
-        return self._account
 
 
 def place_of(session: Session, account: int, queries: int) -> int:
@@ -272,51 +285,3 @@ def place_of(session: Session, account: int, queries: int) -> int:
         if len(known) >= queries:
             return int(place)
     return int(places[-1])
-
-
-def schema_of(victim: Victim) -> dict[str, Any]:
-    """Return the schema of a victim's telemetry: an image is one embedding, a table has its columns."""
-    if len(victim.shape) > 1:
-        features: list[dict[str, Any]] = [{"name": INPUT, "kind": "embedding", "dimension": victim.dimension}]
-    else:
-        features = [{"name": name, "kind": "numeric"} for name in _columns(victim)]
-    classes = [_class(i) for i in range(victim.classes)]
-    return {"features": features, "prediction": {"kind": "class", "classes": classes}}
-
-
-def arrow_of(
-    victim: Victim,
-    inputs: NDArray[np.float64],
-    probabilities: NDArray[np.float64],
-    ids: Sequence[str] | None = None,
-    principals: Sequence[str] | None = None,
-    latency_ms: NDArray[np.float32] | None = None,
-) -> bytes:
-    """Return requests and answers as an Arrow IPC stream: events with ids and principals, or reference data."""
-    columns: dict[str, pa.Array] = {}
-    if ids is not None and principals is not None:
-        columns |= {"event_id": pa.array(ids), "principal": pa.array(principals)}
-    if len(victim.shape) > 1:
-        values = pa.array(inputs.astype(np.float32).ravel())
-        columns[f"features.{INPUT}"] = pa.FixedSizeListArray.from_arrays(values, victim.dimension)
-    else:
-        columns |= {f"features.{name}": pa.array(inputs[:, i]) for i, name in enumerate(_columns(victim))}
-    columns["prediction"] = pa.array([_class(i) for i in probabilities.argmax(axis=1).tolist()])
-    columns |= {f"probabilities.{_class(i)}": pa.array(probabilities[:, i]) for i in range(victim.classes)}
-    if latency_ms is not None:
-        columns["latency_ms"] = pa.array(latency_ms.astype(np.float64))
-    table = pa.table(columns)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
-
-
-def _columns(victim: Victim) -> Iterator[str]:
-    return (f"x{i:04d}" for i in range(victim.dimension))
-
-
-def _class(number: int) -> str:
-    """Return the name of a class; names sort as numbers do."""
-    return f"c{number:04d}"

@@ -17,7 +17,7 @@ from redteam.scenarios import SCENARIOS
 
 VICTIMS = ("digits", "mnist", "cancer-logistic", "cancer-forest")
 SPLITS = ("calibration", "confirmation")
-FORMAT = 1
+FORMAT = 2
 """Of what a run keeps; another one is not continued."""
 QUERIES_MAX = 10_000
 NEAREST = 3
@@ -42,6 +42,8 @@ class HttpVictim:
     """Where in the answer the list of class probabilities stands, with dots between; empty: the answer is the list."""
     token_env: str = ""
     """Environment variable with a bearer token."""
+    salt_env: str = ""
+    """Environment variable with the secret of the deployment, in hexadecimal: its model server makes fingerprints."""
     timeout_seconds: float = 10.0
 
 
@@ -70,6 +72,8 @@ class Plan:
     output: str
     """Folder of the results."""
     http: HttpVictim | None = None
+    fingerprints: bool = False
+    """Whether deployments of victims that are trained on the spot have a secret, and tell fingerprints of inputs."""
 
     @property
     def digest(self) -> str:
@@ -77,8 +81,6 @@ class Plan:
         told = asdict(self) | {"format": FORMAT}
         for name in ("output", "data", "seconds_max", "requests_per_second"):
             del told[name]
-        if not self.scenarios:  # as before there were any
-            del told["scenarios"]
         return sha256(msgspec.json.encode(told, order="deterministic")).hexdigest()
 
     def seeded(self, seed: int | None) -> "Plan":
@@ -134,6 +136,14 @@ class _Reader:
         if isinstance(found, bool) or not isinstance(found, int) or not low <= found <= high:
             self.wrong(name, f"must be a whole number from {low} to {high}")
             return low
+        return found
+
+    def truth(self, name: str) -> bool:
+        """Return whether something is so; it is not where nothing is said."""
+        found = self._left.pop(name, False)
+        if not isinstance(found, bool):
+            self.wrong(name, "must be true or false")
+            return False
         return found
 
     def text(self, name: str, default: str | None) -> str:
@@ -194,6 +204,7 @@ def _plan(reader: _Reader, bad: list[Problem]) -> Plan:
         data=reader.text("data", ""),
         output=reader.text("output", "redteam-results"),
         http=http,
+        fingerprints=reader.truth("fingerprints"),
     )
     reader.end(Plan.__dataclass_fields__)
     if plan.split not in SPLITS:
@@ -230,6 +241,7 @@ def _http(table: Mapping[str, Any] | None, bad: list[Problem]) -> HttpVictim | N
         inputs_at=reader.text("inputs_at", "instances"),
         answers_at=reader.text("answers_at", "predictions"),
         token_env=reader.text("token_env", ""),
+        salt_env=reader.text("salt_env", ""),
         timeout_seconds=reader.number("timeout_seconds", 0.1, 600, 10.0),
     )
     reader.end(HttpVictim.__dataclass_fields__)

@@ -15,6 +15,7 @@ import numpy as np
 from redteam.judge import Verdict
 from redteam.plan import Plan
 from redteam.problems import Refused
+from redteam.scenarios.base import Check, Outcome, outcome_of
 from redteam.session import Kind, Session
 
 HEAD, LINES, SCENES, LOCK = "run.json", "sessions.jsonl", "scenarios.jsonl", "lock"
@@ -52,6 +53,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     tiers: dict[str, int]
     """Of each tier that was told of: the place of its first alarm."""
     contained: int
+    campaign: int | None = None
+    """Place of the first alarm about several accounts together."""
     error: str
     file: str
     """Its requests, in the folder."""
@@ -75,26 +78,18 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Tried(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that a scenario tried."""
-
-    tried: str
-    held: bool
-    seen: str
-
-
 class SceneRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One scenario that is done."""
 
     scenario: str
-    checks: tuple[Tried, ...]
+    checks: tuple[Check, ...]
     error: str
     """Why nothing can be said of it."""
 
     @property
     def held(self) -> bool:
         """Whether every defence held; one that was never tried has not."""
-        return bool(self.checks) and all(one.held for one in self.checks)
+        return outcome_of(self.checks) is Outcome.HELD
 
 
 @dataclass

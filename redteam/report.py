@@ -79,6 +79,8 @@ class AttackRow(msgspec.Struct, frozen=True, kw_only=True):
     """Different requests to the first alarm, of the sessions that have one."""
     tiers: dict[str, int]
     """Sessions by the tiers that they reached."""
+    campaigns: int = 0
+    """Sessions of which an alarm named several accounts together."""
     blind: bool
 
     @property
@@ -213,6 +215,7 @@ def _attack_row(group: Sequence[Record], names: Mapping[str, str], seed: int) ->
         seen=Rate.of(result.seen),
         queries_median=median(record.queries or 0 for record in seen) if seen else None,
         tiers=_tiers(group),
+        campaigns=sum(record.campaign is not None for record in group if not record.error),
         blind=not math.isnan(ratio) and ratio < BLIND,
     )
 
@@ -269,9 +272,10 @@ def rate_text(rate: Rate) -> str:
     return f"{rate.hits} of {rate.trials}, {rate.ratio:.0%} ({100 * rate.low:.0f}-{100 * rate.high:.0f})"
 
 
-def tiers_text(tiers: Mapping[str, int]) -> str:
-    """Say how many sessions reached which tier."""
-    return ", ".join(f"{tier} {number}" for tier, number in tiers.items()) or "-"
+def tiers_text(tiers: Mapping[str, int], campaigns: int = 0) -> str:
+    """Say how many sessions reached which tier, and in how many an alarm named several accounts."""
+    parts = [f"{tier} {number}" for tier, number in tiers.items()] + ([f"campaign {campaigns}"] if campaigns else [])
+    return ", ".join(parts) or "-"
 
 
 def number_text(number: float | None) -> str:

@@ -19,11 +19,13 @@ from redteam.lazaretto import Monitor, Seen, Shadow
 from redteam.oracle import Enough, Oracle
 from redteam.plan import Plan
 from redteam.problems import Stopped
-from redteam.records import Folder, Record, SceneRecord, Tried
+from redteam.records import Folder, Record, SceneRecord
 from redteam.scenarios import SCENARIOS
 from redteam.scenarios.base import Checks, Need
 from redteam.scenarios.service import Service
 from redteam.session import Kind, Session
+from redteam.tasks import Task, dealt, tasks_of
+from redteam.telemetry import salts_of
 from redteam.victims import Victim, cancer, digits, mnist
 
 FAILURES_MAX = 5
@@ -34,20 +36,6 @@ Told = Callable[[int, int, str], None]
 SERVICE = "service"
 """The victim of scenarios."""
 UNSEEN = Seen(alarm=None, tiers={}, contained=0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """One session that the plan asks for."""
-
-    victim: str
-    workload: str
-    number: int
-
-    @property
-    def key(self) -> str:
-        """Its name in the folder."""
-        return f"{self.victim}/{self.workload}/{self.number}"
 
 
 @dataclass
@@ -84,7 +72,9 @@ class Run:
     _deadline: float = field(default_factory=time.monotonic)
     _late: bool = False
     _asked: float = 0.0
-    _attackable: dict[str, list[int]] = field(default_factory=dict)
+    _tasks: list[Task] = field(default_factory=list)
+    _deals: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
+    """Of each victim: on which input each session is, and its seed."""
 
     def go(self) -> None:
         """Run what is not done yet, until all is done or the time is up.
@@ -95,6 +85,7 @@ class Run:
             When the monitor fails, or a victim is away.
         """
         tasks, skipped = tasks_of(self.plan, self.victims)
+        self._tasks = tasks
         scenes = scenes_of(self.plan, self.data_dir)
         lacking = tuple((SERVICE, name) for name in self.plan.scenarios if name not in scenes)
         self.folder.begin(self.plan, len(tasks) + len(scenes), skipped + lacking)
@@ -123,6 +114,11 @@ class Run:
         self.told(self._done(tasks), len(tasks) + len(scenes), "")
         self.complete = True
 
+    def leave(self) -> None:
+        """Retire what was made in a monitor that goes on; what is on record stays."""
+        for shadow in self.shadows.values():
+            shadow.leave()
+
     def _done(self, tasks: list[Task]) -> int:
         return sum(self.folder.done(task.key) for task in tasks) + sum(map(self.folder.played, self.folder.scenes))
 
@@ -137,8 +133,7 @@ class Run:
         except Exception as failed:
             log.exception("%s: the scenario proves nothing", name)
             error = f"{type(failed).__name__}: {failed}"
-        done = tuple(Tried(tried=one.tried, held=one.held, seen=one.seen) for one in checks.done)
-        return SceneRecord(scenario=name, checks=done, error=error)
+        return SceneRecord(scenario=name, checks=tuple(checks.done), error=error)
 
     def _keep(self, task: Task, session: Session) -> None:
         seen = UNSEEN if session.error or not len(session) else self._shadow(task.victim).watch(session)
@@ -158,6 +153,7 @@ class Run:
             damage=verdict.damage if np.isfinite(verdict.damage) else None,
             tiers=seen.tiers,
             contained=seen.contained,
+            campaign=seen.campaign,
             error=verdict.error,
             file=f"sessions/{task.key}.npz",
         )
@@ -165,7 +161,7 @@ class Run:
 
     def _shadow(self, name: str) -> Shadow:
         if name not in self.shadows:
-            self.shadows[name] = Shadow(self.monitor, self.victims[name])
+            self.shadows[name] = Shadow(self.monitor, self.victims[name], salts_of(self.plan).get(name))
         return self.shadows[name]
 
     def _session(self, task: Task) -> Session:
@@ -173,9 +169,7 @@ class Run:
         kind = Kind.ATTACK if task.workload in ATTACKS else WORKLOADS[task.workload].kind
         begun = (-1, self.plan.seed)
         try:
-            split = getattr(victim, self.plan.split)
-            sources = self._sources(victim) if kind is Kind.ATTACK else list(range(len(split[0])))
-            begun = _chosen(sources, task.number, self.plan.seed)
+            begun = self._begun(task, victim)
             return self._attack(task, victim, begun) if kind is Kind.ATTACK else self._benign(task, victim, begun)
         except Stopped:
             raise
@@ -196,11 +190,14 @@ class Run:
         length = workload.length if self.plan.queries_max is None else min(workload.length, self.plan.queries_max)
         return benign.session_of(workload, victim, split, source, seed, length)
 
-    def _sources(self, victim: Victim) -> list[int]:
-        """Return which inputs can be attacked, worked out once."""
-        if victim.name not in self._attackable:
-            self._attackable[victim.name] = attacks.sources_of(victim, getattr(victim, self.plan.split))
-        return self._attackable[victim.name]
+    def _begun(self, task: Task, victim: Victim) -> tuple[int, int]:
+        """Return the input of a session and its seed; all of a victim are dealt at once."""
+        if task.victim not in self._deals:
+            own = [one for one in self._tasks if one.victim == task.victim]
+            split = getattr(victim, self.plan.split)
+            attackable = attacks.sources_of(victim, split) if any(one.workload in ATTACKS for one in own) else []
+            self._deals[task.victim] = dealt(own, len(split[0]), attackable, self.plan.seed)
+        return self._deals[task.victim][task.key]
 
     def _broken(self, task: Task, victim: Victim, kind: Kind, begun: tuple[int, int], error: str) -> Session:
         oracle = Oracle(victim.predict, 1)
@@ -231,30 +228,6 @@ class Run:
 def scenes_of(plan: Plan, data_dir: Path | None) -> list[str]:
     """Return the scenarios of a plan that can be tried."""
     return [name for name in plan.scenarios if data_dir is not None or Need.DISK not in SCENARIOS[name].needs]
-
-
-def tasks_of(plan: Plan, victims: dict[str, Victim]) -> tuple[list[Task], tuple[tuple[str, str], ...]]:
-    """Return the sessions of a plan, and what does not fit a victim; cut anywhere, all workloads have about as many."""
-    fitting: list[tuple[str, str]] = []
-    skipped: list[tuple[str, str]] = []
-    for name, victim in victims.items():
-        for workload in (*plan.attacks, *plan.benign):
-            fits = ATTACKS[workload].fits(victim) if workload in ATTACKS else WORKLOADS[workload].applies_to(victim)
-            (fitting if fits else skipped).append((name, workload))
-    tasks = [
-        Task(victim=victim, workload=workload, number=number)
-        for number in range(plan.sessions)
-        for victim, workload in fitting
-    ]
-    return tasks, tuple(skipped)
-
-
-def _chosen(sources: list[int], number: int, seed: int) -> tuple[int, int]:
-    """Return the source of the so-manieth session and its seed: sources do not repeat before all had their turn."""
-    if not sources:
-        raise Stopped("the victim labels no input of its data rightly: there is nothing to attack")
-    order = np.random.default_rng([seed, len(sources)]).permutation(sources)
-    return int(order[number % len(order)]), seed + number // len(order)
 
 
 def victims_of(plan: Plan, endpoint: Endpoint | None) -> dict[str, Victim]:
@@ -292,6 +265,7 @@ def open_run(plan: Plan, monitor: Monitor, told: Told, data_dir: Path | None = N
     with ExitStack() as stack:
         stack.enter_context(folder.alone())
         stack.enter_context(_logged(folder.path / "run.log"))
+        salts_of(plan)  # a secret that is missing is told before anything begins
         endpoint = None
         if plan.http is not None:
             endpoint = Endpoint(plan.http)

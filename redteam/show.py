@@ -42,7 +42,7 @@ def attack_cells(row: AttackRow) -> tuple[str, ...]:
         rate_text(row.timely),
         rate_text(row.by_intent),
         number_text(row.queries_median),
-        tiers_text(row.tiers),
+        tiers_text(row.tiers, row.campaigns),
     )
 
 

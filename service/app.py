@@ -16,10 +16,13 @@ from service.api.asgi import Application, Receive, Scope, Send, request_id_of
 from service.api.deps import components
 from service.api.entry import PATH_SHOWN, Entry, answer_bug
 from service.api.events import EventsEndpoint
+from service.api.flag_desk import FlagDesk
 from service.api.gate import GateEndpoint, Principals, is_gate
 from service.api.routes import (
     alert_quality,
+    audit,
     baselines,
+    drafts,
     drills,
     flags,
     incidents,
@@ -29,6 +32,7 @@ from service.api.routes import (
     notifications,
     principals,
     redteam,
+    reports,
     requests,
     reviews,
     rollouts,
@@ -53,13 +57,16 @@ ROUTERS = tuple(
         status,
         incidents,
         transcripts,
+        reports,
         triage,
         maintenance,
         alert_quality,
+        audit,
         principals,
         requests,
         redteam,
         vouched,
+        drafts,
         drills,
         flags,
         rollouts,
@@ -150,7 +157,7 @@ def create_app(runtime: Runtime) -> Lazaretto:
     app.state.metrics = runtime.metrics
     app.state.events = app.events
     app.state.gate = app.gate
-    app.state.flag_streams = set()
+    app.state.flag_desk = FlagDesk(api.fleet)
     errors.install(app, [route for router in ROUTERS for route in router.routes if isinstance(route, Route)])
     for router in ROUTERS:
         app.include_router(router)

@@ -208,6 +208,7 @@ class AppriseSettings(AnyChannel):
     url_secret: Secret
     unchecked_addresses: Literal[True]
     """Apprise makes its own connections, which the check of addresses does not see. Must be said."""
+    at_once: Annotated[int, Field(ge=1, le=16)] = 1
 
 
 ChannelSettings = Annotated[

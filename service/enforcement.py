@@ -10,7 +10,7 @@ from typing import Protocol
 
 from service.domain.enforcement import Enforcement
 from service.domain.ids import Actor, Micros, VersionId
-from service.domain.records import Message
+from service.domain.records import AuditEntry, Message
 from service.gate.acknowledge import Acknowledgements
 from service.gate.refresh import Fleet
 from service.notify.compose import compose
@@ -27,14 +27,20 @@ class EnforcementLedger(Protocol):
     def latest(self, version_id: VersionId | None = None) -> Sequence[Enforcement]:
         """Return the newest quarantine of every version, or of one, that was ever in quarantine."""
 
-    def acknowledge(self, version_id: VersionId, at_us: Micros, decision_id: str) -> None:
-        """Write down the first refusal of the quarantine that stands; a later one changes nothing."""
+    def waiting(self) -> Sequence[Enforcement]:
+        """Return every quarantine that stands, and every one that people believe is not obeyed."""
+
+    def acknowledge(self, version_id: VersionId, lock: int, at_us: Micros, decision_id: str) -> None:
+        """Write down the first refusal of the quarantine that it was a refusal of; a later one changes nothing."""
 
     def tell(self, one: Enforcement, kind: str, text: str, at_us: Micros, messages: Sequence[Message]) -> bool:
         """Write down that events still come, or no longer do, once; False when somebody else was first."""
 
     def audit(self, actor: Actor, action: str, subject: str, detail: str, at_us: Micros) -> None:
         """Append to the audit chain."""
+
+    def drills(self, subject: str, limit: int) -> Sequence[AuditEntry]:
+        """Return what is on record of drills of a version, newest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +60,12 @@ class EnforcementWatch:
     def write_down(self) -> None:
         """Write down what the gate has heard; raise what the store raises, and keep it for the next time."""
         for one in self.heard.waiting():
-            self.ledger.acknowledge(one.version_id, one.at_us, one.decision_id)
+            self.ledger.acknowledge(one.version_id, one.lock, one.at_us, one.decision_id)
             self.heard.written(one)
 
     def look(self) -> None:
         """Tell people of each quarantine that is not obeyed, and when it is again."""
-        waiting = [one for one in self.ledger.latest() if one.ended_us is None or one.overdue_us is not None]
+        waiting = self.ledger.waiting()
         if not waiting:
             return
         now_us = self.clock.now_us()

@@ -16,13 +16,16 @@ What the guard cannot know (Lazaretto does not answer, or has not for ``max_age_
 import functools
 import http.client
 import inspect
+import io
 import json
 import logging
+import re
+import socket
+import ssl
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar
@@ -31,7 +34,11 @@ from urllib.parse import quote, urlsplit
 logger = logging.getLogger("lazaretto.guard")
 
 OK, FORBIDDEN = 200, 403
-BODY_BYTES_MAX = 65_536
+HEAD_BYTES_MAX = 65_536
+READ_BYTES = 16_384
+HEAD_END = b"\r\n\r\n"
+STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?: |$)")
+SECONDS = re.compile("[0-9]{1,9}")
 UNKNOWN = "unknown"
 RETRY_SECONDS = 30
 
@@ -65,13 +72,6 @@ class GateClosed(Exception):
     def __init__(self, decision: Decision) -> None:
         super().__init__(decision.reason or f"the model is {decision.state}")
         self.decision = decision
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """The gate never sends anybody anywhere else."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        """Follow nothing."""
 
 
 class Guard:
@@ -118,19 +118,20 @@ class Guard:
         self._refresh_seconds = refresh_seconds
         self._deadline_seconds = deadline_seconds
         self._max_age_seconds = max_age_seconds
-        # No proxy of the environment: the question goes where the operator said, or nowhere.
-        self._http = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+        self._where, self._tls, self._request = _question(self._address)
         self._known: tuple[float, Decision] | None = None
         self._trouble = "the gate has not been asked yet"
+        self._asked = threading.Event()
+        """Set once the first question has been answered, or was not."""
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
         """Ask once, waiting ``deadline_seconds`` at most, and go on asking in the background."""
         if self._thread is None:
-            self.refresh()
             self._thread = threading.Thread(target=self._run, name="lazaretto-guard", daemon=True)
             self._thread.start()
+            self._asked.wait(self._deadline_seconds)
         return self
 
     def stop(self) -> None:
@@ -198,14 +199,29 @@ class Guard:
         return True
 
     def _ask(self) -> tuple[int, dict[str, str]]:
-        request = urllib.request.Request(self._address, headers={"user-agent": "lazaretto-guard"})  # noqa: S310 - the scheme was checked
-        try:
-            with self._http.open(request, timeout=self._deadline_seconds) as answer:
-                answer.read(BODY_BYTES_MAX)
-                return answer.status, {name.lower(): value for name, value in answer.headers.items()}
-        except urllib.error.HTTPError as refused:
-            with refused:
-                return refused.code, {name.lower(): value for name, value in refused.headers.items()}
+        """Ask once. All of it together, whatever the other side does, ends by the deadline; only names take longer."""
+        ends = time.monotonic() + self._deadline_seconds
+        with closing(self._connect(ends)) as line:
+            line.settimeout(_left(ends))
+            line.sendall(self._request)
+            return _heard(line, ends)
+
+    def _connect(self, ends: float) -> socket.socket:
+        found = socket.getaddrinfo(*self._where, type=socket.SOCK_STREAM)
+        trouble: OSError = OSError("the name has no address")
+        for number, (family, kind, protocol, _, address) in enumerate(found):
+            line = socket.socket(family, kind, protocol)
+            try:
+                line.settimeout(_left(ends) / (len(found) - number))  # the next address has its turn, too
+                line.connect(address)
+                if self._tls is None:
+                    return line
+                line.settimeout(_left(ends))
+                return self._tls.wrap_socket(line, server_hostname=self._where[0])
+            except OSError as error:
+                line.close()
+                trouble = error
+        raise trouble
 
     def _note_trouble(self, text: str) -> bool:
         if self._trouble != text:
@@ -214,11 +230,61 @@ class Guard:
         return False
 
     def _run(self) -> None:
-        while not self._stop.wait(self._refresh_seconds):
+        while True:
             try:
                 self.refresh()
             except Exception:
                 logger.exception("a bug in the guard; the last answer counts for %g s", self._max_age_seconds)
+            self._asked.set()
+            if self._stop.wait(self._refresh_seconds):
+                return
+
+
+def _question(address: str) -> tuple[tuple[str, int], ssl.SSLContext | None, bytes]:
+    """Return where to connect, with which TLS, and what to say there. No proxy of the environment has a part in it."""
+    parts = urlsplit(address)
+    tls = ssl.create_default_context() if parts.scheme == "https" else None
+    if not parts.hostname:
+        raise ValueError(f"url: must name a host: {address!r}")
+    host = parts.hostname.encode("idna").decode()
+    port = parts.port or (80 if tls is None else 443)
+    shown = f"[{host}]" if ":" in host else host
+    lines = (
+        f"GET {parts.path} HTTP/1.1",
+        f"host: {shown}:{port}",
+        "user-agent: lazaretto-guard",
+        "accept: */*",
+        "connection: close",
+        "\r\n",
+    )
+    return (host, port), tls, "\r\n".join(lines).encode("ascii")
+
+
+def _left(ends: float) -> float:
+    """Return how long one more operation may take."""
+    left = ends - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("timed out")
+    return left
+
+
+def _heard(line: socket.socket, ends: float) -> tuple[int, dict[str, str]]:
+    """Read status and headers; the body says nothing more."""
+    heard = bytearray()
+    while (end := heard.find(HEAD_END)) < 0:
+        if len(heard) > HEAD_BYTES_MAX:
+            raise ValueError(f"the answer's headers are over {HEAD_BYTES_MAX} bytes")
+        line.settimeout(_left(ends))
+        part = line.recv(READ_BYTES)
+        if not part:
+            raise ConnectionError("the connection was closed before the answer was there")
+        heard += part
+    first, _, rest = bytes(heard[: end + len(HEAD_END)]).partition(b"\r\n")
+    found = STATUS.match(first)
+    if found is None:
+        raise ValueError("the answer is not HTTP")
+    headers = http.client.parse_headers(io.BytesIO(rest))
+    return int(found[1]), {name.lower(): value for name, value in headers.items()}
 
 
 def _decision_of(status: int, state: str, headers: dict[str, str]) -> Decision:
@@ -229,7 +295,7 @@ def _decision_of(status: int, state: str, headers: dict[str, str]) -> Decision:
         route=headers.get("x-gate-route"),
         fallback=headers.get("x-gate-fallback"),
         decision_id=headers.get("x-gate-decision-id"),
-        retry_after=int(seconds) if seconds.isdigit() else RETRY_SECONDS,
+        retry_after=int(seconds) if SECONDS.fullmatch(seconds) else RETRY_SECONDS,
         reason="" if status == OK else f"the gate is closed: the model is {state}",
     )
 

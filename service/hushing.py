@@ -5,7 +5,7 @@ Routing asks with each message whether it is hushed (worker process); a watch te
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from service.alert.hush import hush, snooze_over
 from service.domain.ids import Micros
@@ -19,7 +19,7 @@ from service.ports import SYSTEM, Clock, ReadStore
 from service.ports_incidents import IncidentDesk
 
 LOOKED_AT_MAX = 500
-"""Snoozes and hushed incidents in one look; the others have their turn in the next ones."""
+"""Snoozes, and hushed incidents, that are due in one look, and as many of the others, which take turns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,14 @@ class HushingRouter:
         return hush(Kind(message.kind), message.severity, cause, message.incident_id, bearing, now_us)
 
 
+@dataclass(slots=True)
+class Turn:
+    """Where the look at what is not due yet stands: the incidents before this one have had their turn."""
+
+    snoozed: str = ""
+    hushed: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HushWatch:
     """Ends snoozes, and tells what was hushed and is still there; called by a background thread of the API process.
@@ -61,15 +69,29 @@ class HushWatch:
     read: ReadStore
     clock: Clock
 
+    turn: Turn = field(default_factory=Turn)
+
     def look(self) -> None:
-        """Look at everything that is snoozed or hushed."""
-        for snooze in self.desk.snoozes(LOOKED_AT_MAX):
-            self._maybe_wake(snooze)
+        """Look at every snooze and hushed incident that is due, and at some of the others: they may end early."""
         now_us = self.clock.now_us()
-        for one in self.desk.hushed(LOOKED_AT_MAX):
+        for snooze in self._snoozes(now_us):
+            self._maybe_wake(snooze)
+        for one in self._hushed(now_us):
             incident = self.read.incident(one.incident_id)
             if incident is not None and (one.until_us <= now_us or self._may_tell(one, incident)):
                 self._tell(one, incident)
+
+    def _snoozes(self, now_us: Micros) -> list[Snooze]:
+        due = self.desk.snoozes(LOOKED_AT_MAX, due_us=now_us)
+        page = self.desk.snoozes(LOOKED_AT_MAX, after=self.turn.snoozed)
+        self.turn.snoozed = page[-1].incident_id if len(page) == LOOKED_AT_MAX else ""
+        return list({one.incident_id: one for one in (*due, *page)}.values())
+
+    def _hushed(self, now_us: Micros) -> list[Hushed]:
+        due = self.desk.hushed(LOOKED_AT_MAX, due_us=now_us)
+        page = self.desk.hushed(LOOKED_AT_MAX, after=self.turn.hushed)
+        self.turn.hushed = page[-1].incident_id if len(page) == LOOKED_AT_MAX else ""
+        return list({one.incident_id: one for one in (*due, *page)}.values())
 
     def _maybe_wake(self, snooze: Snooze) -> None:
         incident = self.read.incident(snooze.incident_id)

@@ -18,7 +18,7 @@ from service.domain.incidents import Link, LinkKind, Maintenance, Snooze
 from service.domain.records import Incident, IncidentStatus, TimelineItem
 from service.domain.texts import bad_text
 from service.notify.compose import time_of
-from service.notify.incidents import incident_messages
+from service.notify.incidents import merge_messages
 from service.office import OfficeStages, act_on_incident, new_id
 from service.ports import Clock, ReadStore
 from service.ports_incidents import IncidentDesk, IncidentTx
@@ -110,14 +110,14 @@ class IncidentOffice:
                 now_us = self.clock.now_us()
                 (gone, said), (grown, heard) = merge(part, whole, note, actor, now_us)
                 # Before the part is over: that would close its alerts.
-                tx.move_alerts(part_id, whole_id)
+                moved = tx.move_alerts(part_id, whole_id)
                 tx.drop_snooze(part_id)
                 if tx.hushed(part_id) is not None:
                     tx.drop_hushed(part_id)
                 tx.save_incident(gone, said)
                 tx.save_incident(grown, heard)
                 tx.link(Link(incident_id=part_id, kind=LinkKind.MERGED, other_id=whole_id, at_us=now_us))
-                for message in incident_messages(part, gone, said):
+                for message in merge_messages(gone, grown, said, moved):
                     tx.add_message(message)
                 return replace(gone, lock=gone.lock + 1)
 

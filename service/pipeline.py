@@ -66,7 +66,7 @@ from service.ports import (
     WorkerStore,
 )
 from service.quarantine.decide import decide as decide_state
-from service.transcripts import transcribe
+from service.transcripts import DrawnBefore, transcribe
 
 DECODE_INLINE_BYTES_MAX = 1024 * 1024
 """A larger body is decoded in a thread, so that the gate goes on answering meanwhile."""
@@ -214,6 +214,7 @@ class Memory:
         self.control = stages.store.control()
         read_at = arrival_of(stages.log, self.position)
         self.watch = Watch(stages.signing_key, stages.store.snapshots(), stages.store.windows, read_at=read_at)
+        self.drawn = DrawnBefore()
         self.carrier = partial(self.watch.carrier, stages.log)
         """Whose the evidence of a change is, as the log tells."""
         self.take_over(self.control)
@@ -335,7 +336,8 @@ def commit(stages: WorkStages, memory: Memory, decisions: Decisions, last: Posit
         snapshots, rows = memory.watch.take_snapshots(), memory.watch.take_rows()
     if last == memory.position and not snapshots:
         return None
-    transcripts = transcribe(decisions.accused, memory.watch, memory.versions, stages.log, stages.transcript_keys)
+    accused = memory.drawn.wanted(decisions.accused)
+    transcripts = transcribe(accused, memory.watch, memory.versions, stages.log, stages.transcript_keys)
     started = time.perf_counter()
     stages.store.commit(
         Outcome(
@@ -357,6 +359,7 @@ def commit(stages: WorkStages, memory: Memory, decisions: Decisions, last: Posit
             stats=stages.stats(),
         )
     )
+    memory.drawn.note(transcripts)
     return time.perf_counter() - started
 
 

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from service.domain.ids import Micros
-from service.domain.incidents import Bearing, Exposure, Hushed, Link, Maintenance, Snooze
+from service.domain.incidents import Bearing, Exposure, Hushed, Link, Maintenance, Moved, Snooze
 from service.domain.records import Alert, Incident, Message, TimelineItem
 from service.ports import ControlTx
 
@@ -37,7 +37,7 @@ class IncidentTx(ControlTx, Protocol):
     def open_alerts(self, incident_id: str) -> Sequence[Alert]:
         """Return the open alerts of an incident, newest first."""
 
-    def move_alerts(self, part_id: str, whole_id: str) -> None:
+    def move_alerts(self, part_id: str, whole_id: str) -> Moved:
         """Let an incident's alerts, and what people were told of it, belong to another one."""
 
     def link(self, link: Link) -> None:
@@ -62,11 +62,11 @@ class IncidentDesk(Protocol):
     def snooze(self, incident_id: str) -> Snooze | None:
         """Return the snooze of an incident."""
 
-    def snoozes(self, limit: int) -> Sequence[Snooze]:
-        """Return snoozes, those that end first first."""
+    def snoozes(self, limit: int, *, due_us: Micros | None = None, after: str = "") -> Sequence[Snooze]:
+        """Return snoozes: those whose time is over at a time, the first first; or else all, by incident, after one."""
 
-    def hushed(self, limit: int) -> Sequence[Hushed]:
-        """Return what people are to be told of later, what is due first first."""
+    def hushed(self, limit: int, *, due_us: Micros | None = None, after: str = "") -> Sequence[Hushed]:
+        """Return what people are to be told of later, chosen as ``snoozes`` does."""
 
     def links(self, incident_id: str) -> Sequence[Link]:
         """Return what an incident is to others, and others to it."""

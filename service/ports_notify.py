@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from service.domain.ids import Actor, Micros
-from service.domain.notices import Backlog, ChannelState, Conclusion, Delivery, DeliveryStatus, Routed, Told
+from service.domain.notices import Backlog, ChannelState, Conclusion, Delivery, DeliveryStatus, Resent, Routed, Told
 from service.domain.records import Message
 
 Route = Callable[[Message, Sequence[Told], str], Routed]
@@ -33,7 +33,11 @@ class Outbox(Protocol):
     def expire(
         self, known: Sequence[str], before_us: Micros, delivered_before_us: Micros, now_us: Micros
     ) -> Sequence[Delivery]:
-        """Give up what was queued before a time or waits for no known channel, and return it; delete what is over."""
+        """Give up what was queued before a time or waits for a channel that nobody has, and return it.
+
+        ``known`` is what this worker has: that is written down, so that another one, whose settings are older or newer,
+        leaves alone what waits for it. What is long over is deleted.
+        """
 
     def firing(self, channel: str, ended_after_us: Micros, limit: int) -> Sequence[Told]:
         """Return what a channel was told of and is still firing, or has ended after a time; newest first."""
@@ -41,10 +45,11 @@ class Outbox(Protocol):
     def resend_due(self, channel: str, now_us: Micros, every_us: int) -> bool:
         """Take the turn to send a channel's firing alerts again; False when it is not time yet."""
 
-    def note_resend(
-        self, channel: str, decide: Callable[[ChannelState], tuple[ChannelState, Sequence[Message]]]
-    ) -> None:
-        """Let what sending again came to bear on the state of the channel, and tell of it."""
+    def failing(self, channel: str) -> bool:
+        """Return whether the last that is known of a channel is that it failed."""
+
+    def note_resend(self, channel: str, now_us: Micros, decide: Callable[[ChannelState], Resent | None]) -> bool:
+        """Let what sending again came to bear on the state of the channel; return whether that changed anything."""
 
 
 class NotificationDesk(Protocol):

@@ -6,7 +6,8 @@ bound into each is whose it is, so that no sample can stand in for another. A ke
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -23,6 +24,8 @@ from service.ports import Clock, LogReader
 NONCE_BYTES = 12
 KEY_ID_DIGITS = 16
 SWEEP_ROWS = 1_000
+REMEMBERED_MAX = 4_096
+"""Transcripts that a worker knows to have drawn, 250 bytes each; a version keeps a few hundred at most."""
 Values = tuple[dict[str, Any], ...]
 
 
@@ -61,6 +64,41 @@ class TranscriptStore(Protocol):
 
     def expire(self, now_us: Micros, rows: int) -> int:
         """Delete a bounded number of those that are over, on record, and return how many there were."""
+
+
+class DrawnBefore:
+    """Whose transcripts were drawn, so that a finding that says nothing new is not looked for in the log again.
+
+    It lives as long as the memory of a worker, and forgets with it when a pass could not be written. What it has
+    forgotten is drawn once more, and the store keeps what is there.
+    """
+
+    def __init__(self, keys_max: int = REMEMBERED_MAX) -> None:
+        self._most = keys_max
+        self._until: OrderedDict[tuple[str, str], Micros] = OrderedDict()
+        """By alert and principal, the one that was drawn last at the end: until when the transcript is kept."""
+
+    def wanted(self, accused: Iterable[Accused]) -> list[Accused]:
+        """Return the findings whose requests are to be looked for: news, and the first of an alert and principal."""
+        found, begun = [], set[tuple[str, str]]()
+        for one in accused:
+            key = one.alert_id, one.principal
+            if one.news or not (key in begun or one.at_us < self._until.get(key, 0)):
+                found.append(one)
+                begun.add(key)
+        return found
+
+    def note(self, drawn: Iterable[Drawn]) -> None:
+        """Remember transcripts that were written."""
+        for one in drawn:
+            key = one.record.alert_id, one.record.principal
+            self._until[key] = one.record.until_us
+            self._until.move_to_end(key)
+        while len(self._until) > self._most:
+            self._until.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._until)
 
 
 def transcribe(

@@ -27,7 +27,7 @@ from bench.report import update_page
 from bench.run import OUT, ROOT, SINGLE_THREADED
 from redteam.attacks import ATTACKS
 from redteam.attacks.sessions import session_of, sources_of
-from redteam.lazaretto import ARROW, arrow_of, schema_of
+from redteam.telemetry import ARROW, arrow_of, schema_of
 from redteam.victims import Victim, digits
 from service.detect.reference import compile_reference
 from service.domain.adversarial import Adversarial, DriftOfOne, Following
@@ -84,8 +84,9 @@ class Fuzzed:
     """What became of a run."""
 
     requests: int = 0
+    """That were taken; what was refused is none."""
     refused: int = 0
-    """Bodies."""
+    """Bodies of which nothing was taken."""
     quarantines: Counter[str] = field(default_factory=Counter)
     """By cause of the alert."""
     alerts: Counter[str] = field(default_factory=Counter)
@@ -195,13 +196,13 @@ class World:
         )
         self.worker = Worker(stages, stats)
 
-    async def send(self, raw: Raw) -> bool:
-        """Take a body; return whether it was taken."""
+    async def send(self, raw: Raw) -> int:
+        """Take a body; return how many of its events were taken: none of one that is refused."""
         try:
-            await accept_batch(self.accept, self.version, raw, None)
+            receipt = await accept_batch(self.accept, self.version, raw, None)
         except LazarettoError:
-            return False
-        return True
+            return 0
+        return receipt.accepted
 
     def arrow(self, inputs: NDArray[np.float64], name: str, ids: str) -> Raw:
         """Return a body of requests of one principal."""
@@ -232,7 +233,7 @@ class World:
 async def fuzz(
     victim: Victim, pool: list[NDArray[np.float64]], requests: int, seed: int, adversarial: Adversarial
 ) -> Fuzzed:
-    """Send so many requests of one principal, and count what they bring about."""
+    """Send requests of one principal until so many were taken, and count what they bring about."""
     rng, done, begin = np.random.default_rng(seed), Fuzzed(), time.perf_counter()
     with TemporaryDirectory(prefix="lazaretto-fuzz-") as folder:
         world = World(Path(folder), victim, adversarial)
@@ -243,8 +244,8 @@ async def fuzz(
                 turn += 1
                 odd = rng.random() < GARBAGE
                 raw = garbage(victim, rng) if odd else world.arrow(next(batches), EVE, f"eve-{turn}")
-                done.refused += not await world.send(raw)
-                done.requests += BATCH
+                taken = await world.send(raw)
+                done.requests, done.refused = done.requests + taken, done.refused + (taken == 0)
                 for other in range(OTHERS):
                     rows = ordinary[rng.integers(0, len(ordinary), OTHERS_ROWS)]
                     await world.send(world.arrow(rows, f"other-{other}", f"other-{other}-{turn}"))

@@ -136,9 +136,11 @@ def record(name: str, data: Path, sizes: Sizes) -> Stories:
 
 
 def weights(stories: Stories, harder: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what stories weigh, shape (n,): what is harder (n,) more, and victims, attacks and the rest as much each.
+    """Return what stories weigh, shape (n,), on average 1: all attacks together as much as everything benign.
 
-    Every session of a victim weighs the same, every victim as much as another, and all attacks as everything benign.
+    Within a victim every session weighs the same but for what is ``harder`` (n,), which counts so many times more.
+    Victims are made equal before attacks are: one with a larger part of attacks than others ends up with another
+    weight.
     """
     of_session = 1.0 / np.maximum(np.bincount(stories.session, minlength=len(stories.workload)), 1)
     weight = of_session[stories.session] * harder

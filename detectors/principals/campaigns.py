@@ -7,6 +7,7 @@ points of the last requests, too, and tells the story of near-duplicates that se
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -67,7 +68,7 @@ class Index:
     Parameters
     ----------
     entries : int
-        Places in the table, a power of two; each takes 28 bytes, and a request uses up to 16.
+        Places in the table, a power of two; each takes 28 bytes, and a request uses up to 16 in each way.
     ttl_us : int
         After so many microseconds a hash is forgotten.
     clusters_max : int
@@ -103,8 +104,9 @@ class Index:
 
         Parameters
         ----------
-        hashes : ndarray of shape (HASHES,)
-            Of its fingerprint, each once; 0 stands for none.
+        hashes : ndarray of shape (HASHES,) or (ways, HASHES)
+            Of its fingerprint, each once; 0 stands for none. In several ways, such as of fingerprint and point, the
+            first one in which it is near something says where it belongs.
         principal : int
             Who sent it: a number of 31 bits.
         at_us : int
@@ -115,14 +117,18 @@ class Index:
         Campaign or None
             The cluster of near-duplicates that it belongs to; ``None`` when it is like no other.
         """
-        keys = hashes[hashes != 0]
+        rows = hashes if hashes.ndim > 1 else hashes[None]
+        there = rows != 0
+        keys = rows[there]
         if not len(keys):
             return None
         # The lowest bits of a hash are the tag of its salt, the same in all.
         places = (((keys >> np.uint64(16))[:, None] + np.arange(PROBES, dtype=np.uint64)) & self._mask).astype(np.int64)
         alive = self._seen[places] > at_us - self._ttl
         match = alive & (self._keys[places] == keys[:, None])
-        found = self._joined(places[match])
+        ends = np.cumsum(there.sum(axis=1)).tolist()
+        parts = (slice(begin, end) for begin, end in pairwise((0, *ends)))
+        found = next((one for part in parts if (one := self._joined(places[part][match[part]])) is not None), None)
         if found is None:
             cluster, self._next = self._next, self._next + 1
         else:

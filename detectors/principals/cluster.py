@@ -43,6 +43,8 @@ FEATURES = (
     "falling",
 )
 """What is known of a cluster after a request, in this order; ``features`` says what each is."""
+UNHEADED = (0.0,) * 6
+"""What a heading says of a first near-duplicate, whatever that is: one direction leads nowhere."""
 _KEEP = 1.0 - 1.0 / MEMORY
 _MEANS = 10
 _LIKELY, _CHANCE = 0.88, 0.1
@@ -128,7 +130,7 @@ class Cluster:
 
     Notes
     -----
-    Memory is about 3 kB with 32 dimensions, and does not grow with the requests.
+    Memory is about 1 kB with 32 dimensions, 3 kB from the third request on, and does not grow with the requests.
     """
 
     root: NDArray[np.float32]
@@ -145,12 +147,13 @@ class Cluster:
     members: dict[int, None] = field(init=False, default_factory=dict)
     _means: list[float] = field(init=False, default_factory=lambda: [0.0] * _MEANS)
     _weight: float = field(init=False, default=0.0)
-    _heading: Heading = field(init=False)
+    _second: tuple[NDArray[np.float32], float] | None = field(init=False, default=None)
+    """The first near-duplicate, and its log-odds from the root's, until there is another: a pair has no heading."""
+    _heading: Heading | None = field(init=False, default=None)
     _records: "_Records" = field(init=False)
 
     def __post_init__(self) -> None:
         self.lowest = self.odds
-        self._heading = Heading(len(self.root), _KEEP)
         self._records = _Records(self.odds)
 
     @property
@@ -210,8 +213,19 @@ class Cluster:
         self._means = [_KEEP * mean + value for mean, value in zip(self._means, now, strict=True)]
         self._weight = _KEEP * self._weight + 1.0
         self._records.add(near.own)
-        headed = self._heading.add(np.subtract(point, self.root, dtype=np.float64), near.own - self.odds)
+        headed = self._headed(point, near.own - self.odds)
         return np.array((*self._story(steep, near, population), *headed, *self._order(population.spread)))
+
+    def _headed(self, point: NDArray[np.float32], answer: float) -> tuple[float, ...]:
+        """Return what the heading says; of most clusters, which are pairs, nothing, and it takes no room."""
+        if self._heading is None:
+            if self._second is None:
+                self._second = point.copy(), answer
+                return UNHEADED
+            self._heading = Heading(len(self.root), _KEEP)
+            second, self._second = self._second, None
+            self._heading.add(np.subtract(second[0], self.root, dtype=np.float64), second[1])
+        return self._heading.add(np.subtract(point, self.root, dtype=np.float64), answer)
 
     def _choose(self, lowest: bool, siblings: int) -> None:  # noqa: FBT001 - what was seen
         chance = min(1.0 / max(siblings, 2) + _CHANCE, _LIKELY - _CHANCE)

@@ -162,8 +162,8 @@ class Principal:
 
     Notes
     -----
-    With 32 dimensions and 10 classes a request costs about 35 µs, a near-duplicate 80 µs, and a principal takes 60 kB
-    to 470 kB, most of one that sends pairs of near-duplicates.
+    With 32 dimensions and 10 classes a request costs about 35 µs, a near-duplicate 80 µs, and a principal takes 15 kB
+    with its first request and 70 kB with hundreds; 300 kB at the most, where it sends pairs of near-duplicates.
     """
 
     def __init__(self, yardstick: Yardstick) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from detectors.errors import StateError
 from detectors.principals.campaigns import Campaign, Index
 from detectors.principals.cluster import Cluster
+from detectors.principals.heading import Heading
 from detectors.principals.membership import OpenRecord
 from detectors.principals.monitor import Principal, Tier, Yardstick
 
@@ -60,7 +61,7 @@ class Packer:
         whole = Principal(yardstick)
         cluster = Cluster(np.zeros(yardstick.dimension, np.float32), 0, 0.0)
         # Those that are made later only come by name.
-        made = (cluster, *_parts_of(cluster, self._shared), OpenRecord(), Index(8, 1), Campaign(0, 0))
+        made = (cluster, *_parts_of(cluster, self._shared), Heading(1, 0.0), OpenRecord(), Index(8, 1), Campaign(0, 0))
         prototypes = (whole, *_parts_of(whole, self._shared), *made)
         self._classes = tuple(type(one) for one in prototypes)
         self._names = tuple(_names(one) for one in prototypes)

@@ -9,6 +9,13 @@ SESSIONS = 24
 """Sessions of each kind that are played through."""
 REQUESTS = 200
 """Of a session, at most."""
+HARD, STEPS = 16, 60
+"""Sessions around single requests that are played through for intent, half of them noise and half of them sweeps, and
+how many requests each has."""
+ANSWERED_BY = 8
+"""Reference requests whose answers make the answer to a request that nobody has sent."""
+REACH = 0.5
+"""Typical distances over which noise is spread."""
 MARGIN = 1.25
 """The largest evidence of so few sessions is exceeded by one in some tens: what is told of lies this much above it."""
 PROBING_LEAST = 12.0
@@ -27,6 +34,9 @@ def calibrate(
 ) -> Thresholds:
     """Play ordinary clients through, and return thresholds that none of them reaches.
 
+    That of intent is the forest's own unless one of them comes near it, or one who sends noise around a request, or
+    sweeps from one to another, answered as the nearest requests of the reference were.
+
     Parameters
     ----------
     yardstick : Yardstick
@@ -38,31 +48,91 @@ def calibrate(
     probabilities : ndarray of shape (n, classes)
         The model's answers.
     intent : float
-        From which log-odds of the forest on intent is told of: no ordinary client says anything about it.
+        From which log-odds of the forest on intent is told of, at least.
 
     Returns
     -------
     Thresholds
-        Of clients that ask about anything, and of clients that ask about one class only.
+        Of clients that ask about anything, and of clients that ask about one class only; for intent, also of clients
+        that work around single requests.
 
     Notes
     -----
-    Costs about SESSIONS * REQUESTS * 2 requests, half a second.
+    Costs about SESSIONS * REQUESTS * 2 + HARD * STEPS requests, half a second.
     """
     measured = np.arange(1, len(points), 2)
-    probing, extraction = PROBING_LEAST, EXTRACTION_LEAST
     classes = np.unique(labels[measured])
+    most = dict.fromkeys(Tier, 0.0)
     for session in range(2 * SESSIONS):
         # One in two asks about a single class: such a client is nearer to itself than others are.
         pool = measured if session % 2 == 0 else measured[labels[measured] == classes[(session // 2) % len(classes)]]
-        most = {Tier.PROBING: 0.0, Tier.EXTRACTION: 0.0}
-        principal = Principal(yardstick)
-        for place in _shuffled(pool, session)[:REQUESTS]:
-            reading = principal.take(np.asarray(points[place], np.float32), int(labels[place]), probabilities[place])
-            most = {tier: max(value, reading.evidence[tier]) for tier, value in most.items()}
-        probing = max(probing, MARGIN * most[Tier.PROBING])
-        extraction = max(extraction, MARGIN * most[Tier.EXTRACTION])
-    return Thresholds(probing=probing, intent=intent, extraction=extraction)
+        reached = _played(yardstick, _shuffled(pool, session)[:REQUESTS], points, labels, probabilities)
+        most = {tier: max(value, reached[tier]) for tier, value in most.items()}
+    known, typical = np.asarray(points, np.float64), float(yardstick.population.typical.mean())
+    for session in range(HARD):
+        pool = _shuffled(measured, session)
+        asked = _noise(known, pool, typical) if session % 2 == 0 else _sweep(known, pool)
+        made = _answers(asked, known, np.asarray(probabilities, np.float64))
+        reached = _played(yardstick, np.arange(len(asked)), asked, made.argmax(axis=1), made)
+        most[Tier.INTENT] = max(most[Tier.INTENT], reached[Tier.INTENT])
+    return Thresholds(
+        probing=max(PROBING_LEAST, MARGIN * most[Tier.PROBING]),
+        intent=max(intent, MARGIN * most[Tier.INTENT]),
+        extraction=max(EXTRACTION_LEAST, MARGIN * most[Tier.EXTRACTION]),
+    )
+
+
+def _played(
+    yardstick: Yardstick,
+    places: NDArray[np.int64],
+    points: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    probabilities: NDArray[np.floating],
+) -> dict[Tier, float]:
+    """Return the largest evidence of each tier over one session, at least 0."""
+    most, principal = dict.fromkeys(Tier, 0.0), Principal(yardstick)
+    for place in places:
+        reading = principal.take(np.asarray(points[place], np.float32), int(labels[place]), probabilities[place])
+        most = {tier: max(value, reading.evidence[tier]) for tier, value in most.items()}
+    return most
+
+
+def _noise(points: NDArray[np.float64], places: NDArray[np.int64], typical: float) -> NDArray[np.float64]:
+    """Return requests around one, as a robustness test sends them; the noise is what other requests differ by."""
+    root, others = points[places[0]], points[np.resize(places, STEPS + 2)[1:]]
+    away = others[1:] - others[:-1]
+    lengths = np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-12)
+    asked: NDArray[np.float64] = np.concatenate([root[None], root + REACH * typical * away / lengths])
+    return asked
+
+
+def _sweep(points: NDArray[np.float64], places: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return requests on the way from one to another and back, as whoever varies an input step by step sends them."""
+    first, last = points[places[0]], points[places[-1]]
+    there = np.linspace(0.0, 1.0, STEPS // 2)
+    share = np.concatenate([there, there[::-1][1:] + 0.5 / STEPS])[:, None]
+    asked: NDArray[np.float64] = first + share * (last - first)
+    return asked
+
+
+def _answers(
+    asked: NDArray[np.float64], points: NDArray[np.float64], probabilities: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return what a model would about answer: the mean of the nearest requests' answers, the nearer the more weight.
+
+    Where answers are labels only, that of the nearest one.
+    """
+    squared = np.square(asked).sum(axis=1)[:, None] + np.square(points).sum(axis=1) - 2.0 * asked @ points.T
+    told = probabilities.max(axis=1)
+    if told.min() == told.max():
+        alone: NDArray[np.float64] = probabilities[squared.argmin(axis=1)]
+        return alone
+    among = min(ANSWERED_BY, len(points) - 1)
+    nearest = np.argpartition(squared, among, axis=1)[:, :among]
+    weights = 1.0 / np.maximum(np.take_along_axis(squared, nearest, axis=1), 1e-9)
+    shares = weights / weights.sum(axis=1, keepdims=True)
+    answers: NDArray[np.float64] = (shares[:, :, None] * probabilities[nearest]).sum(axis=1)
+    return answers
 
 
 def _shuffled(places: NDArray[np.int64], session: int) -> NDArray[np.int64]:

@@ -17,6 +17,8 @@ MIRRORED = 0.15
 LAGS = 32
 """Earlier steps that are looked at for one that is undone."""
 SIBLINGS_MAX = 32
+ROOM = 16
+"""Requests that there is room for at once; it doubles."""
 NOBODY = -1
 
 
@@ -64,23 +66,25 @@ class Trail:
 
     Notes
     -----
-    A request costs about 15 µs, a near-duplicate 65 µs; 256 requests of 32 dimensions take about 50 kB, and each
-    cluster among them 3 kB.
+    A request costs about 15 µs, a near-duplicate 65 µs; 16 requests of 32 dimensions take about 5 kB, 256 about 50 kB,
+    and each cluster among them 1 kB, from its third request on 3 kB.
     """
 
     def __init__(self, population: Population, dimension: int, window: int = WINDOW) -> None:
         self._population = population
         self._near = population.near
-        self._points = np.zeros((window, dimension), np.float32)
-        self._steps = np.zeros((LAGS, dimension), np.float32)
+        self._window = window
+        # Most principals send little: what is remembered takes room as requests come.
+        self._points = np.zeros((min(window, ROOM), dimension), np.float32)
+        self._steps = np.zeros((min(LAGS, ROOM), dimension), np.float32)
         self._last = np.zeros(dimension, np.float32)
-        self._labels = [0] * window
-        self._odds = [0.0] * window
+        self._labels: list[int] = []
+        self._odds: list[float] = []
         """Of the class of the root of each one's cluster."""
-        self._parents = [NOBODY] * window
+        self._parents: list[int] = []
         self._children: dict[int, list[int]] = {}
         """Of those that have any, in order."""
-        self._clusters: list[Cluster | None] = [None] * window
+        self._clusters: list[Cluster | None] = []
         """Of those that have a near-duplicate or are one."""
         self._filled = 0
         self.requests = 0
@@ -192,22 +196,36 @@ class Trail:
     def _keep(
         self, point: NDArray[np.float32], label: int, odds: float, parent: int = NOBODY, cluster: Cluster | None = None
     ) -> None:
-        slot = self.requests % len(self._points)
-        if self.requests >= len(self._points):
+        slot = self.requests % self._window
+        if self.requests >= self._window:
             self._forget(slot)
             # The oldest makes room for its own child.
             parent = NOBODY if parent == slot else parent
-        if self.requests:
-            np.subtract(point, self._last, out=self._steps[(self.requests - 1) % LAGS])
-        self._last[:] = point
-        self._points[slot], self._labels[slot], self._odds[slot] = point, label, odds
+        self._put(slot, point, label, odds)
         self._parents[slot], self._clusters[slot] = parent, cluster
         self.requests += 1
-        self._filled = min(self.requests, len(self._points))
+        self._filled = min(self.requests, self._window)
         if parent != NOBODY:
             siblings = self._children.setdefault(parent, [])
             if len(siblings) < SIBLINGS_MAX:
                 siblings.append(slot)
+
+    def _put(self, slot: int, point: NDArray[np.float32], label: int, odds: float) -> None:
+        """Remember a request in a place, which is the next one as long as there are new ones."""
+        if self.requests:
+            step = (self.requests - 1) % LAGS
+            self._steps = _with_room(self._steps, step, LAGS)
+            np.subtract(point, self._last, out=self._steps[step])
+        self._last[:] = point
+        self._points = _with_room(self._points, slot, self._window)
+        self._points[slot] = point
+        if slot < len(self._labels):
+            self._labels[slot], self._odds[slot] = label, odds
+            return
+        self._labels.append(label)
+        self._odds.append(odds)
+        self._parents.append(NOBODY)
+        self._clusters.append(None)
 
     def _forget(self, slot: int) -> None:
         parent = self._parents[slot]
@@ -218,6 +236,15 @@ class Trail:
                 del self._children[parent]
         for child in self._children.pop(slot, ()):
             self._parents[child] = NOBODY
+
+
+def _with_room(rows: NDArray[np.float32], place: int, most: int) -> NDArray[np.float32]:
+    """Return rows with one at a place: the same, or a copy with twice as many."""
+    if place < len(rows):
+        return rows
+    larger = np.zeros((min(2 * len(rows), most), rows.shape[1]), np.float32)
+    larger[: len(rows)] = rows
+    return larger
 
 
 def _length(vector: NDArray[np.float32]) -> float:

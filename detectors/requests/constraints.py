@@ -91,7 +91,7 @@ class Constraint:
 
     @property
     def name(self) -> str:
-        """What people call it; no number of the reference is in it."""
+        """What people call it: without the bounds of a range, with the factor of an equality."""
         first, *others = self.columns
         if self.kind is Kind.RANGE:
             return f"range of {first}"

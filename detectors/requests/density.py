@@ -262,7 +262,10 @@ def _near(places: NDArray[np.float64], coordinates: Coordinates, neighbour: int)
 
 
 def _standard(values: NDArray[Any]) -> Standard:
-    """Return medians and robust deviations: of the quartiles, or the plain ones where the quartiles are equal."""
+    """Return medians and robust deviations: of the quartiles, or the plain ones where the quartiles are equal.
+
+    A value that never varied, or whose deviation is no usable number, says nothing: its inverse is 0.
+    """
     centre, inverse = np.zeros(len(values)), np.zeros(len(values))
     for i, row in enumerate(values):
         finite = row[np.isfinite(row)].astype(np.float64)
@@ -271,6 +274,5 @@ def _standard(values: NDArray[Any]) -> Standard:
         low, centre[i], high = np.quantile(finite, [0.25, 0.5, 0.75], method="inverted_cdf")
         with np.errstate(over="ignore", invalid="ignore"):
             spread = (high - low) / _NORMAL_IQR or float(finite.std())
-        # A value that never varies still has its place: later ones that differ are far away.
         inverse[i] = min(INVERSE_MAX, 1.0 / spread) if np.isfinite(spread) and spread > 1.0 / INVERSE_MAX else 0.0
     return Standard(centre=centre, inverse=inverse)

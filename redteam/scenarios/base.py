@@ -1,9 +1,10 @@
 """What a scenario is: an attack on the service, the defence that is expected of it, and what was seen."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import msgspec
 import numpy as np
 
 from redteam.scenarios.service import Service
@@ -54,13 +55,17 @@ WEAKNESSES = {
 """Names of the weaknesses that scenarios speak of; ids of ATLAS are named by its own table."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that was tried."""
 
     tried: str
     held: bool
     seen: str
+
+
+def outcome_of(checks: Sequence[Check]) -> Outcome:
+    """Return whether every defence held; one that was never tried has not."""
+    return Outcome.HELD if checks and all(check.held for check in checks) else Outcome.BROKEN
 
 
 @dataclass
@@ -76,7 +81,7 @@ class Checks:
     @property
     def outcome(self) -> Outcome:
         """Return whether every defence held; one that was never tried has not."""
-        return Outcome.HELD if self.done and all(check.held for check in self.done) else Outcome.BROKEN
+        return outcome_of(self.done)
 
 
 Act = Callable[[Service, Checks, np.random.Generator], None]

@@ -1,7 +1,7 @@
 """Strings that mean something to whoever reads them: markup, templates, queries, line ends, paths."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
@@ -45,7 +45,9 @@ SAMPLE = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*(\{.*\})? \S+")
 
 SHORT = 60
 """Characters of an evil string that a report shows."""
-BUG = 500
+NOT_FOUND = 404
+ESCAPED = ("&lt;script&gt;", "&#60;script&#62;", "&lt;img src=x")
+"""How pages show them."""
 FORM_TOKEN = re.compile(r'name="form_token" value="([^"]*)"')
 
 
@@ -61,21 +63,27 @@ def strings(service: Service, checks: Checks, rng: np.random.Generator) -> None:
         target.send(prober(rng, 240), EVIL[0])
     target.settled()
     incident = _comments(service, checks, target)
-    with _console(service) as pages:
-        paths = [
-            f"/models/{target.name}/versions/1",
-            f"/incidents/{incident}",
-            *wide,
-            "/models/%3Cscript%3E/versions/1",
-        ]
-        for path in paths:
-            shown = pages.get(path)
-            loud = [text for text in EVIL if "<" in text and text in shown.text]
-            sound = shown.status_code < BUG and bool(shown.text) and "script-src" in shown.headers.get(POLICY, "")
-            told = f"{shown.status_code}, {len(loud)} strings as they were"
-            checks.expect(f"the page {path[:SHORT]}", told, held=sound and not loud)
+    with _console(service) as browser:
+        full = (f"/models/{target.name}/versions/1", f"/incidents/{incident}")
+        look_at(checks, browser, full, OK, told=True)
+        look_at(checks, browser, wide, OK, told=False)
+        look_at(checks, browser, ("/models/%3Cscript%3E/versions/1",), NOT_FOUND, told=False)
     _metrics(service, checks)
     _gate(service, checks)
+
+
+def look_at(checks: Checks, browser: httpx.Client, paths: Iterable[str], status: int, *, told: bool) -> None:
+    """Look at pages: each is what was asked for, under a policy that runs no script, and no string is in it as it was.
+
+    Where strings must be ``told`` of, a page without any, as text, proves nothing.
+    """
+    for path in paths:
+        shown = browser.get(path)
+        loud = [text for text in EVIL if "<" in text and text in shown.text]
+        plain = sum(shown.text.count(escaped) for escaped in ESCAPED)
+        sound = shown.status_code == status and "script-src" in shown.headers.get(POLICY, "")
+        seen = f"{shown.status_code}, {len(loud)} strings as they were, {plain} as text"
+        checks.expect(f"the page {path[:SHORT]}", seen, held=sound and not loud and (plain > 0 or not told))
 
 
 def _names(service: Service, checks: Checks, target: Target, text: str) -> None:
@@ -98,6 +106,7 @@ def _names(service: Service, checks: Checks, target: Target, text: str) -> None:
 def _columns(service: Service, checks: Checks) -> list[str]:
     """Register versions whose columns are called so; return the pages of those that were taken."""
     made = service.must("POST", "/v1/models", json={"name": f"redteam-service-{service.run}-wide", "owner": "red team"})
+    service.models.append(made["name"])
     pages = []
     for number, text in enumerate(EVIL):
         schema = SCHEMA | {"features": [*SCHEMA["features"], {"name": text, "kind": "categorical"}]}

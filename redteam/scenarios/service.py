@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from redteam.leaving import leave
 from redteam.problems import Stopped
 
 COLUMNS = 6
@@ -89,7 +90,9 @@ class Service:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Revoke the keys that were made."""
+        """Leave nothing behind in a service that goes on: the models are retired, the keys revoked."""
+        for name in self.models if self.folder is None else ():
+            leave(self.must, name, {})
         for key_id in self._keys:
             self.ask("DELETE", f"/v1/keys/{key_id}")
         self._bare.close()
@@ -124,17 +127,19 @@ class Service:
         text: str = made["key"]
         return text
 
-    def model(self, rng: np.random.Generator, policy: Mapping[str, Any] | None = None) -> "Target":
-        """Register a model with one version and a baseline."""
+    def model(
+        self, rng: np.random.Generator, policy: Mapping[str, Any] | None = None, *, shift: float = 0.0
+    ) -> "Target":
+        """Register a model with one version and a baseline, whose reference lies so far from what is ordinary."""
         name = f"redteam-service-{self.run}-{len(self.models) + 1}"
         body = {"name": name, "owner": "red team", "policy": dict(policy or {})}
         self.must("POST", "/v1/models", json=body)
+        self.models.append(name)
         version = {"version": "1", "schema": SCHEMA, "deployed_by": "red team"}
         self.must("POST", f"/v1/models/{name}/versions", json=version)
         target = Target(self, name)
-        content = arrow_of(ordinary(rng, REFERENCE_ROWS))
+        content = arrow_of(ordinary(rng, REFERENCE_ROWS) + shift)
         self.must("PUT", f"{target.path}/baseline", content=content, headers={"content-type": ARROW})
-        self.models.append(name)
         return target
 
 

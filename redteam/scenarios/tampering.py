@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
 
@@ -13,6 +14,9 @@ from redteam.scenarios.service import ARROW, Service, ServiceFailed, Target, arr
 
 ROWS = 400
 FORBIDDEN = 403
+FAR = 3.0
+"""Standard deviations between the two references: a few requests tell which one is in force."""
+TICK_SECONDS = 1.1
 Change = Callable[[bytes, bytes], tuple[bytes | None, str | None]]
 """From an artefact and another one: what stands in the place of the artefact, and of its signature."""
 
@@ -45,8 +49,12 @@ def altered_upload(service: Service, checks: Checks, rng: np.random.Generator) -
 
 
 def altered_store(service: Service, checks: Checks, rng: np.random.Generator) -> None:
-    """Change stored baselines behind the service's back: their bytes, their signature, a signature of somebody else."""
-    stranger = service.model(rng)
+    """Change stored baselines behind the service's back: their bytes, their signature, a signature of somebody else.
+
+    Traffic follows that is normal by the foreign baseline and far from the own one: who goes by what was changed, or
+    by nothing, finds nothing in it.
+    """
+    stranger = service.model(rng, shift=FAR)
     other = stranger.status["baseline_id"]
     cases: tuple[tuple[str, bool, Change], ...] = (
         ("one byte of the artefact", True, lambda artefact, _: (_flipped(artefact), None)),
@@ -60,20 +68,22 @@ def altered_store(service: Service, checks: Checks, rng: np.random.Generator) ->
         before = target.settled()
         if before["monitoring"] != "watching":
             raise ServiceFailed(f"a sound baseline is not watched with: {before['monitoring']}")
-        _change(service, before["baseline_id"], other, change)
+        change_store(service, before["baseline_id"], other, change)
         shown = service.ask("GET", f"{target.path}/baseline")
         checks.expect(f"{tried}: asked for the baseline", shown, held=shown.refused and "signature" in str(shown))
         # Another tuning makes the worker load the baseline anew. What it has verified and keeps in memory is sound.
         service.must("PUT", f"/v1/models/{target.name}/policy", json={"minimum_effect": 0.06})
-        target.send(ordinary(rng, ROWS), "crowd")
+        for _ in range(2):
+            target.send(ordinary(rng, ROWS) + FAR, "crowd")
+            time.sleep(TICK_SECONDS)  # the second one closes the tick of the first
         after = target.settled()
-        told = f"{after['monitoring']}: {after['insufficient']}"
+        told = f"{after['monitoring']}: {after['insufficient']}, evidence {after['evidence']:.3g}"
         refused = after["monitoring"] == "insufficient" and "signature" in str(after["insufficient"])
-        kept = in_memory and after["monitoring"] == "watching"
+        kept = in_memory and after["monitoring"] == "watching" and after["evidence"] >= after["threshold"]
         checks.expect(f"{tried}: evidence against it", told, held=refused or kept)
 
 
-def _change(service: Service, baseline_id: str, other_id: str, change: Change) -> None:
+def change_store(service: Service, baseline_id: str, other_id: str, change: Change) -> None:
     """Write to the store as somebody with access to the disk would."""
     if service.folder is None:
         raise ServiceFailed("no data directory")

@@ -61,6 +61,16 @@ class Because(Body, frozen=True, kw_only=True):
     reason: str
 
 
+class DraftBaseline(Body, frozen=True, kw_only=True):
+    """Of ``POST .../baselines/draft``."""
+
+    start: str | None = None
+    """Of the traffic that is to be normal; by default the beginning of the change that is alerted."""
+    end: str | None = None
+    """By default now."""
+    reason: str
+
+
 class NameReviewers(Body, frozen=True, kw_only=True):
     """Of ``PUT .../review``."""
 

@@ -10,7 +10,7 @@ from service.domain.calibration import Calibration
 from service.domain.errors import LazarettoError
 from service.domain.policy import Policy
 from service.domain.records import BaselineRecord
-from service.gate.fleet import OUT_OF_USE
+from service.domain.states import OUT_OF_USE
 from service.office import save_calibration
 
 _logger = logging.getLogger("lazaretto.api")

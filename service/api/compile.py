@@ -23,14 +23,18 @@ from service.detect.reference import CompiledReference, compile_reference
 from service.domain.calibration import Calibration
 from service.domain.errors import Unavailable, Unprocessable, UnsupportedMedia
 from service.domain.policy import Tuning
+from service.domain.reports import Reports
 from service.domain.schema import Schema
+from service.frames import Frame
 from service.ingest.deidentify import Deidentifier
 from service.ingest.inflate import SUPPORTED
 from service.ingest.limits import Limits
 from service.ingest.reference import read_reference
+from service.reports.reference import kept_rows
 
 WAITING_MAX = 3
 RETRY_SECONDS = 15
+NO_ROWS = Reports()
 T = TypeVar("T")
 
 
@@ -47,6 +51,8 @@ class Upload:
     budget_ticks: float
     before: bytes | None = None
     """The artefact in force, to be compared with."""
+    reports: Reports = NO_ROWS
+    """Whether rows are kept for reports."""
 
 
 def compile_upload(upload: Upload) -> CompiledReference:
@@ -55,12 +61,40 @@ def compile_upload(upload: Upload) -> CompiledReference:
     key = None if segments is None else segments.key
     reference = read_reference(Path(upload.path), upload.content_type, upload.schema, upload.limits, key)
     frame = Deidentifier(upload.pseudonym_key).apply(upload.schema, reference.frame)
-    follow, requests = upload.tuning.follow is not None, upload.tuning.requests
-    compiled = compile_reference(upload.schema, frame, segments, follow=follow, requests=requests)
     read_warnings = tuple({"column": column, "code": "reference", "text": text} for column, text in reference.warnings)
-    differs = () if upload.before is None else moved(upload.before, frame, compiled.columns)
-    calibration = calibrate(compiled.artefact, upload.tuning, upload.budget_ticks)
-    return replace(compiled, warnings=(*read_warnings, *compiled.warnings, *differs), calibration=calibration)
+    wanted = Wanted(
+        schema=upload.schema,
+        tuning=upload.tuning,
+        budget_ticks=upload.budget_ticks,
+        before=upload.before,
+        reports=upload.reports,
+    )
+    return compile_frame(frame, wanted, read_warnings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a baseline is compiled for."""
+
+    schema: Schema
+    tuning: Tuning
+    budget_ticks: float
+    before: bytes | None = None
+    """The artefact in force, to be compared with."""
+    reports: Reports = NO_ROWS
+    """What is kept of the rows for drift reports."""
+
+
+def compile_frame(frame: Frame, wanted: Wanted, warnings: tuple[dict[str, str], ...]) -> CompiledReference:
+    """Compile rows that identify nobody any more; ``warnings`` of whoever has read them come first."""
+    tuning = wanted.tuning
+    follow, requests = tuning.follow is not None, tuning.requests
+    compiled = compile_reference(wanted.schema, frame, tuning.segments, follow=follow, requests=requests)
+    differs = () if wanted.before is None else moved(wanted.before, frame, compiled.columns)
+    calibration = calibrate(compiled.artefact, tuning, wanted.budget_ticks)
+    sample, kept = kept_rows(wanted.schema, frame, wanted.reports)
+    told = (*warnings, *compiled.warnings, *differs, *kept)
+    return replace(compiled, warnings=told, calibration=calibration, sample=sample)
 
 
 def check_encoding(encoding: str | None) -> None:
@@ -95,6 +129,10 @@ class Compiler:
             When the reference cannot be compiled, or not in time.
         """
         return await self._run(partial(compile_upload, upload))
+
+    async def work(self, work: Callable[[], CompiledReference]) -> CompiledReference:
+        """Compile what comes from elsewhere in a worker process; raises as ``compile``."""
+        return await self._run(work)
 
     async def explain(self, artefact: bytes, tuning: Tuning, budget_ticks: float) -> Calibration:
         """Explain a compiled baseline in a worker process; raises as ``compile``."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Annotated, Any
 
+import anyio.to_thread
 import msgspec
 from fastapi import Depends, Query, Request, Response
 
@@ -13,6 +14,7 @@ from service.api.asgi import Most, header, read_body
 from service.api.auth import KeyRing
 from service.api.compile import Compiler
 from service.api.figures import Figures
+from service.api.holders import TOLD, refused
 from service.domain.errors import LazarettoError
 from service.domain.keys import Identity
 from service.domain.records import Model, Scope, Version
@@ -29,6 +31,9 @@ from service.pipeline import AcceptStages
 from service.ports import Clock, ControlStore, KeyStore, ReadStore
 from service.ports_incidents import IncidentDesk
 from service.ports_notify import NotificationDesk
+from service.ports_pages import KeyUses, PageStore
+from service.reports.desk import ReportDesk
+from service.reports.evidence import Bundler
 from service.review.stages import ReviewStages
 from service.settings import Secrets, Settings
 from service.transcripts import Reading
@@ -60,6 +65,10 @@ class Api:
     log_figures: Callable[[], LogFigures]
     compiler: Compiler
     transcripts: Reading
+    pages: PageStore
+    uses: KeyUses
+    reports: ReportDesk
+    bundler: Bundler
     ending: Event = field(default_factory=Event)
     """Set when the process has been asked to end: streams end by themselves."""
 
@@ -93,7 +102,7 @@ ApiDep = Annotated[Api, Depends(the_api)]
 
 
 class Require:
-    """Dependency: a key with this scope that reaches the model in the path."""
+    """Dependency: a key with this scope that reaches the model in the path; who lacks it is told who has it."""
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -101,8 +110,11 @@ class Require:
     async def __call__(self, request: Request, api: ApiDep) -> Identity:
         """Return who is asking."""
         identity = await api.keyring.identify(request.scope["headers"])
-        identity.require(self.scope)
         model = request.path_params.get("model")
+        if self.scope in TOLD and not identity.may(self.scope):
+            # The gate is answered from this loop: it waits for no store.
+            raise await anyio.to_thread.run_sync(refused, api.read, api.clock, identity, self.scope, model)
+        identity.require(self.scope)
         if model is not None:
             identity.require_model(model)
         return identity

@@ -97,7 +97,8 @@ def span_of(
     width, pace, row = WIDTHS[window], WIDTHS[step], LEVELS[_level(step)]
     if pace > width:
         reason = f"must not be longer than the window, which is {window}"
-        raise Unprocessable("windows would leave gaps", places=[Place("step", reason)])
+        back = Place("window", f"is {window}, shorter than the step, which is {step}")
+        raise Unprocessable("windows would leave gaps", places=[Place("step", reason), back])
     allowed = min(ROWS_MAX, CELLS_MAX // max(1, bins))
     if step == window:
         allowed = max(pace // row, allowed)  # one window of any version fits
@@ -112,7 +113,10 @@ def span_of(
     if start is None and (last - first) // row >= rows_max:
         first += pace  # nobody asked for the window that does not fit as a whole
     if first > last:
-        raise Unprocessable("the span is empty", places=[Place("from", "must not be after 'to'")])
+        places = [Place("from", "must not be after now, where 'to' is left out")]
+        if end is not None:
+            places = [Place("from", "must not be after 'to'"), Place("to", "must not be before 'from'")]
+        raise Unprocessable("the span is empty", places=places)
     if (last - first) // row >= rows_max:
         steps = "" if step == window else f" and step={step}"
         reason = f"the span is too long: at most {longest // MINUTE_US} minutes with window={window}{steps}"

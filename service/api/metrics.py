@@ -16,11 +16,14 @@ import service
 from service.api.figures import Figures, Picture
 from service.api.metrics_notify import add_notifications
 from service.api.metrics_quality import add_quality
+from service.api.metrics_reports import add_reports
 from service.api.metrics_review import add_reviews
 from service.api.watch import Watch, monitoring, watch_of
 from service.domain.records import Model, Snapshot, Version
+from service.domain.redteam import newest_of_retired
 from service.domain.requests import OVER
 from service.domain.schedule import Outcome, Schedule
+from service.domain.states import State
 from service.gate.fleet import FleetView
 from service.gate.refresh import Fleet
 from service.log.figures import BOUNDS, LogFigures
@@ -125,6 +128,7 @@ class Metrics(Collector):
             self._add_worker(families, picture)
             add_notifications(families, picture.notifications)
             add_quality(families, picture.quality)
+            add_reports(families, picture.reports)
         for version in view.by_id.values():
             families.add("lazaretto_model_state", 1, version.model, version.version, version.state)
         if picture is not None:
@@ -211,7 +215,8 @@ class Metrics(Collector):
 
     def _add_redteam(self, families: Families, view: FleetView, picture: Picture) -> None:
         """Show what the latest red-team run of each version found; an attack without a success has no ratio."""
-        for run in picture.redteam:
+        retired = {version.id for version in view.by_id.values() if version.state is State.RETIRED}
+        for run in newest_of_retired(picture.redteam, retired.__contains__):
             version = view.by_id.get(run.version_id)
             if version is None:
                 continue

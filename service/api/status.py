@@ -7,6 +7,7 @@ import msgspec
 
 from service.api.enforcement import EnforcementStatus
 from service.api.rolling import ColumnsOver
+from service.api.status_principals import PrincipalsStatus
 from service.api.views import View, iso, iso_or_none
 from service.api.views_review import GlassView, ReviewView
 from service.api.watch import (
@@ -141,28 +142,6 @@ class RebuildStatus(View, frozen=True, kw_only=True):
     evidence: float
     """Of these ticks."""
     evidence_log10: float | None
-
-
-class PrincipalsStatus(View, frozen=True, kw_only=True):
-    """Who is followed one by one, under this baseline and policy."""
-
-    followed: int
-    """Principals that are remembered."""
-    forgotten: int
-    examined: int
-    """Requests that were looked at."""
-    unexamined: int
-    """Requests beyond the limits, or without principal, answer, or what is compared."""
-    invalid: int
-    """Requests whose point or answer could not be compared."""
-    fingerprints: dict[str, int]
-    """Of the requests that were looked at: ``taken``, ``unreadable``, and ``foreign``, made with another salt."""
-    campaigns: int
-    """Clusters of near-duplicates that more than one principal has sent, as far as they are remembered."""
-    unkept: int
-    """Principals that begin anew when the worker starts, as there is no room to keep them."""
-    thresholds: dict[str, float]
-    """By tier, each in the unit of its evidence."""
 
 
 class RequestsStatus(View, frozen=True, kw_only=True):

@@ -107,6 +107,7 @@ class PrincipalsWatch(msgspec.Struct, frozen=True, kw_only=True):
     campaigns: int = 0
     unkept: int = 0
     thresholds: dict[str, float] = {}
+    calibrated: dict[str, bool] = {}
 
 
 class ConductWatch(msgspec.Struct, frozen=True, kw_only=True):

@@ -41,6 +41,11 @@ def plain(text: str) -> str:
     )
 
 
+WIDTH = 160
+WHOLE = frozenset({"since", "state", "time", "attack", "workload", "scenario"})
+"""Columns that are never broken into lines."""
+
+
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """Print a table."""
     from rich.console import Console
@@ -50,8 +55,10 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     table = Table(title=title, title_justify="left")
     for column in columns:
         # A time or a state that is cut in two is hard to read; a reason may take several lines.
-        table.add_column(column, overflow="fold", no_wrap=column in {"since", "state", "time"})
+        table.add_column(column, overflow="fold", no_wrap=column in WHOLE)
     for row in rows:
         # As text: names and reasons may hold brackets, which rich would take for its own markup.
         table.add_row(*(Text(plain(cell)) for cell in row))
-    Console().print(table)
+    console = Console()
+    # Where there is no terminal, such as in a pipe, nobody has said how wide a line may be.
+    (console if console.is_terminal else Console(width=WIDTH)).print(table)

@@ -10,13 +10,14 @@ from service.cli.common import AsJson, DataDir, load_settings, open_state, plain
 
 if TYPE_CHECKING:
     from service.api.enforcement import EnforcementStatus
-    from service.api.status import RebuildStatus, Status
+    from service.api.status import RebuildStatus, Status, TrafficStatus
 
 app = typer.Typer(no_args_is_help=True)
 
 ModelName = Annotated[str, typer.Argument(help="Name of the model.")]
 VersionName = Annotated[str | None, typer.Argument(help="Version; by default the one that the model's name means.")]
 COLUMNS_SHOWN = 12
+NOTES_SHOWN = 5
 
 
 class RollingName(StrEnum):
@@ -107,16 +108,8 @@ def status(
 
 
 def _print_status(answer: "Status") -> None:
-    typer.echo(f"{answer.model} {answer.version}: {answer.state} since {answer.since} ({plain(answer.reason)})")
-    if answer.held_back:
-        typer.echo(f"held back: {answer.held_back}")
-    evidence = "none yet" if answer.evidence_log10 is None else f"10^{answer.evidence_log10:.2f}"
-    typer.echo(f"{answer.monitoring}; evidence {evidence}, alarm at 10^{answer.threshold_log10:.2f}")
-    if answer.rebuild is not None:
-        typer.echo(rebuild_line(answer.rebuild))
-    typer.echo(f"{answer.events_total} events, {answer.labels_total} labels, {answer.leaks_total} leaks")
-    if answer.enforcement is not None and answer.enforcement.ended_at is None:
-        typer.echo(enforcement_line(answer.enforcement))
+    for line in status_lines(answer):
+        typer.echo(plain(line))
     rows = [
         [
             column.name,
@@ -129,12 +122,48 @@ def _print_status(answer: "Status") -> None:
         for column in answer.columns[:COLUMNS_SHOWN]
     ]
     print_table(
-        f"Strongest columns, effects over {answer.window}",
+        f"Strongest columns, effects over {answer.window}{_extent(answer)}",
         ["column", "kind", "evidence", "direction", "psi", "js"],
         rows,
     )
     if answer.segments:
         print_table("Segments", ["segment", "evidence", "share", "strongest column"], _segment_rows(answer))
+
+
+def status_lines(answer: "Status") -> list[str]:
+    """Say how a version is doing; columns and segments come in tables below."""
+    evidence = "none yet" if answer.evidence_log10 is None else f"10^{answer.evidence_log10:.2f}"
+    lines = [f"{answer.model} {answer.version}: {answer.state} since {answer.since} ({answer.reason})"]
+    if answer.held_back:
+        lines.append(f"held back: {answer.held_back}")
+    lines.append(f"{answer.monitoring}; evidence {evidence}, alarm at 10^{answer.threshold_log10:.2f}")
+    if answer.insufficient:
+        lines.append(f"nothing alarms: {answer.insufficient}")
+    if answer.rebuild is not None:
+        lines.append(rebuild_line(answer.rebuild))
+    lines.append(f"{answer.events_total} events, {answer.labels_total} labels, {answer.leaks_total} leaks")
+    if answer.enforcement is not None and answer.enforcement.ended_at is None:
+        lines.append(enforcement_line(answer.enforcement))
+    if answer.traffic is not None:
+        lines.append(traffic_line(answer.traffic))
+    lines += [f"without effect: {note['at']}: {note['reason']}" for note in answer.warnings[:NOTES_SHOWN]]
+    if len(answer.warnings) > NOTES_SHOWN:
+        lines.append(f"without effect: {len(answer.warnings) - NOTES_SHOWN} more; --json lists all")
+    return lines
+
+
+def traffic_line(traffic: "TrafficStatus") -> str:
+    """Say what comes, against what is usual; of a version that still learns that, how far it is."""
+    if traffic.monitoring != "watching":
+        return f"traffic: {traffic.monitoring}, {traffic.learnt:.0%} of what it learns from"
+    told = [f"{column.name} {column.now}" for column in traffic.columns]
+    unknown = [f"unknown fields {', '.join(traffic.unknown_fields)}"] if traffic.unknown_fields else []
+    return f"traffic: {'; '.join([*told, *unknown])}"
+
+
+def _extent(answer: "Status") -> str:
+    window = answer.windows.get(answer.window)
+    return "" if window is None else f": {window.events} events, {_seconds(window.start)} to {_seconds(window.end)}"
 
 
 def enforcement_line(enforcement: "EnforcementStatus") -> str:

@@ -60,9 +60,13 @@ def run(  # noqa: PLR0913, PLR0917 - one per option
         chosen = _plan(plan, seed, output)
         kept = Path(chosen.output)
         _check_targets(chosen, url, scope)
-        with _monitor(url, key, chosen.requests_per_second) as (monitor, folder):
+        with _heeding_sigterm(), _monitor(url, key, chosen.requests_per_second) as (monitor, folder):
             with bars(shown=not as_json) as told, open_run(chosen, monitor, told, folder) as running:
-                running.go()
+                try:
+                    running.go()
+                finally:
+                    if url is not None:
+                        running.leave()
             summary = _summary(kept)
             if url is not None:
                 _file(monitor, running, file_under, summary)
@@ -102,10 +106,12 @@ def list_known(*, as_json: AsJson = False) -> None:
         print_json({"victims": VICTIMS, "attacks": attacks, "benign": benign, "scenarios": scenarios})
         return
     rows = [[a.name, a.title, a.family, " ".join(a.techniques), ", ".join(sorted(a.needs))] for a in ATTACKS.values()]
-    print_table("Attacks", ["name", "what", "family", "ATLAS", "needs"], rows)
-    print_table("Benign workloads", ["name", "what", "kind"], [[w.name, w.title, w.kind] for w in WORKLOADS.values()])
+    print_table("Attacks", ["attack", "what", "family", "ATLAS", "needs"], rows)
+    print_table(
+        "Benign workloads", ["workload", "what", "kind"], [[w.name, w.title, w.kind] for w in WORKLOADS.values()]
+    )
     scenes = [[s.name, s.title, ", ".join(s.stride), " ".join(s.ids), s.defence] for s in SCENARIOS.values()]
-    print_table("Scenarios against the service", ["name", "what", "STRIDE", "ids", "expected"], scenes)
+    print_table("Scenarios against the service", ["scenario", "what", "STRIDE", "ids", "expected"], scenes)
     typer.echo(f"Victims: {', '.join(VICTIMS)}, or an endpoint of your own ([victim.http]).")
 
 
@@ -168,6 +174,18 @@ def _check_targets(plan: "Plan", url: str | None, scope: Path | None) -> None:
         raise Refused(f"cannot read the scope file {scope}: {error}") from None
     now = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=SystemClock().now_us())
     refuse_strangers(targets, permissions, now)
+
+
+@contextmanager
+def _heeding_sigterm() -> Iterator[None]:
+    """End in order when whoever started the run ends it, as Ctrl-C does: what was made is retired first."""
+    import signal
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """What a form asks for: the same operations as the API's, in plain words when they do not go."""
 
+from functools import partial
+
 from service.adversarial import lift_containment
 from service.alert.triage import Act, IncidentAction
 from service.console import words
@@ -12,6 +14,7 @@ from service.domain.states import Event, State
 from service.incident_office import IncidentOffice
 from service.office import act_on_incident, request_transition
 from service.review.baselines import settle_baseline
+from service.review.changed import explained
 from service.review.deadline import ReviewRequest, name_reviewers
 from service.review.glass import GlassRequest, break_glass, end_glass
 
@@ -33,6 +36,7 @@ DONE = {str(event): f"Done: {text}." for event, text in words.EVENT_DONE.items()
     "refuse": "The baseline is refused; the one in force stays.",
     "snooze": "The incident is snoozed: nobody is paged of it until then. A quarantine is still told.",
     "wake": "The snooze is over.",
+    "merge": "The incident is part of this one now, with its alerts and what people were told.",
     "lift": "The principal is let go: the gate no longer advises against it.",
 }
 """What the page says after an action, by the name of the action."""
@@ -53,7 +57,10 @@ def transition(deps: ConsoleDeps, who: Identity, model: str, version: str, form:
         raise Unprocessable(f"'{name}' is not something that can be asked for.")
     reason, incident_id = form.get("reason", ""), form.get("incident_id") or None
     seen = seen_of(form)
-    answer = request_transition(deps.office, who.actor, model, version, Event(name), reason, incident_id, seen=seen)
+    ask = partial(
+        request_transition, deps.office, who.actor, model, version, Event(name), reason, incident_id, seen=seen
+    )
+    answer = explained(deps.read, model, version, seen, ask)
     deps.changed()
     waiting = name == Event.RELEASE and answer.state is not State.ACTIVE
     return ASKED if waiting else name
@@ -83,13 +90,15 @@ def decide_together(
     match action:
         case "break-glass":
             request = GlassRequest(minutes=_number(form, "minutes") or 0.0, reason=reason, seen=seen_of(form))
-            break_glass(review, who.actor, model, version, request)
+            do = partial(break_glass, review, who.actor, model, version, request)
+            explained(deps.read, model, version, request.seen, do)
         case "end-glass":
             end_glass(review, who.actor, model, version, reason)
         case "review":
             names = [name.strip() for name in form.get("reviewers", "").split(",") if name.strip()]
             wanted = ReviewRequest(reviewers=names, hours=_number(form, "hours"), reason=reason, seen=seen_of(form))
-            name_reviewers(review, who.actor, model, version, wanted)
+            give = partial(name_reviewers, review, who.actor, model, version, wanted)
+            explained(deps.read, model, version, wanted.seen, give)
         case "accept" | "refuse":
             baseline_id = form.get("baseline_id", "")
             settle_baseline(review, who.actor, model, version, baseline_id, reason, accept=action == "accept")

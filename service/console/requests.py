@@ -62,6 +62,6 @@ def _odd(one: OddRequest, facts: Facts) -> Odd:
         at=When.of(one.at_us, facts.now_us),
         event=one.event_id or f"{one.position}, row {one.row}",
         principal="" if one.principal is None else one.principal[:PSEUDONYM],
-        score=f"{one.score:.4g}",
+        score="" if one.score is None else f"{one.score:.4g}",
         reasons=one.reasons[:REASONS_SHOWN],
     )

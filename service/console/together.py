@@ -7,9 +7,10 @@ from service.console.read_models import When
 from service.domain.keys import Identity
 from service.domain.records import Scope
 from service.domain.reviews import Proposal, ProposalStatus
+from service.domain.states import HELD
 from service.ports_review import ReviewStore
 from service.quarantine.proposals import MOVED, PROPOSALS_MAX, signatures_needed
-from service.quarantine.review import HELD_STATES, standing_of
+from service.quarantine.review import standing_of
 
 MOVED_SHOWN = 8
 
@@ -68,7 +69,7 @@ class Together:
 def together_section(store: ReviewStore, facts: Facts, viewer: Identity) -> Together:
     """Read and decide what the page shows."""
     version, policy, now_us = facts.version, facts.model.policy, facts.now_us
-    held, may = version.state in HELD_STATES, viewer.may(Scope.OPERATE)
+    held, may = version.state in HELD, viewer.may(Scope.OPERATE)
     newest = next(iter(store.glasses(version.id, 1)), None) if held else None
     broken = newest if newest is not None and newest.lets_through(now_us) else None
     standing = standing_of(version, policy, store.reviews().get(version.id), now_us) if held else None

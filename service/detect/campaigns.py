@@ -25,8 +25,9 @@ from service.detect.yardsticks import Measure
 from service.domain.adversarial import Following
 from service.domain.ids import Micros
 
-ENTRIES = 1 << 16
-"""Places of the shared table, 28 bytes each: the hashes of the last 4,096 requests, or more that are alike."""
+ENTRIES = 1 << 17
+"""Places of the shared table, 28 bytes each: the hashes of the last 4,096 requests that are matched in both ways, of
+twice as many that are in one, or of more that are alike."""
 TTL_US = 6 * 3_600_000_000
 """After so long a request is nobody's near-duplicate any more."""
 CLUSTERS_MAX = 1_024
@@ -55,6 +56,7 @@ class Request(NamedTuple):
     label: int
     answer: NDArray[np.float64]
     hashes: NDArray[np.uint64]
+    """One row for each way in which it is matched."""
     at_us: Micros
     fresh: bool
     """Whether its principal was first seen a short while ago."""

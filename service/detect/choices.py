@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 
 from detectors.evidence import GROUPS
+from service.detect.follow_choices import bad_size_for
 from service.detect.request_choices import bad_rules_for
 from service.detect.segment_choices import bad_segments, bad_segments_for
 from service.domain.adversarial import bad_adversarial
@@ -27,12 +28,14 @@ from service.domain.schema import (
 from service.domain.texts import bad_text
 
 PLACES_MAX = 100
+ALONE = {"latency": LATENCY, "error": ERROR}
+"""Groups with a single column."""
 STRENGTH = {action: rank for rank, action in enumerate(Action)}
 
 
 def bad_choices(policy: Policy, at: str = "") -> list[Place]:
     """Return what a policy says against itself, and groups that do not exist; ``at`` is where the policy stands."""
-    found = list(_empty_promise(policy, at))
+    found = [*_empty_promise(policy, at), *_unwatched(policy, at)]
     found += [place for name, choice in policy.columns.items() for place in _contradictions(at, name, choice)]
     found += [
         Place(f"{at}shares.{group[:100]}", f"there is no such group; known: {', '.join(GROUPS)}")
@@ -63,6 +66,7 @@ def bad_for(versions: Sequence[Version], policy: Policy, at: str = "") -> list[P
             found.append(Place(f"{at}columns.{name[:100]}", _unknown(name, kinds)))
     found += bad_segments_for(versions, policy, at)
     found += bad_rules_for(versions, policy, at)
+    found += bad_size_for(versions, policy, at)
     return found[:PLACES_MAX]
 
 
@@ -75,6 +79,24 @@ def _empty_promise(policy: Policy, at: str) -> Iterator[Place]:
     tick = f"{policy.tick_seconds:g}"
     yield Place(f"{at}budget", f"{allows}, but {at}tick_seconds of {tick} gives no more ticks than that")
     yield Place(f"{at}tick_seconds", f"is {tick}, but {at}budget {allows}: nothing could be promised")
+
+
+def _unwatched(policy: Policy, at: str) -> Iterator[Place]:
+    """Yield both places where something has a part of the budget, or is counted, that the policy does not watch."""
+    if not policy.traffic.learn_days:
+        none = f"{at}traffic.learn_days is 0, which watches no traffic"
+        if "traffic" in policy.shares:
+            share = f"{policy.shares['traffic']:g}"
+            yield Place(f"{at}shares.traffic", f"is {share}, but {none}: say one or the other")
+            yield Place(f"{at}traffic.learn_days", f"is 0, but {at}shares.traffic is {share}: say one or the other")
+        if policy.traffic.duplicates:
+            yield Place(f"{at}traffic.duplicates", f"is true, but {none}: say one or the other")
+            yield Place(f"{at}traffic.learn_days", f"is 0, but {at}traffic.duplicates is true: say one or the other")
+    for group, name in ALONE.items():
+        if group in policy.shares and policy.columns.get(name, ColumnChoice()).ignore:
+            share, ignored = f"{at}shares.{group}", f"{at}columns.{name}.ignore"
+            yield Place(share, f"is {policy.shares[group]:g}, but {ignored} is true, and the group has no other column")
+            yield Place(ignored, f"is true, but {share} gives its group a part of the budget: say one or the other")
 
 
 def _contradictions(at: str, name: str, choice: ColumnChoice) -> Iterator[Place]:

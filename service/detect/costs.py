@@ -14,7 +14,7 @@ RESOURCES, QUERIES, DENIAL = "AML.T0034.001", "AML.T0034.000", "AML.T0029"
 
 
 class CostWatch:
-    """Compares principals round by round; a round lasts a second, or until it has enough requests."""
+    """Compares principals round by round; a round lasts a second, or longer until it has enough requests: a minute."""
 
     def __init__(self, following: Following) -> None:
         self._size = following.size
@@ -28,7 +28,7 @@ class CostWatch:
         took = frame.numeric[frame.numeric_names.index(LATENCY)][rows].tolist()
         sizes = [1.0] * len(names)
         if self._size is not None:
-            # A frame without the column says nothing of sizes: its requests count for shares alone.
+            # Sizes are asked for, and a frame without the column has none: its requests count for shares alone.
             known = self._size in frame.numeric_names
             sizes = frame.numeric[frame.numeric_names.index(self._size)][rows].tolist() if known else [0.0] * len(names)
         for name, cost, size in zip(names, took, sizes, strict=True):
@@ -45,16 +45,17 @@ class CostWatch:
         for name, spender in self.costs.close(since_us).items():
             if spender.evidence >= LIMIT and not spender.told:
                 spender.told = True
-                found.append(_finding(name, spender, at_us))
+                found.append(_finding(name, spender, at_us, sized=self._size is not None))
         return found
 
 
-def _finding(name: str, spender: Spender, at_us: Micros) -> PrincipalFinding:
+def _finding(name: str, spender: Spender, at_us: Micros, *, sized: bool) -> PrincipalFinding:
     techniques, reasons = [DENIAL], []
     if spender.slower >= LIMIT:
         techniques.append(RESOURCES)
         ratio = f"{spender.ratio:.1f} times as long as those of others"
-        reasons.append(f"its answers take {ratio}, at the same time and for inputs of a similar size")
+        alike = " and for inputs of a similar size" if sized else ""
+        reasons.append(f"its answers take {ratio}, at the same time{alike}")
     if spender.share >= LIMIT:
         techniques.append(QUERIES)
         reasons.append(f"it takes {spender.part:.0%} of the time that answers take, more than one client may")

@@ -44,13 +44,13 @@ class Edits:
         found: dict[int, list[Edit]] = {}
         for number, rule in enumerate(self.rules):
             entity = columns.get(str(rule.entity))
-            if not isinstance(entity, Codes) or not all(name in columns for name in rule.columns):
+            if not isinstance(entity, Codes):
                 continue
             for row in rows.tolist():
                 who, what = int(principals.codes[row]), int(entity.codes[row])
                 if who < 0 or what < 0:
                     continue
-                said = tuple(_said(columns[name], row) for name in rule.columns)
+                said = tuple(_said(columns.get(name), row) for name in rule.columns)
                 first = self._first((principals.labels[who], number, entity.labels[what]), said)
                 edits = [
                     Edit(number, name, before, now)
@@ -72,8 +72,10 @@ class Edits:
         return known
 
 
-def _said(values: Values, row: int) -> str:
+def _said(values: Values | None, row: int) -> str:
     """Return a value as it is compared; empty for a missing or invalid one."""
+    if values is None:
+        return ""
     if isinstance(values, Codes):
         code = int(values.codes[row])
         return values.labels[code] if code >= 0 else ""

@@ -16,7 +16,7 @@ import msgspec
 from detectors.errors import StateError
 from service.domain.ids import Position
 
-FORMAT = 1
+FORMAT = 2
 WORK_MIN = 5_000
 """Requests, so many of which at least lie between two times: half a second of work."""
 BYTES_PER_REQUEST = 2_048

@@ -8,6 +8,7 @@ from typing import Self
 from service.domain.ids import Position
 from service.domain.policy import Policy, Tuning
 from service.domain.records import BaselineRecord, Version
+from service.domain.states import State
 from service.domain.vouched import Vouched
 
 
@@ -36,8 +37,14 @@ class Plan:
 
     @classmethod
     def of(cls, version: Version, policy: Policy, baselines: Sequence[BaselineRecord]) -> Self:
-        """Read the plan of a version off what people decided."""
-        known = tuple((b.from_position, b.id) for b in baselines)
+        """Read the plan of a version off what people decided.
+
+        A version that is retired has no baseline any more after that: what comes is counted, and nothing judges it.
+        """
+        retired = version.state is State.RETIRED
+        known = tuple(
+            (b.from_position, b.id) for b in baselines if not retired or b.from_position < version.restart_position
+        )
         return cls(
             threshold_log=math.log(policy.ticks_per_false_alarm),
             restart_position=version.restart_position,
@@ -45,7 +52,7 @@ class Plan:
             vouched=version.vouched,
             settled_after=max((version.restart_position, *(position for position, _ in known))),
             settled=Era(
-                baseline_id=known[-1][1] if known else None,
+                baseline_id=known[-1][1] if known and not retired else None,
                 restart_position=version.restart_position,
                 tick_us=round(policy.tick_seconds * 1e6),
                 tuning=policy.tuning,

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import Values
+from detectors.columns import SUM_OFF, Values
 from detectors.errors import DetectorError, StateError
 from detectors.principals.buckets import Buckets
 from detectors.principals.membership import APART_IN_TABLES
@@ -24,6 +24,7 @@ from service.detect.flips import Flips
 from service.detect.keeping import BYTES_MAX, FORMAT, Cadence, Kept, fitting, kept_from
 from service.detect.printed import MATCHED_MIN, Printed, Told, told_by
 from service.detect.questions import membership
+from service.detect.rations import Ration
 from service.detect.reasons import reasons_of
 from service.detect.yardsticks import Measure, usable
 from service.domain.adversarial import Following
@@ -31,12 +32,9 @@ from service.domain.evaluation import UseFound
 from service.domain.ids import Micros, Position, VersionId
 from service.domain.policy import Tuning
 from service.domain.principals import PRINCIPALS_MAX, PrincipalFinding, PrincipalTier
-from service.frames import MISSING, Coded, Frame, FrameError, decode_printed
+from service.frames import Coded, Frame, FrameError, decode_printed
 from service.ports import LogEntry
 
-SECOND_US = 1_000_000
-SUM_OFF = 0.02
-"""Probabilities whose sum is further from one are no answer."""
 SAME = 1e-3
 """Share of the typical distance at which an input is one that has been seen."""
 TELLS = {
@@ -75,8 +73,7 @@ class Principals:
         self._wanted = measure.wanted
         self._known: OrderedDict[str, Followed] = OrderedDict()
         self._flips = Flips(measure.yardstick.dimension)
-        self._second, self._taken = -1, 0
-        self._taken_of: dict[str, int] = {}
+        self._ration = Ration(following)
         self.examined = self.unexamined = self.invalid = self.forgotten = 0
         self.prints = self.unreadable_prints = self.foreign_prints = 0
         self.unkept = 0
@@ -105,9 +102,7 @@ class Principals:
 
     def _take_entry(self, entry: LogEntry) -> None:
         self._began_us = self._began_us or entry.arrival_us
-        if entry.arrival_us // SECOND_US != self._second:
-            self._second, self._taken, self._taken_of = entry.arrival_us // SECOND_US, 0, {}
-        if self._taken >= self._following.requests_per_second:
+        if not self._ration.is_left(entry.arrival_us):
             self.unexamined += entry.rows
             return
         try:
@@ -122,7 +117,7 @@ class Principals:
         self._take(frame, frame.principals, columns, entry)
 
     def _take(self, frame: Frame, principals: Coded, columns: Mapping[str, Values], entry: LogEntry) -> None:
-        chosen, names = self._chosen(principals)
+        chosen, names = self._ration.choose(principals, entry.arrival_us)
         self.unexamined += frame.rows - len(chosen)
         if not len(chosen):
             return
@@ -166,6 +161,7 @@ class Principals:
             "campaigns": len(self._campaigns.stories),
             "unkept": self.unkept,
             "thresholds": {tier.value: limits.of(tier) for tier in Tier},
+            "calibrated": {tier.value: self._calibrated(tier) for tier in Tier},
         }
 
     def due(self, last: Position) -> bytes | None:
@@ -188,9 +184,9 @@ class Principals:
             position=last,
             began_us=self._began_us,
             tag=self._tag,
-            second=self._second,
-            taken=self._taken,
-            taken_of=self._taken_of,
+            second=self._ration.second,
+            taken=self._ration.taken,
+            taken_of=self._ration.taken_of,
             counts={name: getattr(self, name) for name in COUNTS},
             flips=pack(self._flips.stored()),
             index=index,
@@ -216,30 +212,10 @@ class Principals:
         self._campaigns.adopt(self._packer, kept.stories, kept.index, kept.names)
         self._flips.adopt(*unpack(kept.flips))
         self._known, self._tag, self._began_us = known, kept.tag, Micros(kept.began_us)
-        self._second, self._taken, self._taken_of = kept.second, kept.taken, kept.taken_of
+        self._ration.adopt(kept.second, kept.taken, kept.taken_of)
         for name in COUNTS:
             setattr(self, name, kept.counts.get(name, 0))
         self.cadence.keep(Position(kept.position), len(content))
-
-    def _chosen(self, principals: Coded) -> tuple[NDArray[np.int64], list[str]]:
-        """Return the rows that may be looked at, in order, and whose they are."""
-        most = self._following.requests_per_second
-        own = max(1, round(most * self._following.share_of_one))
-        rows, names = [], []
-        for row, code in enumerate(principals.codes.tolist()):
-            if self._taken >= most:
-                break
-            if code <= MISSING:
-                continue
-            name = principals.labels[code]
-            taken = self._taken_of.get(name, 0)
-            if taken >= own:
-                continue
-            self._taken_of[name] = taken + 1
-            self._taken += 1
-            rows.append(row)
-            names.append(name)
-        return np.array(rows, np.int64), names
 
     def _tag_of(self, tags: NDArray[np.int64]) -> int:
         """Return the tag of our salt: that of the reference, else the first one that came."""
@@ -329,11 +305,15 @@ class Principals:
         return findings_of(seen, request, self._version_id, followed.principal.queries, self._limits)
 
     def _hashes(self, point: NDArray[np.float32], told: Told | None, row: int) -> NDArray[np.uint64]:
-        """Return what requests are matched by: the hashes of the fingerprint, or else those of the point."""
+        """Return what requests are matched by: the hashes of the point, and before them those of the fingerprint.
+
+        Windows of a fingerprint tell copies that were cut or moved a little; small steps of every value change most of
+        them, and few of those of the point.
+        """
+        near = self._buckets.of(point)
         if told is not None and told.valid[row] and np.count_nonzero(told.hashes[row]) >= MATCHED_MIN:
-            own: NDArray[np.uint64] = told.hashes[row]
-            return own
-        return self._buckets.of(point)
+            return np.stack((told.hashes[row], near))
+        return near[None]
 
     def _of(self, name: str, at_us: Micros) -> Followed:
         followed = self._known.get(name)
@@ -355,6 +335,9 @@ class Principals:
         self._flips.add(point, label, name)
         return first
 
+    def _calibrated(self, tier: Tier) -> bool:
+        return tier is not Tier.INTENT or self._measure.checked
+
     def _finding(
         self, name: str, followed: Followed, tier: Tier, at_us: Micros, *, reused: bool = False
     ) -> PrincipalFinding:
@@ -370,7 +353,7 @@ class Principals:
             techniques=tuple(techniques),
             log_evidence=math.log(max(evidence, 1e-9)) if tier is Tier.EXTRACTION else evidence,
             log_threshold=math.log(limit) if tier is Tier.EXTRACTION else limit,
-            calibrated=tier is not Tier.INTENT,
+            calibrated=self._calibrated(tier),
             queries=principal.queries,
             since_us=followed.since_us,
             until_us=at_us,

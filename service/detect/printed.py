@@ -11,8 +11,9 @@ from detectors.principals.fingerprint import HASHES, PROJECTED, take_apart
 from service.frames import Frame, read_prints
 
 TAG_MASK = np.uint64((1 << 16) - 1)
-MATCHED_MIN = 10
-"""A fingerprint with fewer hashes, as of an input of few values, matches nothing: points are matched instead."""
+MATCHED_MIN = HASHES
+"""A fingerprint with fewer hashes matches nothing, and points alone are matched: it is of an input of few values, such
+as a row of a table, and whatever lies in the same coarse levels would be its near-duplicate."""
 
 
 class Told(NamedTuple):

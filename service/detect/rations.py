@@ -19,24 +19,32 @@ class Ration:
     def __init__(self, following: Following) -> None:
         self._most = following.requests_per_second
         self._own = max(1, round(self._most * following.share_of_one))
-        self._second, self._taken = -1, 0
-        self._taken_of: dict[str, int] = {}
+        self.second, self.taken = -1, 0
+        self.taken_of: dict[str, int] = {}
+
+    def is_left(self, at_us: Micros) -> bool:
+        """Tell whether any request may still be looked at in the second of a time, which is never an earlier one."""
+        if at_us // SECOND_US != self.second:
+            self.second, self.taken, self.taken_of = at_us // SECOND_US, 0, {}
+        return self.taken < self._most
 
     def choose(self, principals: Coded, at_us: Micros) -> tuple[NDArray[np.int64], list[str]]:
         """Return the rows that may be looked at, in order, and whose they are."""
-        if at_us // SECOND_US != self._second:
-            self._second, self._taken, self._taken_of = at_us // SECOND_US, 0, {}
         rows: list[int] = []
         names: list[str] = []
-        for row in np.flatnonzero(principals.codes > MISSING).tolist() if self._taken < self._most else ():
+        for row in np.flatnonzero(principals.codes > MISSING).tolist() if self.is_left(at_us) else ():
             name = principals.labels[principals.codes[row]]
-            taken = self._taken_of.get(name, 0)
+            taken = self.taken_of.get(name, 0)
             if taken >= self._own:
                 continue
-            self._taken_of[name] = taken + 1
-            self._taken += 1
+            self.taken_of[name] = taken + 1
+            self.taken += 1
             rows.append(row)
             names.append(name)
-            if self._taken >= self._most:
+            if self.taken >= self._most:
                 break
         return np.array(rows, np.int64), names
+
+    def adopt(self, second: int, taken: int, taken_of: dict[str, int]) -> None:
+        """Go on where a second was left off."""
+        self.second, self.taken, self.taken_of = second, taken, taken_of

@@ -6,19 +6,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import Codes, Values
+from detectors.columns import SUM_OFF, Codes, Values
 from detectors.requests import Batch
 from detectors.scores.margin import margin
 from service.domain.schema import PREDICTION, PROBABILITY_PREFIX
 from service.frames import Frame
 
-SUM_OFF = 0.02
-"""Probabilities whose sum is further from one are no answer."""
-
-
 WRONG = ("embedding", "features", "probabilities")
 """What can be wrong with a request: an embedding that is missing, of another dimension or not finite; more than half of
 the features missing or invalid; probabilities that do not add up to one."""
+UNJUDGED = (
+    "not judged: its embedding is missing, of another dimension or not finite",
+    "not judged: more than half of its features are missing or invalid",
+    "not judged: its probabilities do not add up to one",
+    "not judged: columns that the reference has are not there, or of another kind",
+)
+"""What people read of such a request, in the order of ``WRONG``; the last one where its frame lacks inputs."""
 
 
 class Sieve:

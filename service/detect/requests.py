@@ -12,7 +12,7 @@ from detectors.requests import Batch, Judged, reasons
 from service.detect.columns import columns_of
 from service.detect.edits import Edit, Edits
 from service.detect.engines import Engine
-from service.detect.request_inputs import WRONG
+from service.detect.request_inputs import UNJUDGED, WRONG
 from service.detect.request_measure import RequestMeasure
 from service.domain.policy import Tuning
 from service.domain.requests import (
@@ -40,15 +40,24 @@ REASONS_MAX = 8
 DIGITS = 6
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Looked:
-    """Requests that were looked at."""
+    """Requests that were looked at; such as cannot be judged have neither batch nor ranks."""
 
     rows: NDArray[np.int64]
-    batch: Batch
-    judged: Judged
     edits: dict[int, list[Edit]]
     """By row of the frame."""
+    batch: Batch | None = None
+    judged: Judged | None = None
+    wrong: NDArray[np.int8]
+    """As ``Sieve`` has it; -1 too where the frame lacks inputs."""
+
+    def alone(self, place: int) -> "Looked":
+        """Return one of them by itself."""
+        one = np.array([place])
+        batch = None if self.batch is None else self.batch.taken(one)
+        judged = None if self.judged is None else self.judged.taken(place)
+        return Looked(rows=self.rows[one], edits=self.edits, batch=batch, judged=judged, wrong=self.wrong[one])
 
 
 @dataclass(slots=True)
@@ -66,8 +75,7 @@ class Listed:
         if self.origin is None:
             return
         (looked, place), self.origin = self.origin, None
-        row, one = int(looked.rows[place]), np.array([place])
-        self.alone = Looked(looked.rows[one], looked.batch.taken(one), looked.judged.taken(place), looked.edits)
+        row, self.alone = int(looked.rows[place]), looked.alone(place)
         event_id = ids[row] if row < len(ids) else None
         self.seen = msgspec.structs.replace(self.seen, event_id=event_id and event_id[:ID_MAX])
 
@@ -116,7 +124,7 @@ class RequestWatch:
         except FrameError:
             # Who counts it says so.
             return
-        # Evenly spaced: nobody can put an odd request where none is looked at.
+        # Evenly spaced over the entry, as the log alone must decide; who knows the limit can tell which are left out.
         rows = np.linspace(0, frame.rows - 1, min(frame.rows, left)).astype(np.int64)
         self._taken += len(rows)
         self._entries += 1
@@ -124,13 +132,15 @@ class RequestWatch:
         self._look(frame, columns_of(frame, self._wanted), rows, entry)
 
     def _look(self, frame: Frame, columns: dict[str, Values], rows: NDArray[np.int64], entry: LogEntry) -> None:
-        read = self._measure.inputs.read(frame, columns)
-        if read is None:
-            self._unexamined += len(rows)
-            return
         edits = {} if frame.principals is None else self._edits.see(frame.principals, columns, rows)
         for one in (edit.rule for row in edits.values() for edit in row):
             self._edited[one] += 1
+        read = self._measure.inputs.read(frame, columns)
+        if read is None:
+            self._unexamined += len(rows)
+            if edits:
+                self._list(frame, Looked(rows=rows, edits=edits, wrong=np.full(len(rows), -1, np.int8)), entry)
+            return
         wrong = read.wrong[rows]
         for place in np.unique(wrong[wrong >= 0]).tolist():
             self._invalid[WRONG[place]] = self._invalid.get(WRONG[place], 0) + int((wrong == place).sum())
@@ -139,7 +149,11 @@ class RequestWatch:
             batch = read.batch.taken(good)
             judged = self._measure.model.judge(batch)
             self._count(judged)
-            self._list(frame, Looked(good, batch, judged, edits), entry)
+            looked = Looked(rows=good, edits=edits, batch=batch, judged=judged, wrong=wrong[wrong < 0])
+            self._list(frame, looked, entry)
+        # Who edits what never changes is told of, also where the rest of the request cannot be judged.
+        if edits:
+            self._list(frame, Looked(rows=rows[wrong >= 0], edits=edits, wrong=wrong[wrong >= 0]), entry)
 
     def _count(self, judged: Judged) -> None:
         self._examined += len(judged.scores)
@@ -150,9 +164,13 @@ class RequestWatch:
 
     def _list(self, frame: Frame, looked: Looked, entry: LogEntry) -> None:
         """Put the oddest requests of an entry on the list."""
-        edited = np.array([row in looked.edits for row in looked.rows.tolist()])
-        odd = np.flatnonzero((looked.judged.scores >= SUSPICIOUS) | edited)
-        odd = odd[np.lexsort((looked.judged.bets[odd], edited[odd]))][::-1]
+        edited = np.array([row in looked.edits for row in looked.rows.tolist()], np.bool_)
+        judged = looked.judged
+        scores, bets = (np.zeros(len(edited)),) * 2 if judged is None else (judged.scores, judged.bets)
+        odd = np.flatnonzero((scores >= SUSPICIOUS) | edited)
+        if not len(odd):
+            return
+        odd = odd[np.lexsort((bets[odd], edited[odd]))][::-1]
         for place in self._fair(frame, looked, odd.tolist()):
             self._listed.append(Listed(self._seen(frame, looked, place, entry), (looked, place)))
         self._shorten()
@@ -181,17 +199,19 @@ class RequestWatch:
         row = int(looked.rows[place])
         code = -1 if frame.principals is None else int(frame.principals.codes[row])
         judged = looked.judged
-        ranks = zip(self._measure.model.parts, judged.ranks[:, place].tolist(), strict=True)
+        ranks = () if judged is None else judged.ranks[:, place].tolist()
         return OddRequest(
             at_us=entry.arrival_us,
             position=entry.position,
             row=row,
             event_id=None,
             principal=None if frame.principals is None or code < 0 else frame.principals.labels[code],
-            score=round(float(judged.scores[place]), DIGITS),
-            bet=round(float(judged.bets[place]), DIGITS),
+            score=None if judged is None else round(float(judged.scores[place]), DIGITS),
+            bet=0.0 if judged is None else round(float(judged.bets[place]), DIGITS),
             edited=row in looked.edits,
-            parts={part.value: round(rank, DIGITS) for part, rank in ranks},
+            parts={
+                part.value: round(rank, DIGITS) for part, rank in zip(self._measure.model.parts, ranks, strict=False)
+            },
             reasons=(),
         )
 
@@ -206,10 +226,11 @@ class RequestWatch:
         counts: dict[str, int] = {}
         for one in sorted(self._listed, key=lambda each: each.rank, reverse=True):
             who = one.seen.principal
+            if one.seen.at_us < since_us or (who is not None and counts.get(who, 0) >= self._most_of_one):
+                continue
             if who is not None:
                 counts[who] = counts.get(who, 0) + 1
-            if one.seen.at_us >= since_us and (who is None or counts[who] <= self._most_of_one):
-                kept.append(one)
+            kept.append(one)
         self._listed = kept[: self._chosen.kept]
 
     def status(self) -> msgspec.Raw:
@@ -294,8 +315,11 @@ class RequestWatch:
         alone, one.alone = one.alone, None
         shown = self._measure.shown
         words = [self._edit_words(edit) for edit in alone.edits.get(one.seen.row, [])]
-        found = reasons(self._measure.model, alone.batch, alone.judged, 0)
-        words += [why.told if shown.issuperset(why.columns) else why.said for why in found]
+        if alone.batch is None or alone.judged is None:
+            words.append(UNJUDGED[int(alone.wrong[0])])
+        else:
+            found = reasons(self._measure.model, alone.batch, alone.judged, 0)
+            words += [why.told if shown.issuperset(why.columns) else why.said for why in found]
         one.seen = msgspec.structs.replace(one.seen, reasons=tuple(words[:REASONS_MAX]))
 
     def _edit_words(self, edit: Edit) -> str:

@@ -26,8 +26,9 @@ ROWS_MAX = 8_192
 """Reference requests that are looked at: neighbourhoods need no more, and each is compared with hundreds."""
 CLASSES_MIN = 2
 INTENT_OF_LABELS = INTENT
-EDITION = 2
-"""Of the evidence that thresholds are of; in the first one, that of probing grew without end."""
+EDITION, UNCHECKED = 3, 2
+"""Of the evidence that thresholds are of: in the first one, that of probing grew without end; in the second one, that
+of intent was not held against the reference."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +44,8 @@ class Measure:
     """The feature whose embeddings are the points; ``None``: the columns of the space are."""
     labelled: bool = False
     """Whether answers are labels only."""
+    checked: bool = True
+    """Whether the threshold of intent was held against what the reference itself gives."""
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -193,7 +196,7 @@ def to_bytes(measure: Measure) -> bytes:
         thresholds=(limits.probing, limits.intent, limits.extraction),
         points=measure.yardstick.dimension,
         arrays=[np.ascontiguousarray(a).astype(a.dtype.newbyteorder("<"), copy=False).tobytes() for a in arrays],
-        edition=EDITION,
+        edition=EDITION if measure.checked else UNCHECKED,
     )
     return msgspec.msgpack.encode(stored)
 
@@ -226,8 +229,9 @@ def from_bytes(content: bytes) -> Measure:
     population = Population(places, typical, ratios, densities, odds, stored.steepness)
     yardstick = Yardstick(population, Moments(mean, spread, stored.scale), grown())
     probing, intent, extraction = stored.thresholds
-    limits = Thresholds(probing if stored.edition == EDITION else PROBING_LEAST, intent, extraction)
-    return Measure(yardstick, limits, stored.classes, space, stored.embedding, stored.labelled)
+    limits = Thresholds(probing if stored.edition >= UNCHECKED else PROBING_LEAST, intent, extraction)
+    checked = stored.edition >= EDITION
+    return Measure(yardstick, limits, stored.classes, space, stored.embedding, stored.labelled, checked)
 
 
 def _read(content: bytes, kind: str, shape: Sequence[int]) -> NDArray[Any]:

@@ -9,6 +9,7 @@ import msgspec
 
 from service.domain.errors import Place
 from service.domain.requests import Requests, bad_requests
+from service.domain.rule_conflicts import rules_apart
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
@@ -87,7 +88,7 @@ class Following(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     share_of_one: Annotated[float, msgspec.Meta(ge=0.01, le=1)] = 0.2
     """At most this part of them is looked at for a single principal."""
     principals_max: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2_000
-    """Whose trails are kept, 60 to 170 kB each; whoever was not seen for longest is forgotten."""
+    """Whose trails are kept, 15 to 70 kB each, 300 kB at the worst; whoever was not seen for longest is forgotten."""
     size: Annotated[str, msgspec.Meta(min_length=1, max_length=300)] | None = None
     """A numeric feature that says how large an input is: what inputs of a similar size cost is compared."""
     cost_share: Annotated[float, msgspec.Meta(ge=0.01, le=0.95)] | None = None
@@ -176,16 +177,34 @@ def bad_adversarial(chosen: Adversarial, at: str) -> Iterator[Place]:
                 "is 'suspect', but only intent says something of the model: must be 'record', 'notify' or 'contain'"
             )
             yield Place(f"{at}{tier}", reason)
-    contains = any(chosen.of(tier) in {Response.CONTAIN, Response.SUSPECT} for tier in (*MILD, "intent"))
-    if chosen.enforce_containment and not contains:
-        yield Place(f"{at}enforce_containment", "is true, but no tier is set to 'contain': there is nothing to enforce")
+    yield from _bad_enforcement(chosen, at)
     yield from bad_requests(chosen.requests, f"{at}requests.")
-    longest = 2.0 * chosen.enforce_after_seconds
-    if chosen.enforce_containment and longest >= chosen.contain_hours * SECONDS_PER_HOUR:
-        reason = f"refusals may begin {longest:g} s after a containment of {chosen.contain_hours:g} h: never"
-        yield Place(f"{at}enforce_after_seconds", reason)
-    seen: set[str] = set()
+    yield from rules_apart(() if chosen.requests is None else chosen.requests.rules, f"{at}requests.rules")
+    first: dict[str, int] = {}
     for number, one in enumerate(chosen.explainers):
-        if one in seen:
-            yield Place(f"{at}explainers[{number}]", f"'{one[:100]}' stands twice")
-        seen.add(one)
+        if one in first:
+            yield Place(
+                f"{at}explainers[{number}]", f"is '{one[:100]}', as {at}explainers[{first[one]}] is: say it once"
+            )
+            yield Place(
+                f"{at}explainers[{first[one]}]", f"is '{one[:100]}', as {at}explainers[{number}] is: say it once"
+            )
+        first.setdefault(one, number)
+
+
+def _bad_enforcement(chosen: Adversarial, at: str) -> Iterator[Place]:
+    """Yield both places where containment is enforced that never begins."""
+    if not chosen.enforce_containment:
+        return
+    tiers = (*MILD, "intent")
+    if not any(chosen.of(tier) in {Response.CONTAIN, Response.SUSPECT} for tier in tiers):
+        yield Place(f"{at}enforce_containment", "is true, but no tier is set to 'contain': there is nothing to enforce")
+        for tier in tiers:
+            reason = f"is '{chosen.of(tier)}' and no other tier is 'contain', but {at}enforce_containment is true"
+            yield Place(f"{at}{tier}", reason)
+    longest = 2.0 * chosen.enforce_after_seconds
+    if longest >= chosen.contain_hours * SECONDS_PER_HOUR:
+        after, hours = f"{at}enforce_after_seconds", f"{at}contain_hours"
+        never = f"refusals may begin {longest:g} s after a containment of {chosen.contain_hours:g} h: never"
+        yield Place(after, f"is {chosen.enforce_after_seconds:g}, but {hours} is {chosen.contain_hours:g}: {never}")
+        yield Place(hours, f"is {chosen.contain_hours:g}, but {after} is {chosen.enforce_after_seconds:g}: {never}")

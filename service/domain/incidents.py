@@ -193,3 +193,13 @@ class Exposure:
     hours: int
     """Hours of arrival time that had events."""
     policy: Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """What became of what people were told about an incident that is part of another one now."""
+
+    left: tuple[str, ...] = ()
+    """Groups of messages that nothing which fires belongs to any more."""
+    strangers: bool = False
+    """Whether a channel was told of the part and not of the whole."""

@@ -37,6 +37,7 @@ class Kind(StrEnum):
     BASELINE_PROPOSED = "baseline_proposed"
     INCIDENT_ACKNOWLEDGED = "incident_acknowledged"
     INCIDENT_RESOLVED = "incident_resolved"
+    INCIDENT_MERGED = "incident_merged"
     NOTIFICATIONS_FAILING = "notifications_failing"
     TEST = "test"
 
@@ -65,6 +66,10 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     incident_id: str = ""
     actor: str = ""
+    merged_into: str = ""
+    """The incident that this one is part of now."""
+    over: tuple[str, ...] = ()
+    """Groups that end with this message, beside its own."""
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -193,6 +198,8 @@ class ChannelState:
     """Of the last failure."""
     resent_us: Micros = START
     """When the firing alerts were last sent again."""
+    known_us: Micros = START
+    """When a worker last said that it has the channel."""
     delivered_total: int = 0
     failures_total: int = 0
     dead_total: int = 0
@@ -206,6 +213,17 @@ class Conclusion:
     attempts: int
     next_us: Micros
     detail: str
+    channel: ChannelState
+    messages: tuple[Message, ...] = ()
+    """To tell, on other channels, that this one fails or works again."""
+    wake: bool = False
+    """Whether everything that waits for this channel shall be tried now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resent:
+    """What sending again came to; written in one transaction."""
+
     channel: ChannelState
     messages: tuple[Message, ...] = ()
     """To tell, on other channels, that this one fails or works again."""

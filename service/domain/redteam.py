@@ -1,5 +1,6 @@
 """What a red-team run found about a version: its own summary, bounded, as it was filed."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -7,6 +8,8 @@ import msgspec
 
 from service.domain.ids import Actor, Micros, VersionId
 
+SUPERSEDED_US = 35 * 24 * 3_600_000_000
+"""A victim that was not attacked for so long, while others were, is no part of the plan any more."""
 Short = Annotated[str, msgspec.Meta(max_length=200)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=10_000_000)]
 Part = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -50,6 +53,7 @@ class AttackRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     seen: Rate
     queries_median: Annotated[float, msgspec.Meta(ge=0, le=1e9)] | None
     tiers: Tiers
+    campaigns: Count = 0
     blind: bool
 
 
@@ -105,3 +109,25 @@ class RedTeamRun:
     at_us: Micros
     actor: Actor
     summary: RedTeamSummary
+
+
+def newest_of_retired(runs: Iterable[RedTeamRun], retired: Callable[[VersionId], bool]) -> list[RedTeamRun]:
+    """Return the runs that still say something: all but those filed at retired versions that a later one supersedes.
+
+    A scheduled run makes a version of its own for each victim, and retires it. Of those, the newest of each victim
+    stays, and none that is older than the newest of all by ``SUPERSEDED_US``.
+    """
+    found, last = [], dict[str, RedTeamRun]()
+    for run in runs:
+        if not retired(run.version_id):
+            found.append(run)
+        elif (before := last.get(_victim(run))) is None or before.at_us < run.at_us:
+            last[_victim(run)] = run
+    newest = max((run.at_us for run in last.values()), default=0)
+    return [*found, *(run for run in last.values() if newest - run.at_us < SUPERSEDED_US)]
+
+
+def _victim(run: RedTeamRun) -> str:
+    """Return whom a run was about; one of nothing but scenarios was about the service."""
+    victims = [*(row.victim for row in run.summary.attacks), *(row.victim for row in run.summary.benign)]
+    return victims[0] if victims else ""

@@ -139,7 +139,8 @@ class OddRequest(msgspec.Struct, frozen=True, kw_only=True):
     event_id: str | None
     principal: str | None
     """Pseudonym."""
-    score: float
+    score: float | None
+    """``None`` for a request that cannot be judged, and is listed for what it edits."""
     bet: float
     """Tells apart requests that are odder than every reference request."""
     edited: bool

@@ -52,6 +52,12 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
 SERVING: frozenset[State] = frozenset({State.ACTIVE, State.SUSPECT})
 """States in which the gate lets traffic through."""
 
+HELD: frozenset[State] = frozenset({State.QUARANTINED, State.UNDER_REVIEW})
+"""States in which traffic waits for people to decide; a broken glass lets it through."""
+
+OUT_OF_USE: frozenset[State] = frozenset({State.ROLLED_BACK, State.RETIRED})
+"""States in which a version no longer stands for its model, and nobody counts on it."""
+
 HUMAN_ONLY: frozenset[Event] = frozenset({Event.START_REVIEW, Event.RELEASE, Event.ROLL_BACK, Event.RETIRE})
 """Events that no policy may raise by itself."""
 

@@ -9,7 +9,7 @@ import msgspec
 from service.domain.ids import Micros, VersionId
 from service.domain.policy import FailMode
 from service.domain.records import Version
-from service.domain.states import SERVING, State
+from service.domain.states import HELD, SERVING
 from service.gate.fleet import FleetView
 from service.gate.jitter import Jitter
 from service.gate.targets import Ambiguous, Reading, Target
@@ -23,7 +23,6 @@ RETRY_UNDER_REVIEW = 30
 RETRY_OUT_OF_USE = 3600
 RETRY_CONTAINED = 3600
 """Not the rest of the containment: when it ends is not for its principal to learn."""
-REVIEWED = frozenset({State.QUARANTINED, State.UNDER_REVIEW})
 NAME_LENGTH_MAX = 128
 
 Headers = list[tuple[bytes, bytes]]
@@ -62,7 +61,7 @@ class Ruling:
             return "review"
         if self.fallback:
             return "fallback"
-        return "review" if self.state in REVIEWED else None
+        return "review" if self.state in HELD else None
 
 
 ANSWERS = ("allow", "deny", "allow_unknown", "deny_unknown")
@@ -166,8 +165,8 @@ def _known(version: Version, fallback: str | None, *, through: bool) -> Ruling:
         model=version.model,
         version=version.version,
         fallback=fallback,
-        retry_after=RETRY_UNDER_REVIEW if version.state in REVIEWED else RETRY_OUT_OF_USE,
-        held=(version.id, version.lock) if version.state in REVIEWED and not through else None,
+        retry_after=RETRY_UNDER_REVIEW if version.state in HELD else RETRY_OUT_OF_USE,
+        held=(version.id, version.lock) if version.state in HELD and not through else None,
     )
 
 

@@ -8,8 +8,7 @@ Two flags for each name that the gate knows::
     model.{model}/{version}.mode
 """
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -87,22 +86,14 @@ def evaluate(view: FleetView, key: FlagKey, asking: Asking | None) -> tuple[Flag
     return _flag(key, ruling), ruling
 
 
-def every_flag(view: FleetView, sees: Callable[[str], bool]) -> Iterator[Flag]:
-    """Yield the flags of every model and version that a key reaches, in a fixed order."""
-    for model in sorted(view.models):
-        if not sees(model):
-            continue
-        names: list[str | None] = [None, *(version.version for version in view.by_model.get(model, ()))]
-        for version in names:
-            for kind in Kind:
-                found = evaluate(view, FlagKey(Target(model, version), kind), None)
-                if found is not None:
-                    yield found[0]
-
-
-def etag_of(flags: Sequence[Flag]) -> str:
-    """Return what changes exactly when one of the flags does."""
-    return f'"{hashlib.sha256(msgspec.json.encode(flags)).hexdigest()[:32]}"'
+def flags_of(view: FleetView, model: str) -> Iterator[Flag]:
+    """Yield the flags of a model and of its versions, in a fixed order."""
+    names: list[str | None] = [None, *(version.version for version in view.by_model.get(model, ()))]
+    for version in names:
+        for kind in Kind:
+            found = evaluate(view, FlagKey(Target(model, version), kind), None)
+            if found is not None:
+                yield found[0]
 
 
 def _flag(key: FlagKey, ruling: Ruling) -> Flag:

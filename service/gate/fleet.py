@@ -10,15 +10,10 @@ from service.domain.ids import Micros, VersionId
 from service.domain.principals import Containment
 from service.domain.records import Model, Version
 from service.domain.reviews import Glass
-from service.domain.states import State
-
-OUT_OF_USE = frozenset({State.ROLLED_BACK, State.RETIRED})
-"""States in which a version no longer stands for its model."""
-
-HELD = frozenset({State.QUARANTINED, State.UNDER_REVIEW})
-"""States that a broken glass lets traffic through."""
+from service.domain.states import HELD, OUT_OF_USE
 
 NEAREST = 3
+NOBODY: frozenset[VersionId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,16 +73,19 @@ class FleetView:
         glass = self.broken.get(version.id) if self.broken else None
         return glass is not None and version.state in HELD and glass.lets_through(self.now())
 
+    def let_through(self) -> frozenset[VersionId]:
+        """Return the versions whose glass is broken now."""
+        if not self.broken:
+            return NOBODY
+        now_us = self.now()
+        return frozenset(one.version_id for one in self.broken.values() if one.lets_through(now_us))
+
     def held(self, version_id: VersionId, principals: Iterable[str], now_us: Micros) -> list[tuple[str, Micros]]:
         """Return those of these pseudonyms that are contained at a version now, each with since when."""
         until = self.contained.get(version_id)
         if until is None:
             return []
         return [(one, self.begun[version_id][one]) for one in principals if now_us < until.get(one, 0)]
-
-    def contains(self, version_id: VersionId, principals: Iterable[str], now_us: Micros) -> bool:
-        """Tell whether any of these pseudonyms is contained at a version now."""
-        return bool(self.held(version_id, principals, now_us))
 
     def default_version(self, model: str) -> Version | None:
         """Return the version that a model's name alone means.

@@ -84,9 +84,9 @@ class _Reader:
         first: dict[str, int] = {}
         for i, feature in enumerate(features):
             if feature.name and first.setdefault(feature.name, i) != i:
-                self._bad(
-                    f"schema.features[{i}].name", f"{feature.name!r} is the name of feature {first[feature.name]}"
-                )
+                here, there = (f"schema.features[{place}].name" for place in (i, first[feature.name]))
+                self._bad(here, f"{feature.name!r} is the name of feature {first[feature.name]}")
+                self._bad(there, f"{feature.name!r} is the name of feature {i} too")
         return features
 
     def _feature(self, at: str, value: object) -> Feature:
@@ -105,8 +105,8 @@ class _Reader:
             treatment=self._choice(f"{at}.treatment", Treatment, fields.get("treatment", "keep")) or Treatment.KEEP,
         )
         if isinstance(fields.get("kind"), str) and fields["kind"] in set(FeatureKind):
-            self._dimension(f"{at}.dimension", feature)
-            self._treatment(f"{at}.treatment", feature)
+            self._dimension(at, feature)
+            self._treatment(at, feature)
         return feature
 
     def _name(self, at: str, value: object) -> str:
@@ -126,25 +126,28 @@ class _Reader:
 
     def _dimension(self, at: str, feature: Feature) -> None:
         dimension: object = feature.dimension
+        place = f"{at}.dimension"
         if feature.kind is not FeatureKind.EMBEDDING:
             if dimension is not None:
-                self._bad(at, "only an embedding has a dimension")
+                self._bad(place, f"only an embedding has a dimension, but {at}.kind is '{feature.kind}'")
+                self._bad(f"{at}.kind", f"is '{feature.kind}', but {place} says that it is an embedding")
             return
         most = self._limits.embedding_dimension_max
         if dimension is None:
-            self._bad(at, "is missing: an embedding needs its dimension")
+            self._bad(place, "is missing: an embedding needs its dimension")
         elif type(dimension) is not int or not 1 <= dimension <= most:
-            self._bad(at, f"must be an integer from 1 to {most} (limit embedding_dimension_max)")
+            self._bad(place, f"must be an integer from 1 to {most} (limit embedding_dimension_max)")
 
     def _treatment(self, at: str, feature: Feature) -> None:
         allowed = ALLOWED_TREATMENTS[feature.kind]
-        if feature.treatment not in allowed:
-            self._bad(
-                at, f"{feature.treatment} is not possible for a feature of kind {feature.kind}; {_one_of(allowed)}"
-            )
-        elif feature.classification is Classification.RESTRICTED and feature.treatment is Treatment.KEEP:
+        place, treatment = f"{at}.treatment", feature.treatment
+        if treatment not in allowed:
+            self._bad(place, f"{treatment} is not possible for a feature of kind {feature.kind}; {_one_of(allowed)}")
+            self._bad(f"{at}.kind", f"is '{feature.kind}', but {place} is '{treatment}'")
+        elif feature.classification is Classification.RESTRICTED and treatment is Treatment.KEEP:
             others = [treatment for treatment in allowed if treatment is not Treatment.KEEP]
-            self._bad(at, f"a restricted feature may not be stored as it is; {_one_of(others)}")
+            self._bad(place, f"a restricted feature may not be stored as it is; {_one_of(others)}")
+            self._bad(f"{at}.classification", f"is 'restricted', but {place} is 'keep', which is the default")
 
     def _prediction(self, value: object) -> Prediction:
         at = "schema.prediction"
@@ -156,7 +159,8 @@ class _Reader:
         if classes is None:
             return Prediction(kind=kind or PredictionKind.CLASS)
         if kind is PredictionKind.NUMBER:
-            self._bad(f"{at}.classes", "only a prediction of kind class has classes")
+            self._bad(f"{at}.classes", f"only a prediction of kind class has classes, but {at}.kind is 'number'")
+            self._bad(f"{at}.kind", f"is 'number', but {at}.classes names classes")
         if not isinstance(classes, list) or not classes:
             self._bad(f"{at}.classes", "must be a list of at least one class")
             return Prediction(kind=PredictionKind.CLASS)
@@ -164,6 +168,7 @@ class _Reader:
         for i, name in enumerate(names):
             if name is not None and names.index(name) != i:
                 self._bad(f"{at}.classes[{i}]", f"{name!r} is there twice")
+                self._bad(f"{at}.classes[{names.index(name)}]", f"{name!r} is there twice, also at {at}.classes[{i}]")
         return Prediction(kind=PredictionKind.CLASS, classes=tuple(name for name in names if name is not None))
 
     def _class(self, at: str, value: object) -> str | None:

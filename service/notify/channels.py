@@ -85,7 +85,8 @@ def build_channel(name: str, chosen: AnyChannel, allow: Sequence[Network], clock
         case EmailSettings():
             return EmailChannel(name, chosen, _read(chosen.password, f"{at}.password"), allow)
         case AppriseSettings():
-            return AppriseChannel(name, _read(chosen.url_secret, f"{at}.url_secret") or "", at)
+            urls = _read(chosen.url_secret, f"{at}.url_secret") or ""
+            return AppriseChannel(name, urls, at, chosen.at_once)
         case _:
             return _over_http(name, chosen, at, clock, GuardedTransport(allow))
 

@@ -210,7 +210,8 @@ def alert_name(kind: Kind) -> str:
 
 def fingerprint_of(labels: Mapping[str, str]) -> str:
     """Return what identifies an alert: 16 hex digits that follow from its labels alone."""
-    return derived_id("labels", *sorted(labels.items()))[:16]
+    # As they are read again: a member of an enumeration is its text.
+    return derived_id("labels", *sorted((name, str(value)) for name, value in labels.items()))[:16]
 
 
 def group_of(labels: Mapping[str, str], incident_id: str | None) -> str:

@@ -16,6 +16,7 @@ from service.domain.notices import (
     Delivery,
     DeliveryStatus,
     Kind,
+    Resent,
 )
 from service.domain.records import Message, Severity
 from service.notify.compose import alert_name, encoded, fingerprint_of, group_of, payload_with, time_of
@@ -77,6 +78,26 @@ def missed(delivery: Delivery, failure: DeliveryFailed, state: ChannelState, now
         channel=after,
         messages=messages,
     )
+
+
+def sent_again(now_us: Micros, state: ChannelState) -> Resent | None:
+    """Return what it means that firing alerts were sent again: nothing while the channel is well."""
+    if state.circuit is Circuit.CLOSED and state.failures == 0 and state.failing_us is None:
+        return None
+    after = replace(breaker.succeeded(state, now_us), delivered_total=state.delivered_total, failing_us=None)
+    told = () if state.failing_us is None else (failing_message(after, now_us, state.failing_us, firing=False),)
+    return Resent(channel=after, messages=told, wake=state.failures > 0)
+
+
+def not_sent_again(failure: DeliveryFailed, now_us: Micros, state: ChannelState) -> Resent:
+    """Return what it means that they could not be sent again."""
+    detail = one_line(str(failure), DETAIL_MAX)
+    if failure.channel_fault:
+        after, messages = told_failing(breaker.failed(state, now_us, detail), now_us)
+    else:  # it is there, and wants none of this
+        noted = replace(state, failed_us=now_us, failures_total=state.failures_total + 1, detail=detail)
+        after, messages = told_failing(noted, now_us, given_up=True)
+    return Resent(channel=after, messages=messages)
 
 
 def told_failing(

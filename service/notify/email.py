@@ -4,28 +4,39 @@ import asyncio
 import smtplib
 import socket
 import ssl
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from email.message import EmailMessage
-from email.policy import SMTP as WIRE
+from email.policy import SMTP
 from email.utils import format_datetime
 from threading import Lock
 
 from service.channel_settings import EmailSettings
-from service.domain.notices import FIRING, Payload, payload_of
+from service.domain.notices import Payload, payload_of
 from service.domain.records import Message
 from service.notify.connect import Network, Refused, check_peer, resolve
-from service.notify.texts import lines, one_line
+from service.notify.texts import headline, lines, one_line
 from service.ports_notify import DeliveryFailed
 
+WIRE = SMTP.clone(max_line_length=76)
+"""So that no encoded word has more than the 75 characters of RFC 2047."""
 TIMEOUT_SECONDS = 10.0
 SUBJECT_MAX, DESCRIPTION_MAX, VALUE_MAX, ALERTS_MAX = 200, 2_000, 500, 20
 DETAIL_MAX = 200
+GREETING = 220
 PERMANENT = 500
-CHANNEL_FAULTS = (smtplib.SMTPAuthenticationError, smtplib.SMTPSenderRefused, smtplib.SMTPRecipientsRefused)
-"""Refusals that every other message would get as well. Somebody may mend that, and then nothing shall be lost."""
+CLOSING = 421
 CHANNEL_CODES = frozenset({530, 534, 535, 538})
+"""Refusals of what a mail says that every other message would get as well."""
+REMEMBERED_MAX = 1_000
+"""Messages of which it is known who has them already."""
+
+
+Refusals = Mapping[str, tuple[int, bytes]]
+"""Recipient to code and text."""
 
 
 class EmailChannel:
@@ -57,37 +68,55 @@ class EmailChannel:
         self._settings, self._password, self._allow = settings, password, allow
         self._context = context or ssl.create_default_context()
         self._threads = ThreadPoolExecutor(settings.at_once, thread_name_prefix=f"mail-{name}")
+        self._taken: OrderedDict[str, frozenset[str]] = OrderedDict()
 
     async def deliver(self, message: Message) -> None:
-        """Send the message; when the caller's deadline passes, the connection is cut and its thread comes free."""
+        """Send the message to whoever does not have it; when the deadline passes, the connection is cut."""
         attempt = _Attempt()
         mail = mail_of(message, payload_of(message), self._settings)
+        taken = self._taken.get(message.id, frozenset())
+        left = [address for address in self._settings.recipients if address not in taken]
         try:
-            await asyncio.get_running_loop().run_in_executor(self._threads, self._send, mail, attempt)
+            send = asyncio.get_running_loop().run_in_executor(self._threads, self._send, mail, left, attempt)
+            refused = await send
         except asyncio.CancelledError:
             attempt.cut()
             raise
+        self._taken.pop(message.id, None)
+        if refused:
+            self._remember(message.id, taken | (frozenset(left) - refused.keys()))
+            raise _some_refused(refused, len(self._settings.recipients))
 
     async def close(self) -> None:
         """Take nothing more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _send(self, mail: EmailMessage, attempt: "_Attempt") -> None:
+    def _remember(self, message_id: str, taken: frozenset[str]) -> None:
+        """Keep in mind who has a message, so that only the others get it again; a restart forgets it."""
+        self._taken[message_id] = taken
+        if len(self._taken) > REMEMBERED_MAX:
+            self._taken.popitem(last=False)
+
+    def _send(self, mail: EmailMessage, recipients: list[str], attempt: "_Attempt") -> Refusals:
+        """Send a mail and return who was refused; raise ``DeliveryFailed`` when that was not about recipients."""
         settings = self._settings
         try:
-            with self._connected(attempt) as smtp:
+            with closing(self._connected(attempt)) as smtp:
                 if settings.security == "starttls":
                     smtp.starttls(context=self._context)
                     attempt.watch(smtp.sock)
                 if settings.username is not None and self._password is not None:
                     smtp.login(settings.username, self._password)
-                refused = smtp.send_message(mail, settings.sender, list(settings.recipients))
-        except (smtplib.SMTPRecipientsRefused, smtplib.SMTPResponseException) as error:
+                refused = smtp.send_message(mail, settings.sender, recipients)
+                with suppress(smtplib.SMTPException, OSError):  # the mail is taken, whatever is said afterwards
+                    smtp.quit()
+                return refused
+        except smtplib.SMTPRecipientsRefused as error:
+            return error.recipients
+        except smtplib.SMTPResponseException as error:
             raise _refusal(error) from None
         except (smtplib.SMTPException, OSError, Refused, ValueError) as error:
             raise DeliveryFailed(one_line(f"{type(error).__name__}: {error}", DETAIL_MAX), recoverable=True) from None
-        if refused:
-            raise DeliveryFailed(f"{len(refused)} of {len(settings.recipients)} recipients refused", recoverable=False)
 
     def _connected(self, attempt: "_Attempt") -> smtplib.SMTP:
         sock = self._connect()
@@ -97,7 +126,10 @@ class EmailChannel:
             sock = self._context.wrap_socket(sock, server_hostname=host)
             attempt.watch(sock)
         smtp = _Given(sock, host)
-        smtp.connect(host, self._settings.port)
+        code, said = smtp.connect(host, self._settings.port)
+        if code != GREETING:
+            smtp.close()
+            raise smtplib.SMTPConnectError(code, said)
         return smtp
 
     def _connect(self) -> socket.socket:
@@ -159,10 +191,10 @@ class _Attempt:
 
 def mail_of(message: Message, payload: Payload, settings: EmailSettings) -> EmailMessage:
     """Write a message as plain text: no markup is possible there, and a line end cannot begin a header."""
-    about = payload.lazaretto
-    word = "firing" if payload.status == FIRING else "resolved"
     mail = EmailMessage(policy=WIRE)
-    mail["Subject"] = one_line(f"[{word}, {message.severity}] {about.summary or message.kind}", SUBJECT_MAX)
+    title = one_line(headline(message.kind, message.severity, payload), SUBJECT_MAX)
+    # What looks like an encoded word would be shown as what it stands for.
+    mail["Subject"] = title.replace("=?", "= ?")
     mail["From"] = settings.sender
     mail["To"] = ", ".join(settings.recipients)
     mail["Date"] = format_datetime(datetime.fromtimestamp(message.created_us / 1e6, UTC))
@@ -191,16 +223,29 @@ def _body(message: Message, payload: Payload) -> str:
 _SAID = frozenset({"summary", "description"})
 
 
-def _refusal(error: smtplib.SMTPException) -> DeliveryFailed:
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        codes = [code for code, _ in error.recipients.values()]
-        code, said = (codes[0] if codes else PERMANENT), "all recipients refused"
-    elif isinstance(error, smtplib.SMTPResponseException):
-        code = error.smtp_code
-        text = error.smtp_error.decode(errors="replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
-        # A server may repeat what the login said.
-        said = type(error).__name__ if isinstance(error, smtplib.SMTPAuthenticationError) else text
-    else:
-        code, said = PERMANENT, type(error).__name__
-    recoverable = code < PERMANENT or code in CHANNEL_CODES or isinstance(error, CHANNEL_FAULTS)
-    return DeliveryFailed(one_line(f"the server answered {code}: {said}", DETAIL_MAX), recoverable=recoverable)
+def _refusal(error: smtplib.SMTPResponseException) -> DeliveryFailed:
+    """Only what follows the content of a mail is about this mail: every other refusal would meet the next one too.
+
+    Somebody may mend that, and then nothing shall be lost.
+    """
+    code = error.smtp_code
+    text = error.smtp_error.decode(errors="replace") if isinstance(error.smtp_error, bytes) else error.smtp_error
+    # A server may repeat what the login said.
+    said = type(error).__name__ if isinstance(error, smtplib.SMTPAuthenticationError) else text
+    final = isinstance(error, smtplib.SMTPDataError) and code >= PERMANENT and code not in CHANNEL_CODES
+    return DeliveryFailed(one_line(f"the server answered {code}: {said}", DETAIL_MAX), recoverable=not final)
+
+
+def _some_refused(refused: Refusals, number: int) -> DeliveryFailed:
+    """Return what it means that recipients were refused: a mailbox that wants a mail later has it then.
+
+    That is about them and not about the server, unless it refuses every one for good, as for a sender that it does not
+    know: then every other message would meet the same.
+    """
+    codes = [code for code, _ in refused.values()]
+    later = any(code < PERMANENT for code in codes)
+    everyone = len(refused) == number and not later
+    gone = CLOSING in codes  # the server, not a mailbox
+    words = "for now" if later else "for good"
+    detail = f"the server answered {max(codes)}: {len(refused)} of {number} recipients refused {words}"
+    return DeliveryFailed(detail, recoverable=later or everyone, channel_fault=everyone or gone)

@@ -1,6 +1,7 @@
 """What people do with incidents, to messages: whoever was told of an alert hears who has it, and what it was."""
 
 from service.domain.ids import derived_id
+from service.domain.incidents import Moved
 from service.domain.notices import About, Kind
 from service.domain.records import Incident, IncidentStatus, Message, TimelineItem
 from service.notify.compose import TEXT_LENGTH_MAX, encoded, group_of, payload_with, time_of
@@ -13,27 +14,54 @@ def incident_messages(before: Incident, after: Incident, item: TimelineItem) -> 
     resolved = after.status is IncidentStatus.RESOLVED
     kind = Kind.INCIDENT_RESOLVED if resolved else Kind.INCIDENT_ACKNOWLEDGED
     done = f"is resolved: {after.verdict}" if resolved and after.verdict is not None else f"is {after.status}"
+    return [_message(kind, after, before.lock, done, item)]
+
+
+def merge_messages(part: Incident, whole: Incident, item: TimelineItem, moved: Moved) -> list[Message]:
+    """Return what a merge tells.
+
+    Of the part, that its group is over, although nothing that it told of is; of the whole, if somebody was told of the
+    part alone, that it goes on. Two messages, as each version has an order of its own.
+    """
+    kind = Kind.INCIDENT_MERGED
+    done = f"is part of '{whole.title}' now"
+    messages = [_message(kind, part, part.lock, done, item, merged_into=whole.id, over=moved.left)]
+    if moved.strangers:
+        messages.append(_message(kind, whole, whole.lock, f"'{part.title}' is part of it now", item))
+    return messages
+
+
+def _message(  # noqa: PLR0913 - one fact each
+    kind: Kind,
+    incident: Incident,
+    lock: int,
+    done: str,
+    item: TimelineItem,
+    *,
+    merged_into: str = "",
+    over: tuple[str, ...] = (),
+) -> Message:
     about = About(
         kind=kind,
-        severity=after.severity,
-        summary=f"{after.title} - {done}"[:TEXT_LENGTH_MAX],
+        severity=incident.severity,
+        summary=f"{incident.title} - {done}"[:TEXT_LENGTH_MAX],
         description=item.body[:TEXT_LENGTH_MAX],
         at=time_of(item.at_us),
-        model=after.model,
-        version=after.version,
-        incident_id=after.id,
+        model=incident.model,
+        version=incident.version,
+        incident_id=incident.id,
         actor=item.actor,
+        merged_into=merged_into,
+        over=over,
     )
     # Which alerts it is about is looked up when it is routed: those that people were told of.
-    return [
-        Message(
-            id=derived_id("message", kind, after.id, before.lock),
-            kind=kind,
-            payload=encoded(payload_with([], group_of({}, after.id), about)),
-            created_us=item.at_us,
-            severity=after.severity,
-            model=after.model,
-            version=after.version,
-            incident_id=after.id,
-        )
-    ]
+    return Message(
+        id=derived_id("message", kind, incident.id, lock),
+        kind=kind,
+        payload=encoded(payload_with([], group_of({}, incident.id), about)),
+        created_us=item.at_us,
+        severity=incident.severity,
+        model=incident.model,
+        version=incident.version,
+        incident_id=incident.id,
+    )

@@ -1,10 +1,12 @@
 """PagerDuty, Events API v2: one incident there for one group here, acknowledged and resolved with it."""
 
 import hashlib
+from collections import OrderedDict
 
 import httpx
 import msgspec
 
+from service.domain.ids import Micros
 from service.domain.notices import FIRING, Kind, Payload, payload_of
 from service.domain.records import Message, Severity
 from service.notify.http import client, post
@@ -15,6 +17,9 @@ from service.ports_notify import DeliveryFailed
 SUMMARY_MAX, SOURCE_MAX, DETAIL_MAX = 1_024, 255, 1_000
 BODY_BYTES_MAX = 512 * 1024
 ALERTS_MAX = 20
+RESOLVE = "resolve"
+REMEMBERED_MAX = 10_000
+"""Groups of which it is known that they are over."""
 SEVERITIES = {Severity.LOW: "info", Severity.MEDIUM: "warning", Severity.HIGH: "critical"}
 
 
@@ -41,20 +46,26 @@ class PagerDutyChannel:
         self.name = name
         self._url, self._key, self._clock = url, routing_key, clock
         self._http = client(transport)
+        self._over: OrderedDict[str, Micros] = OrderedDict()
+        """Key to the time of the message that ended it."""
 
     async def deliver(self, message: Message) -> None:
-        """Send the event; of a test, also the one that ends it."""
+        """Send the event, and one for every other group that ends with it; of a test, also the one that ends it."""
         payload = payload_of(message)
-        await self._send(message, payload, action_of(message, payload))
+        await self._send(message, payload, action_of(message, payload), payload.group_key)
+        for key in payload.lazaretto.over:
+            await self._send(message, payload, RESOLVE, key)
         if message.kind == Kind.TEST:
-            await self._send(message, payload, "resolve")
+            await self._send(message, payload, RESOLVE, payload.group_key)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
 
-    async def _send(self, message: Message, payload: Payload, action: str) -> None:
-        event = event_of(message, payload, action, self._key)
+    async def _send(self, message: Message, payload: Payload, action: str, key: str) -> None:
+        if action != RESOLVE and message.created_us < self._over.get(key, 0):
+            return  # an incident may be about several versions, and each of them is told of in an order of its own
+        event = event_of(message, payload, action, key, self._key)
         try:
             await post(self._http, self._url, msgspec.json.encode(event), self._clock, secret=False)
         except DeliveryFailed as failure:
@@ -67,26 +78,31 @@ class PagerDutyChannel:
                     channel_fault=failure.channel_fault,
                 ) from None
             raise
+        if action == RESOLVE:
+            self._over[key] = message.created_us
+            self._over.move_to_end(key)
+            if len(self._over) > REMEMBERED_MAX:
+                self._over.popitem(last=False)
 
 
 def action_of(message: Message, payload: Payload) -> str:
     """Return what an event asks for."""
     if message.kind == Kind.INCIDENT_ACKNOWLEDGED:
         return "acknowledge"
-    return "trigger" if payload.status == FIRING else "resolve"
+    return "trigger" if payload.status == FIRING else RESOLVE
 
 
-def dedup_key(payload: Payload) -> str:
+def dedup_key(group_key: str) -> str:
     """Return what is the same in everything about one group."""
-    return hashlib.sha256(f"lazaretto/{payload.group_key}".encode()).hexdigest()
+    return hashlib.sha256(f"lazaretto/{group_key}".encode()).hexdigest()
 
 
-def event_of(message: Message, payload: Payload, action: str, routing_key: str) -> dict[str, object]:
+def event_of(message: Message, payload: Payload, action: str, group_key: str, routing_key: str) -> dict[str, object]:
     """Write an event within PagerDuty's limits."""
     event: dict[str, object] = {
         "routing_key": routing_key,
         "event_action": action,
-        "dedup_key": dedup_key(payload),
+        "dedup_key": dedup_key(group_key),
     }
     if action != "trigger":
         return event

@@ -53,13 +53,13 @@ def _glass(  # noqa: PLR0913 - one fact each
     )
 
 
-def review_assigned(review: Review, version: Version, actor: Actor, reason: str, at_us: Micros) -> Notice:
-    """Say whose review it is."""
+def review_assigned(review: Review, version: Version, actor: Actor, reason: str, at_us: Micros, key: str) -> Notice:
+    """Say whose review it is; ``key`` tells this assignment from one of the same moment."""
     names = ", ".join(review.reviewers)
     due = {} if review.due_us is None else {"due": time_of(review.due_us)}
     return Notice(
         kind=Kind.REVIEW_ASSIGNED,
-        key=f"{version.id}:{review.lock}:{at_us}",
+        key=f"{version.id}:{review.lock}:{key}",
         version=version,
         summary=f"the review of {version.model} {version.version} is with {names}",
         description=reason,
@@ -96,4 +96,24 @@ def baseline_proposed(proposal: Proposal, version: Version, need: int, moved: tu
         at_us=proposal.created_us,
         labels={},
         annotations={"severity": Severity.MEDIUM, "actor": proposal.created_by, "baseline_id": proposal.id},
+    )
+
+
+def baseline_settled(proposal: Proposal, version: Version, waiting: int, at_us: Micros) -> Notice:
+    """Say what became of a proposed baseline: the same alert, over unless others wait."""
+    left = f", and {waiting} more {'waits' if waiting == 1 else 'wait'} for people" if waiting else ""
+    return Notice(
+        kind=Kind.BASELINE_PROPOSED,
+        key=f"{proposal.id}:{proposal.status}",
+        version=version,
+        summary=f"the new baseline of {version.model} {version.version} is {proposal.status}{left}",
+        description=proposal.reason or "",
+        at_us=at_us,
+        firing=waiting > 0,
+        labels={},
+        annotations={
+            "severity": Severity.MEDIUM,
+            "actor": proposal.settled_by or proposal.created_by,
+            "baseline_id": proposal.id,
+        },
     )

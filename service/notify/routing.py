@@ -13,8 +13,9 @@ from service.channel_settings import NotificationSettings, Quiet, RouteSettings
 from service.domain.ids import Micros
 from service.domain.notices import FIRING, NEVER, RESOLVED, AlertBody, Kind, Payload, Routed, Told, payload_of, worst
 from service.domain.records import Message, Severity
-from service.domain.states import State
+from service.domain.states import HELD, State
 from service.notify.compose import LOG, alert_name, encoded, fingerprint_of, group_of, payload_with, time_of
+from service.notify.groups import Group, grouped
 from service.notify.hours import ends_us, held_until
 from service.ports import Clock
 
@@ -22,10 +23,10 @@ ALERTS_MAX = 20
 """Of one group in one message; the worst and newest ones."""
 ANNOUNCED_US = 3_600_000_000
 """How long an announcement fires: it tells of a moment and has no end of its own."""
-ANNOUNCEMENTS = frozenset({Kind.DRY_RUN, Kind.CAPPED, Kind.TEST, Kind.REVIEW_ASSIGNED, Kind.BASELINE_PROPOSED})
-WITH_THE_STATE = frozenset({Kind.BREAK_GLASS, Kind.REVIEW_OVERDUE})
+ANNOUNCEMENTS = frozenset({Kind.DRY_RUN, Kind.CAPPED, Kind.TEST})
+WITH_THE_STATE = frozenset({Kind.BREAK_GLASS, Kind.REVIEW_ASSIGNED, Kind.REVIEW_OVERDUE})
 """They end with the state that they are about, whatever becomes of its incident."""
-ABOUT_INCIDENTS = frozenset({Kind.INCIDENT_ACKNOWLEDGED, Kind.INCIDENT_RESOLVED})
+ABOUT_INCIDENTS = frozenset({Kind.INCIDENT_ACKNOWLEDGED, Kind.INCIDENT_RESOLVED, Kind.INCIDENT_MERGED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,17 +43,22 @@ class Router:
         now_us = self.clock.now_us()
         kind, payload = Kind(message.kind), payload_of(message)
         if kind in ABOUT_INCIDENTS:
-            before, after = _about_incident(kind, message, known)
+            before, after = _about_incident(kind, message, payload.lazaretto.merged_into, known)
         else:
             before, after = _about_alert(kind, message, payload.alerts[0], known)
         severity = worst(*(one.severity for one in after)) if _ends(kind, payload) and after else message.severity
         chosen = self._chosen(kind, payload, replace(message, severity=severity), before, owner)
-        told = tuple(replace(one, channels=one.channels | (chosen - {LOG})) for one in after)
+        hear = chosen - {LOG}
+        told = tuple(replace(one, channels=one.channels | hear) for one in after)
+        at_us = Micros(max(now_us, message.created_us))
+        shown = grouped(payload, told, known, at_us, by_key=kind in ABOUT_INCIDENTS)
+        # Whoever is shown the whole group has heard of all that is in it.
+        more = tuple(replace(one, channels=one.channels | hear) for one in shown.rest if not hear <= one.channels)
         quiet: dict[str, Quiet | None] = {name: one.quiet for name, one in self.settings.channels.items()}
         return Routed(
-            payload=encoded(self._grouped(payload, message, severity, known, told)),
+            payload=encoded(self._written(payload, message, severity, shown)),
             severity=severity,
-            told=told,
+            told=(*told, *more),
             deliveries={
                 name: held_until(quiet.get(name), severity, now_us) for name in self.channels if name in chosen
             },
@@ -73,21 +79,13 @@ class Router:
                 chosen = frozenset(self.channels) - {failing}
         return (chosen | {LOG}) & frozenset(self.channels)
 
-    def _grouped(
-        self, payload: Payload, message: Message, severity: Severity, known: Sequence[Told], told: Sequence[Told]
-    ) -> Payload:
+    def _written(self, payload: Payload, message: Message, severity: Severity, group: Group) -> Payload:
         """Write the whole group that a message belongs to: it is over when everything in it is."""
-        now_us = self.clock.now_us()
-        own = payload.alerts[:1] if not told else []
-        key = told[0].group_key if told else payload.group_key
-        changed = {one.fingerprint for one in told}
-        rest = [one for one in known if one.group_key == key and one.fingerprint not in changed and one.firing(now_us)]
-        alerts = own + [self._body(one, message.created_us) for one in (*told, *rest)]
+        own = payload.alerts[:1] if not group.told else []
+        alerts = own + [self._body(one, message.created_us) for one in (*group.told, *group.rest)]
         alerts.sort(key=lambda one: one.status != FIRING)  # what is cut off must not say that all is over
-        about = payload.lazaretto
-        if about.severity != severity:
-            about = replace_struct(about, severity=severity.value)
-        grouped = payload_with(alerts[:ALERTS_MAX], key, about, max(0, len(alerts) - ALERTS_MAX))
+        about = replace_struct(payload.lazaretto, severity=severity.value, over=group.over)
+        grouped = payload_with(alerts[:ALERTS_MAX], group.key, about, max(0, len(alerts) - ALERTS_MAX))
         return replace_struct(grouped, external_url=self._url(message.incident_id))
 
     def _body(self, one: Told, at_us: Micros) -> AlertBody:
@@ -142,21 +140,25 @@ def _ends(kind: Kind, payload: Payload) -> bool:
     return kind is Kind.INCIDENT_RESOLVED or (kind not in ABOUT_INCIDENTS and payload.alerts[0].status == RESOLVED)
 
 
-def _about_incident(kind: Kind, message: Message, known: Sequence[Told]) -> tuple[list[Told], list[Told]]:
+def _about_incident(
+    kind: Kind, message: Message, merged_into: str, known: Sequence[Told]
+) -> tuple[list[Told], list[Told]]:
     """Return what was told of an incident, as it was and as it is now.
 
-    A version's state ends with that state alone, and so does that nobody obeys it.
+    A version's state ends with that state alone, and so does that nobody obeys it. What was told of an incident that
+    was merged is told of the other one by now: nothing of it ends but the group that it was.
     """
+    about = {message.incident_id, merged_into or message.incident_id}
     lasting = {alert_name(kind) for kind in (Kind.STATE_CHANGED, Kind.NOT_ENFORCED, *WITH_THE_STATE)}
     before = [
         one
         for one in known
-        if one.incident_id == message.incident_id
+        if one.incident_id in about
         and one.firing(message.created_us)
-        and (kind is Kind.INCIDENT_ACKNOWLEDGED or one.labels.get("alertname") not in lasting)
+        and (kind is not Kind.INCIDENT_RESOLVED or one.labels.get("alertname") not in lasting)
     ]
-    if kind is Kind.INCIDENT_ACKNOWLEDGED:
-        return before, before
+    if kind is not Kind.INCIDENT_RESOLVED:
+        return before, _moved(before, message.incident_id, merged_into) if merged_into else before
     return before, [_ended(one, message.created_us) for one in before]
 
 
@@ -170,6 +172,8 @@ def _about_alert(
         return [], []
     if kind is Kind.STATE_CHANGED:  # whatever was asked for is decided
         asked = {alert_name(kind) for kind in (Kind.RELEASE_PENDING, *WITH_THE_STATE)}
+        if alert.annotations.get("after") == State.RETIRED:
+            asked.add(alert_name(Kind.BASELINE_PROPOSED))
         if _still_held(alert):
             asked.discard(alert_name(Kind.BREAK_GLASS))
         mates = [one for one in known if (one.model, one.version) == (message.model, message.version)]
@@ -179,12 +183,12 @@ def _about_alert(
     decided = [_ended(one, at_us) for one in pending]
     if alert.status == RESOLVED:
         return before + pending, [_ended(one, at_us) for one in before] + decided
-    return before, [_fires(kind, message, alert, mine), *decided]
+    return before + pending, [_fires(kind, message, alert, mine), *decided]
 
 
 def _still_held(alert: AlertBody) -> bool:
     """Return whether a version is held after a change of its state as before: a broken glass stays broken."""
-    return alert.annotations.get("after") in {State.QUARANTINED, State.UNDER_REVIEW}
+    return alert.annotations.get("after") in HELD
 
 
 def _fires(kind: Kind, message: Message, alert: AlertBody, mine: Told | None) -> Told:
@@ -213,3 +217,9 @@ def _fires(kind: Kind, message: Message, alert: AlertBody, mine: Told | None) ->
 
 def _ended(one: Told, at_us: Micros) -> Told:
     return replace(one, ends_us=Micros(max(one.starts_us, at_us)))
+
+
+def _moved(before: Sequence[Told], part_id: str | None, whole_id: str) -> list[Told]:
+    """Return what was routed between a merge and the message about it, as part of the whole."""
+    key = group_of({}, whole_id)
+    return [replace(one, incident_id=whole_id, group_key=key) for one in before if one.incident_id == part_id]

@@ -3,10 +3,10 @@
 import httpx
 import msgspec
 
-from service.domain.notices import FIRING, Kind, Payload, payload_of
+from service.domain.notices import Payload, payload_of
 from service.domain.records import Message
 from service.notify.http import client, post
-from service.notify.texts import one_line, slack_text
+from service.notify.texts import headline, slack_text
 from service.ports import Clock
 
 HEADER_MAX, SECTION_MAX, FIELD_MAX, FIELDS_MAX, FALLBACK_MAX = 150, 3_000, 2_000, 10, 3_000
@@ -47,10 +47,7 @@ class SlackChannel:
 def blocks_of(message: Message, payload: Payload) -> dict[str, object]:
     """Write a message within Slack's limits. Whatever others wrote stands in plain text, where nothing is markup."""
     about = payload.lazaretto
-    word = "firing" if payload.status == FIRING else "resolved"
-    if message.kind == Kind.INCIDENT_ACKNOWLEDGED:
-        word = "acknowledged"
-    title = f"[{word}, {message.severity}] {one_line(about.summary, FALLBACK_MAX) or message.kind}"
+    title = headline(message.kind, message.severity, payload)
     blocks: list[dict[str, object]] = [{"type": "header", "text": _plain(title, HEADER_MAX)}]
     if len(title) > HEADER_MAX:
         blocks.append({"type": "section", "text": _plain(title, SECTION_MAX)})

@@ -8,7 +8,7 @@ from service.domain.errors import Conflict, Place, Unprocessable
 from service.domain.ids import Actor
 from service.domain.policy import Action, Policy
 from service.domain.records import Alert, Approvals, Scope, Version
-from service.domain.states import SERVING, Event, State, next_state
+from service.domain.states import OUT_OF_USE, SERVING, Event, State, next_state
 from service.domain.texts import bad_text
 
 REASON_LENGTH_MAX = 2_000
@@ -21,9 +21,6 @@ REQUIRED_SCOPE = Scope.OPERATE
 
 ENDS_ALARM = frozenset({Event.CLEAR, Event.RELEASE, Event.ROLL_BACK, Event.RETIRE})
 """Events that settle what the evidence said: open alerts are closed and evidence starts from zero."""
-
-OUT_OF_SERVICE = frozenset({State.ROLLED_BACK, State.RETIRED})
-"""States of versions that nobody counts on any more."""
 
 
 class Why(StrEnum):
@@ -113,7 +110,7 @@ def mark(version: Version, why: Why, text: str) -> Ruling:
 
 def _cap(version: Version, policy: Policy, fleet: Iterable[Version]) -> tuple[Why, str] | None:
     """Return why the version must not be quarantined by a policy, or ``None``."""
-    in_service = [v for v in fleet if v.state not in OUT_OF_SERVICE]
+    in_service = [v for v in fleet if v.state not in OUT_OF_USE]
     siblings = [v for v in in_service if v.model_id == version.model_id and v.id != version.id]
     if policy.blast_radius.keep_last_healthy and siblings and not any(v.state in SERVING for v in siblings):
         return Why.LAST_HEALTHY, f"it is the last version of {version.model} that still serves"

@@ -8,8 +8,8 @@ from service.domain.ids import Actor, Micros
 from service.domain.policy import Policy
 from service.domain.records import Version
 from service.domain.reviews import Glass
+from service.domain.states import HELD
 from service.domain.texts import bad_text
-from service.quarantine.review import HELD_STATES
 
 REASON_MAX = 2_000
 MINUTE_US = 60_000_000
@@ -46,7 +46,7 @@ def check_glass(
     """
     _check_words(policy, minutes, reason)
     name = f"{version.model}/{version.version}"
-    if version.state not in HELD_STATES:
+    if version.state not in HELD:
         detail = f"{name} is '{version.state}': only a quarantined version or one under review has a glass to break"
         raise Conflict(detail, extra={"state": str(version.state)})
     if policy.break_glass_minutes_max <= 0:

@@ -11,7 +11,6 @@ from service.domain.reviews import Review
 from service.domain.states import State
 from service.domain.texts import NAME_LENGTH_MAX, bad_text
 
-HELD_STATES = frozenset({State.QUARANTINED, State.UNDER_REVIEW})
 HOUR_US = 3_600_000_000
 REVIEWERS_MAX = 10
 HOURS_MAX = 720.0

@@ -69,7 +69,7 @@ def with_tick(given: Given, seconds: float, option: str) -> Given:
     Raises
     ------
     ReplayError
-        When its file says another, or no policy may have it.
+        When its file says another, no policy may have it, or it contradicts the rest of this one.
     """
     if "tick_seconds" in given.told and given.policy.tick_seconds != seconds:
         own = given.policy.tick_seconds
@@ -78,6 +78,9 @@ def with_tick(given: Given, seconds: float, option: str) -> Given:
         policy = msgspec.convert({**msgspec.to_builtins(given.policy), "tick_seconds": seconds}, Policy)
     except msgspec.ValidationError as error:
         raise ReplayError(f"{option} is {seconds:g} s, which no policy may have as tick_seconds: {error}") from error
+    places = bad_choices(policy)
+    if places:
+        raise ReplayError(f"{option} with {given.name}: {'; '.join(f'{place.at} {place.reason}' for place in places)}")
     return Given(name=given.name, policy=policy, told=given.told)
 
 

@@ -34,7 +34,7 @@ class Choice:
     """What the user asked for."""
 
     columns: tuple[str, ...] | None = None
-    """Watch exactly these; None watches all that both files share."""
+    """Watch exactly these, which the reference must have; None watches all that both files share."""
     ignore: tuple[str, ...] = ()
     together: bool = True
     """Whether the columns are looked at together as well."""
@@ -56,7 +56,7 @@ def choose(reference: Source, source: Source, choice: Choice) -> Watched:
     Raises
     ------
     ReplayError
-        When files share no column, or a named one is missing.
+        When files share no column, or the reference lacks one that is named.
     """
     head = _head(source)
     if choice.time is not None and choice.time not in head:
@@ -84,7 +84,7 @@ def choose(reference: Source, source: Source, choice: Choice) -> Watched:
         times = times_of(f"{reference.path}: column {choice.time!r}", array, 0)
     elif choice.time is not None:
         warnings.append(f"{reference.path.name} has no column {choice.time!r}: its rows are taken to be in time order")
-    return _compile(reference, arrays, (head, times), choice, warnings)
+    return _compile(reference, arrays, (head, times), choice, [*reference.notes, *warnings])
 
 
 def head_of(source: Source) -> list[str]:
@@ -113,7 +113,7 @@ def _names(
         if name not in known and name != choice.time:
             raise ReplayError(f"--ignore: neither file has a column {name!r}{_near(name, known)}")
     if choice.columns is not None:
-        return _named(reference, have, source, found, choice.columns, choice.ignore), []
+        return _named(reference, have, source, found, choice)
     shared = [name for name in have if name in found and name not in choice.ignore]
     if not shared:
         raise ReplayError(
@@ -123,21 +123,26 @@ def _names(
     for where, names, others in ((reference, have, found), (source, found, have)):
         only = [name for name in names if name not in others and name not in choice.ignore]
         if only:
-            warnings.append(f"not watched, because only {where.path.name} has them: {_listed(only)}")
+            told = f"not watched, because only {where.path.name} has them: {_listed(only)}"
+            warnings.append(f"{told} (named in --columns they count as missing)" if where is reference else told)
     return shared, warnings
 
 
 def _named(
-    reference: Source, have: list[str], source: Source, found: list[str], columns: Sequence[str], ignore: Sequence[str]
-) -> list[str]:
-    for name in columns:
-        for where, names in ((reference, have), (source, found)):
-            if name not in names:
-                raise ReplayError(f"{where.path}: no column {name!r}{_near(name, names)}")
-    left = [name for name in have if name in columns and name not in ignore]
-    if not left:
-        raise ReplayError("--ignore takes away every column that --columns names: nothing is left to watch")
-    return left
+    reference: Source, have: list[str], source: Source, found: list[str], choice: Choice
+) -> tuple[list[str], list[str]]:
+    """Return the columns that were named; one that the file to replay has lost is watched, as missing in every row."""
+    columns, warnings = choice.columns or (), []
+    for name in dict.fromkeys(columns):
+        if name in choice.ignore:
+            raise ReplayError(f"--columns and --ignore both name {name!r}: say one or the other")
+        if name not in have:
+            raise ReplayError(f"{reference.path}: no column {name!r}{_near(name, have)}")
+        if name not in found:
+            first = " in its first rows" if source.format is Format.NDJSON else ""
+            lost = f"{source.path.name} has no column {name!r}{first}{_near(name, found)}"
+            warnings.append(f"{lost}: where it is not, it counts as missing")
+    return [name for name in have if name in columns], warnings
 
 
 def _near(name: str, names: Sequence[str]) -> str:

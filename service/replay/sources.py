@@ -9,13 +9,15 @@ import csv
 import math
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pyarrow as pa
+
+from service.replay.ragged import is_short, padded
 
 BATCH_ROWS = 65_536
 BLOCK_BYTES = 8 * 1024 * 1024
@@ -28,6 +30,8 @@ MEMORY_BYTES_MAX = 1024**3
 """A gzipped Parquet or Arrow file is unpacked in memory, up to here."""
 COLUMNS_MAX = 10_000
 NESTING_MAX = 8
+NAMELESS = ""
+"""Stands for rows of NDJSON that have no field at all: they count as well."""
 
 Batch = Mapping[str, Any]
 """Arrow arrays of equal length, by column name."""
@@ -55,6 +59,8 @@ class Source:
     path: Path
     format: Format
     gzip: bool
+    notes: list[str] = field(default_factory=list, compare=False)
+    """What a person should know of what was read so far."""
 
     @property
     def typed(self) -> bool:
@@ -129,7 +135,7 @@ def read_batches(source: Source, columns: Sequence[str] | None = None) -> Genera
     source : Source
         Not a saved baseline.
     columns : sequence of str, optional
-        Read only these, as far as the file has them.
+        Read only these, as far as the file has them; another one where it has none, so that rows can be counted.
 
     Yields
     ------
@@ -171,13 +177,19 @@ def _check_names(source: Source, names: Sequence[str]) -> None:
         raise ReplayError(f"{source.path}: column {twice[0]!r} stands twice")
 
 
+def _wanted(names: Sequence[str], columns: Sequence[str] | None) -> list[str]:
+    """Return the columns to read: those asked for; where a file has none of them, one by which rows are counted."""
+    found = [name for name in names if columns is None or name in columns]
+    return found or list(names[:1])
+
+
 def _stream(source: Source) -> Any:
     return pa.input_stream(str(source.path), compression="gzip" if source.gzip else None)
 
 
 def _csv(source: Source, columns: Sequence[str] | None) -> Generator[Batch]:
     names, delimiter = _csv_header(source)
-    wanted = [name for name in names if columns is None or name in columns]
+    wanted = _wanted(names, columns)
     yield {name: pa.array([], type=pa.string()) for name in wanted}
     rows = 0
     try:
@@ -185,6 +197,9 @@ def _csv(source: Source, columns: Sequence[str] | None) -> Generator[Batch]:
             yield _joined(wanted, batches)
             rows += sum(batch.num_rows for batch in batches)
     except pa.ArrowInvalid as error:
+        if is_short(error):
+            yield from _csv_short(source, (names, delimiter), wanted, rows)
+            return
         if "block size" not in str(error):
             raise
         # A line longer than a block: read anew, with the longest blocks there are, and go on from where it stands.
@@ -193,6 +208,22 @@ def _csv(source: Source, columns: Sequence[str] | None) -> Generator[Batch]:
             if rows < batch.num_rows:
                 yield _joined(wanted, [batch.slice(rows)])
             rows = max(0, rows - batch.num_rows)
+
+
+def _csv_short(source: Source, header: tuple[list[str], str], wanted: list[str], rows: int) -> Iterator[Batch]:
+    """Read on after ``rows`` rows where one has fewer cells than the header; say so once."""
+    names, delimiter = header
+    try:
+        for batch, short in padded(_stream(source), names, delimiter, wanted, BATCH_ROWS):
+            length = len(batch[wanted[0]])
+            if short is not None and not source.notes:
+                told = f"{source.path.name}: row {short.row} has {short.cells} cells where the header has {len(names)}"
+                source.notes.append(f"{told}; cells that are not there count as missing")
+            if rows < length:
+                yield {name: array.slice(rows) for name, array in batch.items()}
+            rows = max(0, rows - length)
+    except ValueError as error:
+        raise ReplayError(f"{source.path}: not readable as CSV: {_one_line(error)}") from error
 
 
 def _together(batches: Iterator[Any]) -> Iterator[list[Any]]:
@@ -250,7 +281,7 @@ def _parquet(source: Source, columns: Sequence[str] | None) -> Generator[Batch]:
     with parquet.ParquetFile(where) as file:
         names = file.schema_arrow.names
         _check_names(source, names)
-        wanted = [name for name in names if columns is None or name in columns]
+        wanted = _wanted(names, columns)
         yield _arrays(file.schema_arrow.empty_table().select(wanted).combine_chunks())
         for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
             yield {name: batch.column(name) for name in wanted}
@@ -277,7 +308,7 @@ def _arrow_stream(source: Source, columns: Sequence[str] | None) -> Generator[Ba
 
 def _checked(source: Source, schema: Any, batches: Any, columns: Sequence[str] | None) -> Generator[Batch]:
     _check_names(source, schema.names)
-    wanted = [name for name in schema.names if columns is None or name in columns]
+    wanted = _wanted(schema.names, columns)
     yield _arrays(schema.empty_table().select(wanted))
     for batch in batches:
         batch.validate(full=True)
@@ -330,7 +361,9 @@ def _flat(value: dict[str, Any], prefix: str, depth: int) -> Iterator[tuple[str,
 def _batch_of_rows(source: Source, rows: list[dict[str, Any]], columns: Sequence[str] | None) -> Batch:
     names = list(dict.fromkeys(name for row in rows for name in row))
     _check_names(source, names)
-    wanted = [name for name in names if columns is None or name in columns]
+    wanted = _wanted(names, columns)
+    if rows and not wanted and columns is not None:
+        return {NAMELESS: pa.nulls(len(rows))}
     return {name: _array([row.get(name) for row in rows]) for name in wanted}
 
 

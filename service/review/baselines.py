@@ -15,7 +15,7 @@ from service.domain.records import BaselineRecord, Model, Version
 from service.domain.reviews import Proposal, ProposalStatus
 from service.in_force import in_words, put_in_force, signed
 from service.notify.compose import compose
-from service.notify.reviews import baseline_proposed
+from service.notify.reviews import baseline_proposed, baseline_settled
 from service.office import new_id
 from service.ports_review import ReviewTx
 from service.quarantine.proposals import check_room, check_settle, signatures_needed, waits
@@ -40,11 +40,17 @@ class Settled:
 
 
 def offer_baseline(
-    stages: ReviewStages, actor: Actor, version: Version, compiled: CompiledReference, compared: str | None
+    stages: ReviewStages,
+    actor: Actor,
+    version: Version,
+    compiled: CompiledReference,
+    compared: str | None,
+    drafted: str | None = None,
 ) -> Offered:
     """Sign a compiled baseline, and put it in force or propose it, as the policy says.
 
-    ``compared`` is the baseline that its warnings compare it with.
+    ``compared`` is the baseline that its warnings compare it with. One that was drafted from traffic, with ``drafted``
+    as the reason, is proposed whatever the policy says: nobody makes alone normal what has just come.
 
     Raises
     ------
@@ -56,7 +62,8 @@ def offer_baseline(
     office = stages.office
     with stages.store.write() as tx:
         owner, current = of_version(tx, version.model, version.version)
-        if current.baseline_id != compared and owner.policy.baseline_review is not BaselineReview.NEVER:
+        strict = drafted is not None or owner.policy.baseline_review is not BaselineReview.NEVER
+        if current.baseline_id != compared and strict:
             detail = (
                 f"another baseline came into force meanwhile: '{current.baseline_id}', not '{compared}'; put it again"
             )
@@ -73,15 +80,20 @@ def offer_baseline(
         )
         subject = f"{version.model}/{version.version}"
         promises = current.baseline_id is not None and tx.promises(current.baseline_id)
-        if not waits(current, owner.policy, record.warnings, promises=promises):
+        if drafted is None and not waits(current, owner.policy, record.warnings, promises=promises):
             put_in_force(tx.control, record, compiled.calibration, subject=subject, actor=actor, now_us=now_us)
             return Offered(record=record, need=None)
-        _propose(tx, owner, current, record, compiled.calibration)
+        _propose(tx, owner, current, record, compiled.calibration, drafted)
         return Offered(record=record, need=signatures_needed(owner.policy))
 
 
 def _propose(
-    tx: ReviewTx, owner: Model, version: Version, record: BaselineRecord, calibration: Calibration | None
+    tx: ReviewTx,
+    owner: Model,
+    version: Version,
+    record: BaselineRecord,
+    calibration: Calibration | None,
+    drafted: str | None,
 ) -> None:
     check_room(version, tx.waiting(version.id))
     proposal = Proposal(
@@ -102,7 +114,8 @@ def _propose(
     )
     tx.add_proposal(proposal)
     subject = f"{version.model}/{version.version}"
-    tx.control.audit(record.created_by, "baseline.propose", subject, in_words(record), record.created_us)
+    detail = in_words(record) + ("" if drafted is None else f"; drafted from the log: {drafted}")
+    tx.control.audit(record.created_by, "baseline.propose", subject, detail, record.created_us)
     moved = tuple(warning["column"] or "others" for warning in record.warnings if warning["code"] == MOVED)
     tx.control.add_message(compose(baseline_proposed(proposal, version, signatures_needed(owner.policy), moved)))
 
@@ -132,6 +145,7 @@ def settle_baseline(  # noqa: PLR0913 - what the request says, word for word
         refused = _settled(proposal, actor, reason, ProposalStatus.REFUSED, now_us)
         tx.save_proposal(refused)
         tx.control.audit(actor, "baseline.refuse", f"{model}/{version}", f"{proposal.id}: {refused.reason}", now_us)
+        _tell_settled(tx, current, refused, now_us)
         return Settled(proposal=refused, need=need)
 
 
@@ -174,7 +188,12 @@ def _sign(  # noqa: PLR0913, PLR0917 - one fact each
         action="baseline.accept",
         why=why,
     )
+    _tell_settled(tx, version, accepted, now_us)
     return accepted
+
+
+def _tell_settled(tx: ReviewTx, version: Version, proposal: Proposal, now_us: Micros) -> None:
+    tx.control.add_message(compose(baseline_settled(proposal, version, tx.waiting(version.id), now_us)))
 
 
 def calibration_of(proposal: Proposal) -> Calibration | None:

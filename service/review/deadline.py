@@ -10,6 +10,7 @@ from service.domain.reviews import Review
 from service.domain.texts import bad_text
 from service.notify.compose import compose
 from service.notify.reviews import review_assigned, review_overdue
+from service.office import new_id
 from service.ports import SYSTEM
 from service.quarantine.decide import check_seen
 from service.quarantine.review import HOUR_US, check_review, escalates, standing_of
@@ -61,7 +62,9 @@ def name_reviewers(stages: ReviewStages, actor: Actor, model: str, version: str,
         until = "" if request.hours is None else f" within {request.hours:g} hours"
         detail = f"by {', '.join(names)}{until}: {request.reason.strip()}"
         tx.control.audit(actor, "review.assign", f"{model}/{version}", detail, now_us)
-        tx.control.add_message(compose(review_assigned(review, current, actor, request.reason.strip(), now_us)))
+        tx.control.add_message(
+            compose(review_assigned(review, current, actor, request.reason.strip(), now_us, new_id()))
+        )
         return review
 
 

@@ -67,10 +67,13 @@ def apply_transition(
         )
     )
     connection.execute(insert(transitions).values(**transition_values(record), lock=lock))
-    follow_transition(connection, record, lock)
+    glass_over = follow_transition(connection, record, lock)
     subject = f"{version.model}/{version.version}"
     action = f"transition.{record.event}"
     append_audit(connection, record.actor, action, subject, transition_detail(record), record.at_us)
+    if glass_over:
+        text = f"the broken glass ends with it: {record.event}"
+        append_audit(connection, record.actor, "quarantine.glass_over", subject, text, record.at_us)
 
 
 def close_alerts(

@@ -6,14 +6,19 @@ from sqlalchemy import ColumnElement, Connection, Select, func, or_, select, upd
 
 from service.domain.enforcement import Enforcement
 from service.domain.ids import Actor, Micros, VersionId
-from service.domain.records import Message, TimelineItem
+from service.domain.records import AuditEntry, Message, TimelineItem
 from service.ports import SYSTEM
 from service.store.changes import add_messages, add_to_timeline, append_audit, require_version
 from service.store.enforcements import enforcement_of
 from service.store.engine import Database
+from service.store.rows import audit_of
+from service.store.tables import audit
 from service.store.tables_beside import enforcements
 
 LATEST_MAX = 10_000
+LINKS_MAX = 200_000
+"""Of the audit chain, the newest, are looked through for drills."""
+DRILLS = ("drill.begin", "drill.end")
 
 
 class SqlEnforcementLedger:
@@ -30,19 +35,29 @@ class SqlEnforcementLedger:
         with self._database.read() as connection:
             return [enforcement_of(row) for row in connection.execute(wanted).mappings()]
 
-    def acknowledge(self, version_id: VersionId, at_us: Micros, decision_id: str) -> None:
-        """Write down the first refusal of the newest quarantine; a later one changes nothing.
+    def waiting(self) -> Sequence[Enforcement]:
+        """Return every quarantine that stands, and every one that people believe is not obeyed."""
+        t = enforcements
+        open_or_told = or_(t.c.ended_us.is_(None), t.c.overdue_us.is_not(None))
+        wanted = select(t).where(open_or_told).order_by(t.c.version_id, t.c.lock).limit(LATEST_MAX)
+        with self._database.read() as connection:
+            return [enforcement_of(row) for row in connection.execute(wanted).mappings()]
 
-        A quarantine may be over by the time it is written down, but not by the time of the refusal.
+    def acknowledge(self, version_id: VersionId, lock: int, at_us: Micros, decision_id: str) -> None:
+        """Write down the first refusal of the quarantine that it was a refusal of; a later one changes nothing.
+
+        ``lock`` is the version's when it was refused. By the time it is written down that quarantine may be over, and
+        another one may have begun: a refusal counts for its own alone.
         """
         t = enforcements
         with self._database.write() as connection:
-            stood = or_(t.c.ended_us.is_(None), t.c.ended_us >= at_us)
-            wanted = _newest().where(t.c.version_id == version_id, stood, t.c.enforced_us.is_(None))
-            row = connection.execute(wanted).mappings().one_or_none()
+            own = select(t).where(t.c.version_id == version_id, t.c.lock < lock).order_by(t.c.lock.desc()).limit(1)
+            row = connection.execute(own).mappings().one_or_none()
             if row is None:
                 return
             one = enforcement_of(row)
+            if one.enforced_us is not None or (one.ended_us is not None and one.ended_us < at_us):
+                return
             at_us = max(at_us, one.quarantined_us)
             connection.execute(update(t).where(_is(one)).values(enforced_us=at_us, decision_id=decision_id))
             seconds = (at_us - one.quarantined_us) / 1e6
@@ -57,6 +72,7 @@ class SqlEnforcementLedger:
         t = enforcements
         with self._database.write() as connection:
             same = _is(one) & t.c.overdue_us.is_not_distinct_from(one.overdue_us)
+            same &= t.c.ended_us.is_not_distinct_from(one.ended_us)
             overdue_us = at_us if kind == "not_enforced" else None
             if connection.execute(update(t).where(same).values(overdue_us=overdue_us)).rowcount != 1:
                 return False
@@ -68,6 +84,15 @@ class SqlEnforcementLedger:
         """Append to the audit chain: a drill."""
         with self._database.write() as connection:
             append_audit(connection, actor, action, subject, detail, at_us)
+
+    def drills(self, subject: str, limit: int) -> Sequence[AuditEntry]:
+        """Return what is on record of drills of a version, newest first."""
+        t = audit
+        newest = select(func.max(t.c.seq)).scalar_subquery()
+        wanted = select(t).where(t.c.seq > newest - LINKS_MAX, t.c.subject == subject, t.c.action.in_(DRILLS))
+        with self._database.read() as connection:
+            rows = connection.execute(wanted.order_by(t.c.seq.desc()).limit(limit)).mappings()
+            return [audit_of(row) for row in rows]
 
 
 def _newest() -> Select[tuple[object, ...]]:

@@ -4,21 +4,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Table, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, Select, Table, delete, exists, func, insert, or_, select, update
 
 from service.domain.ids import Micros
-from service.domain.incidents import Bearing, Exposure, Hush, Hushed, Link, LinkKind, Maintenance, Snooze
+from service.domain.incidents import Bearing, Exposure, Hush, Hushed, Link, LinkKind, Maintenance, Moved, Snooze
+from service.domain.notices import Told
 from service.domain.records import Alert, Incident, IncidentStatus, Message, Severity, TimelineItem
 from service.ports_incidents import IncidentTx
 from service.store.changes import add_to_timeline, upsert
 from service.store.control import SqlControlTx
 from service.store.engine import Database
+from service.store.notified import told_of
 from service.store.opened import windows_after
 from service.store.queries import find_incident, find_model, select_incidents
 from service.store.rows import alert_of, incident_of, model_of, values_of
 from service.store.tables import alerts, incidents, models, versions, windows
 from service.store.tables_incidents import evidence, hushed, incident_links, maintenance, snoozes
-from service.store.tables_notify import told
+from service.store.tables_notify import outbox, told
 
 MERGED = incident_links.c.kind == LinkKind.MERGED.value
 LINKS_MAX = 100
@@ -66,14 +68,22 @@ class SqlIncidentTx(SqlControlTx):
         rows = self._connection.execute(mine.order_by(alerts.c.opened_us.desc(), alerts.c.id)).mappings()
         return [alert_of(row) for row in rows]
 
-    def move_alerts(self, part_id: str, whole_id: str) -> None:
+    def move_alerts(self, part_id: str, whole_id: str) -> Moved:
         """Let an incident's alerts, and what people were told of it, belong to another one."""
+        rows = list(
+            self._connection.execute(select(told).where(told.c.incident_id.in_([part_id, whole_id]))).mappings()
+        )
         for table in (alerts, told):
             moved = update(table).where(table.c.incident_id == part_id).values(incident_id=whole_id)
             self._connection.execute(moved)
-        regrouped = update(told).where(told.c.incident_id == whole_id).values(group_key=f"incident/{whole_id}")
-        self._connection.execute(regrouped)
+        # What was told of the whole stays in its group, so that it ends where it began.
+        mine = [row["fingerprint"] for row in rows if row["incident_id"] == part_id]
+        key = f"incident/{whole_id}"
+        self._connection.execute(update(told).where(told.c.fingerprint.in_(mine)).values(group_key=key))
         self._changed()
+        firing = [told_of(row) for row in rows if row["ends_us"] is None]
+        waits = select(outbox.c.seq).where(outbox.c.incident_id == part_id, outbox.c.routed_us.is_(None)).limit(1)
+        return _moved(firing, part_id, key, waits=self._connection.execute(waits).first() is not None)
 
     def link(self, link: Link) -> None:
         """Remember what one incident is to another."""
@@ -121,15 +131,15 @@ class SqlIncidentDesk:
         with self._database.read() as connection:
             return _snooze(connection, incident_id)
 
-    def snoozes(self, limit: int) -> Sequence[Snooze]:
-        """Return snoozes, those that end first first."""
-        wanted = select(snoozes).order_by(snoozes.c.until_us, snoozes.c.incident_id).limit(limit)
+    def snoozes(self, limit: int, *, due_us: Micros | None = None, after: str = "") -> Sequence[Snooze]:
+        """Return snoozes: those whose time is over at a time, the first first; or else all, by incident, after one."""
+        wanted = _some(snoozes, due_us, after).limit(limit)
         with self._database.read() as connection:
             return [_snooze_of(row) for row in connection.execute(wanted).mappings()]
 
-    def hushed(self, limit: int) -> Sequence[Hushed]:
-        """Return what people are to be told of later, what is due first first."""
-        wanted = select(hushed).order_by(hushed.c.until_us, hushed.c.incident_id).limit(limit)
+    def hushed(self, limit: int, *, due_us: Micros | None = None, after: str = "") -> Sequence[Hushed]:
+        """Return what people are to be told of later, chosen as ``snoozes`` does."""
+        wanted = _some(hushed, due_us, after).limit(limit)
         with self._database.read() as connection:
             return [_hushed_of(row) for row in connection.execute(wanted).mappings()]
 
@@ -199,6 +209,13 @@ def _one(connection: Connection, table: Table, incident_id: str) -> RowMapping |
     return connection.execute(select(table).where(table.c.incident_id == incident_id)).mappings().one_or_none()
 
 
+def _some(table: Table, due_us: Micros | None, after: str) -> Select[Any]:
+    """Return the query for what is due, or for a page of everything."""
+    if due_us is None:
+        return select(table).where(table.c.incident_id > after).order_by(table.c.incident_id)
+    return select(table).where(table.c.until_us <= due_us).order_by(table.c.until_us, table.c.incident_id)
+
+
 def _named(row: RowMapping) -> dict[str, Any]:
     return {str(name): value for name, value in row.items()}
 
@@ -224,3 +241,12 @@ def _over_before(connection: Connection, about: Incident) -> Micros | None:
     merged = exists().where(incident_links.c.incident_id == t.c.id, MERGED)
     found = connection.execute(over.where(t.c.resolved_us <= about.opened_us, ~merged)).scalar_one()
     return None if found is None else Micros(found)
+
+
+def _moved(firing: Sequence[Told], part_id: str, key: str, *, waits: bool) -> Moved:
+    """Return what became of what was told of a part, and of the whole before; of what ``waits`` nobody knows yet."""
+    part = [one for one in firing if one.incident_id == part_id]
+    whole = [one for one in firing if one.incident_id != part_id]
+    left = {one.group_key for one in part} - {one.group_key for one in whole} - {key}
+    heard = frozenset[str]().union(*(one.channels for one in whole))
+    return Moved(left=tuple(sorted(left)), strangers=waits or any(not one.channels <= heard for one in part))

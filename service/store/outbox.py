@@ -1,14 +1,14 @@
 """What the delivery loop needs: routing, claims under a lease, and what came of them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Select, delete, exists, func, insert, or_, select, update
 
 from service.domain.breaker import may_try, trying
 from service.domain.ids import Micros
-from service.domain.notices import ChannelState, Conclusion, Delivery, DeliveryStatus, Routed, Told
-from service.domain.records import Message
+from service.domain.notices import ChannelState, Conclusion, Delivery, DeliveryStatus, Resent, Routed, Told
 from service.ports_notify import Route
 from service.store.changes import add_messages, upsert
 from service.store.engine import Database
@@ -31,6 +31,10 @@ TOLD_MAX = 500
 """Alerts of one version that routing looks at, newest first."""
 SWEEP_ROWS = 1_000
 DEAD_KEPT_US = 30 * 86_400_000_000
+SAID_EVERY_US = 60_000_000
+"""How often a worker says which channels it has."""
+KNOWN_FOR_US = 600_000_000
+"""For so long after the last word a channel counts as there: workers of two releases may run side by side."""
 TOLD_KEPT_US = 7 * 86_400_000_000
 """For so long the return of what had ended is told as such."""
 PENDING = deliveries.c.status == DeliveryStatus.PENDING.value
@@ -105,24 +109,29 @@ class SqlOutbox:
     def expire(
         self, known: Sequence[str], before_us: Micros, delivered_before_us: Micros, now_us: Micros
     ) -> Sequence[Delivery]:
-        """Give up what waited too long or waits for a channel that is not set up; delete what is long over."""
+        """Give up what waited too long or waits for a channel that nobody has; delete what is long over."""
         with self._database.read() as connection:
-            lost = _lost(connection, known, before_us, now_us)
-            if not lost and not _over(connection, delivered_before_us, now_us):
+            had = _had(connection, known, now_us)
+            lost = _lost(connection, had, before_us, now_us)
+            fresh = all(read.known_us > now_us - SAID_EVERY_US for read in _states(connection, known))
+            if fresh and not lost and not _over(connection, delivered_before_us, now_us):
                 return []
         with self._database.write() as connection:
-            lost = _lost(connection, known, before_us, now_us)
+            for state in _states(connection, known):
+                _save_state(connection, replace(state, known_us=now_us))
+            had = _had(connection, known, now_us)
+            lost = _lost(connection, had, before_us, now_us)
             for one in lost:
-                there = one.channel in known
+                there = one.channel in had
                 detail = "waited too long for its channel" if there else f"there is no channel '{one.channel}'"
                 mine = (deliveries.c.seq == one.seq) & (deliveries.c.channel == one.channel)
                 values = {"status": DeliveryStatus.DEAD.value, "owner": None, "lease_until_us": None}
                 detail = f"{detail}: {one.detail}" if one.detail else detail
                 connection.execute(update(deliveries).where(mine).values(**values, detail=detail))
                 if there:
-                    state = channel_states.c
-                    more = update(channel_states).where(state.name == one.channel)
-                    connection.execute(more.values(dead_total=state.dead_total + 1))
+                    c = channel_states.c
+                    more = update(channel_states).where(c.name == one.channel)
+                    connection.execute(more.values(dead_total=c.dead_total + 1))
             _sweep(connection, delivered_before_us, now_us)
             return lost
 
@@ -151,14 +160,23 @@ class SqlOutbox:
             upsert(connection, channel_states, [values])
             return True
 
-    def note_resend(
-        self, channel: str, decide: Callable[[ChannelState], tuple[ChannelState, Sequence[Message]]]
-    ) -> None:
-        """Let what sending again came to bear on the state of the channel."""
+    def failing(self, channel: str) -> bool:
+        """Return whether the last that is known of a channel is that it failed."""
+        with self._database.read() as connection:
+            state = _state(connection, channel)
+        return state.failures > 0 or state.failing_us is not None
+
+    def note_resend(self, channel: str, now_us: Micros, decide: Callable[[ChannelState], Resent | None]) -> bool:
+        """Let what sending again came to bear on the state of the channel; return whether that changed anything."""
         with self._database.write() as connection:
-            state, messages = decide(_state(connection, channel))
-            _save_state(connection, state)
-            add_messages(connection, messages)
+            resent = decide(_state(connection, channel))
+            if resent is None:
+                return False
+            _save_state(connection, resent.channel)
+            add_messages(connection, resent.messages)
+            if resent.wake:
+                _wake(connection, channel, now_us)
+            return True
 
 
 def _route_one(connection: Connection, number: int, decide: Route, now_us: Micros) -> None:
@@ -241,6 +259,18 @@ def _wake(connection: Connection, channel: str, now_us: Micros) -> None:
     """Let what has failed before be tried now; what is held for a reason stays held."""
     waits = (deliveries.c.channel == channel) & PENDING & (deliveries.c.attempts > 0) & (deliveries.c.next_us > now_us)
     connection.execute(update(deliveries).where(waits, deliveries.c.owner.is_(None)).values(next_us=now_us))
+
+
+def _states(connection: Connection, known: Sequence[str]) -> list[ChannelState]:
+    """Return the states of some channels, those among them that were never tried."""
+    found = read_states(connection)
+    return [found.get(name, ChannelState(name=name)) for name in known]
+
+
+def _had(connection: Connection, known: Sequence[str], now_us: Micros) -> list[str]:
+    """Return the channels that some worker has, or had not long ago."""
+    others = [name for name, state in read_states(connection).items() if state.known_us > now_us - KNOWN_FOR_US]
+    return sorted({*known, *others})
 
 
 def _lost(connection: Connection, known: Sequence[str], before_us: Micros, now_us: Micros) -> list[Delivery]:

@@ -82,6 +82,7 @@ channel_states = Table(
     big_column("failed_us", nullable=True),
     text_column("detail"),
     big_column("resent_us"),
+    big_column("known_us"),
     big_column("delivered_total"),
     big_column("failures_total"),
     big_column("dead_total"),

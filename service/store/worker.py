@@ -13,6 +13,7 @@ from sqlalchemy import Connection, RowMapping, delete, insert, select, tuple_, u
 from service.domain.errors import Conflict, Unavailable
 from service.domain.ids import Micros, Position, VersionId
 from service.domain.records import BaselineRecord, Ending, Incident, IncidentStatus, Snapshot, TimelineItem, Window
+from service.domain.states import State
 from service.filelock import FileLock, Locked
 from service.ports import SYSTEM, Clock, Control, Outcome, StaleControl
 from service.store import tables
@@ -239,10 +240,15 @@ class SqlWorkerStore:
         )
 
     def _baselines(self, connection: Connection) -> Mapping[VersionId, Sequence[BaselineRecord]]:
-        """Read all baselines; an artefact never changes, so each is read only once."""
+        """Read the baselines that entries may still be judged by; as none ever changes, each artefact is read once."""
         t = tables.baselines
         light = [column for column in t.c if column.name != "artefact"]
-        rows = connection.execute(select(*light).order_by(t.c.from_position, t.c.seq)).mappings().all()
+        v, read_to = tables.versions, _worker_row(connection)["position"]
+        # Nothing that comes after it was retired is judged.
+        needed = (v.c.state != State.RETIRED.value) | (v.c.restart_position >= read_to)
+        wanted = select(*light).join(v, v.c.id == t.c.version_id).where(needed)
+        rows = connection.execute(wanted.order_by(t.c.from_position, t.c.seq)).mappings().all()
+        self._artefacts = {row["id"]: held for row in rows if (held := self._artefacts.get(row["id"])) is not None}
         for row in rows:
             if row["id"] not in self._artefacts:
                 artefact = select(t.c.artefact).where(t.c.id == row["id"])

@@ -9,12 +9,11 @@ from threading import Event
 
 import msgspec
 
-from service.domain.breaker import failed as channel_failed
 from service.domain.errors import Unavailable
 from service.domain.ids import Micros
-from service.domain.notices import ChannelState, Conclusion, Delivery, DeliveryStatus, Routed, Told
+from service.domain.notices import ChannelState, Conclusion, Delivery, DeliveryStatus, Resent, Routed, Told
 from service.domain.records import Message
-from service.notify.conclude import arrived, missed, told_failing
+from service.notify.conclude import arrived, missed, not_sent_again, sent_again
 from service.notify.retry import AGE_SECONDS_MAX
 from service.notify.texts import one_line
 from service.ports import Clock
@@ -84,6 +83,7 @@ class Dispatcher:
     def step(self) -> bool:
         """Route what is new and begin what is due; tell whether there was anything to route."""
         now_us = self.clock.now_us()
+        self._sweep(now_us)  # first: it says which channels are here, before anything is queued for them
         routed = self.outbox.route(self._routed, ROUTED_AT_ONCE, now_us)
         free = {name: self.pace(name).at_once - self._busy.get(name, 0) for name in self.channels}
         free = {name: places for name, places in free.items() if places > 0}
@@ -91,7 +91,6 @@ class Dispatcher:
             self._begin(delivery.channel, self._deliver(delivery))
         for name, channel in self.channels.items():
             self._maybe_repeat(name, channel, now_us)
-        self._sweep(now_us)
         return routed > 0
 
     async def settle(self) -> None:
@@ -202,14 +201,17 @@ class Dispatcher:
         """Send what is firing once more; the next turn is the retry."""
         now_us = self.clock.now_us()
         told = self.outbox.firing(name, Micros(now_us - RESOLVED_KEPT_US), REPEATED_MAX)
-        if not told:
+        # Where nothing is left to repeat, a channel that fails is asked all the same whether it is there again.
+        if not told and not self.outbox.failing(name):
             return
         failure = await self._attempt(name, channel.repeat(told))
-        if failure is None:
-            return
-        detail = one_line(str(failure), DETAIL_MAX)
-        _logger.warning("alerts not sent again", extra={"channel": name, "reason": detail})
-        self.outbox.note_resend(name, partial(_resend_failed, detail, self.clock.now_us()))
+        now_us = self.clock.now_us()
+        noted: Callable[[ChannelState], Resent | None] = partial(sent_again, now_us)
+        if failure is not None:
+            reason = one_line(str(failure), DETAIL_MAX)
+            _logger.warning("alerts not sent again", extra={"channel": name, "reason": reason})
+            noted = partial(not_sent_again, failure, now_us)
+        await self._write(lambda: self.outbox.note_resend(name, now_us, noted))
 
     def _sweep(self, now_us: Micros) -> None:
         if now_us - self._swept_us < SWEEP_EVERY_SECONDS * 1e6:
@@ -219,7 +221,3 @@ class Dispatcher:
         for one in self.outbox.expire(tuple(self.channels), too_old, Micros(now_us - DELIVERED_KEPT_US), now_us):
             self.stats.dead_letters += 1
             _logger.error("message given up", extra={"message_id": one.message.id, "channel": one.channel})
-
-
-def _resend_failed(detail: str, now_us: Micros, state: ChannelState) -> tuple[ChannelState, tuple[Message, ...]]:
-    return told_failing(channel_failed(state, now_us, detail), now_us)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.adversarial.fuzz import EVE, POLICIES, fuzz, garbage, pool_of, row_of
+from bench.adversarial.fuzz import BATCH, EVE, POLICIES, fuzz, garbage, pool_of, row_of
 from redteam.victims import Victim, digits
 from service.domain.adversarial import Adversarial, DriftOfOne, Following
+from service.ingest.decode import Raw
 
 REQUESTS = 2_500
 ATTACKS = ("nes-linf", "jacobian", "knockoff-noise", "chaff")
@@ -26,7 +27,7 @@ def pool(victim: Victim) -> list[NDArray[np.float64]]:
 
 def test_one_principal_quarantines_nothing_whatever_it_sends(victim: Victim, pool: list[NDArray[np.float64]]) -> None:
     done = asyncio.run(fuzz(victim, pool, REQUESTS, 3, Adversarial(follow=Following())))
-    assert done.requests == REQUESTS
+    assert REQUESTS <= done.requests < REQUESTS + BATCH
     assert not done.quarantines
     # It was noticed all the same: the principal is contained, and the drift that it was is an incident.
     assert done.contained == 1
@@ -47,3 +48,18 @@ def test_garbage_is_of_one_principal_and_of_many_kinds(victim: Victim) -> None:
     assert len({raw.content_type for raw in bodies}) == 2
     assert sum(EVE.encode() in raw.body for raw in bodies) > 25
     assert len(POLICIES) == 3
+
+
+def test_what_is_refused_is_no_request(
+    victim: Victim, pool: list[NDArray[np.float64]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = []
+
+    def cut_short(*_: object) -> Raw:
+        sent.append(1)
+        return Raw(body=b'{"events": [', content_type="application/json", content_encoding=None)
+
+    monkeypatch.setattr("bench.adversarial.fuzz.garbage", cut_short)
+    done = asyncio.run(fuzz(victim, pool, 1_000, 3, Adversarial(follow=Following())))
+    assert done.refused == len(sent) > 0
+    assert done.requests == 1_000

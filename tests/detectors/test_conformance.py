@@ -1,7 +1,8 @@
-"""One suite that every detector passes: scores, fitted scores, counting, evidence, effect sizes and intervals.
+"""One suite that every detector passes: scores, requests, counting, evidence, effect sizes and intervals.
 
 A detector is looked at as a function from a batch of events to something that can be compared bit for bit. What is
-registered is in the suite by itself: to add a detector is to add it here.
+registered is in the suite by itself: to add a detector is to add it here. Those that remember what came before, such as
+the traffic and principals, are in ``test_conformance_streams.py``.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,9 +20,12 @@ from detectors.baseline import Baseline, CompiledBaseline, add_spaces, compile_b
 from detectors.binning import bin_rows, count
 from detectors.columns import Codes, ColumnKind, ColumnSpec, Values
 from detectors.effects import effect_sizes
-from detectors.evidence import EvidenceEngine, EvidenceState
+from detectors.evidence import EvidenceEngine, EvidenceState, Together
 from detectors.intervals import effect_intervals
+from detectors.principals.fingerprint import Fingerprinter
 from detectors.registry import FITTED, SCORES
+from detectors.requests import Batch as Requests
+from detectors.requests import Constraint, Kind, RequestModel
 from detectors.sums import sums_of
 from detectors.traffic.repeats import sampled_rows
 
@@ -132,6 +136,59 @@ def repeats_of(batch: Batch) -> NDArray[Any]:
     return found
 
 
+@cache
+def request_model() -> RequestModel:
+    """Return what judges single requests: numbers, a label, an answer, and rules."""
+    names = tuple(f"x{j}" for j in range(INPUTS)), ("letter",)
+    declared = (Constraint(kind=Kind.RANGE, columns=("x0",), low=-2.0, high=2.0),)
+    return RequestModel.fit(names, requests_of(batch_of(0, 1000)), declared)
+
+
+def requests_of(batch: Batch) -> Requests:
+    columns = columns_of(batch)
+    letter = columns["letter"]
+    assert isinstance(letter, Codes)
+    numeric = np.array([columns[f"x{j}"] for j in range(INPUTS)])
+    return Requests(numeric=numeric, categorical=(letter,), answers=letter, margins=np.abs(batch[:, INPUTS]))
+
+
+def judged(batch: Batch) -> NDArray[np.float64]:
+    """Return what is said of single requests: bets, scores, ranks and broken rules."""
+    found = request_model().judge(requests_of(batch))
+    return np.concatenate([found.bets[None], found.scores[None], found.ranks, found.broken])
+
+
+FINGERPRINTER = Fingerprinter(b"sixteen secret bytes", WIDE)
+
+
+def fingerprints(batch: Batch) -> NDArray[Any]:
+    """Return fingerprints of inputs; a client gets an error for those that are not finite, so here they are 0."""
+    return FINGERPRINTER.of(np.nan_to_num(np.clip(batch, -1e6, 1e6))).T
+
+
+@cache
+def together() -> Together:
+    """Return an engine of all events and one of those with a label."""
+    plain = engine_in_season().baseline.without_seasons()
+    return Together(EvidenceEngine(plain), [(EvidenceEngine(plain), 0.5)])
+
+
+def counted_apart(_: Baseline, batch: Batch) -> NDArray[np.int64]:
+    """Return the counts of all events, and of the segment among them."""
+    columns = columns_of(batch)
+    letter = columns["letter"]
+    assert isinstance(letter, Codes)
+    own = columns_of(batch[letter.codes == 1])
+    whole, part = together().engines
+    return np.concatenate([count(whole.baseline, columns), count(part.baseline, own)])
+
+
+def evidence_of_segments(counts: NDArray[np.int64]) -> NDArray[Any]:
+    found = together().run(together().start(), np.arange(2), np.array([counts, counts]), None)
+    states = b"".join(state.to_bytes() for state in found.states)
+    return np.concatenate([np.frombuffer(states, np.uint8), np.frombuffer(found.log_model.tobytes(), np.uint8)])
+
+
 def numbers_of(found: Any) -> NDArray[np.float64]:
     names = list(type(found).__dataclass_fields__)
     return np.concatenate([np.asarray(getattr(found, name), np.float64).ravel() for name in names])
@@ -190,6 +247,9 @@ DETECTORS: tuple[PerEvent | PerTick, ...] = (
     PerTick("evidence", lambda _, counts: evidence_of(counts)),
     PerTick("evidence with sums", lambda _, counts: evidence_of(counts), summed),
     PerEvent("repeats", lambda _, batch: repeats_of(batch)),
+    PerEvent("requests", lambda _, batch: judged(batch)),
+    PerEvent("fingerprints", lambda _, batch: fingerprints(batch)),
+    PerTick("evidence of segments", lambda _, counts: evidence_of_segments(counts), counted_apart),
     PerTick("evidence in season", lambda _, counts: evidence_in_season(counts)),
     PerTick("effects", lambda baseline, counts: numbers_of(effect_sizes(baseline, counts))),
     PerTick("intervals", lambda baseline, counts: numbers_of(_intervals(baseline, counts))),

@@ -155,6 +155,25 @@ def test_an_attack_split_over_twenty_principals_is_one_campaign() -> None:
     assert list(index.campaigns.values()) == [campaign]
 
 
+def test_what_is_matched_in_two_ways_is_near_in_one_of_them_and_not_by_a_little_of_each() -> None:
+    index, other, (print_, point) = (*(Index(1 << 10, 3_600 * SECOND) for _ in range(2)), (hashes_of(1), hashes_of(2)))
+    for table in (index, other):
+        assert table.add(np.stack((print_, point)), 1, 0) is None
+
+    def changed(hashes: NDArray[np.uint64], kept: int, seed: int) -> NDArray[np.uint64]:
+        return np.concatenate((hashes[:kept], hashes_of(seed)[kept:]))
+
+    few = SHARED_MIN - 1
+    assert other.add(np.stack((changed(print_, few, 3), changed(point, few, 4))), 2, SECOND) is None
+    by_print = index.add(np.stack((changed(print_, SHARED_MIN, 5), hashes_of(6))), 3, SECOND)
+    by_point = index.add(np.stack((hashes_of(7), changed(point, SHARED_MIN, 8))), 4, SECOND)
+    assert by_print is not None
+    assert by_point is by_print, "one cluster, whichever way leads there"
+    assert by_point.members == {1, 3, 4}
+    # Whoever has no fingerprint, or one of few windows, is matched by what there is.
+    assert index.add(np.stack((np.zeros_like(print_), changed(point, SHARED_MIN, 9))), 5, SECOND) is by_print
+
+
 def test_a_crowd_tells_the_story_that_one_principal_would_have_left() -> None:
     points = probes(np.random.default_rng(5), 60)
     wanted = [reading.evidence[Tier.INTENT] for reading in told(Principal(yardstick()), points)]

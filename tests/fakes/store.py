@@ -24,6 +24,7 @@ from service.domain.records import (
     Window,
 )
 from service.domain.redteam import RedTeamRun
+from service.domain.states import State
 from service.ports import SYSTEM, Clock, Control, ControlTx, Outcome, StaleControl, WorkerFigures
 from tests.fakes.control import InMemoryTx
 from tests.fakes.tables import Tables
@@ -110,7 +111,12 @@ class InMemoryWorker:
     def control(self) -> Control:
         tables = self._store.seen()
         baselines: dict[VersionId, list[BaselineRecord]] = {}
-        for baseline in sorted(tables.baselines, key=lambda b: b.from_position):
+        # Of a version that was retired before the cursor, no baseline judges anything any more.
+        over = {
+            v.id for v in tables.versions.values() if v.state is State.RETIRED and v.restart_position < tables.position
+        }
+        needed = [one for one in tables.baselines if one.version_id not in over]
+        for baseline in sorted(needed, key=lambda b: b.from_position):
             baselines.setdefault(baseline.version_id, []).append(baseline)
         return Control(
             revision=tables.revision,

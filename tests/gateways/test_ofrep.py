@@ -70,6 +70,8 @@ def test_the_stream_tells_a_change_and_the_etag_of_what_came_of_it(served: Serve
         assert stream.headers["content-type"].startswith("text/event-stream")
         lines = stream.iter_lines()
         assert next(lines) == "retry: 1000"
+        first = next(line for line in lines if line.startswith("data: "))
+        assert json.loads(first.removeprefix("data: "))["etag"] == before
         quarantine(client, path)
         data = next(line for line in lines if line.startswith("data: "))
     told = json.loads(data.removeprefix("data: "))

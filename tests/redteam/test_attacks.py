@@ -107,3 +107,20 @@ def test_an_input_that_is_labelled_wrongly_is_not_attacked(victim: Victim) -> No
     wrong = next(i for i in range(len(victim.calibration[0])) if i not in right)
     with pytest.raises(ValueError, match="wrongly"):
         session_of(ATTACKS["simba-dct"], victim, victim.calibration, wrong, 0)
+
+
+def test_the_list_has_every_attack_workload_and_scenario_that_the_red_team_is_for() -> None:
+    from redteam.benign import WORKLOADS
+    from redteam.scenarios import SCENARIOS
+
+    library = {"hopskipjump-l2", "hopskipjump-linf", "boundary", "signopt", "zoo", "square-linf", "square-l2"}
+    library |= {"simba-px", "simba-dct", "lowprofool", "membership-boundary", "membership-copies", "knockoff-own"}
+    own = {"nes-linf", "nes-l2", "jacobian", "oars-hopskipjump", "oars-square", "oars-nes", "simba-throttled"}
+    own |= {f"{name}+sybil{count}" for name in ("hopskipjump-l2", "simba-dct") for count in (1, 5, 20, 100)}
+    own |= {f"hopskipjump-l2+{how}" for how in ("cover10", "cover100", "noise", "rounded")}
+    own |= {"copycat-own", "sponge", "label-flips", "boiling-frog", "baseline-poison", "chaff"}
+    assert library | own <= set(ATTACKS)
+    benign = {"iid", "retries", "one_class", "bursty", "drifting", "lime", "kernelshap", "occlusion", "rise", "noise"}
+    assert benign | {"sweep", "video", "grid_search"} <= set(WORKLOADS)
+    service = {"baseline-store", "replayed-batches", "forged-principals", "poisoned-labels", "event-times"}
+    assert service | {"quarantine-by-probing", "quarantine-by-drift"} <= set(SCENARIOS)

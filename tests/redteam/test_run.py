@@ -238,7 +238,10 @@ def test_the_command_line_attacks_a_lazaretto_of_its_own_and_reports(tmp_path: P
 @pytest.mark.slow
 def test_a_running_lazaretto_keeps_what_a_run_found_and_shows_it(tmp_path: Path) -> None:
     plan, output = tmp_path / "plan.toml", tmp_path / "out"
-    plan.write_text('victims = ["digits"]\nattacks = ["hopskipjump-l2"]\nsessions = 1\nqueries_max = 120\n')
+    plan.write_text(
+        'victims = ["digits"]\nattacks = ["hopskipjump-l2"]\nscenarios = ["quarantine-by-scope"]\nsessions = 1\n'
+        "queries_max = 120\nfingerprints = true\n"
+    )
     with serving(tmp_path / "data") as running:
         headers = make_key(running.data_dir, "ingest", "read", "operate", "admin")
         key = headers["authorization"].removeprefix("Bearer ")
@@ -247,8 +250,16 @@ def test_a_running_lazaretto_keeps_what_a_run_found_and_shows_it(tmp_path: Path)
             words = ["--plan", str(plan), "--output", str(output), "--url", running.url, "--key", key]
             told = json.loads(run("redteam", "run", *words, "--file-under", "mine/1", "--json"))
             assert client.get(f"{path}/redteam").json()["summary"] == told
-            [shadow] = [one["name"] for one in client.get("/v1/models").json()["models"] if one["name"] != "mine"]
-            assert shadow.startswith("redteam-digits-")
+            made = [one["name"] for one in client.get("/v1/models").json()["models"] if one["name"] != "mine"]
+            [shadow] = [name for name in made if name.startswith("redteam-digits-")]
+            assert len(made) == 3, "and the two of the scenario"
+            states = [one["state"] for name in made for one in client.get(f"/v1/models/{name}").json()["versions"]]
+            assert states == ["retired"] * 3
+            raised = client.get("/v1/incidents", params={"model": shadow}).json()["incidents"]
+            assert raised
+            assert {(one["status"], one["verdict"]) for one in raised} == {("resolved", "attack")}
+            status = f"/v1/models/{shadow}/versions/1/status"
+            eventually(lambda: client.get(status).json()["principals"] is None, "the worker keeps nothing of it")
             assert client.get(f"/v1/models/{shadow}/versions/1/redteam").json()["summary"] == told
             eventually(lambda: "lazaretto_redteam_age_seconds" in client.get("/metrics").text, "the figures are read")
             # A plan that is done runs nothing again, and says the same.
@@ -265,7 +276,8 @@ def heeded() -> Iterator[None]:
 
 @pytest.mark.usefixtures("heeded")
 @pytest.mark.slow
-def test_ctrl_c_ends_a_run_in_order(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_whoever_ends_a_run_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> None:
     plan, output = tmp_path / "plan.toml", tmp_path / "out"
     plan.write_text('victims = ["digits"]\nattacks = ["hopskipjump-l2"]\nsessions = 300\nqueries_max = 60\n')
     command = [sys.executable, "-m", "service", "redteam", "run", "--plan", str(plan), "--output", str(output)]
@@ -275,7 +287,7 @@ def test_ctrl_c_ends_a_run_in_order(tmp_path: Path) -> None:
             if lines.exists() or process.poll() is not None:
                 break
             threading.Event().wait(0.05)
-        os.kill(process.pid, signal.SIGINT)
+        os.kill(process.pid, number)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "Broken off" in errors
@@ -306,4 +318,9 @@ def test_the_list_names_every_attack_with_its_techniques() -> None:
 
     assert {one["name"] for one in listed["attacks"]} == set(ATTACKS)
     assert all(one["techniques"] for one in listed["attacks"])
-    assert "hopskipjump-l2" in run("redteam", "list")
+    # In a pipe, every name stands in one line: whoever writes a plan copies it from there.
+    from redteam.benign import WORKLOADS
+    from redteam.scenarios import SCENARIOS
+
+    words = set(run("redteam", "list").split())
+    assert {*ATTACKS, *WORKLOADS, *SCENARIOS} <= words

@@ -16,11 +16,11 @@ import pytest
 from redteam.lazaretto import Monitor
 from redteam.plan import Plan, read_plan
 from redteam.problems import Refused
-from redteam.records import Folder, Head, SceneRecord, Tried
+from redteam.records import Folder, Head, SceneRecord
 from redteam.report import EVIDENCE_SHOWN, Summary, summarise
 from redteam.run import SERVICE, Run, scenes_of
-from redteam.scenarios import SCENARIOS
-from redteam.scenarios.base import WEAKNESSES, Checks, Need, Outcome, Scenario, Stride
+from redteam.scenarios import SCENARIOS, injection, tampering
+from redteam.scenarios.base import WEAKNESSES, Check, Checks, Need, Outcome, Scenario, Stride
 from redteam.scenarios.service import REFUSED, Service, ServiceFailed
 from redteam.show import markdown
 from service.domain.atlas import atlas
@@ -49,13 +49,6 @@ def test_a_plan_may_hold_nothing_but_scenarios_and_refuses_unknown_ones(tmp_path
         _plan(tmp_path, '["event-times", "alert-flod"]')
 
 
-def test_a_plan_without_scenarios_is_the_plan_that_it_was() -> None:
-    plain = read_plan('victims = ["digits"]\nattacks = ["zoo"]\nbenign = ["iid"]')
-    # Folders of runs from before there were scenarios are gone on with.
-    assert plain.digest == "725fd3a1d2dd934de0fc213908b9f9b4c7f2339340760f8eca1a96863ee42475"
-    assert replace(plain, scenarios=("event-times",)).digest != plain.digest
-
-
 def test_what_needs_the_disk_is_left_out_of_a_service_that_runs_elsewhere(tmp_path: Path) -> None:
     plan = _plan(tmp_path)
     away = scenes_of(plan, None)
@@ -74,7 +67,7 @@ def test_a_defence_that_was_never_tried_has_not_held() -> None:
 
 
 def _scene(name: str, *held: bool, error: str = "") -> SceneRecord:
-    checks = tuple(Tried(tried=f"try {i}", held=one, seen="403") for i, one in enumerate(held))
+    checks = tuple(Check(tried=f"try {i}", held=one, seen="403") for i, one in enumerate(held))
     return SceneRecord(scenario=name, checks=checks, error=error)
 
 
@@ -130,6 +123,7 @@ class _Yes(httpx.BaseTransport):
             "position": 1,
             "principals": [],
             "state": "quarantined",
+            "versions": [],
         }
         return httpx.Response(200, json=body, headers={"x-gate-state": "active"})
 
@@ -148,6 +142,97 @@ def test_a_service_that_says_yes_to_everything_holds_nothing(name: str, monkeypa
     with client(base_url="http://yes") as http, Service(http) as service, suppress(ServiceFailed):
         SCENARIOS[name].act(service, checks, np.random.default_rng(0))
     assert checks.outcome is Outcome.BROKEN
+
+
+PAGE = "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>"
+SAFE = {"content-security-policy": "script-src 'self'"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "held"),
+    [
+        (httpx.Response(200, text=PAGE, headers=SAFE), True),
+        (httpx.Response(404, text=PAGE, headers=SAFE), False),
+        (httpx.Response(303, headers={**SAFE, "location": "/login"}), False),
+        (httpx.Response(500, text=PAGE, headers=SAFE), False),
+        (httpx.Response(200, text="<p>nothing of it</p>", headers=SAFE), False),
+        (httpx.Response(200, text=PAGE), False),
+        (httpx.Response(200, text=f"{PAGE}<script>alert(1)</script>", headers=SAFE), False),
+    ],
+    ids=["sound", "not there", "somebody else's", "an accident", "empty", "no policy", "loud"],
+)
+def test_a_page_holds_only_if_it_is_there_and_shows_strings_as_text(answer: httpx.Response, held: bool) -> None:
+    checks = Checks()
+    with httpx.Client(base_url="http://x", transport=httpx.MockTransport(lambda _: answer)) as browser:
+        injection.look_at(checks, browser, ["/incidents/1"], 200, told=True)
+    assert [one.held for one in checks.done] == [held]
+
+
+def test_a_page_that_should_not_be_there_is_one_that_is_not_found() -> None:
+    outcomes = []
+    for status in (404, 200):
+        checks = Checks()
+        answer = httpx.Response(status, text="no such page", headers=SAFE)
+        with httpx.Client(base_url="http://x", transport=httpx.MockTransport(lambda _, a=answer: a)) as browser:
+            injection.look_at(checks, browser, ["/models/x"], 404, told=False)
+        outcomes.append(checks.outcome)
+    assert outcomes == [Outcome.HELD, Outcome.BROKEN]
+
+
+class _Worker(httpx.BaseTransport):
+    """A service that shows nobody a changed baseline, and whose worker says what the test wants of evidence."""
+
+    def __init__(self, monitoring: str, evidence: float) -> None:
+        self.monitoring, self.evidence, self.changed = monitoring, evidence, False
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "GET" and request.url.path.endswith("/baseline"):
+            return httpx.Response(409, json={"detail": "its signature does not fit"})
+        refused = self.changed and self.monitoring == "insufficient"
+        status = {
+            "accepted": 1,
+            "baseline_id": "b",
+            "duplicates": 0,
+            "events_total": 10**9,
+            "evidence": self.evidence if self.changed else 0.0,
+            "insufficient": "its signature is not ours" if refused else None,
+            "monitoring": self.monitoring if self.changed else "watching",
+            "name": "m",
+            "threshold": 1e6,
+            "versions": [],
+        }
+        if request.method == "POST" and request.url.path == "/v1/models":
+            self.changed = False
+        return httpx.Response(200, json=status)
+
+
+@pytest.mark.parametrize(
+    ("monitoring", "evidence", "held"),
+    [
+        ("insufficient", 0.0, [True, True, True, True]),
+        # What a worker has verified it may keep, as long as it goes by it; what it never could verify it may not use.
+        ("watching", 1e9, [True, True, False, False]),
+        # Traffic that is normal by the foreign baseline raises nothing: it is in force, or nothing is.
+        ("watching", 10.0, [False, False, False, False]),
+        ("warming", 0.0, [False, False, False, False]),
+    ],
+)
+def test_whoever_goes_by_a_changed_baseline_or_by_none_is_told_apart(
+    monitoring: str, evidence: float, held: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, checks = _Worker(monitoring, evidence), Checks()
+
+    def change(*_: object) -> None:
+        worker.changed = True
+
+    monkeypatch.setattr(tampering, "change_store", change)
+    monkeypatch.setattr("redteam.scenarios.tampering.time.sleep", lambda _: None)
+    with (
+        httpx.Client(base_url="http://x", transport=worker) as http,
+        Service(http, Path("unused")) as service,
+    ):
+        tampering.altered_store(service, checks, np.random.default_rng(0))
+    assert [one.held for one in checks.done if "evidence against it" in one.tried] == held
 
 
 def test_a_run_keeps_every_outcome_and_tries_again_what_broke_off(

@@ -8,7 +8,7 @@ import msgspec
 from service.domain.enforcement import Enforcement
 from service.domain.errors import Unavailable
 from service.domain.ids import Actor, Micros, VersionId
-from service.domain.records import Message
+from service.domain.records import AuditEntry, Message
 from service.domain.states import State
 from service.enforcement import EnforcementWatch
 from service.gate.acknowledge import Acknowledgements
@@ -33,11 +33,14 @@ class Ledger:
     def latest(self, version_id: VersionId | None = None) -> Sequence[Enforcement]:
         return [one for one in self.rows.values() if version_id in {None, one.version_id}]
 
-    def acknowledge(self, version_id: VersionId, at_us: Micros, decision_id: str) -> None:
+    def waiting(self) -> Sequence[Enforcement]:
+        return [one for one in self.rows.values() if one.ended_us is None or one.overdue_us is not None]
+
+    def acknowledge(self, version_id: VersionId, lock: int, at_us: Micros, decision_id: str) -> None:
         if self.away:
             raise Unavailable("the store is away")
         one = self.rows[version_id]
-        if one.enforced_us is None:
+        if one.enforced_us is None and one.lock < lock:
             self.rows[version_id] = replace(one, enforced_us=at_us, decision_id=decision_id)
 
     def tell(self, one: Enforcement, kind: str, text: str, at_us: Micros, messages: Sequence[Message]) -> bool:
@@ -49,6 +52,9 @@ class Ledger:
         return True
 
     def audit(self, actor: Actor, action: str, subject: str, detail: str, at_us: Micros) -> None:
+        raise NotImplementedError
+
+    def drills(self, subject: str, limit: int) -> Sequence[AuditEntry]:
         raise NotImplementedError
 
 
@@ -116,6 +122,16 @@ def test_another_quarantine_is_acknowledged_anew() -> None:
     assert heard.waiting() == (), "the same lock is one look into a dictionary"
     heard.note((ONE, 7), "d-7")
     assert [one.decision_id for one in heard.waiting()] == ["d-7"]
+
+
+def test_a_refusal_that_waits_for_the_store_does_not_stand_in_the_way_of_the_next_quarantine_s() -> None:
+    heard = Acknowledgements(ManualClock())
+    heard.note((ONE, 1), "d-1")
+    heard.note((ONE, 4), "d-4")
+    first, second = heard.waiting()
+    assert [(one.lock, one.decision_id) for one in (first, second)] == [(1, "d-1"), (4, "d-4")]
+    heard.written(first)
+    assert heard.waiting() == (second,)
 
 
 def test_events_after_the_deadline_reach_every_channel_once_and_so_does_their_end() -> None:

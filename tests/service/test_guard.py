@@ -1,10 +1,13 @@
 """The guard inside a model server: it never waits, obeys the gate, and does what it was told when nobody answers."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
@@ -215,6 +218,8 @@ def test_the_middleware_refuses_inference_and_nothing_else(gate: Gate) -> None:
         ({"fail": "ajar"}, "fail: must be 'open' or 'closed'"),
         ({"refresh_seconds": 60.0}, "max_age_seconds: at least refresh_seconds"),
         ({"deadline_seconds": 0.0}, "must be above 0"),
+        ({"url": "http://"}, "must name a host"),
+        ({"url": "http://gate:99999"}, "ort"),
     ],
 )
 def test_what_makes_no_sense_is_refused_at_once(wrong: dict[str, Any], words: str) -> None:
@@ -230,3 +235,79 @@ def test_it_needs_nothing_but_the_standard_library() -> None:
     )
     command = [sys.executable, "-c", code]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+Answering = Callable[[socket.socket], None]
+
+
+@contextmanager
+def answering(answer: Answering) -> Iterator[str]:
+    """Listen on a socket of our own, and give each connection to ``answer``."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    line, _ = listener.accept()
+                    threading.Thread(target=serve, args=(line,), daemon=True).start()
+
+        def serve(line: socket.socket) -> None:
+            with line, suppress(OSError):
+                line.recv(65_536)
+                answer(line)
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def trickle(line: socket.socket) -> None:
+    """Answer as slowly as it gets without ever being silent for long."""
+    line.sendall(b"HTTP/1.1 200 OK\r\nx-gate-state: active\r\n")
+    for number in range(3_000):
+        line.sendall(b"x-more-%d: 1\r\n" % number)
+        threading.Event().wait(0.01)
+
+
+def test_a_gate_that_trickles_is_given_up_at_the_deadline_all_the_same() -> None:
+    with answering(trickle) as url:
+        guard = Guard(url, "fraud", fail="closed", deadline_seconds=0.2)
+        started = time.monotonic()
+        assert not guard.refresh()
+        # Every single byte is in time; all of them together take half a minute.
+        assert time.monotonic() - started < 10
+        assert guard.decision().state == "unknown"
+        assert "timed out" in guard.decision().reason
+
+
+def test_a_start_waits_no_longer_than_the_deadline() -> None:
+    with answering(trickle) as url:
+        started = time.monotonic()
+        with Guard(url, "fraud", deadline_seconds=0.2) as guard:
+            assert time.monotonic() - started < 10
+            assert guard.decision().state == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (b"ICY 200 OK\r\n\r\n", "is not HTTP"),
+        (b"HTTP/1.1 200\r\n\r\n", "is not the gate's word"),
+        (b"HTTP/1.1 20", "was closed before"),
+        (b"HTTP/1.1 200 OK\r\n" + b"a: " + b"b" * 200_000, "over 65536 bytes"),
+        (b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200 + b"\r\n", "got more than 100 headers"),
+    ],
+)
+def test_what_is_no_answer_is_named(said: bytes, words: str) -> None:
+    with answering(lambda line: line.sendall(said)) as url:
+        guard = Guard(url, "fraud", deadline_seconds=10)
+        assert not guard.refresh()
+        assert words in guard.decision().reason
+
+
+def test_an_odd_time_to_wait_is_not_believed(gate: Gate) -> None:
+    gate.closes()
+    gate.headers["retry-after"] = "\N{SUPERSCRIPT TWO}"
+    guard = Guard(gate.url, "fraud")
+    assert guard.refresh()
+    assert guard.decision().retry_after == 30

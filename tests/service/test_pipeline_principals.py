@@ -228,6 +228,7 @@ def test_odd_answers_are_counted_and_never_an_error() -> None:
     assert status.invalid == 40
     assert status.examined == len(session) - 40
     assert status.thresholds.keys() == {"probing", "intent", "extraction"}
+    assert status.calibrated == {"probing": True, "intent": True, "extraction": True}
 
 
 def test_a_flipped_input_is_known_again_whoever_sends_it_and_the_oldest_is_forgotten() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from redteam.benign.registry import WORKLOADS
 from redteam.benign.registry import session_of as benign_session_of
 from service.detect import keeping
-from service.detect.campaigns import BURST_MIN, Campaigns
+from service.detect.campaigns import BURST_MIN, Campaigns, Request, Seen
 from service.domain.adversarial import Adversarial, Following
 from service.domain.policy import Policy
 from service.domain.principals import Kind
@@ -291,3 +291,23 @@ def test_who_does_not_fit_is_left_out_and_counted(monkeypatch: pytest.MonkeyPatc
     append(world, version, frame_of(victim().predict(inputs[:1]), [name(39)], prints_of(inputs[:1])))
     world.catch_up(world.worker())
     assert told(world, version)["followed"] == 40 - unkept
+
+
+def test_requests_are_matched_by_points_too_and_by_no_fingerprint_of_few_windows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[tuple[int, ...]] = []
+    take = Campaigns.take
+
+    def watched(self: Campaigns, request: Request) -> Seen | None:
+        seen.append(request.hashes.shape)
+        return take(self, request)
+
+    monkeypatch.setattr(Campaigns, "take", watched)
+    world, version = world_with(reference())
+    inputs = victim().reference[0][:2]
+    whole, other = prints_of(inputs)
+    short = other[: 15 * 8] + bytes(8) + other[16 * 8 :]
+    append(world, version, frame_of(victim().predict(inputs), [name(0), name(1)], [whole, short]))
+    world.catch_up()
+    assert seen == [(2, 16), (1, 16)]

@@ -38,6 +38,7 @@ def test_odd_requests_are_listed_with_event_principal_and_reasons() -> None:
     found = seen(world, version)
     odd = found.oddest[0]
     assert (odd.event_id, odd.principal, odd.row) == ("event-3-0", EVE, 0)
+    assert odd.score is not None
     assert odd.score >= 0.99
     text = " | ".join(odd.reasons)
     assert "not total = amount + fee: total is 12.5" in text
@@ -154,6 +155,15 @@ def test_old_requests_leave_the_list() -> None:
     assert [one.principal for one in seen(world, version).oddest] == [EVE]
 
 
+def test_what_has_left_the_list_leaves_its_principal_room() -> None:
+    world, version = world_with(reference())
+    send(world, version, frame(10, 3, EVE, age=30.5, total=0.123))
+    world.clock.advance(25 * 3_600)
+    send(world, version, frame(2, 4, EVE, age=31.5))
+    world.catch_up()
+    assert [one.principal for one in seen(world, version).oddest] == [EVE, EVE]
+
+
 def test_an_immutable_field_that_one_principal_changes_is_told_first() -> None:
     world, version = world_with(reference())
     same: dict[str, Any] = {"customer": ["c7", "c7", "c8"]}
@@ -169,6 +179,35 @@ def test_an_immutable_field_that_one_principal_changes_is_told_first() -> None:
     reasons = {reason for one in edited for reason in one.reasons}
     assert "age of one customer was changed by one principal: '30' became '31'" in reasons
     assert "secret of one customer was changed by one principal" in reasons
+
+
+def test_an_edit_is_listed_also_where_the_request_cannot_be_judged() -> None:
+    world, version = world_with(reference())
+    who: dict[str, Any] = {"customer": ["c7", "c7", "c8"]}
+    send(world, version, frame(3, 3, EVE, age=[30.0, 30.0, 41.0], secret=5_000.0, **who))
+    wrong = frame(3, 4, EVE, ids=True, age=[31.0, 32.0, 41.0], secret=5_000.0, **who)
+    numbers = np.array(wrong.numeric)
+    at = {name: i for i, name in enumerate(wrong.numeric_names)}
+    numbers[at["probabilities.no"]] = 0.9
+    numbers[at["probabilities.yes"]] = 0.9
+    send(world, version, with_numbers(wrong, numbers))
+    fields = {name: getattr(wrong, name) for name in Frame.__dataclass_fields__}
+    ages = {"numeric_names": ("age",), "numeric": np.array([[33.0, 30.0, 41.0]])}
+    send(world, version, Frame(**(fields | ages)))
+    world.catch_up()
+    found = seen(world, version)
+    assert broken(found)["age, secret of one customer"] == 3
+    assert (found.invalid, found.unexamined) == ({"probabilities": 3}, 3)
+    edited = [one for one in found.oddest if one.edited]
+    assert found.oddest[: len(edited)] == tuple(edited)
+    assert [(one.score, one.parts) for one in edited] == [(None, {})] * 3
+    newest, *others = edited
+    assert newest.reasons == (
+        "age of one customer was changed by one principal: '30' became '33'",
+        "not judged: columns that the reference has are not there, or of another kind",
+    )
+    assert {one.event_id for one in others} == {"event-4-0", "event-4-1"}
+    assert all(one.reasons[1] == "not judged: its probabilities do not add up to one" for one in others)
 
 
 def test_entities_are_forgotten_rather_than_kept_without_bound() -> None:

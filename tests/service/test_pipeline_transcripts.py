@@ -3,7 +3,7 @@
 What is found is put there by the tests, at chosen entries of the log: no forest and no threshold has a part in it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -16,18 +16,19 @@ from hypothesis import strategies as st
 from service.detect import transcripts as drawing
 from service.detect.principals import Principals
 from service.detect.reference import CompiledReference, compile_reference
+from service.detect.transcripts import Looker
 from service.domain.adversarial import Adversarial, Following, Transcript
 from service.domain.evaluation import UseFound
-from service.domain.ids import Micros
+from service.domain.ids import Micros, Position, VersionId
 from service.domain.policy import Policy
-from service.domain.principals import PrincipalFinding
+from service.domain.principals import PrincipalFinding, PrincipalTier
 from service.domain.records import Version
 from service.domain.schema import Classification, Feature, FeatureKind, Prediction, PredictionKind, Schema, Treatment
-from service.domain.transcripts import SAMPLE_BYTES_MAX, TranscriptBody, TranscriptRecord
+from service.domain.transcripts import SAMPLE_BYTES_MAX, Accused, Drawn, TranscriptBody, TranscriptRecord
 from service.frames import Coded, Frame, Texts, encode_frame
 from service.office import put_baseline, register_model, register_version
-from service.ports import EntryKind, LogEntry, NewEntry
-from service.transcripts import SampleState, id_of, open_transcript, seal, unseal
+from service.ports import EntryKind, LogEntry, LogReader, NewEntry
+from service.transcripts import DrawnBefore, SampleState, id_of, open_transcript, seal, unseal
 from tests.service.uses import finding
 from tests.service.worker.world import ANA, DANA, SMALL_BUDGET, World
 
@@ -252,3 +253,72 @@ def test_values_beyond_the_bound_are_left_out_the_oldest_first() -> None:
     assert [one["n"] for one in found] == [3, 4, 5]
     assert seal(KEY, b"context", values) != sealed, "no nonce is used twice"
     assert unseal(KEY, b"another", sealed) is None
+
+
+def test_what_says_nothing_new_is_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+
+    def draw(log: LogReader, accused: Sequence[Accused], lookers: Mapping[VersionId, Looker]) -> list[drawing.Draft]:
+        looked.append(accused[0].position)
+        return drawing.draw(log, accused, lookers)
+
+    monkeypatch.setattr("service.transcripts.draw", draw)
+    again = [finding(EVE)]
+    find(monkeypatch, {5: again, 8: again, 11: again, 14: [finding(EVE, flips=2)], 17: again})
+    world, version = world_with()
+    worker = world.worker()
+    for _ in range(18):
+        send(world, version, [EVE])
+        world.catch_up(worker)
+    assert looked == [5, 14]
+    assert [one.position for one in kept(world)] == [14]
+    # Whoever starts anew has forgotten it, and looks once more; what is kept stays as it is.
+    find(monkeypatch, {20: again, 22: again})
+    worker = world.worker()
+    for _ in range(5):
+        send(world, version, [EVE])
+        world.catch_up(worker)
+    assert looked == [5, 14, 20]
+    assert [one.position for one in kept(world)] == [14]
+
+
+def test_what_is_remembered_of_transcripts_has_a_bound_and_an_end() -> None:
+    def accused(alert: str, at_us: int) -> Accused:
+        return Accused(
+            alert_id=alert,
+            incident_id="i",
+            version_id=VersionId(1),
+            principal=EVE,
+            tier=PrincipalTier.INTENT,
+            policy=Transcript.FINGERPRINTS,
+            requests_max=1,
+            keep_us=100,
+            since_us=Micros(0),
+            position=Position(1),
+            at_us=Micros(at_us),
+            news=False,
+        )
+
+    def drawn(one: Accused) -> Drawn:
+        record = TranscriptRecord(
+            alert_id=one.alert_id,
+            principal=one.principal,
+            incident_id=one.incident_id,
+            version_id=one.version_id,
+            tier=one.tier,
+            policy=one.policy,
+            position=one.position,
+            drawn_us=one.at_us,
+            until_us=Micros(one.at_us + one.keep_us),
+            body="",
+            key_id=None,
+            sample=None,
+        )
+        return Drawn(record=record, replaces=False)
+
+    before = DrawnBefore(keys_max=2)
+    before.note(drawn(accused(alert, 0)) for alert in ("a", "b", "c"))
+    assert len(before) == 2
+    told = [accused("a", 99), accused("b", 99), accused("c", 99), accused("c", 100)]
+    # The first was forgotten, and the transcript of the last one is over by then.
+    assert [(one.alert_id, one.at_us) for one in before.wanted(told)] == [("a", 99), ("c", 100)]

@@ -8,13 +8,14 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from starlette.responses import StreamingResponse
 
-from service.api.asgi import header
+from service.api.asgi import Scope, header
 from service.api.bodies import decode_json
 from service.api.deps import Api, ApiDep, Reader, SmallBody, documented_answer
-from service.domain.errors import LazarettoError, Unavailable
+from service.api.flag_desk import FlagDesk
+from service.domain.errors import LazarettoError, Unauthenticated, Unavailable
 from service.domain.keys import Identity
 from service.gate.decide import Asking
-from service.gate.flags import Flag, etag_of, evaluate, every_flag, parse_key
+from service.gate.flags import Flag, evaluate, parse_key
 from service.gate.jitter import Jitter
 from service.observability import request_id
 
@@ -26,7 +27,7 @@ LOOK_SECONDS = 0.1
 BEAT_SECONDS = 15.0
 """A comment so often, so that whoever is between does not take the stream for dead."""
 STREAM_SECONDS = 3_600.0
-"""Then a stream ends and the client comes back: keys that were revoked meanwhile do not."""
+"""Then a stream ends and the client comes back."""
 KEY_SHOWN = 300
 TARGETING_KEY_MAX = 1_000
 
@@ -75,58 +76,85 @@ def _asking(api: Api, targeting: str | None) -> Asking | None:
 
 
 @router.post("/evaluate/flags", responses=documented_answer(Bulk, "Every flag that the key reaches."))
-async def evaluate_all(request: Request, api: ApiDep, who: Reader, content: SmallBody) -> Response:
+async def evaluate_all(request: Request, who: Reader, content: SmallBody) -> Response:
     """Evaluate every flag; 304 when the ``ETag`` in ``If-None-Match`` still holds."""
     _, misfit = _targeting(content)
     if misfit is not None:
         return _json(misfit, 400)
-    flags = list(every_flag(api.fleet.view, who.sees))
-    etag = etag_of(flags)
+    sheet = await _desk(request).sheet()
+    etag = sheet.etag(who.models)
     headers = {"etag": etag, "cache-control": "no-cache"}
     asked = (header(request.scope, b"if-none-match") or b"").decode("latin-1")
     if etag in {one.strip().removeprefix("W/") for one in asked.split(",")}:
         return Response(status_code=304, headers=headers)
     stream = {"type": "sse", "endpoint": {"requestUri": EVENTS}, "inactivityDelaySec": INACTIVITY_SECONDS}
-    body = Bulk(flags=flags, eventStreams=[stream], metadata={"source": "lazaretto"})
+    body = {
+        "flags": msgspec.Raw(sheet.body(who.models)),
+        "eventStreams": [stream],
+        "metadata": {"source": "lazaretto"},
+    }
     return _json(body, 200, headers)
 
 
 @router.get("/events", responses={200: {"description": "Server-sent events.", "content": {"text/event-stream": {}}}})
 async def events(request: Request, api: ApiDep, who: Reader) -> Response:
     """Tell at once when a flag that the key reaches has changed."""
-    streams: set[object] = request.app.state.flag_streams
-    if len(streams) >= api.settings.flag_streams_max:
+    desk = _desk(request)
+    if len(desk.streams) >= api.settings.flag_streams_max:
         raise Unavailable("too many event streams of flags: flag_streams_max", retry_after_seconds=5)
     return StreamingResponse(
-        _changes(api, who, streams),
+        _changes(api, who, desk, request.scope),
         media_type="text/event-stream",
         headers={"cache-control": "no-cache", "x-accel-buffering": "no"},
     )
 
 
-async def _changes(api: Api, who: Identity, streams: set[object]) -> AsyncIterator[bytes]:
-    """Yield an event for each change of the flags, and a comment while there is none."""
+def _desk(request: Request) -> FlagDesk:
+    desk: FlagDesk = request.app.state.flag_desk
+    return desk
+
+
+async def _changes(api: Api, who: Identity, desk: FlagDesk, scope: Scope) -> AsyncIterator[bytes]:
+    """Yield an event for each change of the flags, and a comment while there is none.
+
+    The first event comes at once, unless the client says that it has seen these flags in a stream before: what changes
+    between its evaluation and its stream is told like this.
+    """
     own = object()
-    streams.add(own)
+    desk.streams.add(own)
     clock = asyncio.get_running_loop().time
     try:
-        revision, etag = None, ""
+        mark, told = None, (header(scope, b"last-event-id") or b"").decode("latin-1")
         ends, beat = clock() + STREAM_SECONDS, clock()
         yield b"retry: 1000\n\n"
         while clock() < ends and not api.ending.is_set():
-            view = api.fleet.view
-            if view.revision != revision:
-                revision, before = view.revision, etag
-                etag = etag_of(list(every_flag(view, who.sees)))
-                if before and etag != before:
+            due = clock() - beat >= BEAT_SECONDS
+            if due or desk.mark != mark:
+                if not await _still_known(api, scope):
+                    return
+                sheet = await desk.sheet()
+                mark, etag = sheet.mark, sheet.etag(who.models)
+                if etag.strip('"') != told:
+                    told = etag.strip('"')
                     data = msgspec.json.encode({"type": "refetchEvaluation", "etag": etag}).decode()
-                    yield f"id: {revision}\nevent: message\ndata: {data}\n\n".encode()
-            if clock() - beat >= BEAT_SECONDS:
+                    yield f"id: {told}\nevent: message\ndata: {data}\n\n".encode()
+            if due:
                 beat = clock()
                 yield b": still here\n\n"
             await asyncio.sleep(LOOK_SECONDS)
     finally:
-        streams.discard(own)
+        desk.streams.discard(own)
+
+
+async def _still_known(api: Api, scope: Scope) -> bool:
+    """Tell whether the key of a stream is still good: a revoked one learns no more."""
+    try:
+        await api.keyring.identify(scope["headers"])
+    except Unauthenticated:
+        return False
+    except LazarettoError:  # the store is away, and the key was forgotten meanwhile: nothing says that it is bad
+        return True
+    return True
 
 
 def _targeting(content: bytes) -> tuple[str | None, Failed | None]:

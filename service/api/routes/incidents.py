@@ -8,12 +8,13 @@ import msgspec
 from fastapi import APIRouter, Query, Response
 
 from service.alert.triage import Act, IncidentAction
-from service.api.acting import IfMatch, IncidentOperator, expected_of
+from service.api.acting import IfMatch, expected_of
 from service.api.bodies import Acknowledge, Assign, Comment, Resolve, decode_body
 from service.api.deps import (
     Api,
     ApiDep,
     Limit,
+    Operator,
     Reader,
     SmallBody,
     answer,
@@ -100,30 +101,28 @@ def _documented(kind: Any) -> dict[str, Any]:
 
 
 @router.post("/incidents/{incident_id}/ack", **_documented(Acknowledge))
-def acknowledge(
-    api: ApiDep, who: IncidentOperator, incident_id: str, content: SmallBody, seen: IfMatch = None
-) -> Response:
+def acknowledge(api: ApiDep, who: Operator, incident_id: str, content: SmallBody, seen: IfMatch = None) -> Response:
     """Say that somebody is looking."""
     body = decode_body(content or b"{}", Acknowledge)
     return _act(api, who, incident_id, Act(action=IncidentAction.ACK, note=body.note), seen)
 
 
 @router.post("/incidents/{incident_id}/assign", **_documented(Assign))
-def assign(api: ApiDep, who: IncidentOperator, incident_id: str, content: SmallBody, seen: IfMatch = None) -> Response:
+def assign(api: ApiDep, who: Operator, incident_id: str, content: SmallBody, seen: IfMatch = None) -> Response:
     """Give an incident to somebody."""
     body = decode_body(content, Assign)
     return _act(api, who, incident_id, Act(action=IncidentAction.ASSIGN, assignee=body.assignee, note=body.note), seen)
 
 
 @router.post("/incidents/{incident_id}/comment", **_documented(Comment))
-def comment(api: ApiDep, who: IncidentOperator, incident_id: str, content: SmallBody, seen: IfMatch = None) -> Response:
+def comment(api: ApiDep, who: Operator, incident_id: str, content: SmallBody, seen: IfMatch = None) -> Response:
     """Add a note to the timeline."""
     body = decode_body(content, Comment)
     return _act(api, who, incident_id, Act(action=IncidentAction.COMMENT, note=body.note), seen)
 
 
 @router.post("/incidents/{incident_id}/resolve", **_documented(Resolve))
-def resolve(api: ApiDep, who: IncidentOperator, incident_id: str, content: SmallBody, seen: IfMatch = None) -> Response:
+def resolve(api: ApiDep, who: Operator, incident_id: str, content: SmallBody, seen: IfMatch = None) -> Response:
     """Close an incident with a verdict."""
     body = decode_body(content, Resolve)
     return _act(api, who, incident_id, Act(action=IncidentAction.RESOLVE, verdict=body.verdict, note=body.note), seen)

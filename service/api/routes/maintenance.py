@@ -2,9 +2,8 @@
 
 from fastapi import APIRouter, Response
 
-from service.api.acting import IncidentOperator
 from service.api.bodies import PlanMaintenance, decode_body
-from service.api.deps import ApiDep, Limit, Reader, SmallBody, answer, documented_answer, documented_body
+from service.api.deps import ApiDep, Limit, Operator, Reader, SmallBody, answer, documented_answer, documented_body
 from service.api.times import time_at
 from service.api.views_incidents import MaintenanceView, of_maintenance
 from service.domain.incidents import Maintenance
@@ -27,7 +26,7 @@ def list_maintenance(api: ApiDep, who: Reader, model: str, limit: Limit = 100) -
     openapi_extra=documented_body(PlanMaintenance),
     responses=documented_answer(MaintenanceView, "The window.", CREATED),
 )
-def plan_maintenance(api: ApiDep, who: IncidentOperator, model: str, content: SmallBody) -> Response:
+def plan_maintenance(api: ApiDep, who: Operator, model: str, content: SmallBody) -> Response:
     """Plan a window of at most seven days. Evidence goes on in it; drift pages nobody until it is over."""
     body = decode_body(content, PlanMaintenance)
     api.model(model)
@@ -46,7 +45,7 @@ def plan_maintenance(api: ApiDep, who: IncidentOperator, model: str, content: Sm
 
 
 @router.delete("/{window_id}", status_code=GONE)
-def cancel_maintenance(api: ApiDep, who: IncidentOperator, model: str, window_id: str) -> Response:
+def cancel_maintenance(api: ApiDep, who: Operator, model: str, window_id: str) -> Response:
     """End a window before its time; what was hushed in it and is still there is told."""
     api.triage.cancel(who.actor, model, window_id)
     return Response(status_code=GONE)

@@ -35,6 +35,7 @@ from service.domain.policy import Policy
 from service.domain.texts import NAME_LENGTH_MAX, bad_name, bad_text
 from service.ingest.schema import bad_schema, parse_schema
 from service.office import register_model, register_version, request_transition, set_policy
+from service.review.changed import explained
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 CREATED = 201
@@ -143,9 +144,18 @@ def transition(api: ApiDep, who: Operator, model: str, version: str, content: Sm
     """Ask for a state change; a release waits until enough different people have asked."""
     api.version(model, version)
     body = decode_body(content, Transition, TRANSITION_CHECKS)
-    outcome = request_transition(
-        api.office, who.actor, model, version, body.event, body.reason, body.incident_id, seen=body.change
+    do = partial(
+        request_transition,
+        api.office,
+        who.actor,
+        model,
+        version,
+        body.event,
+        body.reason,
+        body.incident_id,
+        seen=body.change,
     )
+    outcome = explained(api.read, model, version, body.change, do)
     api.changed()
     given = outcome.approvals
     approvals = ApprovalsView() if given is None else ApprovalsView(have=given.have, need=given.need, by=list(given.by))

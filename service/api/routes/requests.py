@@ -37,7 +37,8 @@ class OddView(View, frozen=True, kw_only=True):
     event_id: str | None
     principal: str | None
     """Pseudonym."""
-    score: float
+    score: float | None
+    """`null` of a request that cannot be judged, and is listed for what it edits."""
     edited: bool
     """Whether it changes what never changes."""
     parts: dict[str, float]

@@ -28,6 +28,7 @@ from service.api.views_review import (
 from service.domain.errors import NotFound
 from service.domain.texts import bad_text
 from service.review.baselines import settle_baseline
+from service.review.changed import explained
 from service.review.deadline import ReviewRequest, name_reviewers
 from service.review.glass import GlassRequest, break_glass, end_glass
 
@@ -47,7 +48,8 @@ def broken(api: ApiDep, who: Operator, model: str, version: str, content: SmallB
     api.version(model, version)
     body = decode_body(content, BreakGlass, REASON)
     request = GlassRequest(minutes=body.minutes, reason=body.reason, seen=body.change)
-    glass = break_glass(api.review, who.actor, model, version, request)
+    do = partial(break_glass, api.review, who.actor, model, version, request)
+    glass = explained(api.read, model, version, body.change, do)
     api.changed()
     return answer(of_glass(glass, api.clock.now_us()), CREATED)
 
@@ -61,7 +63,8 @@ def whole_again(api: ApiDep, who: Operator, model: str, version: str, content: S
     """Close the gate again before the time."""
     api.version(model, version)
     body = decode_body(content, Because, REASON)
-    glass = end_glass(api.review, who.actor, model, version, body.reason)
+    do = partial(end_glass, api.review, who.actor, model, version, body.reason)
+    glass = explained(api.read, model, version, None, do)
     api.changed()
     return answer(of_glass(glass, api.clock.now_us()))
 
@@ -86,7 +89,8 @@ def name(api: ApiDep, who: Operator, model: str, version: str, content: SmallBod
     api.version(model, version)
     body = decode_body(content, NameReviewers, REASON)
     request = ReviewRequest(reviewers=body.reviewers, hours=body.hours, reason=body.reason, seen=body.change)
-    row = name_reviewers(api.review, who.actor, model, version, request)
+    do = partial(name_reviewers, api.review, who.actor, model, version, request)
+    row = explained(api.read, model, version, body.change, do)
     api.changed()
     view = of_review(api.version(model, version), api.model(model).policy, row, api.clock.now_us())
     return answer(view)

@@ -4,9 +4,9 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from service.api.acting import IfMatch, IncidentOperator, expected_of
+from service.api.acting import IfMatch, expected_of
 from service.api.bodies import Acknowledge, Merge, SnoozeBody, decode_body
-from service.api.deps import ApiDep, Reader, SmallBody, answer, documented_answer, documented_body
+from service.api.deps import ApiDep, Operator, Reader, SmallBody, answer, documented_answer, documented_body
 from service.api.routes.incidents import find_incident
 from service.api.times import time_at
 from service.api.views import IncidentView, SnoozeView, of_incident
@@ -22,7 +22,7 @@ def _documented(kind: Any, found: Any, description: str) -> dict[str, Any]:
 
 
 @router.post("/snooze", **_documented(SnoozeBody, SnoozeView, "Until when people hear no more of it."))
-def snooze(api: ApiDep, who: IncidentOperator, incident_id: str, content: SmallBody, seen: IfMatch = None) -> Response:
+def snooze(api: ApiDep, who: Operator, incident_id: str, content: SmallBody, seen: IfMatch = None) -> Response:
     """Hear no more of an incident until a time, or until it is worse. Quarantine and its notifications go on."""
     body = decode_body(content, SnoozeBody)
     incident = find_incident(api, who, incident_id)
@@ -34,7 +34,7 @@ def snooze(api: ApiDep, who: IncidentOperator, incident_id: str, content: SmallB
 
 
 @router.post("/wake", **_documented(Acknowledge, IncidentView, "The incident afterwards."))
-def wake(api: ApiDep, who: IncidentOperator, incident_id: str, content: SmallBody, seen: IfMatch = None) -> Response:
+def wake(api: ApiDep, who: Operator, incident_id: str, content: SmallBody, seen: IfMatch = None) -> Response:
     """End a snooze before its time."""
     body = decode_body(content or b"{}", Acknowledge)
     find_incident(api, who, incident_id)
@@ -44,7 +44,7 @@ def wake(api: ApiDep, who: IncidentOperator, incident_id: str, content: SmallBod
 
 
 @router.post("/merge", **_documented(Merge, IncidentView, "The incident that is part of the other one now."))
-def merge(api: ApiDep, who: IncidentOperator, incident_id: str, content: SmallBody, seen: IfMatch = None) -> Response:
+def merge(api: ApiDep, who: Operator, incident_id: str, content: SmallBody, seen: IfMatch = None) -> Response:
     """Let an incident become part of another one of the same model, with its alerts and what people were told."""
     body = decode_body(content, Merge)
     find_incident(api, who, incident_id)

@@ -266,3 +266,21 @@ def test_old_windows_are_deleted_by_the_age_of_the_newest(sql_store: Store, cloc
     left = sql_store.read.windows(version.id, "1m", s.at(0), s.at(1e6))
     assert [w.start_us for w in left] == [s.T0 + MINUTE_US, newest.start_us]
     assert len(sql_store.read.windows(version.id, "1h", s.at(0), s.at(1e6))) == 1
+
+
+def test_of_a_retired_version_no_baseline_is_read_once_all_before_was_folded(
+    store: AnyStore, clock: ManualClock
+) -> None:
+    version, other = _registered(store), _registered(store, "other")
+    worker = store.worker("w", 10.0, clock)
+    worker.commit(_outcome(worker, 39))
+    with store.control.write() as tx:
+        tx.transition(s.transition(version, Event.RETIRE), lock=0, restart=Position(40))
+    assert set(worker.control().baselines) == {version.id, other.id}
+    worker.commit(_outcome(worker, 40))
+    assert set(worker.control().baselines) == {version.id, other.id}, "the next entry may still close a tick"
+    worker.commit(_outcome(worker, 41))
+    control = worker.control()
+    assert set(control.baselines) == {other.id}
+    assert set(control.versions) == {version.id, other.id}
+    assert control.baselines[other.id][0].artefact

@@ -1,12 +1,16 @@
 """Feature flags over OFREP, hooks of rollouts, the gate that routes, and drills on record."""
 
+import asyncio
 import base64
 import json
+import re
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx
 import pytest
 
+from service.api.routes import flags as flags_route
 from service.domain.records import Scope
 from service.gate.flags import FlagKey, Kind, parse_key
 from service.gate.targets import Target
@@ -116,7 +120,7 @@ def test_all_flags_have_an_etag_that_changes_with_them_alone(world: World) -> No
 
 
 def test_too_many_streams_are_refused(world: World) -> None:
-    streams = world.app.state.flag_streams
+    streams = world.app.state.flag_desk.streams
     for number in range(world.runtime.api.settings.flag_streams_max):
         streams.add(number)
     try:
@@ -209,3 +213,100 @@ def test_a_drill_is_on_record(world: World) -> None:
     for wrong in ({"phase": "middle"}, {"steps": {"x": -1}}, {"drill_id": ""}, {"more": 1}):
         answer = world.client.post(f"{path}/drills", json=body | wrong, headers=world.everything)
         assert answer.status_code == 422, wrong
+
+
+def test_drills_are_listed_with_what_came_of_them(world: World) -> None:
+    path = world.model("drills-two")
+    for drill_id, phase in (("d1", "begin"), ("d1", "end"), ("d2", "begin")):
+        body: dict[str, Any] = {"phase": phase, "drill_id": drill_id, "through": "http://gw/x"}
+        if phase == "end":
+            body |= {"steps": {"quarantined": 2.25, "refused at the gateway": 2.5}, "outcome": "refused at the gateway"}
+        assert world.client.post(f"{path}/drills", json=body, headers=world.everything).status_code == 200
+    answer = world.client.get(f"{path}/drills", headers=world.key(Scope.READ))
+    going_on, over = answer.json()["drills"]
+    assert (going_on["drill_id"], going_on["ended_at"], going_on["seconds_to_refusal"]) == ("d2", None, None)
+    assert (over["drill_id"], over["seconds_to_refusal"], over["by"]) == ("d1", 2.5, "ada")
+    assert over["begun_at"] < over["ended_at"] < going_on["begun_at"]
+    assert world.client.get(f"{path}/drills", headers=world.key(Scope.INGEST)).status_code == 403
+
+
+class Stream:
+    """An open event stream, read in the application's own loop."""
+
+    def __init__(self, world: World, who: dict[str, str], **more: str) -> None:
+        self.world = world
+        scope = {"type": "http", "headers": [(k.encode(), v.encode()) for k, v in {**who, **more}.items()]}
+        api, desk = world.runtime.api, world.app.state.flag_desk
+        identity = api.keyring.authenticate(who["authorization"].removeprefix("Bearer "))
+        self.parts = flags_route._changes(api, identity, desk, scope)
+
+    def read(self, seconds: float = 10.0) -> str | None:
+        """Return the next part; ``None`` when the stream has ended, an empty text when nothing came in time."""
+        return self.world.client.portal.call(self._next, seconds)
+
+    def close(self) -> None:
+        self.world.client.portal.call(self._close)
+
+    async def _close(self) -> None:
+        assert isinstance(self.parts, AsyncGenerator)
+        await self.parts.aclose()
+
+    async def _next(self, seconds: float) -> str | None:
+        # A part that is waited for is kept: what comes later is the next one.
+        self.waiting = getattr(self, "waiting", None) or asyncio.ensure_future(anext(self.parts, None))
+        done, _ = await asyncio.wait([self.waiting], timeout=seconds)
+        if not done:
+            return ""
+        part, self.waiting = self.waiting.result(), None
+        return None if part is None else part.decode()
+
+
+def event_id(part: str | None) -> str:
+    assert part is not None
+    return re.search(r"^id: (\w+)$", part, re.MULTILINE)[1]  # type: ignore[index]  # fails loudly where there is none
+
+
+def test_a_stream_begins_with_what_holds_unless_the_client_has_seen_it(world: World) -> None:
+    world.model("streams-first")
+    stream = Stream(world, world.everything)
+    assert stream.read() == "retry: 1000\n\n"
+    first = stream.read()
+    etag = world.client.post(FLAGS, json={}, headers=world.everything).headers["etag"]
+    assert event_id(first) == etag.strip('"')
+    assert '"refetchEvaluation"' in str(first)
+    stream.close()
+    known = Stream(world, world.everything, **{"last-event-id": event_id(first)})
+    assert [known.read(), known.read(0.3)] == ["retry: 1000\n\n", ""]
+    world.model("streams-second")
+    assert event_id(known.read()) != event_id(first)
+    known.close()
+
+
+def test_the_end_of_a_broken_glass_is_told_although_nobody_writes_it_down(world: World) -> None:
+    path = world.model("streams-glass")
+    quarantine(world, path)
+    ben = world.key(Scope.OPERATE, name="ben")
+    stream = Stream(world, world.everything)
+    stream.read()
+    held = event_id(stream.read())
+    body = {"minutes": 1 / 60, "reason": "of a test"}
+    assert world.client.post(f"{path}/break-glass", json=body, headers=ben).status_code == 201
+    broken = event_id(stream.read())
+    assert broken != held
+    # The background thread that would write the end down sleeps for a minute in this world.
+    assert event_id(stream.read()) == held
+    stream.close()
+    known = world.runtime.api.review.store.glasses_open()
+    assert [glass.ended_us for glass in known] == [None]
+
+
+def test_a_revoked_key_hears_no_more(world: World) -> None:
+    world.model("streams-revoked")
+    key = world.key(Scope.READ)
+    stream = Stream(world, key)
+    assert [bool(stream.read()), bool(stream.read())] == [True, True]
+    key_id = key["authorization"].removeprefix("Bearer lzk_")[:8]
+    assert world.client.request("DELETE", f"/v1/keys/{key_id}", headers=world.everything).status_code == 200
+    world.runtime.api.keyring.refresh()
+    world.model("streams-later")
+    assert stream.read() is None

@@ -144,6 +144,16 @@ def test_a_bad_span_names_its_parameter(start: str | None, end: str | None, at: 
     assert caught.value.places[0].at == at
 
 
+def test_a_span_that_ends_before_it_begins_names_both_ends_or_the_one_that_was_given() -> None:
+    day = "2026-11-22T10:00:00Z", "2026-11-21T10:00:00Z"
+    with pytest.raises(Unprocessable) as caught:
+        span_of("1m", *day, NOVEMBER, 100)
+    assert [place.at for place in caught.value.places] == ["from", "to"]
+    with pytest.raises(Unprocessable, match="empty") as caught:
+        span_of("1m", "2027-01-01T00:00:00Z", None, NOVEMBER, 100)
+    assert [place.reason for place in caught.value.places] == ["must not be after now, where 'to' is left out"]
+
+
 def test_a_wide_version_may_read_fewer_rows() -> None:
     wide = CELLS_MAX // 50
     assert (NOVEMBER - span_of("1m", None, None, NOVEMBER, wide).first_us) // MINUTE_US < 50
@@ -228,7 +238,8 @@ def test_a_step_longer_than_the_window_would_leave_gaps() -> None:
     with pytest.raises(Unprocessable) as caught:
         span_of("5m", None, None, NOVEMBER, 100, "1h")
     assert [(place.at, place.reason) for place in caught.value.places] == [
-        ("step", "must not be longer than the window, which is 5m")
+        ("step", "must not be longer than the window, which is 5m"),
+        ("window", "is 5m, shorter than the step, which is 1h"),
     ]
 
 

@@ -210,11 +210,11 @@ def test_explanation_clients_are_kept_as_pseudonyms(attacked: Attacked) -> None:
         ({"probing": "quarantine"}, ["probing"]),
         ({"unrelated_minimum": 1}, ["unrelated_minimum"]),
         ({"contain_hours": 0}, ["contain_hours"]),
-        ({"explainers": ["a", "b", "a"]}, ["explainers[2]"]),
+        ({"explainers": ["a", "b", "a"]}, ["explainers[2]", "explainers[0]"]),
         ({"shares": {"intent": 0}}, ["shares.intent"]),
         ({"colour": "red"}, ["colour"]),
         ({"enforce_share": 0}, ["enforce_share"]),
-        ({"enforce_containment": True, "contain_hours": 0.1}, ["enforce_after_seconds"]),
+        ({"enforce_containment": True, "contain_hours": 0.1}, ["enforce_after_seconds", "contain_hours"]),
         (
             {
                 "enforce_containment": True,
@@ -222,7 +222,7 @@ def test_explanation_clients_are_kept_as_pseudonyms(attacked: Attacked) -> None:
                 "intent": "notify",
                 "extraction": "record",
             },
-            ["enforce_containment"],
+            ["enforce_containment", "probing", "extraction", "membership", "cost", "intent"],
         ),
     ],
 )

@@ -4,9 +4,12 @@ from copy import deepcopy
 from typing import Any
 from zlib import crc32
 
+import msgspec
 import pytest
 
+from service.domain.ids import Actor, Micros, VersionId
 from service.domain.records import Scope
+from service.domain.redteam import RedTeamRun, RedTeamSummary, newest_of_retired
 from tests.service.api.conftest import World
 
 RATE = {"hits": 1, "trials": 4, "low": 0.0, "high": 0.8}
@@ -24,6 +27,7 @@ ATTACK = {
     "seen": RATE,
     "queries_median": None,
     "tiers": {"probing": 2},
+    "campaigns": 1,
     "blind": True,
 }
 BENIGN = {
@@ -140,3 +144,35 @@ def test_the_metrics_show_the_ratio_of_each_attack_and_the_age(world: World, pat
     assert [line for line in shown if "ratio" in line] == [ratio]
     [age] = [float(line.split()[-1]) for line in shown if "age" in line]
     assert 0 <= age < 600
+
+
+def test_of_retired_versions_the_metrics_show_the_newest_run_of_each_victim() -> None:
+    summary = msgspec.convert(SUMMARY, RedTeamSummary)
+    alone = msgspec.structs.replace(summary, attacks=(), benign=())
+    other = msgspec.structs.replace(summary, attacks=(msgspec.structs.replace(summary.attacks[0], victim="mnist"),))
+
+    def run(version: int, day: int, what: RedTeamSummary = summary) -> RedTeamRun:
+        at_us = Micros(day * 24 * 3_600_000_000)
+        return RedTeamRun(version_id=VersionId(version), at_us=at_us, actor=Actor("red"), summary=what)
+
+    runs = [run(1, 1), run(2, 3), run(3, 2), run(4, 1, alone), run(5, 2, alone), run(6, 1, other), run(7, 0)]
+    shown = newest_of_retired(runs, lambda version_id: version_id != 7)
+    assert [one.version_id for one in shown] == [7, 2, 5, 6]
+    # Once the plan leaves a victim out for weeks, what was found of it is nobody's concern.
+    later = [run(8, 38), run(9, 38, alone), *runs]
+    assert [one.version_id for one in newest_of_retired(later, lambda version_id: version_id != 7)] == [7, 8, 9]
+    assert newest_of_retired([], lambda _: True) == []
+
+
+def test_a_retired_version_with_an_older_run_is_not_on_the_metrics(world: World, path: str) -> None:
+    again = world.model(f"again{crc32(path.encode())}") + "/redteam"
+    for where in (path, again):
+        assert world.client.post(where, json=SUMMARY, headers=world.everything).status_code == 200
+        retire = {"event": "retire", "reason": "the run is over"}
+        transitions = where.removesuffix("redteam") + "transitions"
+        assert world.client.post(transitions, json=retire, headers=world.everything).status_code == 200
+    world.runtime.api.figures.refresh()
+    world.runtime.api.fleet.refresh()
+    lines = [one for one in world.client.get("/metrics").text.splitlines() if one.startswith("lazaretto_redteam_")]
+    assert not [one for one in lines if f'model="{path.split("/")[3]}"' in one]
+    assert [one for one in lines if f'model="{again.split("/")[3]}"' in one]

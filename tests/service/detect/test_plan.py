@@ -10,6 +10,7 @@ import pytest
 from service.detect.plan import Era, Plan
 from service.domain.ids import Position
 from service.domain.policy import Budget, ColumnChoice, Direction, Policy, Tuning
+from service.domain.states import State
 from tests.service.detect.test_watch import Disk, folded, reference, status, steady
 from tests.service.worker.world import SMALL_BUDGET, baseline_record, make_control, make_version
 
@@ -93,3 +94,31 @@ def test_a_policy_that_says_the_same_in_other_words_keeps_the_evidence() -> None
     )
     assert one.tuning == other.tuning
     assert one.tuning != Policy().tuning
+
+
+def test_a_retired_version_has_no_baseline_after_that_and_is_judged_as_before_up_to_it() -> None:
+    records = [baseline_record(1, reference(), from_position=p, name=n) for p, n in ((5, "b1"), (20, "b2"), (30, "b3"))]
+    own = Plan.of(make_version(1, state=State.RETIRED, restart=25), SMALL_BUDGET, records)
+    assert [own.era_at(Position(at), BEFORE).baseline_id for at in (5, 6, 21, 25, 26, 31, 10**9)] == [
+        None, "b1", "b2", "b2", None, None, None,
+    ]  # fmt: skip
+    # Once all before was folded the store reads no baseline any more: the plan is the same.
+    assert Plan.of(make_version(1, state=State.RETIRED, restart=25), SMALL_BUDGET, ()).settled == own.settled
+
+
+def test_what_comes_to_a_retired_version_is_counted_and_judged_by_nothing() -> None:
+    versions, records = [make_version(1)], {1: [baseline_record(1, reference())]}
+    disk = folded(make_control(versions, records), steady(10))
+    told = disk.snapshots[versions[0].id]
+    assert told.baseline_id == "b1"
+    disk.control = make_control([make_version(1, state=State.RETIRED, restart=10)], records)
+    watch = disk.watch()
+    watch.settle(Position(10))
+    (left,) = watch.take_snapshots()
+    assert left.baseline_id is None
+    assert left.events_total == told.events_total
+    assert len(left.blob) < len(told.blob) / 4
+    disk.fold(watch, steady(10, start=10), serving=False)
+    after = disk.snapshots[versions[0].id]
+    assert (after.events_total, after.leaks_total) == (2 * told.events_total, told.events_total)
+    assert after.evidence_log == -math.inf

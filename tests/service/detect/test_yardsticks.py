@@ -26,6 +26,7 @@ def test_a_measure_comes_back_from_its_bytes() -> None:
     content = to_bytes(measure())
     again = from_bytes(content)
     assert again.thresholds == LIMITS
+    assert again.checked
     assert to_bytes(again) == content
 
 
@@ -33,6 +34,15 @@ def test_a_threshold_of_evidence_that_grew_without_end_is_replaced() -> None:
     fields = msgspec.msgpack.decode(to_bytes(measure()))
     earlier = from_bytes(msgspec.msgpack.encode(fields[:-1]))
     assert earlier.thresholds == Thresholds(PROBING_LEAST, LIMITS.intent, LIMITS.extraction)
+    assert not earlier.checked
+
+
+def test_a_measure_whose_threshold_of_intent_was_not_held_against_the_reference_says_so() -> None:
+    fields = msgspec.msgpack.decode(to_bytes(measure()))
+    earlier = from_bytes(msgspec.msgpack.encode([*fields[:-1], 2]))
+    assert earlier.thresholds == LIMITS
+    assert not earlier.checked
+    assert from_bytes(to_bytes(earlier)).checked is False
 
 
 @pytest.mark.parametrize("content", [b"", b"\x90", msgspec.msgpack.encode({"classes": []})])

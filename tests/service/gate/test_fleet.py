@@ -141,6 +141,6 @@ def test_the_picture_holds_until_when_principals_are_contained(store: Store, fle
     ]
     fleet.refresh()
     assert store.asked["holding_us"] == 7
-    assert fleet.view.contains(VersionId(1), ["a" * 32], Micros(8))
-    assert not fleet.view.contains(VersionId(1), ["a" * 32], Micros(9))
-    assert not fleet.view.contains(VersionId(2), ["a" * 32], Micros(8))
+    assert fleet.view.held(VersionId(1), ["a" * 32], Micros(8))
+    assert not fleet.view.held(VersionId(1), ["a" * 32], Micros(9))
+    assert not fleet.view.held(VersionId(2), ["a" * 32], Micros(8))

@@ -116,3 +116,24 @@ def test_too_many_columns_are_refused() -> None:
     with pytest.raises(Unprocessable, match="not valid") as caught:
         parse_schema(schema(AGE, {"name": "b", "kind": "numeric"}, {"name": "c", "kind": "numeric"}), few)
     assert "columns_max: 2" in caught.value.places[0].reason
+
+
+@pytest.mark.parametrize(
+    ("value", "first", "second"),
+    [
+        (schema(AGE, {**AGE, "kind": "categorical"}), "features[1].name", "features[0].name"),
+        (schema({**AGE, "dimension": 3}), "features[0].dimension", "features[0].kind"),
+        (schema({**AGE, "treatment": "hash"}), "features[0].treatment", "features[0].kind"),
+        (schema({**AGE, "classification": "restricted"}), "features[0].treatment", "features[0].classification"),
+        (schema(AGE, prediction={"kind": "number", "classes": ["a"]}), "prediction.classes", "prediction.kind"),
+        (
+            schema(AGE, prediction={"kind": "class", "classes": ["a", "a"]}),
+            "prediction.classes[1]",
+            "prediction.classes[0]",
+        ),
+    ],
+)
+def test_what_contradicts_itself_is_told_at_both_places(value: Any, first: str, second: str) -> None:
+    with pytest.raises(Unprocessable) as caught:
+        parse_schema(value, LIMITS)
+    assert [place.at for place in caught.value.places] == [f"schema.{first}", f"schema.{second}"]

@@ -45,8 +45,16 @@ class Mail:
 class MailServer:
     """A small SMTP server in a thread: takes mail, or answers one command with a refusal, or not at all."""
 
-    def __init__(self, refuse: dict[str, str] | None = None, silent: str = "") -> None:
-        self.refuse, self.silent = refuse or {}, silent
+    def __init__(
+        self,
+        refuse: dict[str, str] | None = None,
+        silent: str = "",
+        greeting: str = "220 double",
+        mailboxes: dict[str, list[str]] | None = None,
+    ) -> None:
+        self.refuse, self.silent, self.greeting = refuse or {}, silent, greeting
+        self.mailboxes = mailboxes or {}
+        """Address to what is answered for it, one after the other; then it takes everything."""
         self.mails: list[Mail] = []
         self.commands: list[str] = []
         self.ended = threading.Event()
@@ -78,7 +86,7 @@ class MailServer:
 
     def _talk(self, connection: socket.socket) -> None:
         stream, mail = connection.makefile("rwb"), Mail("", [], b"")
-        _say(stream, "220 double")
+        _say(stream, self.greeting)
         while line := stream.readline(2_000):
             text = line.decode(errors="replace").strip()
             verb = text.split(" ")[0].upper()
@@ -86,8 +94,11 @@ class MailServer:
             if verb == self.silent:
                 stream.readline()  # waits for the other side to give up
                 return
+            answers = self.mailboxes.get(_address(text), [])
             if verb in self.refuse:
                 _say(stream, self.refuse[verb])
+            elif verb == "RCPT" and answers:
+                _say(stream, answers.pop(0))
             elif verb == "DATA":
                 _say(stream, "354 go on")
                 while (row := stream.readline()) not in {b".\r\n", b""}:
@@ -102,11 +113,15 @@ class MailServer:
                 _say(stream, "250 ok")
 
     def _note(self, verb: str, text: str, mail: Mail) -> None:
-        address = text.partition("<")[2].partition(">")[0]
+        address = _address(text)
         if verb == "MAIL":
             mail.sender = address
         elif verb == "RCPT":
             mail.recipients.append(address)
+
+
+def _address(text: str) -> str:
+    return text.partition("<")[2].partition(">")[0]
 
 
 def _say(stream: BufferedRWPair, text: str) -> None:

@@ -1,176 +1,56 @@
-"""The published shapes of what receivers take, and a small checker: enough of JSON Schema for these, and no more."""
+"""The published shapes of what receivers take: JSON schemas beside this file, each with its sources, and a checker."""
 
+import json
 import re
 from datetime import datetime
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-TIME = {"type": "string", "format": "date-time"}
-LABELS = {"type": "object", "names": r"[a-zA-Z_][a-zA-Z0-9_]*", "values": {"type": "string"}}
+from jsonschema import Draft202012Validator, FormatChecker
 
-PAGERDUTY: dict[str, Any] = {
-    "type": "object",
-    "required": ["routing_key", "event_action", "dedup_key"],
-    "closed": True,
-    "properties": {
-        "routing_key": {"type": "string", "minLength": 1},
-        "event_action": {"enum": ["trigger", "acknowledge", "resolve"]},
-        "dedup_key": {"type": "string", "minLength": 1, "maxLength": 255},
-        "client": {"type": "string"},
-        "client_url": {"type": "string"},
-        "links": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "closed": True,
-                "required": ["href"],
-                "properties": {"href": {"type": "string"}, "text": {"type": "string"}},
-            },
-        },
-        "images": {"type": "array", "items": {"type": "object"}},
-        "payload": {
-            "type": "object",
-            "closed": True,
-            "required": ["summary", "source", "severity"],
-            "properties": {
-                "summary": {"type": "string", "minLength": 1, "maxLength": 1024},
-                "source": {"type": "string", "minLength": 1},
-                "severity": {"enum": ["critical", "error", "warning", "info"]},
-                "timestamp": TIME,
-                "component": {"type": "string"},
-                "group": {"type": "string"},
-                "class": {"type": "string"},
-                "custom_details": {"type": "object"},
-            },
-        },
-    },
-}
-
-ALERTMANAGER: dict[str, Any] = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "closed": True,
-        "required": ["labels", "annotations", "startsAt", "endsAt"],
-        "properties": {
-            "labels": {**LABELS, "required": ["alertname"], "values": {"type": "string", "minLength": 1}},
-            "annotations": LABELS,
-            "startsAt": TIME,
-            "endsAt": TIME,
-            "generatorURL": {"type": "string"},
-        },
-    },
-}
-
-PLAIN = {
-    "type": "object",
-    "closed": True,
-    "required": ["type", "text"],
-    "properties": {
-        "type": {"enum": ["plain_text"]},
-        "text": {"type": "string", "minLength": 1, "maxLength": 3000},
-        "emoji": {"enum": [False]},
-    },
-}
-SLACK: dict[str, Any] = {
-    "type": "object",
-    "closed": True,
-    "required": ["text", "blocks"],
-    "properties": {
-        "text": {"type": "string", "minLength": 1, "maxLength": 40_000},
-        "unfurl_links": {"enum": [False]},
-        "unfurl_media": {"enum": [False]},
-        "blocks": {
-            "type": "array",
-            "maxItems": 50,
-            "items": {
-                "type": "object",
-                "closed": True,
-                "required": ["type"],
-                "properties": {
-                    "type": {"enum": ["header", "section", "context"]},
-                    "text": PLAIN,
-                    "fields": {"type": "array", "minItems": 1, "maxItems": 10, "items": PLAIN},
-                    "elements": {"type": "array", "minItems": 1, "maxItems": 10, "items": PLAIN},
-                },
-            },
-        },
-    },
-}
-
-WEBHOOK: dict[str, Any] = {
-    "type": "object",
-    "required": [
-        "version",
-        "groupKey",
-        "truncatedAlerts",
-        "status",
-        "receiver",
-        "groupLabels",
-        "commonLabels",
-        "commonAnnotations",
-        "externalURL",
-        "alerts",
-    ],
-    "properties": {
-        "version": {"enum": ["4"]},
-        "groupKey": {"type": "string", "minLength": 1},
-        "truncatedAlerts": {"type": "integer"},
-        "status": {"enum": ["firing", "resolved"]},
-        "groupLabels": LABELS,
-        "commonLabels": LABELS,
-        "commonAnnotations": LABELS,
-        "externalURL": {"type": "string"},
-        "alerts": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "closed": True,
-                "required": ["status", "labels", "annotations", "startsAt", "endsAt", "generatorURL", "fingerprint"],
-                "properties": {
-                    "status": {"enum": ["firing", "resolved"]},
-                    "labels": LABELS,
-                    "annotations": LABELS,
-                    "startsAt": TIME,
-                    "endsAt": TIME,
-                    "generatorURL": {"type": "string"},
-                    "fingerprint": {"type": "string", "minLength": 16, "maxLength": 16},
-                },
-            },
-        },
-    },
-}
-
-KINDS: dict[str, type] = {"object": dict, "array": list, "string": str, "integer": int}
+PUBLISHED = Path(__file__).parent / "published"
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+FORMATS = FormatChecker(formats=())
 
 
-def check(value: Any, schema: dict[str, Any], at: str = "$") -> None:
-    """Raise AssertionError naming the first place that does not fit."""
-    if "enum" in schema:
-        assert value in schema["enum"], f"{at}: {value!r} is none of {schema['enum']}"
-        return
-    assert isinstance(value, KINDS[schema["type"]]), f"{at}: {value!r} is no {schema['type']}"
-    if isinstance(value, str):
-        assert schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", 10**9), f"{at}: {len(value)} long"
-        if schema.get("format") == "date-time":
-            assert datetime.fromisoformat(value).tzinfo is not None, at
-    elif isinstance(value, list):
-        assert schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", 10**9), f"{at}: {len(value)} items"
-        for number, one in enumerate(value):
-            check(one, schema["items"], f"{at}[{number}]")
-    elif isinstance(value, dict):
-        _check_object(value, schema, at)
+def _is_time(value: object) -> bool:
+    return (
+        isinstance(value, str) and bool(RFC_3339.fullmatch(value)) and datetime.fromisoformat(value).tzinfo is not None
+    )
 
 
-def _check_object(value: dict[str, Any], schema: dict[str, Any], at: str) -> None:
-    missing = [name for name in schema.get("required", ()) if name not in value]
-    assert not missing, f"{at}: lacks {missing}"
-    known = schema.get("properties", {})
-    if schema.get("closed"):
-        assert value.keys() <= known.keys(), f"{at}: has {sorted(value.keys() - known.keys())}"
-    for name, one in value.items():
-        if name in known:
-            check(one, known[name], f"{at}.{name}")
-        if "names" in schema:
-            assert re.fullmatch(schema["names"], name), f"{at}: '{name}' is no name"
-        if "values" in schema:
-            check(one, schema["values"], f"{at}.{name}")
+def _is_uri(value: object) -> bool:
+    if not isinstance(value, str) or re.search(r"[^\x21-\x7e]|[<>\"{}|\\^`]", value):
+        return False
+    parts = urlsplit(value)
+    return bool(parts.scheme and parts.netloc)
+
+
+def _is_escaped(value: object) -> bool:
+    """Slack's three control characters stand as entities, and nothing else begins with an ampersand."""
+    return isinstance(value, str) and not re.search(r"[<>]|&(?!amp;|lt;|gt;)", value)
+
+
+for _name, _check in {"date-time": _is_time, "uri": _is_uri, "slack-text": _is_escaped}.items():
+    FORMATS.checks(_name)(_check)
+
+
+def schema(name: str) -> dict[str, Any]:
+    """Return a published schema, once it is a schema at all."""
+    found: dict[str, Any] = json.loads((PUBLISHED / f"{name}.json").read_text())
+    Draft202012Validator.check_schema(found)
+    return found
+
+
+PAGERDUTY, ALERTMANAGER, SLACK, WEBHOOK = map(schema, ("pagerduty", "alertmanager", "slack", "webhook"))
+PAGERDUTY_BYTES_MAX = 512 * 1024
+SLACK_BLOCKS_CHARACTERS_MAX = 13_000
+"""Nowhere written: beyond about so many characters of blocks Slack answers ``msg_blocks_too_long``."""
+
+
+def check(value: Any, against: dict[str, Any]) -> None:
+    """Raise AssertionError naming every place that does not fit."""
+    errors = Draft202012Validator(against, format_checker=FORMATS).iter_errors(value)
+    found = [f"{error.json_path}: {error.message[:300]}" for error in errors]
+    assert not found, found

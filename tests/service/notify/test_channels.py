@@ -2,11 +2,14 @@
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
 import logging
+import re
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -262,6 +265,22 @@ def test_a_trigger_its_acknowledgement_and_its_end_share_one_key(tmp_path: Path)
     assert sent(receiver)[-1]["dedup_key"] != events[0]["dedup_key"]
 
 
+def test_a_trigger_that_comes_after_the_end_of_its_group_opens_nothing_again() -> None:
+    receiver, clock = Receiver(), ManualClock()
+    channel = pagerduty(receiver)
+    began = alert(at_us=clock.now_us())
+    ended = alert("a:over", firing=False, at_us=clock.advance(5))
+    again = alert("b", at_us=clock.advance(5))
+
+    async def work() -> None:
+        for message in (ended, began, again):
+            await channel.deliver(message)
+        await channel.close()
+
+    asyncio.run(work())
+    assert [event["event_action"] for event in sent(receiver)] == ["resolve", "trigger"]
+
+
 def test_a_test_of_pagerduty_ends_what_it_began() -> None:
     receiver = Receiver()
     deliver(pagerduty(receiver), trial_message("p", Actor("ada"), Micros(1), "t"))
@@ -322,9 +341,30 @@ def test_every_replica_is_told_and_one_that_takes_it_is_enough() -> None:
     assert sorted(hosts) == ["a", "b"]
 
 
+def test_a_message_that_a_repetition_has_overtaken_undoes_nothing() -> None:
+    receiver, clock = Receiver(), ManualClock()
+    channel = alertmanager(receiver)
+    began, ended = alert(at_us=clock.now_us()), alert("a:over", firing=False, at_us=clock.advance(5))
+    again = alert("b", at_us=clock.advance(5))
+    late = payload_of(again).alerts[0]
+
+    async def work() -> None:
+        for message in (again, began, ended, again):
+            await channel.deliver(message)
+        await channel.close()
+
+    asyncio.run(work())
+    assert [[one["startsAt"] for one in body] for body in sent(receiver)] == [
+        [late.starts_at],
+        [],
+        [],
+        [late.starts_at],
+    ]
+
+
 @given(st.text(max_size=300))
 def test_every_label_name_is_one_that_all_versions_take(name: str) -> None:
-    check({label_name(name): "x"}, {"type": "object", "names": r"[a-zA-Z_][a-zA-Z0-9_]*"})
+    assert re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", label_name(name))
 
 
 # Apprise and the log.
@@ -351,6 +391,39 @@ def test_apprise_gets_plain_text_and_its_refusal_is_tried_again(monkeypatch: pyt
     assert said[1]["notify_type"] == "warning"
     with pytest.raises(SecretMissing, match="line 1 is no address"):
         AppriseChannel("x", "bad words", "at")
+
+
+def test_a_message_that_hangs_in_apprise_lets_the_next_one_fail_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on, taken = threading.Event(), []
+
+    class Sender:
+        def add(self, _: str) -> bool:
+            return True
+
+        def notify(self, **given: Any) -> bool:
+            taken.append(given["title"])
+            return go_on.wait(20)
+
+    monkeypatch.setitem(sys.modules, "apprise", SimpleNamespace(Apprise=Sender, __spec__=SimpleNamespace()))
+
+    async def work() -> None:
+        channel = AppriseChannel("x", "json://host", "at")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await channel.deliver(MESSAGE)
+        with pytest.raises(DeliveryFailed, match="still at work") as failed:
+            await channel.deliver(MESSAGE)
+        assert failed.value.recoverable
+        go_on.set()
+        async with asyncio.timeout(20):
+            while len(taken) < 2:
+                with contextlib.suppress(DeliveryFailed):
+                    await channel.deliver(MESSAGE)
+                await asyncio.sleep(0.01)
+        await channel.close()
+
+    asyncio.run(work())
+    assert len(taken) == 2
 
 
 def test_the_log_channel_writes_one_line(caplog: pytest.LogCaptureFixture) -> None:

@@ -44,6 +44,9 @@ def test_a_mail_is_plain_text_and_its_headers_are_ours_alone() -> None:
         ({"MAIL": "451 later"}, True, True),
         ({"RCPT": "550 nobody here"}, True, True),
         ({"MAIL": "550 not you"}, True, True),
+        ({"EHLO": "550 go", "HELO": "550 away"}, True, True),
+        ({"RCPT": "421 closing"}, True, True),
+        ({"DATA": "452 full"}, True, True),
         ({"DATA": "554 spam"}, False, False),
     ],
 )
@@ -82,3 +85,52 @@ def test_a_mail_server_without_starttls_gets_nothing_when_it_is_asked_for() -> N
     with MailServer() as server, pytest.raises(DeliveryFailed):
         deliver(mail_channel(server.port, security="starttls"))
     assert server.mails == []
+
+
+def refused(channel: EmailChannel) -> DeliveryFailed:
+    """Deliver over a channel that stays open, and return the failure."""
+    with pytest.raises(DeliveryFailed) as failed:
+        asyncio.run(channel.deliver(MESSAGE))
+    return failed.value
+
+
+def test_a_server_that_does_not_even_greet_is_tried_again() -> None:
+    with MailServer(greeting="554 no service for you") as server:
+        failure = refused(mail_channel(server.port))
+    assert (failure.recoverable, failure.channel_fault) == (True, True)
+    assert "554" in str(failure)
+
+
+def test_a_mailbox_that_wants_a_mail_later_gets_it_later_and_the_others_get_it_once() -> None:
+    with MailServer(mailboxes={"a@example.org": ["450 greylisted", "450 greylisted"]}) as server:
+        channel = mail_channel(server.port)
+        for _ in range(2):
+            failure = refused(channel)
+            assert (failure.recoverable, failure.channel_fault) == (True, False), "the server works"
+            assert str(failure) == "the server answered 450: 1 of 2 recipients refused for now"
+        asyncio.run(channel.deliver(MESSAGE))
+    assert [mail.recipients for mail in server.mails] == [["b@example.org"], ["a@example.org"]]
+    assert len({email.message_from_bytes(mail.content)["Message-ID"] for mail in server.mails}) == 1
+
+
+def test_a_mailbox_that_is_gone_is_told_and_a_replay_asks_it_alone() -> None:
+    with MailServer(mailboxes={"b@example.org": ["550 nobody here"]}) as server:
+        channel = mail_channel(server.port)
+        failure = refused(channel)
+        assert (failure.recoverable, failure.channel_fault) == (False, False)
+        assert "1 of 2 recipients refused for good" in str(failure)
+        asyncio.run(channel.deliver(MESSAGE))
+    assert [mail.recipients for mail in server.mails] == [["a@example.org"], ["b@example.org"]]
+
+
+def test_every_mailbox_that_is_greylisted_leaves_the_circuit_alone() -> None:
+    with MailServer({"RCPT": "451 greylisted"}) as server:
+        failure = refused(mail_channel(server.port))
+    assert (failure.recoverable, failure.channel_fault) == (True, False)
+    assert server.mails == []
+
+
+def test_a_mail_that_was_taken_is_not_sent_again_for_a_rude_farewell() -> None:
+    with MailServer({"QUIT": "500 what?"}) as server:
+        deliver(mail_channel(server.port))
+    assert len(server.mails) == 1

@@ -123,7 +123,7 @@ def test_a_header_may_begin_with_a_bracket(tmp_path: Path) -> None:
         (b"", "the file is empty"),
         (b"a,a\n1,2\n", "column 'a' stands twice"),
         (b"\n1\n", "the first line names no columns"),
-        (b"a,b\n1,2\n3\n", "not readable as CSV"),
+        (b"a,b\n1,2\n3,4,5\n", "not readable as CSV"),
         (b"a,b\n\xff\xfe,2\n", "not readable as CSV"),
         (b'{"a": 1}\n{"a": }\n', "line 2:"),
         (b'{"a": 1}\n[1]\n', "line 2: not an object"),

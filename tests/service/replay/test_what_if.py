@@ -159,6 +159,11 @@ def test_policies_with_other_ticks_cut_time_each_in_its_own_way(tmp_path: Path) 
         ("tick_seconds = 5", {"time": "x", "tick": "60s"}, r"--tick 60s is 60 s, but tick_seconds of .*new\.toml is 5"),
         ("", {"time": "x", "tick": "2h"}, "--tick 2h is 7200 s, which no policy may have"),
         ("tick_seconds = 5", {}, r"the default policy is 1 but tick_seconds of .*new\.toml is 5"),
+        (
+            "[budget]\nper_days = 0.04",
+            {"time": "x", "tick": "1h"},
+            r"--tick 1h with .*new\.toml: budget allows .*tick_seconds",
+        ),
     ],
 )
 def test_what_contradicts_is_refused_with_both_places(

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -78,15 +79,35 @@ def test_a_given_up_message_is_told_on_other_channels_once_and_its_end_too(desk:
     assert len({m.id for m in told}) == 2
 
 
-def test_a_message_for_a_channel_that_is_not_set_up_any_more_is_a_dead_letter(desk: Desk) -> None:
+def test_a_message_for_a_channel_that_nobody_has_any_more_is_a_dead_letter(desk: Desk) -> None:
     desk.channels["ops"].failure = DOWN
     desk.put(alert())
     desk.round()
     fewer = desk.another("two", {"log": desk.channels["log"]})
-    desk.clock.advance(61)
+    for _ in range(9):
+        desk.clock.advance(61)
+        desk.round(fewer)
+    assert list(desk.statuses("ops").values()) == ["pending"], "the other worker may come back with it"
+    desk.clock.advance(122)
     desk.round(fewer)
     (one,) = desk.store.desk.deliveries(status=None, channel="ops", message_id=None, limit=9)
     assert (one.status, one.detail) == ("dead", "there is no channel 'ops': 503")
+
+
+def test_a_worker_with_other_settings_leaves_alone_what_waits_for_channels_of_another_one(desk: Desk) -> None:
+    desk.channels["ops"].failure = DOWN
+    desk.put(alert())
+    desk.round()
+    fewer = desk.another("two", {"log": desk.channels["log"]})
+    for _ in range(30):
+        desk.clock.advance(61)
+        desk.round(fewer)
+        desk.round()
+    assert list(desk.statuses("ops").values()) == ["pending"]
+    desk.channels["ops"].failure = None
+    desk.clock.advance(600)
+    desk.round(rounds=2)
+    assert len(desk.channels["ops"].arrived) == 1
 
 
 def test_a_channel_that_hangs_is_cut_off_and_holds_up_no_other(tmp_path: Path) -> None:
@@ -326,3 +347,47 @@ def test_repeats_that_fail_open_the_circuit_and_are_told_elsewhere(tmp_path: Pat
         desk.clock.advance(61)
         desk.round(dispatcher, rounds=2)
     assert "notifications_failing" in desk.channels["chat"].kinds
+    sent = len(desk.channels["chat"].arrived)
+    again.failure = None
+    desk.clock.advance(61)
+    desk.round(dispatcher, rounds=2)
+    state = desk.store.desk.backlog(desk.clock.now_us()).states["am"]
+    assert (state.circuit, state.failures, state.failing_us) == (Circuit.CLOSED, 0, None), (
+        "repeats that arrive close it"
+    )
+    assert [payload.status for payload in desk.channels["chat"].payloads[sent:]] == ["resolved"]
+    assert state.delivered_total == 1, "what is sent again is no delivery"
+
+
+def test_a_channel_that_fails_is_asked_again_when_nothing_is_left_to_repeat(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "chat")
+    again = Repeater("am")
+    dispatcher = desk.another("one", {**desk.channels, "am": again})
+    desk.put(alert())
+    desk.round(dispatcher)
+    again.failure = DOWN
+    for _ in range(4):
+        desk.clock.advance(61)
+        desk.round(dispatcher, rounds=2)
+    assert desk.store.desk.backlog(desk.clock.now_us()).states["am"].circuit is Circuit.OPEN
+    with desk.store.incidents.write() as tx:  # what was firing is forgotten
+        cast("Any", tx)._connection.exec_driver_sql("DELETE FROM told WHERE labels LIKE '%AlertOpened%'")
+    again.failure = None
+    desk.clock.advance(61)
+    desk.round(dispatcher, rounds=2)
+    assert again.repeats[-1] == []
+    assert desk.store.desk.backlog(desk.clock.now_us()).states["am"].circuit is Circuit.CLOSED
+
+
+def test_a_repeat_that_is_not_wanted_is_told_and_leaves_the_circuit_closed(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "chat")
+    again = Repeater("am")
+    dispatcher = desk.another("one", {**desk.channels, "am": again})
+    desk.put(alert())
+    desk.round(dispatcher)
+    again.failure = UNWANTED
+    for _ in range(5):
+        desk.clock.advance(61)
+        desk.round(dispatcher, rounds=2)
+    assert desk.store.desk.backlog(desk.clock.now_us()).states["am"].circuit is Circuit.CLOSED
+    assert desk.channels["chat"].kinds.count("notifications_failing") == 1

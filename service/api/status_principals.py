@@ -1,0 +1,27 @@
+"""Who is followed one by one, in the status of a version."""
+
+from service.api.views import View
+
+
+class PrincipalsStatus(View, frozen=True, kw_only=True):
+    """Who is followed one by one, under this baseline and policy."""
+
+    followed: int
+    """Principals that are remembered."""
+    forgotten: int
+    examined: int
+    """Requests that were looked at."""
+    unexamined: int
+    """Requests beyond the limits, or without principal, answer, or what is compared."""
+    invalid: int
+    """Requests whose point or answer could not be compared."""
+    fingerprints: dict[str, int]
+    """Of the requests that were looked at: ``taken``, ``unreadable``, and ``foreign``, made with another salt."""
+    campaigns: int
+    """Clusters of near-duplicates that more than one principal has sent, as far as they are remembered."""
+    unkept: int
+    """Principals that begin anew when the worker starts, as there is no room to keep them."""
+    thresholds: dict[str, float]
+    """By tier, each in the unit of its evidence."""
+    calibrated: dict[str, bool]
+    """By tier: whether the threshold was held against sessions that this baseline's own reference gives."""

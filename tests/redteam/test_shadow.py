@@ -1,0 +1,100 @@
+"""A shadow in a monitor: what is sent to it, and what of its answers is of which session."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from redteam.lazaretto import Monitor, Seen, Shadow
+from redteam.session import Kind, Session
+from redteam.telemetry import FINGERPRINT, salt_of
+from tests.redteam.toys import toy_victim
+
+VICTIM = toy_victim((8, 8), low=0.0, high=1.0, count=30)
+
+
+class Lazaretto(Monitor):
+    """Answers as a service does that takes everything, and accuses whom the test says."""
+
+    def __init__(self) -> None:
+        super().__init__(http=None, rate=1e9)  # type: ignore[arg-type]  # nothing is asked over it
+        self.asked: list[tuple[str, str]] = []
+        self.bodies: list[pa.Table] = []
+        self.baselines: list[pa.Table] = []
+        self.alerts: list[dict[str, Any]] = []
+        self.policy: dict[str, Any] = {}
+
+    def ask(self, method: str, path: str, **given: Any) -> Any:
+        self.asked.append((method, path))
+        if path.endswith("/baseline"):
+            self.baselines.append(pa.ipc.open_stream(given["content"]).read_all())
+            return {"warnings": []}
+        if path.endswith("/events"):
+            self.bodies.append(pa.ipc.open_stream(given["content"]).read_all())
+            return {"accepted": self.bodies[-1].num_rows, "rejected": 0}
+        if path.endswith("/policy"):
+            self.policy = given.get("json", self.policy)
+            names = self.policy["adversarial"].get("explainers", [])
+            return {"adversarial": {"explainers": [f"pseudonym:of {name}" for name in names]}}
+        if path == "/v1/alerts":
+            return {"alerts": self.alerts}
+        return {"events_total": 10**9, "principals": []}
+
+
+def session(source: int, accounts: int = 1, requests: int = 12) -> Session:
+    inputs = np.random.default_rng(source).uniform(size=(requests, 64)).astype(np.float32)
+    return Session(
+        workload="zoo",
+        kind=Kind.ATTACK,
+        victim="toy",
+        seed=0,
+        source=source,
+        inputs=inputs,
+        probabilities=VICTIM.predict(inputs.astype(np.float64)).astype(np.float32),
+        seconds=np.arange(requests, dtype=np.float64),
+        accounts=(np.arange(requests) % accounts).astype(np.int32),
+    )
+
+
+def alert(name: str, principal: str, queries: int, subject: str = "p") -> dict[str, Any]:
+    use = {"tier": "intent", "principals": [principal], "queries_at_alarm": queries, "subject": subject}
+    return {"id": name, "incident_id": f"i-{name}", "adversarial": use}
+
+
+def test_no_two_sessions_go_around_one_input_under_one_version() -> None:
+    shadow = Shadow(Lazaretto(), VICTIM)
+    seen = []
+    for source in (3, 4, 3, 4, -1, -1, 5, 4):
+        shadow.watch(session(source) if source >= 0 else replace(session(7), source=-1))
+        seen.append(shadow.version)
+    assert seen == ["1", "1", "2", "2", "2", "2", "2", "3"]
+
+
+def test_a_deployment_with_a_secret_tells_fingerprints_of_reference_and_requests() -> None:
+    for salt in (None, salt_of("toy", 0)):
+        monitor = Lazaretto()
+        Shadow(monitor, VICTIM, salt).watch(session(1))
+        tables = [*monitor.baselines, *monitor.bodies]
+        assert len(tables) == 2
+        assert all((FINGERPRINT in table.column_names) == (salt is not None) for table in tables)
+
+
+def test_an_alarm_is_placed_at_the_request_of_its_account_and_campaigns_are_told_apart() -> None:
+    monitor = Lazaretto()
+    shadow = Shadow(monitor, VICTIM)
+    prefix = f"of redteam-{monitor.run}-1-"
+    monitor.alerts = [alert("a", f"{prefix}2", 2, "campaign x"), alert("b", f"{prefix}0", 4)]
+    seen = shadow.watch(session(1, accounts=3))
+    # The second request of account 2 is the sixth one of all, the fourth of account 0 the tenth.
+    assert seen == Seen(alarm=5, tiers={"intent": 5}, contained=0, campaign=5)
+    assert "explainers" not in monitor.policy["adversarial"]
+
+
+def test_what_is_said_of_an_earlier_session_is_no_alarm_of_this_one() -> None:
+    monitor = Lazaretto()
+    shadow = Shadow(monitor, VICTIM)
+    shadow.watch(session(1))
+    monitor.alerts = [alert("late", f"of redteam-{monitor.run}-1-0", 3)]
+    assert shadow.watch(session(2)) == Seen(alarm=None, tiers={}, contained=0)
+    assert shadow.watch(session(5)).alarm is None, "and it is told once"
