@@ -58,6 +58,11 @@ class Told:
     """Clients that were accused by it."""
     bursts: int = 0
 
+    @property
+    def eventful(self) -> bool:
+        """Whether anything was told."""
+        return bool(self.told or self.accused or self.bursts)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Glass:
@@ -158,20 +163,26 @@ def table_of(victims: Iterable[Victim], count: int) -> str:
     columns += [f"{how}: {what}" for how in ("prints", "points") for what in ("near", "told", "accused", "bursts")]
     lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     totals: dict[str, list[int]] = {}
+    quiet: dict[str, int] = {}
+    """Workloads of each victim of which nothing was told."""
     for victim in victims:
         for name, prints, points in rows_of(victim, count):
             cut = [victim.name, name, str(prints.clients), *cells(prints), *cells(points)]
-            lines.append("| " + " | ".join(cut) + " |")
-            print(lines[-1], file=sys.stderr, flush=True)
+            row = "| " + " | ".join(cut) + " |"
+            print(row, file=sys.stderr, flush=True)
+            if prints.eventful or points.eventful:
+                lines.append(row)
+            else:
+                quiet[victim.name] = quiet.get(victim.name, 0) + 1
             kind = "shared" if name == "one input for all" else "apart"
             for how, told in (("prints", prints), ("points", points)):
                 total = totals.setdefault(f"{kind} {how}", [0, 0])
                 total[0] += len(told.accused)
                 total[1] += told.clients
-    said = []
+    said = [f"* Nothing was told of the other workloads: {', '.join(f'{n} on {v}' for v, n in quiet.items())}."]
     for key, (hits, trials) in totals.items():
         kind, how = key.split()
-        what = "clients apart from each other" if kind == "apart" else "clients around one input"
+        what = "Clients apart from each other" if kind == "apart" else "Clients around one input"
         bounds = share(hits, trials).interval
         said.append(f"* {what}, by {how}: {hits} of {trials} accused, at most {100 * bounds.high:.1f} % (95 %).")
     return "\n".join([*lines, "", *said])
