@@ -101,6 +101,8 @@ class Endings:
         """Listen, where this is the thread that may."""
         try:
             for number in ENDINGS:
+                if number.name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN:
+                    continue  # started with nohup
                 self._before[number] = signal.signal(number, self._take)
         except ValueError:  # signals reach the main thread only
             self._before.clear()

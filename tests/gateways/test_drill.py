@@ -174,6 +174,8 @@ def newest(hall: Hall, model: str) -> dict[str, object]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_drill_that_is_ended_early_leaves_nothing_behind(hall: Hall, number: signal.Signals) -> None:
+    if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip("the tests were started with nohup, and so would the drill be")
     model = f"drill-{number.name.lower()}"
     # At this gateway nobody asks the gate: without the signal the drill would go on for a minute.
     process = begin(hall, model, "--create", until="first bad event acknowledged")
