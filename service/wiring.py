@@ -162,8 +162,7 @@ def build_runtime(settings: Settings) -> Runtime:
 def _api(
     settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: GroupCommitLog, reports: ReportDesk
 ) -> Api:
-    limits = Limits.from_settings(settings)
-    deidentifier = Deidentifier(secrets.pseudonyms)
+    limits, deidentifier = Limits.from_settings(settings), Deidentifier(secrets.pseudonyms)
     accept = AcceptStages.over(
         log,
         clock,

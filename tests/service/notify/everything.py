@@ -127,7 +127,7 @@ class Everything:
     def _review(self) -> Iterator[tuple[str, Message]]:
         yield self._change(Event.START_REVIEW)
         review = Review(version_id=self.version.id, lock=self.version.lock, reviewers=(self.actor,), due_us=self.at_us)
-        yield self._told("review", review_assigned(review, self.version, self.actor, self.name, self._now()))
+        yield self._told("review", review_assigned(review, self.version, self.actor, self.name, self._now(), "1"))
         overdue = review_overdue(review, self.version, self.name, self.at_us, self._now())
         yield self._told("deadline", overdue)
         proposal = Proposal(
