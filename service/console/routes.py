@@ -57,9 +57,9 @@ def build_router(deps: ConsoleDeps) -> APIRouter:
     add_fleet(router, access, FleetViews(deps, roll))
     add_live(router, deps, access)
     add_transcripts(router, deps, access)
+    add_reports(router, deps, access)  # before the forms of incidents, which take any other name
     add_incidents(router, deps, access, views)
     add_desks(router, deps, access)
-    add_reports(router, deps, access)
     _add_actions(router, deps, access, views)
     _add_lift(router, deps, access, views)
     _add_together(router, deps, access, views)

@@ -120,8 +120,10 @@ def put_baseline(attacked: Attacked) -> dict[str, Any]:
 def until_made(attacked: Attacked, path: str) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for _ in range(600):
-        told = ask(attacked, "GET", path).json()
-        if told["status"] not in {"queued", "running"}:
+        answer = ask(attacked, "GET", path)
+        told = answer.json()
+        # While the store is being written it may be away for a moment.
+        if answer.status_code == 200 and told["status"] not in {"queued", "running"}:
             return told
         time.sleep(0.5)
     pytest.fail(f"never made: {told}")
