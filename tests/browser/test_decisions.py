@@ -118,6 +118,23 @@ def tab_to(page: Page, name: str, tag: str = "button, a, input, summary, textare
     pytest.fail(f"the Tab key never comes to {name!r}")
 
 
+def the_second_person_releases(open_page: OpenPage) -> None:
+    """By keyboard alone, from the queue where it waits."""
+    grace = open_page("grace", viewport=DESKTOP)
+    grace.goto("/incidents")
+    tab_to(grace, "Reviews", "a")
+    grace.keyboard.press("Enter")
+    expect(grace.get_by_role("heading", level=1)).to_have_text("Reviews")
+    expect(grace.locator("article.turn")).to_contain_text("grace")
+    tab_to(grace, "Decide", "summary")
+    grace.keyboard.press("Enter")
+    tab_to(grace, "Reason, for the record")
+    grace.keyboard.type("the pictures are sharp again")
+    tab_to(grace, "Release")
+    grace.keyboard.press("Enter")
+    expect(grace.get_by_role("status").first).to_contain_text("Done: released.")
+
+
 def test_three_in_the_morning_by_keyboard_alone(
     open_page: OpenPage, service: Service, receiver: Receiver, incident: str
 ) -> None:
@@ -156,20 +173,7 @@ def test_three_in_the_morning_by_keyboard_alone(
     tab_to(ada, "Release")
     ada.keyboard.press("Enter")
     expect(ada.get_by_role("status").first).to_contain_text("Your approval is on record")
-    # The second person finds it in the queue.
-    grace = open_page("grace", viewport=DESKTOP)
-    grace.goto("/incidents")
-    tab_to(grace, "Reviews", "a")
-    grace.keyboard.press("Enter")
-    expect(grace.get_by_role("heading", level=1)).to_have_text("Reviews")
-    expect(grace.locator("article.turn")).to_contain_text("grace")
-    tab_to(grace, "Decide", "summary")
-    grace.keyboard.press("Enter")
-    tab_to(grace, "Reason, for the record")
-    grace.keyboard.type("the pictures are sharp again")
-    tab_to(grace, "Release")
-    grace.keyboard.press("Enter")
-    expect(grace.get_by_role("status").first).to_contain_text("Done: released.")
+    the_second_person_releases(open_page)
     assert service.ask("GET", "/v1/gate/digits/1").headers["x-gate-state"] == "active"
     told = service.ask("GET", f"/v1{incident}").json()
     assert (told["assignee"], told["status"]) == ("ada", "acknowledged")

@@ -125,6 +125,25 @@ def frozen_of(incident: Incident, columns: Sequence[str]) -> Frozen:
     )
 
 
+def alert_of(incident: Incident, number: int, columns: Sequence[str]) -> Alert:
+    return Alert(
+        id=f"a{number:06}",
+        version_id=incident.version_id,
+        cause=incident.cause,
+        status="closed" if incident.resolved_us else "open",
+        reason="evidence above the budget",
+        evidence_log=22.0,
+        threshold_log=14.0,
+        confirmations=2,
+        columns=tuple(finding(name, incident.opened_us - 60_000_000) for name in columns),
+        since_us=Micros(incident.opened_us - 60_000_000),
+        opened_us=incident.opened_us,
+        closed_us=incident.resolved_us,
+        position=Position(9),
+        incident_id=incident.id,
+    )
+
+
 def standing_of(store: Store, clock: ManualClock) -> Standing:
     """Return what the process would know of every version."""
     return Standing(
@@ -280,24 +299,7 @@ class Desk:
             )
             made.append(replace(plain, **fields))
             if columns:
-                alerts.append(
-                    Alert(
-                        id=f"a{number:06}",
-                        version_id=version.id,
-                        cause=cause,
-                        status="closed" if made[-1].resolved_us else "open",
-                        reason="evidence above the budget",
-                        evidence_log=22.0,
-                        threshold_log=14.0,
-                        confirmations=2,
-                        columns=tuple(finding(name, at - 60_000_000) for name in columns),
-                        since_us=Micros(at - 60_000_000),
-                        opened_us=at,
-                        closed_us=made[-1].resolved_us,
-                        position=Position(9),
-                        incident_id=made[-1].id,
-                    )
-                )
+                alerts.append(alert_of(made[-1], number, columns))
                 frozen.append(frozen_of(made[-1], columns))
         first = self._worker.position()
         self._worker.commit(
