@@ -13,7 +13,7 @@ from service.channel_settings import NotificationSettings, Quiet, RouteSettings
 from service.domain.ids import Micros
 from service.domain.notices import FIRING, NEVER, RESOLVED, AlertBody, Kind, Payload, Routed, Told, payload_of, worst
 from service.domain.records import Message, Severity
-from service.domain.states import HELD
+from service.domain.states import HELD, State
 from service.notify.compose import LOG, alert_name, encoded, fingerprint_of, group_of, payload_with, time_of
 from service.notify.groups import Group, grouped
 from service.notify.hours import ends_us, held_until
