@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 PEERS := .venv-peers
 
-.PHONY: help install demo serve test check fix bench bench-detection bench-adversarial lock
+.PHONY: help install demo serve test check fix bench bench-detection bench-console bench-adversarial lock
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ bench: install ## Measure the service against its own floor on this machine and 
 
 bench-detection: $(PEERS)/.installed ## Measure false alarms, delay and speed of detection beside peers and update docs/benchmarks-detection.md (about 20 minutes)
 	@$(PEERS)/bin/python -m bench.detection
+
+bench-console: install ## Time the pages of the console over 1,000 models and update docs/benchmarks-console.md (about a minute)
+	@$(BIN)/python -m bench.console
 
 bench-adversarial: install ## Attack models for real, see how much the monitor notices beside peers and update docs/benchmarks-adversarial.md (hours)
 	@$(BIN)/python -m bench.adversarial

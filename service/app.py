@@ -20,6 +20,7 @@ from service.api.flag_desk import FlagDesk
 from service.api.gate import GateEndpoint, Principals, is_gate
 from service.api.routes import (
     alert_quality,
+    audit,
     baselines,
     drafts,
     drills,
@@ -31,6 +32,7 @@ from service.api.routes import (
     notifications,
     principals,
     redteam,
+    reports,
     requests,
     reviews,
     rollouts,
@@ -55,9 +57,11 @@ ROUTERS = tuple(
         status,
         incidents,
         transcripts,
+        reports,
         triage,
         maintenance,
         alert_quality,
+        audit,
         principals,
         requests,
         redteam,

@@ -30,6 +30,14 @@ HELD_BACK = {
     Why.MAINTENANCE: Kind.CAPPED,
 }
 """Rulings that people must hear of although nothing changes."""
+SPARED = {
+    Why.DRY_RUN: "dry_run",
+    Why.LAST_HEALTHY: "held_back",
+    Why.FLEET_SHARE: "held_back",
+    Why.ONE_PRINCIPAL: "spared",
+    Why.MAINTENANCE: "spared",
+}
+"""How the timeline of the incident calls them."""
 
 
 @dataclass(slots=True)
@@ -136,9 +144,10 @@ def note_rebuilt(evaluation: Evaluation, standing: dict[str, Alert], policy: Pol
 
 
 def note_spared(alert: Alert, ruling: Ruling, at_us: Micros, decisions: Decisions) -> None:
-    """Let the timeline of an incident tell that a version was spared, and whom to look at, or until when."""
-    if ruling.why in {Why.ONE_PRINCIPAL, Why.MAINTENANCE}:
-        item = TimelineItem(at_us=at_us, actor=SYSTEM, kind="spared", body=ruling.text)
+    """Let the timeline of an incident tell what would have happened, and what stood in its way."""
+    kind = SPARED.get(ruling.why)
+    if kind is not None:
+        item = TimelineItem(at_us=at_us, actor=SYSTEM, kind=kind, body=ruling.text)
         decisions.timeline.append((alert.incident_id, item))
 
 

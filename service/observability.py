@@ -108,6 +108,9 @@ CATALOGUE: tuple[Definition, ...] = (
         "Time until people acknowledged or decided, 30 days.",
         ("what", "quantile"),
     ),
+    Definition("lazaretto_reports_total", Kind.COUNTER, "Reports about drift, by outcome.", ("outcome",)),
+    Definition("lazaretto_reports_waiting", Kind.GAUGE, "Reports that wait or are being made."),
+    Definition("lazaretto_report_seconds", Kind.HISTOGRAM, "Time of drawing the rows of a report and rendering it."),
     # Models.
     Definition("lazaretto_model_state", Kind.GAUGE, "State of a version; the value is 1.", (*_VERSION, "state")),
     Definition(

@@ -209,7 +209,7 @@ def request_transition(  # noqa: PLR0913, PLR0917 - what the request says, word 
         asked_by = tx.approve(current.id, actor, now_us) if event is Event.RELEASE else ()
         answer = decide_request(current, event, owner.policy, asked_by)
         if isinstance(answer, Pending):
-            _tell_pending(office, tx, current, answer.approvals, reason)
+            _tell_pending(office, tx, current, answer.approvals, reason, actor)
             return TransitionAnswer(state=current.state, version=version, approvals=answer.approvals)
         record = TransitionRecord(
             version_id=current.id,
@@ -350,9 +350,10 @@ def _apply(tx: ControlTx, version: Version, record: TransitionRecord) -> None:
     tx.add_message(compose(state_changed(record, version)))
 
 
-def _tell_pending(office: OfficeStages, tx: ControlTx, version: Version, approvals: Approvals, reason: str) -> None:
+def _tell_pending(
+    office: OfficeStages, tx: ControlTx, version: Version, approvals: Approvals, reason: str, actor: Actor
+) -> None:
     now_us: Micros = office.clock.now_us()
-    actor = Actor(approvals.by[-1])
     subject = f"{version.model}/{version.version}"
     tx.audit(actor, "release.ask", subject, f"{approvals.have} of {approvals.need}: {reason.strip()}", now_us)
     tx.add_message(compose(release_pending(version, approvals, reason, now_us, new_id())))

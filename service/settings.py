@@ -96,9 +96,25 @@ class Settings(BaseSettings):
     """How long gateways may take to follow a quarantine before events that still come are told."""
     flag_streams_max: int = Field(default=200, ge=0)
     """Event streams of flags that may be open at once."""
+    console_streams_max: int = Field(default=200, ge=0)
+    """Pages of the console that are kept current at once; further ones ask again and again."""
     stale_seconds: float = Field(default=300.0, gt=0)
     """A version without events for this long is ``stale``."""
     store_timeout_seconds: float = Field(default=5.0, gt=0)
+
+    # Reports about drift; each is made by processes of its own.
+    reports_queue_max: int = Field(default=8, ge=0, le=1_000)
+    """Reports that may wait or be made at once; 0 makes none."""
+    reports_seconds_max: float = Field(default=300.0, ge=1, le=3_600)
+    """How long drawing rows, and how long rendering them, may take."""
+    reports_memory_bytes_max: int = Field(default=3 * 1024**3, ge=256 * 1024**2)
+    """Address space of the process that renders."""
+    reports_bytes_max: int = Field(default=32 * 1024**2, ge=1024**2, le=48 * 1024**2)
+    """Of one report, page and JSON together."""
+    reports_kept_max: int = Field(default=100, ge=1, le=10_000)
+    """Reports that are kept in all; the oldest give way."""
+    reports_python: Path | None = None
+    """Interpreter that has Evidently; by default the one of the service."""
 
     # Metrics.
     metrics_series_max: int = Field(default=25_000, ge=100)
@@ -204,14 +220,16 @@ class Secrets:
     """Of messages, unless a webhook has a secret of its own."""
     jitter: bytes
     """Of the delays of enforcement."""
+    bundles: bytes
+    """Seed of the key that signs evidence bundles."""
     transcripts: tuple[bytes, ...]
-    """Of the values in transcripts: the first one encrypts, all of them decrypt."""
+    """Of the values in transcripts and of the rows behind reports: the first one encrypts, all of them decrypt."""
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Derive from the setting, or from the key file, which is made on first use."""
         root = _root_key(settings)
-        names = ("pepper", "signing", "pseudonyms", "sessions", "webhooks", "jitter")
+        names = ("pepper", "signing", "pseudonyms", "sessions", "webhooks", "jitter", "bundles")
         derived = {name: _derive(root, name) for name in names}
         return cls(**derived, transcripts=_transcript_keys(settings, _derive(root, "transcripts")))
 

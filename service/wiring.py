@@ -14,10 +14,13 @@ from service.api.auth import KeyRing
 from service.api.compile import Compiler, sweep
 from service.api.deps import Api
 from service.api.figures import Figures
+from service.api.key_uses import KeyUseNotes
 from service.api.metrics import Metrics
 from service.api.metrics_quality import QualityFigures
+from service.api.standing import Standings
 from service.clock import SystemClock
 from service.console.deps import ConsoleDeps
+from service.console.streams import Streams
 from service.enforcement import EnforcementWatch
 from service.gate.acknowledge import Acknowledgements
 from service.gate.refresh import Fleet, Poller
@@ -34,6 +37,9 @@ from service.office import OfficeStages
 from service.pipeline import AcceptStages, WorkStages
 from service.ports import Clock
 from service.ports_notify import Channel
+from service.reports.desk import ReportDesk
+from service.reports.runner import KEEP_SECONDS, LOOK_SECONDS
+from service.reports.wired import bundler_of, reports_of, runner_of
 from service.review.stages import ReviewStages
 from service.review.watch import ReviewWatch
 from service.settings import Secrets, Settings
@@ -46,6 +52,8 @@ from service.worker.stats import WorkerStats
 
 SWEEP_SECONDS = 60.0
 """How often transcripts that are over are deleted."""
+KEY_USES_SECONDS = 5.0
+"""How often it is looked which keys were used."""
 WARMED_MAX = 256
 """Decoders compiled before the first request; a larger fleet compiles the rest as they are used."""
 
@@ -113,7 +121,8 @@ def build_runtime(settings: Settings) -> Runtime:
     secrets = Secrets.of(settings)
     store = _open_state(settings)
     log = open_log(settings.telemetry_url, settings, clock)
-    api = _api(settings, secrets, clock, store, log)
+    reports = reports_of(settings, secrets, clock, store.read, store.reports)
+    api = _api(settings, secrets, clock, store, log, reports)
     api.fleet.on_change(api.keyring.refresh)
     return Runtime(
         store=store,
@@ -122,6 +131,8 @@ def build_runtime(settings: Settings) -> Runtime:
         metrics=Metrics(settings, api.counters, api.fleet, api.figures, api.log_figures, clock),
         console=ConsoleDeps(
             read=store.read,
+            looking=store.looking,
+            standing=Standings(api.fleet, api.figures),
             keys=store.keys,
             office=api.office,
             clock=clock,
@@ -134,14 +145,24 @@ def build_runtime(settings: Settings) -> Runtime:
             review=api.review,
             incidents=store.incidents,
             triage=api.triage,
+            pages=store.pages,
+            desk=store.desk,
+            channels=api.channel_names,
+            settings=settings,
+            uses=store.keys,
+            streams=Streams(settings.console_streams_max),
+            ending=api.ending,
+            reports=reports,
+            bundler=api.bundler,
         ),
         pollers=_pollers(settings, api, log),
     )
 
 
-def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: GroupCommitLog) -> Api:
-    limits = Limits.from_settings(settings)
-    deidentifier = Deidentifier(secrets.pseudonyms)
+def _api(
+    settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: GroupCommitLog, reports: ReportDesk
+) -> Api:
+    limits, deidentifier = Limits.from_settings(settings), Deidentifier(secrets.pseudonyms)
     accept = AcceptStages.over(
         log,
         clock,
@@ -158,10 +179,7 @@ def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: 
         deidentifier=deidentifier,
         signing_key=secrets.signing,
     )
-    figures = Figures(
-        store.read, log.head, clock, store.schedule.read, store.enforcements.latest, store.desk, store.reviews.figures
-    )
-    figures.quality = QualityFigures(store.incidents, clock)
+    figures = _figures(clock, store, log, reports)
     return Api(
         settings=settings,
         secrets=secrets,
@@ -185,7 +203,21 @@ def _api(settings: Settings, secrets: Secrets, clock: Clock, store: Store, log: 
         log_figures=partial(_log_figures, log, accept.gatherer),
         compiler=Compiler(settings.baseline_seconds_max),
         transcripts=Reading(store=store.transcripts, keys=secrets.transcripts, clock=clock),
+        pages=store.pages,
+        uses=store.keys,
+        reports=reports,
+        bundler=bundler_of(secrets, reports, store.incidents),
+        ending=reports.making.ending,
     )
+
+
+def _figures(clock: Clock, store: Store, log: GroupCommitLog, reports: ReportDesk) -> Figures:
+    figures = Figures(
+        store.read, log.head, clock, store.schedule.read, store.enforcements.latest, store.desk, store.reviews.figures
+    )
+    figures.quality = QualityFigures(store.incidents, clock)
+    figures.reports = reports.figures
+    return figures
 
 
 def _log_figures(log: GroupCommitLog, gatherer: Gatherer) -> LogFigures:
@@ -215,6 +247,7 @@ def _pollers(settings: Settings, api: Api, log: GroupCommitLog) -> tuple[Poller,
     review = ReviewWatch(stages=api.review, fleet=api.fleet, clock=api.clock)
     watch = _enforcement_watch(settings, api, review)
     hushed = HushWatch(desk=api.incidents, read=api.read, clock=api.clock)
+    runner = runner_of(settings, api.reports, api.incidents)
 
     def trim() -> None:
         if api.figures.picture is not None:
@@ -224,8 +257,11 @@ def _pollers(settings: Settings, api: Api, log: GroupCommitLog) -> tuple[Poller,
         Poller("fleet", settings.refresh_seconds, [api.fleet.refresh, api.figures.sample]),
         # Apart: what is written may wait for a lock, and the gate's picture may not.
         Poller("records", settings.refresh_seconds, [review.close, watch.write_down]),
+        Poller("key uses", KEY_USES_SECONDS, [KeyUseNotes(api.keyring, api.uses, api.clock).write_down]),
         Poller("figures", settings.figures_seconds, [api.figures.refresh, watch.look, review.look, hushed.look, trim]),
         Poller("transcripts", SWEEP_SECONDS, [api.transcripts.sweep]),
+        Poller("reports", LOOK_SECONDS, [runner.look]),
+        Poller("report rows", KEEP_SECONDS, [runner.keep, runner.sweep]),
     )
 
 

@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -30,6 +32,15 @@ def shared_data() -> Path:
     if not folder.is_dir():
         _absent("the data sets are not beside the repository: ../shared/data")
     return folder
+
+
+@pytest.fixture(scope="session")
+def evidently_python() -> Path:
+    """Return an interpreter that has Evidently: this one, or the one that EVIDENTLY_PYTHON names."""
+    named = os.environ.get("EVIDENTLY_PYTHON")
+    if named is None and find_spec("evidently") is None:
+        _absent("Evidently is not installed; the extra 'reports' brings it")
+    return Path(named or sys.executable)
 
 
 @pytest.fixture(scope="session")

@@ -267,6 +267,29 @@ PROCESS = (
     ),
 )
 
+REPORTS = (
+    Panel(
+        title="Reports about drift",
+        description="Reports that ended, and those that were refused because too many waited.",
+        queries=(Query(total("lazaretto_reports_total", "outcome", over="increase"), "{{outcome}}"),),
+        unit="short",
+    ),
+    Panel(
+        title="Reports that wait",
+        description="Reports that wait or are being made; at reports_queue_max more are refused.",
+        queries=(Query(gauge("lazaretto_reports_waiting", "job"), "reports"),),
+        unit="short",
+        steps=((8, "red"),),
+    ),
+    Panel(
+        title="Time of a report",
+        description="Quantiles of the time of drawing rows and rendering them, in processes of their own.",
+        queries=tuple(Query(quantile(q, "lazaretto_report_seconds"), f"p{q * 100:g}") for q in (0.5, 0.9)),
+        unit="s",
+        empty="No report was made in this time",
+    ),
+)
+
 HEALTH = Dashboard(
     uid="lazaretto-health",
     title="Lazaretto / Service health",
@@ -276,6 +299,7 @@ HEALTH = Dashboard(
         Row("Requests", REQUESTS),
         Row("Telemetry log", LOG),
         Row("Worker and store", WORKER),
+        Row("Reports", REPORTS),
         Row("Process", PROCESS),
     ),
 )

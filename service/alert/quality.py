@@ -12,7 +12,7 @@ from scipy.special import betaincinv, gammaincinv
 
 from service.domain.ids import Micros
 from service.domain.incidents import Exposure
-from service.domain.policy import UNCOUNTED
+from service.domain.policy import UNCOUNTED, Cause
 from service.domain.records import Incident, Verdict
 
 WORTH_IT = frozenset({Verdict.REAL_DRIFT, Verdict.DATA_BUG, Verdict.ATTACK})
@@ -107,15 +107,20 @@ def quality(incidents: Iterable[Incident], exposures: Iterable[Exposure]) -> Qua
     )
 
 
-def by_model(incidents: Sequence[Incident], exposures: Sequence[Exposure]) -> dict[str, Quality]:
+def by_model(incidents: Iterable[Incident], exposures: Iterable[Exposure]) -> dict[str, Quality]:
     """Return the same for each model that has incidents or was watched."""
-    models = sorted({one.model for one in incidents} | {one.model for one in exposures})
-    return {
-        model: quality(
-            [one for one in incidents if one.model == model], [one for one in exposures if one.model == model]
-        )
-        for model in models
-    }
+    own: dict[str, tuple[list[Incident], list[Exposure]]] = {}
+    for incident in incidents:
+        own.setdefault(incident.model, ([], []))[0].append(incident)
+    for exposure in exposures:
+        own.setdefault(exposure.model, ([], []))[1].append(exposure)
+    return {model: quality(*own[model]) for model in sorted(own)}
+
+
+def by_cause(incidents: Sequence[Incident]) -> dict[Cause, Quality]:
+    """Return the same for each cause that has incidents; what was promised holds for a whole model, not for a cause."""
+    known = {one.cause for one in incidents}
+    return {cause: quality([one for one in incidents if one.cause is cause], ()) for cause in Cause if cause in known}
 
 
 def _promise(achieved: int, exposures: Iterable[Exposure]) -> Promise:

@@ -9,7 +9,20 @@ from service.domain.records import Incident, TimelineItem
 CHANGES_SHOWN = 5
 BODY_SHOWN = 200
 ASIDE = frozenset(
-    {"opened", "rebuilt", "spared", "evidence", "regressed", "returned", "told", "joined", "raised", "snooze_over"}
+    {
+        "opened",
+        "rebuilt",
+        "spared",
+        "evidence",
+        "regressed",
+        "returned",
+        "told",
+        "dry_run",
+        "held_back",
+        "joined",
+        "raised",
+        "snooze_over",
+    }
 )
 """Kinds of entries that leave the number of changes as it was, or that nobody's action depends on."""
 

@@ -8,8 +8,6 @@ from fastapi import Header
 from service.domain.errors import BadRequest, Place
 
 TAG = re.compile(r'(?:W/)?"?(\d{1,18})"?')
-
-
 IfMatch = Annotated[
     str | None,
     Header(

@@ -51,6 +51,8 @@ class KeyRing:
         secret."""
         self._missed: dict[str, Micros] = {}
         self._lookups: deque[Micros] = deque()
+        self._seen: set[str] = set()
+        """Ids of keys that were good, since somebody took them."""
 
     async def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> Identity:
         """Return who sent these headers, asking the store in a thread when the key was never seen.
@@ -94,6 +96,15 @@ class KeyRing:
             self._verified.clear()
             self._missed.clear()
 
+    def take_seen(self) -> set[str]:
+        """Return the ids of keys that were good since the last time, and begin anew."""
+        seen, self._seen = self._seen, set()
+        return seen
+
+    def see(self, key_ids: Iterable[str]) -> None:
+        """Count keys as seen again, as they could not be written down."""
+        self._seen |= {*key_ids}
+
     def _from_memory(self, text: str) -> Identity | None:
         """Return the holder, ``None`` when the id is not known here; raise when it is, and the key is bad."""
         start = len(PREFIX)
@@ -110,6 +121,7 @@ class KeyRing:
             raise Unauthenticated("the API key is revoked")
         if key.expires_us is not None and key.expires_us <= self._clock.now_us():
             raise Unauthenticated("the API key is expired")
+        self._seen.add(key.id)
         return identity
 
     def _verify(self, text: str, key: ApiKey) -> None:

@@ -23,15 +23,18 @@ from service.detect.reference import CompiledReference, compile_reference
 from service.domain.calibration import Calibration
 from service.domain.errors import Unavailable, Unprocessable, UnsupportedMedia
 from service.domain.policy import Tuning
+from service.domain.reports import Reports
 from service.domain.schema import Schema
 from service.frames import Frame
 from service.ingest.deidentify import Deidentifier
 from service.ingest.inflate import SUPPORTED
 from service.ingest.limits import Limits
 from service.ingest.reference import read_reference
+from service.reports.reference import kept_rows
 
 WAITING_MAX = 3
 RETRY_SECONDS = 15
+NO_ROWS = Reports()
 T = TypeVar("T")
 
 
@@ -48,6 +51,8 @@ class Upload:
     budget_ticks: float
     before: bytes | None = None
     """The artefact in force, to be compared with."""
+    reports: Reports = NO_ROWS
+    """Whether rows are kept for reports."""
 
 
 def compile_upload(upload: Upload) -> CompiledReference:
@@ -57,7 +62,13 @@ def compile_upload(upload: Upload) -> CompiledReference:
     reference = read_reference(Path(upload.path), upload.content_type, upload.schema, upload.limits, key)
     frame = Deidentifier(upload.pseudonym_key).apply(upload.schema, reference.frame)
     read_warnings = tuple({"column": column, "code": "reference", "text": text} for column, text in reference.warnings)
-    wanted = Wanted(schema=upload.schema, tuning=upload.tuning, budget_ticks=upload.budget_ticks, before=upload.before)
+    wanted = Wanted(
+        schema=upload.schema,
+        tuning=upload.tuning,
+        budget_ticks=upload.budget_ticks,
+        before=upload.before,
+        reports=upload.reports,
+    )
     return compile_frame(frame, wanted, read_warnings)
 
 
@@ -70,6 +81,8 @@ class Wanted:
     budget_ticks: float
     before: bytes | None = None
     """The artefact in force, to be compared with."""
+    reports: Reports = NO_ROWS
+    """What is kept of the rows for drift reports."""
 
 
 def compile_frame(frame: Frame, wanted: Wanted, warnings: tuple[dict[str, str], ...]) -> CompiledReference:
@@ -79,7 +92,9 @@ def compile_frame(frame: Frame, wanted: Wanted, warnings: tuple[dict[str, str], 
     compiled = compile_reference(wanted.schema, frame, tuning.segments, follow=follow, requests=requests)
     differs = () if wanted.before is None else moved(wanted.before, frame, compiled.columns)
     calibration = calibrate(compiled.artefact, tuning, wanted.budget_ticks)
-    return replace(compiled, warnings=(*warnings, *compiled.warnings, *differs), calibration=calibration)
+    sample, kept = kept_rows(wanted.schema, frame, wanted.reports)
+    told = (*warnings, *compiled.warnings, *differs, *kept)
+    return replace(compiled, warnings=told, calibration=calibration, sample=sample)
 
 
 def check_encoding(encoding: str | None) -> None:

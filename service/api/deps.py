@@ -31,6 +31,9 @@ from service.pipeline import AcceptStages
 from service.ports import Clock, ControlStore, KeyStore, ReadStore
 from service.ports_incidents import IncidentDesk
 from service.ports_notify import NotificationDesk
+from service.ports_pages import KeyUses, PageStore
+from service.reports.desk import ReportDesk
+from service.reports.evidence import Bundler
 from service.review.stages import ReviewStages
 from service.settings import Secrets, Settings
 from service.transcripts import Reading
@@ -62,6 +65,10 @@ class Api:
     log_figures: Callable[[], LogFigures]
     compiler: Compiler
     transcripts: Reading
+    pages: PageStore
+    uses: KeyUses
+    reports: ReportDesk
+    bundler: Bundler
     ending: Event = field(default_factory=Event)
     """Set when the process has been asked to end: streams end by themselves."""
 

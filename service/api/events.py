@@ -117,12 +117,12 @@ async def read_raw(scope: Scope, receive: Receive, most: Most) -> Raw:
 
 
 def idempotency_key_of(scope: Scope) -> str | None:
-    """Return the ``Idempotency-Key``, or raise BadRequest when it is empty, too long or not visible ASCII."""
+    """Return the ``Idempotency-Key``, or raise BadRequest when it is empty, too long or not printable ASCII."""
     given = header(scope, b"idempotency-key")
     if given is None:
         return None
     text = given.strip().decode("latin-1")
     if not 0 < len(text) <= IDEMPOTENCY_KEY_LENGTH_MAX or not (text.isascii() and text.isprintable()):
         limit = IDEMPOTENCY_KEY_LENGTH_MAX
-        raise BadRequest(f"the header Idempotency-Key must have 1 to {limit} visible ASCII characters")
+        raise BadRequest(f"the header Idempotency-Key must have 1 to {limit} printable ASCII characters")
     return text

@@ -12,6 +12,7 @@ from service.domain.ids import Micros, Position, VersionId
 from service.domain.notices import Backlog
 from service.domain.records import Alert, Snapshot
 from service.domain.redteam import RedTeamRun
+from service.domain.reports import ReportFigures
 from service.domain.reviews import ReviewFigures
 from service.domain.schedule import Schedule
 from service.ports import Clock, ReadStore, WorkerFigures
@@ -40,6 +41,7 @@ class Picture:
     reviews: ReviewFigures = field(default_factory=ReviewFigures)
     quality: Quality | None = None
     """Of the alerts of the last days."""
+    reports: ReportFigures | None = None
 
 
 class Lag:
@@ -101,6 +103,8 @@ class Figures:
     ) -> None:
         self.quality: Callable[[], Quality | None] = lambda: None
         """Tells how good alerts were."""
+        self.reports: Callable[[], ReportFigures | None] = lambda: None
+        """Tells what became of reports."""
         self._read = read
         self._desk = desk
         self._reviews = reviews
@@ -141,6 +145,7 @@ class Figures:
             notifications=Backlog() if self._desk is None else self._desk.backlog(now_us),
             reviews=self._reviews(),
             quality=self.quality(),
+            reports=self.reports(),
         )
 
     def lag_seconds(self, position: Position) -> float:

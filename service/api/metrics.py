@@ -16,6 +16,7 @@ import service
 from service.api.figures import Figures, Picture
 from service.api.metrics_notify import add_notifications
 from service.api.metrics_quality import add_quality
+from service.api.metrics_reports import add_reports
 from service.api.metrics_review import add_reviews
 from service.api.watch import Watch, monitoring, watch_of
 from service.domain.records import Model, Snapshot, Version
@@ -127,6 +128,7 @@ class Metrics(Collector):
             self._add_worker(families, picture)
             add_notifications(families, picture.notifications)
             add_quality(families, picture.quality)
+            add_reports(families, picture.reports)
         for version in view.by_id.values():
             families.add("lazaretto_model_state", 1, version.model, version.version, version.state)
         if picture is not None:

@@ -12,7 +12,6 @@ from service.domain.policy import Policy
 from service.domain.principals import AdversarialUse, Containment, ContainmentState
 from service.domain.records import (
     Alert,
-    ApiKey,
     Incident,
     Model,
     TimelineItem,
@@ -180,26 +179,6 @@ class IncidentView(View, frozen=True, kw_only=True):
     """What it was merged into, what was merged into it, and whose cause it brought back."""
     evidence_digest: str | msgspec.UnsetType | None = msgspec.UNSET
     """Of the evidence frozen when it was opened; ``None`` of an incident of an earlier release."""
-
-
-class KeyView(View, frozen=True, kw_only=True):
-    """A key, never its secret."""
-
-    id: str
-    name: str
-    scopes: list[str]
-    models: list[str] | None
-    created: str
-    expires: str | None
-    revoked: str | None
-
-
-class NewKeyView(View, frozen=True, kw_only=True):
-    """A new key: the only time that its text is shown."""
-
-    key: str
-    id: str
-    scopes: list[str]
 
 
 def of_version(version: Version) -> VersionView:
@@ -383,16 +362,3 @@ def of_incident(incident: Incident) -> IncidentView:
 def of_timeline(items: list[TimelineItem]) -> list[dict[str, str]]:
     """Return the view of a timeline."""
     return [{"at": iso(item.at_us), "actor": item.actor, "kind": item.kind, "body": item.body} for item in items]
-
-
-def of_key(key: ApiKey) -> KeyView:
-    """Return the view of a key."""
-    return KeyView(
-        id=key.id,
-        name=key.name,
-        scopes=sorted(key.scopes),
-        models=None if key.models is None else sorted(key.models),
-        created=iso(key.created_us),
-        expires=iso_or_none(key.expires_us),
-        revoked=iso_or_none(key.revoked_us),
-    )

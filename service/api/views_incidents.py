@@ -71,6 +71,8 @@ class AlertQualityView(View, frozen=True, kw_only=True):
     """Whether there were more incidents than are looked at; then only the newest count."""
     total: QualityView
     models: dict[str, QualityView]
+    causes: dict[str, QualityView]
+    """Without what was promised: that holds for a whole model."""
 
 
 def of_snooze(snooze: Snooze | None, incident: Incident, now_us: Micros) -> SnoozeView | None:

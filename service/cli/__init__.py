@@ -6,7 +6,21 @@ from typing import Annotated
 import typer
 
 import service
-from service.cli import data, drill, health, incidents, keys, models, notifications, redteam, serve, stories, vouch
+from service.cli import (
+    bundles,
+    data,
+    decide,
+    drill,
+    health,
+    incidents,
+    keys,
+    models,
+    notifications,
+    redteam,
+    serve,
+    stories,
+    vouch,
+)
 
 
 def _tell_version(asked: bool) -> None:  # noqa: FBT001 - typer's protocol
@@ -43,11 +57,15 @@ app.command("doctor")(serve.doctor)
 app.add_typer(keys.app, name="keys", help="Make, list and revoke API keys.")
 app.add_typer(models.app, name="models", help="Look at models.")
 app.add_typer(data.app, name="baseline", help="Push reference data.")
+app.add_typer(bundles.app, name="bundle", help="Save and verify signed evidence of incidents.")
 app.command("alert-quality")(incidents.alert_quality)
 app.add_typer(notifications.app, name="notifications", help="Look at notifications, try them again, test channels.")
 app.add_typer(redteam.app, name="redteam", help="Attack a model, and see what the monitor saw.")
 app.command("vouch")(vouch.vouch)
 app.command("status")(models.status)
+app.command("decide")(decide.decide)
+data.app.command("accept")(decide.accept)
+data.app.command("refuse")(decide.refuse)
 app.command("drill")(drill.drill)
 app.command("replay")(stories.replay)
 

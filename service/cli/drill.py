@@ -13,7 +13,7 @@ from service.cli.common import AsJson, plain, print_json
 if TYPE_CHECKING:
     import httpx
 
-    from service.drill.run import Drill, Report, Target
+    from service.drill.run import Report, Target
 
 URL_NAME, KEY_NAME, SECOND_NAME = "LAZARETTO_URL", "LAZARETTO_API_KEY", "LAZARETTO_SECOND_API_KEY"
 TIMEOUT_SECONDS = 10.0
@@ -51,8 +51,7 @@ def drill(  # noqa: PLR0913, PLR0917 - one per option
 ) -> None:
     """Quarantine a version on purpose, measure how long a gateway takes to refuse, and release it again."""
     from service.cli.failures import Failure
-    from service.drill.line import DrillFailed
-    from service.drill.run import Drill, Target
+    from service.drill.run import Target
 
     if through is None and not bring_back:
         raise Failure("--through is needed: the URL of an inference request for this version at the gateway")
@@ -64,16 +63,7 @@ def drill(  # noqa: PLR0913, PLR0917 - one per option
         in_service=in_service,
         timeout_seconds=timeout,
     )
-    with ExitStack() as stack:
-        api = stack.enter_context(_client(url, key))
-        gateway = stack.enter_context(_client(url, None))
-        second = None if second_key is None else stack.enter_context(_client(url, second_key))
-        endings = stack.enter_context(Endings())
-        one = Drill(api, gateway, second, endings.held)
-        try:
-            report = _done(one, target, bring_back=bring_back, as_json=as_json)
-        except DrillFailed as failure:
-            raise Failure(str(failure)) from failure
+    report = _done(target, (url, key, second_key), bring_back=bring_back, as_json=as_json)
     _show(report, as_json=as_json)
     if not report.released:
         raise typer.Exit(WAITS)
@@ -81,10 +71,23 @@ def drill(  # noqa: PLR0913, PLR0917 - one per option
         raise typer.Exit(1)
 
 
-def _done(one: "Drill", target: "Target", *, bring_back: bool, as_json: bool) -> "Report":
-    if bring_back:
-        return one.finish(target)
-    return one.run(target, _say_nothing if as_json else _tell)
+def _done(target: "Target", reach: tuple[str, str, str | None], *, bring_back: bool, as_json: bool) -> "Report":
+    """Drill, or bring back what is left of one; ``reach`` is the URL and the keys."""
+    from service.cli.failures import Failure
+    from service.drill.line import DrillFailed
+    from service.drill.run import Drill
+
+    url, key, second_key = reach
+    with ExitStack() as stack:
+        api = stack.enter_context(_client(url, key))
+        gateway = stack.enter_context(_client(url, None))
+        second = None if second_key is None else stack.enter_context(_client(url, second_key))
+        endings = stack.enter_context(Endings())
+        one = Drill(api, gateway, second, endings.held)
+        try:
+            return one.finish(target) if bring_back else one.run(target, _say_nothing if as_json else _tell)
+        except DrillFailed as failure:
+            raise Failure(str(failure)) from failure
 
 
 class Endings:
@@ -98,6 +101,8 @@ class Endings:
         """Listen, where this is the thread that may."""
         try:
             for number in ENDINGS:
+                if number.name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN:
+                    continue  # started with nohup
                 self._before[number] = signal.signal(number, self._take)
         except ValueError:  # signals reach the main thread only
             self._before.clear()

@@ -48,22 +48,24 @@ def create(
 @app.command("list")
 def list_keys(data_dir: DataDir = None, *, as_json: AsJson = False) -> None:
     """List keys, without their secrets."""
-    from service.api.views import of_key
+    from service.api.views_keys import of_key
 
     store = open_state(load_settings(data_dir=data_dir))
     try:
         keys = store.read.keys()
-        views = [of_key(key) for key in keys]
+        uses = store.keys.uses()
+        views = [of_key(key, uses.get(key.id)) for key in keys]
     finally:
         store.close()
     if as_json:
         print_json({"keys": views})
         return
-    rows = [
-        [v.id, v.name, " ".join(v.scopes), " ".join(v.models or ["all"]), v.expires or "never", v.revoked or ""]
-        for v in views
-    ]
-    print_table("Keys", ["id", "name", "scopes", "models", "expires", "revoked"], rows)
+    heads = ["id", "name", "scopes", "models", "last used", "expires", "revoked"]
+    rows = []
+    for v in views:
+        may = " ".join(v.scopes), " ".join(v.models or ["all"])
+        rows.append([v.id, v.name, *may, v.last_used or "never", v.expires or "never", v.revoked or ""])
+    print_table("Keys", heads, rows)
 
 
 @app.command()

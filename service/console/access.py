@@ -16,6 +16,11 @@ from service.domain.records import Scope
 COOKIE = "lazaretto_session"
 FORM_BYTES_MAX = 32 * 1024
 FORM_FIELDS_MAX = 20
+PAGES = frozenset({"/fleet", "/incidents", "/reviews", "/maintenance", "/quality", "/red-team", "/audit", "/settings"})
+BELOW = ("/models/", "/incidents/", "/reviews/", "/runbooks/")
+ADDRESS_MAX = 2_000
+QUERY_LETTERS = "=&%+-._~,:@"
+"""Of a query, beside letters and digits, that stay as they are."""
 _OWN_SITES = {None, "same-origin", "none"}
 
 
@@ -82,12 +87,16 @@ def sign_in_first(request: Request) -> Response:
 
 
 def _path(request: Request) -> str:
-    return quote(request.url.path, safe="/")
+    """Return the address that was asked for, with what it chooses: every view is an address."""
+    path, query = quote(request.url.path, safe="/"), request.url.query
+    return f"{path}?{quote(query, safe=QUERY_LETTERS)}" if query else path
 
 
 def local_path(path: str) -> str:
-    """Return a path to go on to after signing in: never another host, whatever was asked for."""
-    fine = path.startswith(("/models/", "/incidents/")) and path.isascii() and path.isprintable() and "\\" not in path
+    """Return an address to go on to after signing in: never another host, whatever was asked for."""
+    where = path.partition("?")[0]
+    known = where in PAGES or where.startswith(BELOW)
+    fine = known and len(path) <= ADDRESS_MAX and path.isascii() and path.isprintable() and "\\" not in path
     return path if fine and "//" not in path else "/"
 
 

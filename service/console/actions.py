@@ -36,6 +36,7 @@ DONE = {str(event): f"Done: {text}." for event, text in words.EVENT_DONE.items()
     "refuse": "The baseline is refused; the one in force stays.",
     "snooze": "The incident is snoozed: nobody is paged of it until then. A quarantine is still told.",
     "wake": "The snooze is over.",
+    "merge": "The incident is part of this one now, with its alerts and what people were told.",
     "lift": "The principal is let go: the gate no longer advises against it.",
 }
 """What the page says after an action, by the name of the action."""

@@ -1,5 +1,6 @@
 """What the page of an incident shows, decided purely from what is known of it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,9 @@ from service.ports import ReadStore
 
 ALERTS_READ = 50
 PRINCIPALS_SHOWN = 6
+COLUMNS_SHOWN = 12
+DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
+"""Of sha256: people compare the first digits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +32,17 @@ class IncidentFacts:
     """Newest first."""
     timeline: Sequence[TimelineItem] = ()
     contained: Sequence[Containment] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blamed:
+    """One blamed column."""
+
+    name: str
+    segment: str | None
+    direction: str
+    evidence: str | None
+    since: When
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +60,8 @@ class AlertRow:
     principals: tuple[tuple[str, str], ...]
     """Short form and pseudonym."""
     principals_left: int
+    columns: tuple[Blamed, ...]
+    columns_left: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +126,9 @@ def incident_page(facts: IncidentFacts, viewer: Identity) -> IncidentPage:
         held=held_of(facts.contained[:HELD_SHOWN], now_us),
         held_left=max(0, len(facts.contained) - HELD_SHOWN),
         entries=tuple(
-            Change(When.of(item.at_us, now_us), item.actor, words.done(item.kind), item.body, "plain")
+            Change(
+                When.of(item.at_us, now_us), item.actor, words.done(item.kind), DIGEST.sub(r"\1…", item.body), "plain"
+            )
             for item in facts.timeline
         ),
         can_acknowledge=may and incident.status is IncidentStatus.OPEN,
@@ -130,6 +149,17 @@ def _row(alert: Alert, now_us: Micros) -> AlertRow:
         figures=() if use is None else _figures(use),
         principals=tuple((principal[:SHOWN], principal) for principal in principals[:PRINCIPALS_SHOWN]),
         principals_left=max(0, len(principals) - PRINCIPALS_SHOWN),
+        columns=tuple(
+            Blamed(
+                name=one.name,
+                segment=one.segment,
+                direction=one.direction,
+                evidence=words.exponent(one.evidence_log),
+                since=When.of(one.since_us, now_us),
+            )
+            for one in alert.columns[:COLUMNS_SHOWN]
+        ),
+        columns_left=max(0, len(alert.columns) - COLUMNS_SHOWN),
     )
 
 

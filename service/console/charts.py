@@ -5,18 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from service.console.words import LN10, exponent, hour_minute, moment
+from service.console.lanes import Beside, Lanes, lanes_of
+from service.console.scale import Scale, Size, Tick, powers, time_ticks
+from service.console.words import LN10, exponent, moment
 
 POINTS_MAX = 160
 """More are thinned to the highest of each stretch, so that a page stays small and no peak is lost."""
-ABOVE_THRESHOLD = 2.5
-"""The axis ends at this multiple of the threshold's exponent; what lies above is drawn at the edge and said."""
 
 LETTER = 8.0
 """Room for one letter of a mark's label; marks that are closer than that share one."""
 LABEL_ROWS = 3
 FLIP_FROM = 0.7
 """Right of this share of the width, labels stand left of their lines."""
+NOTHING_BESIDE = Beside()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,31 +38,6 @@ class Mark:
     text: str
     tone: str
     """``bad``, ``good`` or ``plain``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """A drawing in its own units, with room for the labels."""
-
-    name: str
-    width: int
-    height: int
-    left: int = 46
-    right: int = 12
-    top: int = 54
-    """Above the plot stand the labels of the marks, in three rows."""
-    bottom: int = 26
-
-
-WIDE, NARROW = Size("wide", 960, 320), Size("narrow", 400, 290)
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """A label on an axis."""
-
-    at: float
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +69,8 @@ class EvidenceChart:
     """All that the template needs."""
 
     size: Size
+    first_us: int
+    last_us: int
     paths: tuple[str, ...]
     areas: tuple[str, ...]
     dots: tuple[Dot, ...]
@@ -100,6 +78,7 @@ class EvidenceChart:
     x_ticks: tuple[Tick, ...]
     threshold_y: float
     lines: tuple[Line, ...]
+    lanes: Lanes
     clipped: str | None
     """The highest exponent, when it lies above the axis."""
 
@@ -117,63 +96,50 @@ def thin(points: Sequence[Point], most: int = POINTS_MAX) -> tuple[Point, ...]:
 
 
 def evidence_chart(
-    points: Sequence[Point], threshold_log: float, marks: Sequence[Mark], size: Size
+    points: Sequence[Point],
+    threshold_log: float,
+    marks: Sequence[Mark],
+    size: Size,
+    beside: Beside = NOTHING_BESIDE,
 ) -> EvidenceChart | None:
     """Lay out the chart as steps, one for each stretch of time; ``None`` when there is nothing to draw."""
     shown = thin([point for point in points if not math.isnan(point.log_evidence)])
     if not shown:
         return None
-    scale = _Scale.of(shown, threshold_log, marks, size)
+    highest = max(point.log_evidence for point in shown) / LN10
+    scale = _scale(shown, threshold_log / LN10, highest, marks, size)
     dots = _dots(shown, threshold_log, scale)
     stretches = _stretches(shown, dots)
     floor = scale.y(0.0)
-    highest = max(point.log_evidence for point in shown) / LN10
     return EvidenceChart(
         size=size,
+        first_us=scale.first_us,
+        last_us=scale.last_us,
         paths=tuple(f"M{part[0].left:g},{part[0].y:g}{_steps(part)}" for part in stretches),
         areas=tuple(f"M{part[0].left:g},{floor:g}V{part[0].y:g}{_steps(part)}V{floor:g}Z" for part in stretches),
         dots=dots,
-        y_ticks=tuple(Tick(scale.y(power), f"{power:g}") for power in _powers(scale.top)),
-        x_ticks=_x_ticks(scale),
+        y_ticks=tuple(Tick(scale.y(power), f"{power:g}") for power in powers(scale.top)),
+        x_ticks=time_ticks(scale),
         threshold_y=scale.y(threshold_log / LN10),
         lines=_lines(marks, scale),
+        lanes=lanes_of(beside, scale),
         clipped=exponent(highest * LN10) if highest > scale.top else None,
     )
+
+
+def _scale(points: Sequence[Point], budget: float, highest: float, marks: Sequence[Mark], size: Size) -> Scale:
+    first_us, last_us = points[0].since_us, max(points[-1].at_us, points[0].since_us + 1)
+    # Events stop when the gate closes, so what people did next lies right of the line's end: leave it some room.
+    room_us = last_us + (last_us - first_us) // 4
+    last_us = max([last_us, *(mark.at_us for mark in marks if mark.at_us <= room_us)])
+    return Scale.over(size, first_us, last_us, budget, highest)
 
 
 def _steps(part: Sequence[Dot]) -> str:
     return "".join(f"V{dot.y:g}H{dot.left + dot.width:g}" for dot in part)
 
 
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    size: Size
-    first_us: int
-    last_us: int
-    top: float
-
-    @classmethod
-    def of(cls, points: Sequence[Point], threshold_log: float, marks: Sequence[Mark], size: Size) -> "_Scale":
-        first_us, last_us = points[0].since_us, max(points[-1].at_us, points[0].since_us + 1)
-        # Events stop when the gate closes, so what people did next lies right of the line's end: leave it some room.
-        room_us = last_us + (last_us - first_us) // 4
-        last_us = max([last_us, *(mark.at_us for mark in marks if mark.at_us <= room_us)])
-        budget = threshold_log / LN10
-        highest = max(point.log_evidence for point in points) / LN10
-        top = min(max(budget * 1.25, highest * 1.05, 1.0), max(budget * ABOVE_THRESHOLD, 1.0))
-        return cls(size, first_us, last_us, top)
-
-    def x(self, at_us: float) -> float:
-        share = (at_us - self.first_us) / (self.last_us - self.first_us)
-        return round(self.size.left + share * (self.size.width - self.size.left - self.size.right), 1)
-
-    def y(self, power: float) -> float:
-        share = min(max(power, 0.0), self.top) / self.top
-        bottom = self.size.height - self.size.bottom
-        return round(bottom - share * (bottom - self.size.top), 1)
-
-
-def _dots(points: Sequence[Point], threshold_log: float, scale: _Scale) -> tuple[Dot, ...]:
+def _dots(points: Sequence[Point], threshold_log: float, scale: Scale) -> tuple[Dot, ...]:
     return tuple(
         Dot(
             left=scale.x(point.since_us),
@@ -205,33 +171,7 @@ def _stretches(points: Sequence[Point], dots: Sequence[Dot]) -> list[list[Dot]]:
     return parts
 
 
-def _powers(top: float) -> list[float]:
-    step = next(s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1e9) if top / s <= 6)  # noqa: PLR2004 - labels that fit
-    return [step * i for i in range(int(top / step) + 1)]
-
-
-def _x_ticks(scale: _Scale) -> tuple[Tick, ...]:
-    """Put about one label per 120 units on round times."""
-    span = (scale.last_us - scale.first_us) / 1e6
-    wanted = (scale.size.width - scale.size.left) / 120
-    steps = (1, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_600, 43_200, 86_400, 7 * 86_400)
-    step = next((s for s in steps if span / s <= wanted), steps[-1]) * 1_000_000
-    first = -(-scale.first_us // step) * step
-    label = _second_label if step < 60_000_000 else hour_minute if step < 86_400_000_000 else _day_label  # noqa: PLR2004 - a minute, a day
-    room_us = (scale.last_us - scale.first_us) * 20 // scale.size.width
-    times = range(max(first, scale.first_us), scale.last_us - room_us, step)
-    return tuple(Tick(scale.x(at), label(at)) for at in times)
-
-
-def _second_label(at_us: int) -> str:
-    return moment(at_us)[11:19]
-
-
-def _day_label(at_us: int) -> str:
-    return moment(at_us)[5:10]
-
-
-def _lines(marks: Sequence[Mark], scale: _Scale) -> tuple[Line, ...]:
+def _lines(marks: Sequence[Mark], scale: Scale) -> tuple[Line, ...]:
     """Place the marks so that no label covers another one.
 
     Labels on the right side stand left of their lines; placed from the right, no line crosses the label before it.
@@ -255,7 +195,7 @@ def _lines(marks: Sequence[Mark], scale: _Scale) -> tuple[Line, ...]:
     return tuple(sorted(placed, key=lambda line: line.x))
 
 
-def _merged(marks: Sequence[Mark], scale: _Scale) -> list[Mark]:
+def _merged(marks: Sequence[Mark], scale: Scale) -> list[Mark]:
     """Make one of marks that would be drawn as one line."""
     merged: list[Mark] = []
     for mark in marks:

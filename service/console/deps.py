@@ -1,15 +1,23 @@
 """What the console needs from the outside; ``service/wiring.py`` fills it in."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Event
 
+from service.console.streams import Streams
 from service.domain.keys import Identity
 from service.domain.schedule import Schedule
 from service.incident_office import IncidentOffice
 from service.office import OfficeStages
 from service.ports import Clock, KeyStore, ReadStore
+from service.ports_console import Looking, Standing
 from service.ports_incidents import IncidentDesk
+from service.ports_notify import NotificationDesk
+from service.ports_pages import KeyUses, PageStore
+from service.reports.desk import ReportDesk
+from service.reports.evidence import Bundler
 from service.review.stages import ReviewStages
+from service.settings import Settings
 from service.transcripts import Reading
 
 
@@ -18,6 +26,9 @@ class ConsoleDeps:
     """The console's ports."""
 
     read: ReadStore
+    looking: Looking
+    standing: Callable[[], Standing]
+    """Every version as the process knows it; the same object as long as nothing has changed."""
     keys: KeyStore
     """Asked on every request, so that a revoked key stops working at once."""
     office: OfficeStages
@@ -40,3 +51,18 @@ class ConsoleDeps:
     incidents: IncidentDesk | None = None
     """What stands beside incidents; without it they are shown without."""
     triage: IncidentOffice | None = None
+    pages: PageStore | None = None
+    """Parts of long lists; without it there are no pages that list."""
+    desk: NotificationDesk | None = None
+    channels: tuple[str, ...] = ()
+    """Names of the channels that are set up."""
+    settings: Settings | None = None
+    """What is in force; secrets are never shown."""
+    uses: KeyUses | None = None
+    streams: Streams = field(default_factory=Streams)
+    """Pages that are kept current; at most ``Settings.console_streams_max``."""
+    ending: Event = field(default_factory=Event)
+    """Set when the process has been asked to end: streams end by themselves."""
+    reports: ReportDesk | None = None
+    """``None``: there are no reports."""
+    bundler: Bundler | None = None

@@ -1,7 +1,7 @@
 """What a page is made of, read from the store. Reading is here; deciding what to show is in ``read_models.py``."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from service.console.history import FIRST, History, Span, history_of
 from service.detect.baselines import BaselineView, describe
 from service.detect.reading import changed_since
 from service.detect.windows import KEPT, ROLLING, WIDTHS
@@ -25,20 +26,19 @@ from service.domain.records import (
     Severity,
     Snapshot,
     TimelineItem,
-    TransitionRecord,
     Version,
     Window,
 )
 from service.domain.redteam import RedTeamRun
 from service.domain.requests import RequestsSeen
 from service.ports import ReadStore
+from service.ports_console import Looking
 from service.quarantine.decide import held_back
 
 MINUTE_US = 60_000_000
-CHART_MINUTES, MINUTES_MIN = 180, 6
+HOUR_MINUTES, MINUTES_MAX, MINUTES_MIN = 60, 180, 6
 WINDOW_BYTES_MAX = 16 * 1024 * 1024
 """What one page may read of window rows: a version with thousands of columns gets a shorter chart, not a slow page."""
-TRANSITIONS_SHOWN = 12
 TIMELINE_SHOWN = 30
 INCIDENTS_READ = 20
 CONTAINED_READ = 1_000
@@ -74,13 +74,32 @@ class StatusSegment(msgspec.Struct, frozen=True, kw_only=True):
     log_evidence: float | None = None
 
 
+class TrafficColumn(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of something comes, as the worker wrote it."""
+
+    name: str
+    log_evidence: float | None = None
+    text: str = ""
+    tolerance: float | None = None
+
+
 class TrafficStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What the worker wrote of the traffic."""
 
     state: str = "warming"
     learnt: float = 0.0
+    stale_after_seconds: float | None = None
     unknown_fields: tuple[str, ...] = ()
+    errors_total: int = 0
     error_kinds: tuple[str, ...] = ()
+    columns: tuple[TrafficColumn, ...] = ()
+
+
+class StatusConduct(msgspec.Struct, frozen=True, kw_only=True):
+    """What the worker wrote of labels, since it started."""
+
+    labels_joined: int = 0
+    labels_unknown: int = 0
 
 
 class StatusRebuild(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +126,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     traffic: TrafficStatus | None = None
     rebuild: StatusRebuild | None = None
     requests: RequestsSeen | None = None
+    conduct: StatusConduct = StatusConduct()
     trail: tuple[tuple[int, float | None], ...] = ()
     """The evidence at the newest ticks: (start of the tick, natural log), oldest first."""
 
@@ -143,8 +163,12 @@ class Facts:
     """One-minute windows up to the last event, oldest first."""
     hours: Sequence[Window] = ()
     """The same by the hour, where a rolling window that is asked for is made of hours."""
+    history: History = field(default_factory=History)
+    """What happened over the span of the timeline."""
     asked: str | None = None
     """The rolling window that the viewer chose."""
+    column: str | None = None
+    """The column that the viewer chose to see."""
     alerts: Sequence[Alert] = ()
     """The open ones, at most one for each cause, strongest first."""
     incident: Incident | None = None
@@ -159,8 +183,6 @@ class Facts:
     redteam: RedTeamRun | None = None
     """The latest red-team run that was filed here."""
     timeline: Sequence[TimelineItem] = ()
-    transitions: Sequence[TransitionRecord] = ()
-    """Newest first."""
     approvals: Sequence[Actor] = ()
     held_back: str | None = None
     """Why the policy does less than the open alerts call for."""
@@ -221,10 +243,38 @@ def log_threshold(model: Model, snapshot: Snapshot | None) -> float:
     return snapshot.threshold_log if snapshot else math.log(model.policy.ticks_per_false_alarm)
 
 
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Who is asked."""
+
+    read: ReadStore
+    looking: Looking
+    fleet: Callable[[], Sequence[Version]]
+    """Returns every version, at most a second old."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What the viewer chose to see."""
+
+    window: str | None = None
+    span: Span = FIRST
+    column: str | None = None
+
+
+PLAIN = Chosen()
+
+
 def gather(
-    read: ReadStore, model: Model, version: Version, now_us: Micros, stale_seconds: float, asked: str | None = None
+    sources: Sources,
+    model: Model,
+    version: Version,
+    now_us: Micros,
+    stale_seconds: float,
+    chosen: Chosen = PLAIN,
 ) -> Facts:
     """Read everything that the page of one version shows."""
+    read, asked = sources.read, chosen.window
     snapshot = read.snapshot(version.id)
     status = msgspec.json.decode(snapshot.status, type=Status) if snapshot else Status()
     baseline = read.baseline(version.id)
@@ -244,20 +294,21 @@ def gather(
         baseline=view,
         calibration=read.calibration(baseline.id) if baseline else None,
         change=_change(snapshot, view, alerts),
-        minutes=_minutes(read, version, status, view),
+        minutes=_minutes(read, version, status, view, alerts),
         hours=_hours(read, version, status, view) if asked is not None and ROLLING[asked][0] == "1h" else (),
+        history=history_of(read, sources.looking, version, status.last_us, now_us, chosen.span),
         asked=asked,
+        column=chosen.column,
         alerts=alerts,
         incident=incident,
         incidents_open=len(unresolved) + len(attacks),
         attacks=attacks,
         attack_alerts=read.alerts(version_id=version.id, status="open", limit=ATTACK_ALERTS_READ, adversarial=True),
         contained=read.containments(version_id=version.id, holding_us=now_us, limit=CONTAINED_READ),
-        redteam=next((run for run in read.redteam_runs() if run.version_id == version.id), None),
+        redteam=sources.looking.redteam(version.id),
         timeline=read.timeline(incident.id)[-TIMELINE_SHOWN:] if incident else (),
-        transitions=read.transitions(version.id, TRANSITIONS_SHOWN),
         approvals=read.approvals(version.id),
-        held_back=held_back(alerts, version, model.policy, read.versions()) if alerts else None,
+        held_back=held_back(alerts, version, model.policy, sources.fleet()) if alerts else None,
     )
 
 
@@ -272,11 +323,16 @@ def _unresolved(read: ReadStore, version: Version, *, adversarial: bool) -> list
     return [incident for incident in newest if incident.status is not IncidentStatus.RESOLVED]
 
 
-def _minutes(read: ReadStore, version: Version, status: Status, view: BaselineView | None) -> Sequence[Window]:
+def _minutes(
+    read: ReadStore, version: Version, status: Status, view: BaselineView | None, alerts: Sequence[Alert]
+) -> Sequence[Window]:
+    """Read the minutes that may be compared with the baseline: the last hour, and all since the change."""
     last_us = status.last_us
     if last_us is None or view is None:
         return ()
-    minutes = max(MINUTES_MIN, min(CHART_MINUTES, WINDOW_BYTES_MAX // (8 * view.total)))
+    since_us = min([last_us - HOUR_MINUTES * MINUTE_US, *(alert.since_us for alert in alerts)])
+    needed = min(MINUTES_MAX, (last_us - since_us) // MINUTE_US + 2)
+    minutes = max(MINUTES_MIN, min(needed, WINDOW_BYTES_MAX // (8 * view.total)))
     rows = read.windows(version.id, "1m", Micros(last_us - minutes * MINUTE_US), Micros(last_us))
     return [row for row in rows if row.baseline_id == version.baseline_id]
 

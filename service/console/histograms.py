@@ -64,7 +64,7 @@ def bars(column: ColumnView, current: NDArray[np.int64], inflation: float = 1.0)
     ]
     rows += [
         _Row(column.bins[place], column.counts[place], int(current[place]), special=True)
-        for place in _special(column)
+        for place in special_places(column)
         if column.counts[place] or current[place]
     ]
     if rows and column.kind == "numeric":
@@ -79,7 +79,7 @@ def bars(column: ColumnView, current: NDArray[np.int64], inflation: float = 1.0)
     )
 
 
-def _special(column: ColumnView) -> list[int]:
+def special_places(column: ColumnView) -> list[int]:
     """Return the bins that hold what is not an ordinary value."""
     places = range(len(column.bins))
     if column.kind == "numeric":
@@ -89,7 +89,7 @@ def _special(column: ColumnView) -> list[int]:
 
 def _ordinary(column: ColumnView, current: NDArray[np.int64]) -> list[tuple[str, list[int]]]:
     """Return the bins to be shown as one row each, with what the row is called."""
-    special = set(_special(column))
+    special = set(special_places(column))
     places = [place for place in range(len(column.bins)) if place not in special]
     if column.kind == "numeric":
         groups = _neighbours(places, [column.counts[place] for place in places])

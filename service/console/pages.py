@@ -11,6 +11,8 @@ import jinja2
 from fastapi import Response
 from fastapi.responses import HTMLResponse
 
+from service.console.addresses import incident_url, model_url, page_url
+
 SECURITY_HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -63,17 +65,6 @@ def static_url(name: str) -> str:
     return f"/static/{name}?v={static_files()[name].digest}"
 
 
-def page_url(model: str, version: str, window: str | None = None) -> str:
-    """Return the address of a version's page, with a rolling window chosen or as it shows by itself."""
-    page = f"/models/{quote(model, safe='')}/versions/{quote(version, safe='')}"
-    return page if window is None else f"{page}?window={quote(window, safe='')}"
-
-
-def incident_url(incident_id: str) -> str:
-    """Return the address of an incident's page."""
-    return f"/incidents/{quote(incident_id, safe='')}"
-
-
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
@@ -84,7 +75,8 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.globals |= {"static_url": static_url, "page_url": page_url, "incident_url": incident_url}
+    addresses = {"page_url": page_url, "incident_url": incident_url, "model_url": model_url}
+    environment.globals |= {"static_url": static_url, **addresses}
     environment.filters["percent"] = _percent
     environment.filters["segment"] = lambda text: quote(text, safe="")
     return environment
@@ -99,8 +91,9 @@ def _percent(share: float | None) -> str:
 
 
 def render(template: str, status: int = 200, headers: dict[str, str] | None = None, **context: object) -> HTMLResponse:
-    """Render a page with its security headers."""
-    body = _environment().get_template(template).render(context)
+    """Render a page with its security headers; ``tag`` in the template is the page's own tag, empty without one."""
+    tag = (headers or {}).get("etag", "")
+    body = _environment().get_template(template).render(tag=tag, **context)
     return HTMLResponse(body, status_code=status, headers=_PAGE_HEADERS | (headers or {}))
 
 

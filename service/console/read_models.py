@@ -5,27 +5,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from service.console import words
-from service.console.charts import NARROW, WIDE, EvidenceChart, Mark, Point, evidence_chart
-from service.console.facts import MINUTE_US, Current, Effects, Facts, Intervals, StatusColumn
+from service.console.addresses import incident_url
+from service.console.charts import EvidenceChart
+from service.console.facts import Current, Effects, Facts, Intervals, StatusColumn
 from service.console.histograms import Bar, bars
 from service.console.monitoring import monitoring_of
 from service.console.next_steps import Steps, steps_of
-from service.console.overview import TONES, share_of
+from service.console.overview import TONES
+from service.console.policy_words import Said, policy_in_words
 from service.console.promises import Promise, promise_of
+from service.console.quality import QualitySection, quality_section
 from service.console.rebuild import rebuild_of
+from service.console.roll import share_of
 from service.console.segments import SegmentRow, segment_rows
+from service.console.timeline import SpanChoice, charts_of, note_of, spans_of
+from service.console.traffic import TrafficSection, labels_sentence, traffic_section
 from service.console.window import Choice, choices_of, effects_listed, listed_window, window_sentence
 from service.detect.baselines import compared, inflation_of
-from service.detect.trail import TICKS_MAX
 from service.domain.ids import Micros
 from service.domain.keys import Identity
 from service.domain.policy import Cause
 from service.domain.records import IncidentStatus, Model, Scope, Version
 from service.domain.states import SERVING
+from service.ports import SYSTEM
 
 WORST_COLUMNS = 4
 COLUMNS_LISTED = 100
-ROUNDED = 1e-4
+CHANGES_SHOWN = 14
 EFFECTS = (
     ("psi", "PSI"),
     ("js", "Jensen-Shannon"),
@@ -86,6 +92,8 @@ class Change:
     text: str
     reason: str
     tone: str
+    address: str | None = None
+    """Of the page that tells more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +134,9 @@ class VersionPage:
     """Whether the change of the alarm lasts."""
     steps: Steps
     charts: tuple[EvidenceChart, ...]
+    spans: tuple[SpanChoice, ...]
+    span: str | None
+    """The span that the viewer chose."""
     chart_summary: str
     chart_note: str
     columns: tuple[Column, ...]
@@ -134,6 +145,12 @@ class VersionPage:
     segments: tuple[SegmentRow, ...]
     window: str | None
     windows: tuple[Choice, ...]
+    chosen_column: str | None
+    """The column that the viewer chose."""
+    quality: QualitySection | None
+    traffic: TrafficSection | None
+    labels: str | None
+    policy: Said
     asked: str | None
     """The rolling window that the viewer chose."""
     listed: str
@@ -154,6 +171,7 @@ def version_page(facts: Facts, viewer: Identity) -> VersionPage:
     columns, current = _ranked(facts), facts.current
     monitoring, tone = monitoring_of(facts)
     certainty = _certainty(facts)
+    chosen = facts.column if any(column.name == facts.column for column in columns) else None
     return VersionPage(
         model=model.name,
         version=version.version,
@@ -170,24 +188,23 @@ def version_page(facts: Facts, viewer: Identity) -> VersionPage:
         monitoring_tone=tone,
         certainty=certainty,
         rebuild=rebuild_of(facts),
-        steps=steps_of(
-            version,
-            model.policy,
-            facts.approvals,
-            viewer,
-            is_open=facts.incidents_open > 0,
-            is_attack=facts.incident is not None and facts.incident.cause is Cause.ADVERSARIAL,
-            is_judged=facts.version.baseline_id is not None and facts.status.monitoring != "insufficient",
-        ),
-        charts=_charts(facts),
+        steps=_steps(facts, viewer),
+        charts=charts_of(facts),
+        spans=spans_of(facts),
+        span=next((one.name for one in spans_of(facts) if one.chosen), None),
         chart_summary=_chart_summary(certainty),
-        chart_note=_chart_note(facts),
-        columns=tuple(_compared(facts, column, current) for column in columns[:WORST_COLUMNS]),
+        chart_note=note_of(facts),
+        columns=tuple(_compared(facts, column, current) for column in _shown(columns, chosen)),
         all_columns=tuple(columns[:COLUMNS_LISTED]),
         columns_total=len(facts.status.columns),
         segments=segment_rows(facts),
         window=window_sentence(facts, current) if current else None,
         windows=choices_of(facts),
+        chosen_column=chosen,
+        quality=quality_section(facts),
+        traffic=traffic_section(facts),
+        labels=labels_sentence(facts),
+        policy=policy_in_words(model.policy),
         asked=facts.asked,
         listed=listed_window(facts),
         changes=_changes(facts),
@@ -198,6 +215,19 @@ def version_page(facts: Facts, viewer: Identity) -> VersionPage:
         has_baseline=facts.baseline is not None,
         promise=promise_of(facts.calibration, model.policy),
         dry_run=model.policy.dry_run,
+    )
+
+
+def _steps(facts: Facts, viewer: Identity) -> Steps:
+    version, model = facts.version, facts.model
+    return steps_of(
+        version,
+        model.policy,
+        facts.approvals,
+        viewer,
+        is_open=facts.incidents_open > 0,
+        is_attack=facts.incident is not None and facts.incident.cause is Cause.ADVERSARIAL,
+        is_judged=facts.version.baseline_id is not None and facts.status.monitoring != "insufficient",
     )
 
 
@@ -282,55 +312,10 @@ def _compared(facts: Facts, column: Column, current: Current | None) -> Column:
     return replace(column, bars=shown, effects=_effects(effects, intervals))
 
 
-def _charts(facts: Facts) -> tuple[EvidenceChart, ...]:
-    points, threshold = evidence_points(facts), facts.log_threshold
-    marks = [Mark(t.at_us, words.STATE_NAMES[t.after].lower(), TONES[t.after]) for t in reversed(facts.transitions)]
-    if facts.alert:
-        marks.append(Mark(facts.alert.since_us, "change began", "plain"))
-    marks.sort(key=lambda mark: mark.at_us)
-    drawn = (evidence_chart(points, threshold, marks, size) for size in (WIDE, NARROW))
-    return tuple(chart for chart in drawn if chart is not None)
-
-
-def evidence_points(facts: Facts) -> list[Point]:
-    """Return evidence over time: by the minute, and by the tick where the worker still holds the ticks."""
-    trail = facts.status.trail
-    first_us = trail[0][0] if trail else math.inf
-    last_us = facts.status.last_us or 0
-    points = []
-    for window in facts.minutes:
-        until_us = max(min(window.start_us + MINUTE_US, last_us), window.start_us + 1)
-        since_us: int = window.start_us
-        # In the minute of the change the highest evidence came after it; what it was before is not known.
-        if facts.alert is not None and since_us < facts.alert.since_us < until_us:
-            since_us = facts.alert.since_us
-        # A trail that is not full begins with the first ticks of all: the minute's highest is one of them.
-        if since_us < first_us < until_us and window.evidence_log_max <= _highest(trail, until_us):
-            continue
-        if since_us < first_us:
-            points.append(Point(since_us, int(min(until_us, first_us)), window.evidence_log_max))
-    ends = [since_us for since_us, _ in trail[1:]] + [last_us]
-    for (since_us, value), end_us in zip(trail, ends, strict=False):
-        # In a pause nothing was measured: the line ends, and goes on with the next tick.
-        until_us = min(end_us, since_us + MINUTE_US)
-        points.append(Point(since_us, max(until_us, since_us + 1), -math.inf if value is None else value))
-    return points
-
-
-def _highest(trail: Sequence[tuple[int, float | None]], until_us: int) -> float:
-    """Return the highest evidence of a trail that is not full before a time; its values are rounded."""
-    known = trail if len(trail) < TICKS_MAX else ()
-    return max((value + ROUNDED for at_us, value in known if at_us < until_us and value is not None), default=-math.inf)
-
-
-def _chart_note(facts: Facts) -> str:
-    """Say what a step of the line stands for."""
-    trail, minutes = facts.status.trail, facts.minutes
-    if not trail:
-        return "the highest of each minute"
-    if not minutes or minutes[0].start_us >= trail[0][0] - MINUTE_US:
-        return "tick by tick"
-    return f"the highest of each minute, tick by tick from {words.moment(trail[0][0])[11:19]}"
+def _shown(columns: Sequence[Column], chosen: str | None) -> list[Column]:
+    """Return the columns whose histograms are shown: the one that was chosen first, then those that stand first."""
+    first = [column for column in columns if column.name == chosen]
+    return [*first, *(column for column in columns if column.name != chosen)][:WORST_COLUMNS]
 
 
 def _chart_summary(certainty: Certainty) -> str:
@@ -339,16 +324,27 @@ def _chart_summary(certainty: Certainty) -> str:
 
 
 def _changes(facts: Facts) -> tuple[Change, ...]:
-    return tuple(
-        Change(
-            When.of(t.at_us, facts.now_us),
-            t.actor,
-            f"{words.STATE_NAMES[t.before]} → {words.STATE_NAMES[t.after]}",
-            t.reason,
-            TONES[t.after],
-        )
-        for t in facts.transitions
-    )
+    """Return what happened, newest first: states, deploys, baselines and incidents."""
+    history, now_us = facts.history, facts.now_us
+    found: list[tuple[int, Change]] = []
+
+    def note(at_us: int, actor: str, text: str, reason: str, tone: str = "plain", address: str | None = None) -> None:
+        found.append((at_us, Change(When.of(at_us, now_us), actor, text, reason, tone, address)))
+
+    for one in history.deploys:
+        own = one.id == facts.version.id
+        note(one.created_us, one.deployed_by, "Deployed", "this version" if own else f"version {one.version}")
+    for mark in history.baselines:
+        note(mark.created_us, mark.created_by, "Baseline", f"{mark.rows:,} rows, digest {mark.digest[:12]}")
+    for opened in history.incidents:
+        said = f"{opened.title}, {opened.verdict or opened.status}"
+        tone = "off" if opened.resolved_us else "warn"
+        note(opened.opened_us, SYSTEM, "Incident", said, tone, incident_url(opened.id))
+    for t in history.transitions:
+        text = f"{words.STATE_NAMES[t.before]} → {words.STATE_NAMES[t.after]}"
+        note(t.at_us, t.actor, text, t.reason, TONES[t.after])
+    found.sort(key=lambda one: one[0])
+    return tuple(change for _, change in reversed(found[-CHANGES_SHOWN:]))
 
 
 def _incident(facts: Facts, viewer: Identity) -> IncidentView | None:

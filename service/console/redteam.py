@@ -77,7 +77,7 @@ def redteam_section(facts: Facts) -> RedTeamSection | None:
         spots=tuple(_spot(row) for row in blind[:BLIND_SHOWN]),
         spots_left=max(0, len(blind) - BLIND_SHOWN),
         wronged=", ".join(row.title for row in benign),
-        defences=tuple(_defence(row) for row in sorted(run.summary.scenarios, key=lambda row: row.outcome)),
+        defences=tuple(defence_of(row) for row in sorted(run.summary.scenarios, key=lambda row: row.outcome)),
     )
 
 
@@ -94,7 +94,8 @@ def schedule_line(schedule: Schedule, now_us: Micros) -> ScheduleLine | None:
     return ScheduleLine(text=f"{words}{late}. Of all scheduled runs {', '.join(told)}.", bad=bad)
 
 
-def _defence(row: ScenarioRow) -> Defence:
+def defence_of(row: ScenarioRow) -> Defence:
+    """Write the outcome of a scenario for people."""
     failed = row.evidence[: row.failed][:EVIDENCE_SHOWN]
     told = (row.error,) if row.error else failed or (f"{row.checks} of {row.checks} checks held",)
     return Defence(

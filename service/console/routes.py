@@ -9,13 +9,23 @@ from fastapi.routing import APIRoute
 from service.console import actions
 from service.console.access import COOKIE, Access, SignInNeeded, local_path, read_form, sign_in_first
 from service.console.deps import ConsoleDeps
+from service.console.desks import add_desks
+from service.console.fleet_views import FleetViews, add_fleet
+from service.console.history import FIRST, SPANS
+from service.console.incident_routes import add_incidents
+from service.console.live import add_live
 from service.console.pages import empty, render, static_files
+from service.console.reports import add_reports
+from service.console.roll import Roll
 from service.console.sessions import Signer
 from service.console.transcripts import add_transcripts
 from service.console.views import Asked, Views
 from service.detect.windows import ROLLING
 from service.domain.errors import LazarettoError, NotFound, Unauthenticated
 from service.domain.records import Scope
+
+COLUMN_MAX = 300
+"""Letters of a column's name that are read."""
 
 
 class ConsoleRoute(APIRoute):
@@ -40,10 +50,16 @@ def build_router(deps: ConsoleDeps) -> APIRouter:
     """Return the console as a router to be included at the root of the application."""
     router = APIRouter(route_class=ConsoleRoute, include_in_schema=False)
     access = Access(deps, Signer(deps.session_key))
-    views = Views(deps)
+    roll = Roll(deps.standing, deps.looking)
+    views = Views(deps, roll)
     _add_sign_in(router, deps, access)
     _add_pages(router, access, views)
+    add_fleet(router, access, FleetViews(deps, roll))
+    add_live(router, deps, access)
     add_transcripts(router, deps, access)
+    add_reports(router, deps, access)  # before the forms of incidents, which take any other name
+    add_incidents(router, deps, access, views)
+    add_desks(router, deps, access)
     _add_actions(router, deps, access, views)
     _add_lift(router, deps, access, views)
     _add_together(router, deps, access, views)
@@ -85,16 +101,24 @@ def _add_sign_in(router: APIRouter, deps: ConsoleDeps, access: Access) -> None:
     @router.post("/logout")
     async def sign_out(request: Request) -> Response:
         form = await read_form(request)
-        access.check_form(request, request.cookies.get(COOKIE, ""), form)
+        token = request.cookies.get(COOKIE, "")
+        access.check_form(request, token, form)
+        deps.streams.end(token)
         answer = empty(303, {"location": "/login"})
         answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
         return answer
 
 
 def asked_of(request: Request) -> Asked:
-    """Return what a request for a page says; a rolling window that does not exist is as good as none."""
-    window = request.query_params.get("window")
-    return Asked(request.headers.get("if-none-match"), window if window in ROLLING else None)
+    """Return what a request for a page says; a window or a span that does not exist is as good as none."""
+    query = request.query_params
+    window, column = query.get("window"), query.get("column")
+    return Asked(
+        known=request.headers.get("if-none-match"),
+        window=window if window in ROLLING else None,
+        span=SPANS.get(query.get("span", ""), FIRST),
+        column=column[:COLUMN_MAX] if column else None,
+    )
 
 
 def _add_pages(router: APIRouter, access: Access, views: Views) -> None:
@@ -111,12 +135,6 @@ def _add_pages(router: APIRouter, access: Access, views: Views) -> None:
         viewer = access.viewer(request)
         done = actions.DONE.get(request.query_params.get("done", ""))
         return views.version(viewer, model, version, notice=done, asked=asked_of(request))
-
-    @router.get("/incidents/{incident_id}")
-    def incident_page(request: Request, incident_id: str) -> Response:
-        viewer = access.viewer(request)
-        done = actions.DONE.get(request.query_params.get("done", ""))
-        return views.incident(viewer, incident_id, notice=done, known=request.headers.get("if-none-match"))
 
     @router.get("/static/{name}")
     def static(request: Request, name: str) -> Response:
@@ -139,26 +157,6 @@ def _add_actions(router: APIRouter, deps: ConsoleDeps, access: Access, views: Vi
             except LazarettoError as error:
                 return views.version(viewer, model, version, problem=error)
             return empty(303, {"location": views.url(model, version, done)})
-
-        return await run_in_threadpool(act)
-
-    @router.post("/incidents/{incident_id}/{action}")
-    async def incident(request: Request, incident_id: str, action: str) -> Response:
-        form = await read_form(request)
-
-        def act() -> Response:
-            viewer = access.viewer(request)
-            access.check_form(request, viewer.session.token, form)
-            about = actions.incident_of(deps, viewer.identity, incident_id)
-            own_page = form.get("back") == "incident"
-            try:
-                done = actions.incident(deps, viewer.identity, about, action, form)
-            except LazarettoError as error:
-                if own_page:
-                    return views.incident(viewer, about.id, problem=error)
-                return views.version(viewer, about.model, about.version, problem=error)
-            after = views.incident_url(about.id, done) if own_page else views.url(about.model, about.version, done)
-            return empty(303, {"location": after})
 
         return await run_in_threadpool(act)
 

@@ -1,29 +1,26 @@
 """From a request for a page to the page: read, decide, render."""
 
-import hashlib
 from dataclasses import dataclass
 
 from fastapi import Response
 
 from service.console.access import Viewer
-from service.console.actions import SNOOZE_HOURS
+from service.console.addresses import page_url
 from service.console.adversarial import use_section
-from service.console.attack import gather_incident, incident_page
-from service.console.beside import beside_of
 from service.console.deps import ConsoleDeps
-from service.console.facts import gather
+from service.console.facts import Chosen, Sources, gather
+from service.console.history import FIRST, Span
 from service.console.overview import OVERVIEW_ROWS, overview
-from service.console.pages import empty, incident_url, page_url, render
-from service.console.read_models import version_page
+from service.console.pages import empty, render
+from service.console.read_models import When, version_page
 from service.console.redteam import redteam_section, schedule_line
 from service.console.requests import request_section
+from service.console.roll import Roll
+from service.console.tags import FRESH_US, tag_of
 from service.console.together import together_section
-from service.console.transcripts import may_read
+from service.console.typed import sentence
 from service.domain.errors import LazarettoError, NotFound
 from service.domain.records import Verdict
-
-FRESH_US = 10_000_000
-"""How long an unchanged page stays the same page: 'a minute ago' grows old too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +31,10 @@ class Asked:
     """The tag of the page that the browser has."""
     window: str | None = None
     """The rolling window to show; ``None`` for what the page shows by itself."""
+    span: Span = FIRST
+    """Of the timeline."""
+    column: str | None = None
+    """The column to show first."""
 
 
 PLAIN = Asked()
@@ -44,11 +45,12 @@ class Views:
     """Makes the console's pages."""
 
     deps: ConsoleDeps
+    roll: Roll
 
     def first(self, viewer: Viewer) -> tuple[str, str] | None:
         """Return model and version of what needs attention most, ``None`` when there is nothing yet."""
-        rows = overview(self.deps.read.models(), self.deps.read.versions(), self.deps.read.snapshots(), viewer.identity)
-        return (rows[0].model, rows[0].version) if rows else None
+        entries = self.roll.entries(viewer.identity)
+        return (entries[0].version.model, entries[0].version.version) if entries else None
 
     def version(
         self,
@@ -73,13 +75,16 @@ class Views:
         owner = read.model(model) if found else None
         if found is None or owner is None:
             raise NotFound(f"There is no version '{version}' of model '{model}', or your key may not see it.")
-        snapshots = read.snapshots()
-        state = [(snapshot.version_id, snapshot.position) for snapshot in snapshots]
-        tag = _tag(viewer.session.token, model, version, asked.window, revision, state, now_us // FRESH_US)
+        standing = self.deps.standing()
+        snapshot = standing.snapshots.get(found.id)
+        seen = (asked.window, asked.span.name, asked.column, snapshot and snapshot.position, now_us // FRESH_US)
+        tag = tag_of(viewer.session.token, model, version, revision, seen)
         if asked.known == tag and problem is None:
             return empty(304, {"etag": tag})
-        rows = overview(read.models(), read.versions(), snapshots, viewer.identity)
-        facts = gather(read, owner, found, now_us, self.deps.stale_seconds, asked.window)
+        entries = self.roll.entries(viewer.identity)
+        sources = Sources(read, self.deps.looking, self.roll.versions)
+        chosen = Chosen(asked.window, asked.span, asked.column)
+        facts = gather(sources, owner, found, now_us, self.deps.stale_seconds, chosen)
         return render(
             "version.html",
             problem.status if problem else 200,
@@ -92,67 +97,16 @@ class Views:
             else together_section(self.deps.review.store, facts, viewer.identity),
             requests=request_section(facts),
             redteam=redteam_section(facts),
+            as_of=When.of(standing.read_us, now_us),
             schedule=schedule_line(self.deps.schedule(), now_us),
-            rows=rows[:OVERVIEW_ROWS],
-            rows_left=len(rows) - OVERVIEW_ROWS,
+            rows=overview(entries),
+            rows_left=max(0, len(entries) - OVERVIEW_ROWS),
             verdicts=[str(verdict) for verdict in Verdict],
             notice=notice,
-            problem=_sentence(problem) if problem else None,
+            problem=sentence(problem) if problem else None,
         )
-
-    def incident(
-        self,
-        viewer: Viewer,
-        incident_id: str,
-        *,
-        notice: str | None = None,
-        problem: LazarettoError | None = None,
-        known: str | None = None,
-    ) -> Response:
-        """Render the page of one incident, or say that it is still the one that the browser has.
-
-        Raises
-        ------
-        NotFound
-            When there is no such incident, or none that the key may see.
-        """
-        read, now_us = self.deps.read, self.deps.clock.now_us()
-        revision = read.revision()
-        found = read.incident(incident_id)
-        if found is None or not viewer.identity.sees(found.model):
-            raise NotFound(f"There is no incident '{incident_id[:100]}', or your key may not see it.")
-        tag = _tag(viewer.session.token, incident_id, revision, now_us // FRESH_US)
-        if known == tag and problem is None:
-            return empty(304, {"etag": tag})
-        return render(
-            "incident.html",
-            problem.status if problem else 200,
-            {"etag": tag},
-            viewer=viewer,
-            page=incident_page(gather_incident(read, found, now_us), viewer.identity),
-            transcript=may_read(self.deps, viewer, found),
-            beside=beside_of(self.deps.incidents, found, now_us),
-            snooze_hours=SNOOZE_HOURS,
-            verdicts=[str(verdict) for verdict in Verdict],
-            notice=notice,
-            problem=_sentence(problem) if problem else None,
-        )
-
-    @staticmethod
-    def incident_url(incident_id: str, done: str) -> str:
-        """Return where to go after an action on an incident's own page."""
-        return f"{incident_url(incident_id)}?done={done}"
 
     @staticmethod
     def url(model: str, version: str, done: str) -> str:
         """Return where to go after an action."""
         return f"{page_url(model, version)}?done={done}"
-
-
-def _sentence(problem: LazarettoError) -> str:
-    places = "; ".join(f"{place.at}: {place.reason}" for place in problem.places)
-    return f"{problem.detail} ({places})" if places and places not in problem.detail else problem.detail
-
-
-def _tag(*parts: object) -> str:
-    return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:24]}"'

@@ -55,6 +55,8 @@ TIMELINE = {
     "merged": "took in another incident",
     "reached": "saw the attacker get further",
     "spared": "saw that the evidence rests on one principal",
+    "dry_run": "would have acted, but for the dry run",
+    "held_back": "was held back by the blast-radius cap",
     "enforced": "saw a gateway obey",
     "not_enforced": "saw the model serve in quarantine",
     "enforced_again": "saw it obeyed again",
@@ -157,3 +159,13 @@ def budget_sentence(budget: Budget) -> str:
 
 def _count(amount: int, name: str) -> str:
     return f"{amount:,} {name}" if amount == 1 else f"{amount:,} {name}s"
+
+
+def duration_exact(seconds: float) -> str:
+    """Write a length of time that somebody chose, in the largest unit that says it with few digits."""
+    for size, name in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute")):
+        if seconds >= size:
+            amount = number(seconds / size)
+            return f"{amount} {name}" if amount == "1" else f"{amount} {name}s"
+    amount = number(seconds)
+    return f"{amount} second" if amount == "1" else f"{amount} seconds"

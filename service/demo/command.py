@@ -60,15 +60,26 @@ def demo_command(*, check: bool = False, port: int | None = None, data_dir: Path
     try:
         import sklearn  # noqa: F401 - ask before anything is started
     except ModuleNotFoundError:
-        sys.stderr.write("the demo needs scikit-learn: pip install 'lazaretto[demo]'\n")
-        return FAILED
+        return _failed("the demo needs scikit-learn: pip install 'lazaretto[demo]'", check=check, seed=seed)
     try:
         return asyncio.run(_run(Options(check=check, port=port, data_dir=data_dir, seed=seed)))
-    except (DemoError, httpx.HTTPError, TimeoutError) as error:
-        sys.stderr.write(f"the demo failed: {str(error) or type(error).__name__}\n")
-        return FAILED
+    except DemoError as error:
+        return _failed(f"the demo failed: {error}", check=check, seed=seed)
+    except httpx.RequestError as error:
+        what = f"{error.request.method} {error.request.url.path}: {str(error) or type(error).__name__}"
+        return _failed(f"the demo failed: {what}; is the machine busy?", check=check, seed=seed)
+    except httpx.HTTPStatusError as error:
+        return _failed(f"the demo failed: {error}", check=check, seed=seed)
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 0 if not check else INTERRUPTED
+
+
+def _failed(text: str, *, check: bool, seed: int) -> int:
+    """Say it to people, and, where a machine reads the last line, to that; return the exit code."""
+    sys.stderr.write(f"{text}\n")
+    if check:
+        sys.stdout.write(json.dumps({"ok": False, "seed": seed, "error": text}) + "\n")
+    return FAILED
 
 
 async def _run(options: Options) -> int:
@@ -82,12 +93,13 @@ async def _run(options: Options) -> int:
         started = asyncio.get_running_loop().time()
         with Live(draw(Scene()), console=console, refresh_per_second=FRAMES_PER_SECOND, screen=False) as live:
             async with set_stage(folder, data_dir, options.port, options.seed) as stage:
-                if options.check:
+                story = _story(stage, CHECK_PLAN if options.check else SHOW_PLAN, options.seed)
+                async with _in_time(started, story.scene):
+                    if not options.check:
+                        await _show(story, live)
+                        return 0
                     async with asyncio.timeout_at(started + CHECK_SECONDS):
-                        figures = await _check(stage, live, options.seed)
-                else:
-                    await _show(stage, live, options.seed)
-                    return 0
+                        figures = await _check(story, live, options.seed)
         figures["seconds"] = round(asyncio.get_running_loop().time() - started, 1)
         if not console.is_terminal:
             console.line()  # rich leaves the last line open there; the figures must stand on one of their own
@@ -124,9 +136,22 @@ async def _drawn(scene: Scene, live: Live) -> AsyncIterator[None]:
         live.update(draw(scene), refresh=True)
 
 
-async def _check(stage: Stage, live: Live, seed: int) -> dict[str, Any]:
+@asynccontextmanager
+async def _in_time(started: float, scene: Scene) -> AsyncIterator[None]:
+    """Tell how far the story was when something took too long."""
+    try:
+        yield
+    except TimeoutError as late:
+        seconds = asyncio.get_running_loop().time() - started
+        raise DemoError(
+            f"not done after {seconds:.0f} s, at '{scene.chapter}': {scene.sent:,} pictures answered, "
+            f"{scene.events:,} events counted; is the machine busy?"
+        ) from late
+
+
+async def _check(story: Story, live: Live, seed: int) -> dict[str, Any]:
     """Tell the story and return its figures; raise DemoError where it does not go as it should."""
-    story = _story(stage, CHECK_PLAN, seed)
+    stage = story.stage
     clock = asyncio.get_running_loop().time
     async with _drawn(story.scene, live):
         before = await story.ask_gate()
@@ -180,9 +205,9 @@ def _expect(status: int, wanted: int, when: str) -> None:
         raise DemoError(f"the gate answered {status} {when}; {wanted} was expected")
 
 
-async def _show(stage: Stage, live: Live, seed: int) -> None:
+async def _show(story: Story, live: Live) -> None:
     """Tell the story to a person, who ends it."""
-    story = _story(stage, SHOW_PLAN, seed)
+    stage = story.stage
     story.scene.console = stage.url
     live.console.print(f"The model's page: {stage.url}/ - these links sign two different people in:")
     for name in ("ada", "grace"):

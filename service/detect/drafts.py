@@ -181,12 +181,12 @@ def _entries(log: LogReader, stretch: Stretch) -> Iterator[LogEntry]:
 
 def _before(log: LogReader, at_us: Micros) -> Position:
     """Return a position after which everything comes that came at a time or later; arrivals never go back."""
-    low, high = 0, log.head()
+    low, high = Position(0), log.head()
     while low < high:
-        middle = (low + high) // 2
-        found = log.read(Position(middle), max_entries=1, max_bytes=1)
+        middle = Position((low + high) // 2)
+        found = log.read(middle, max_entries=1, max_bytes=1)
         if not found or found[0].arrival_us >= at_us:
             high = middle
         else:
-            low = max(middle + 1, found[0].position)
-    return Position(low)
+            low = Position(max(middle + 1, found[0].position))
+    return low

@@ -11,7 +11,7 @@ from service.detect.baselines import RefusedBaseline, load
 from service.detect.plan import Era
 from service.detect.references import References
 from service.detect.request_measure import RequestMeasure
-from service.detect.tuning import fit
+from service.detect.tuning import all_lacking, fit
 from service.detect.yardsticks import Measure
 from service.domain.errors import Place
 from service.domain.policy import Segments, Tuning
@@ -87,7 +87,9 @@ class Engine:
         bets = EvidenceEngine(baseline, fitted.options)
         joint = frozenset(c.spec.name for c in baseline.columns if c.spec.group is ColumnGroup.MULTIVARIATE)
         joint |= {space.parts_name for space in baseline.tilted}
-        return cls(baseline, bets, baseline.names, fitted.insufficient or bets.insufficient, fitted.notes, joint)
+        return cls(
+            baseline, bets, baseline.names, all_lacking(fitted.insufficient, bets.insufficient), fitted.notes, joint
+        )
 
     @property
     def sufficient(self) -> bool:

@@ -21,12 +21,13 @@ from service.domain.calibration import Calibration
 from service.domain.errors import Unprocessable
 from service.domain.policy import Segments
 from service.domain.requests import Requests
-from service.domain.schema import FeatureKind, Schema
+from service.domain.schema import PREDICTION, FeatureKind, Schema
 from service.frames import MISSING, Coded, Frame
 
 SEGMENT_COLUMNS_MAX = 800
 """Columns of all segments together: each costs the worker some milliseconds when engines are made, in which all else
 waits, and some kilobytes in every snapshot."""
+NO_PREDICTION = "the reference has no prediction: what the model answers is not watched"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,8 @@ class CompiledReference:
     warnings: tuple[dict[str, str], ...]
     calibration: Calibration | None = None
     """What it tolerates, in words; worked out under the policy of then."""
+    sample: bytes = b""
+    """Rows that a policy lets be kept for reports; by default there are none."""
 
 
 def compile_reference(
@@ -90,6 +93,7 @@ def compile_reference(
             *({"column": w.column or "", "code": w.code, "text": w.text} for w in compiled.warnings),
             *(warning for warning in lacking if warning["text"]),
             *([{"column": "", "code": "principals", "text": unmeasured}] if unmeasured else []),
+            *([] if PREDICTION in names else [{"column": PREDICTION, "code": "absent", "text": NO_PREDICTION}]),
             *made.warnings,
         ),
     )

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from detectors.baseline import Baseline
 from detectors.columns import ColumnGroup, ColumnKind
 from detectors.evidence import GROUPS, ColumnOptions, EvidenceOptions
+from detectors.evidence.options import QUALITY
 from service.domain.errors import Place
 from service.domain.policy import ColumnChoice, Direction, Tuning
 
@@ -41,6 +42,7 @@ def fit(tuning: Tuning, baseline: Baseline) -> Fitted:
     notes += more
     columns = (*[options for options in columns if options.name not in seen], *[_ignored(name) for name in seen])
     ignored |= set(seen)
+    notes += _empty_groups(tuning, baseline, ignored)
     insufficient = None
     if ignored.issuperset(baseline.names):
         insufficient = "the policy ignores every column of the baseline: at least one has to be watched"
@@ -51,6 +53,11 @@ def fit(tuning: Tuning, baseline: Baseline) -> Fitted:
         shares=tuple((group, share) for group, share in tuning.shares if group in GROUPS and group != TRAFFIC),
     )
     return Fitted(options=options, notes=tuple(notes[:NOTES_MAX]), insufficient=insufficient)
+
+
+def all_lacking(*sentences: str | None) -> str | None:
+    """Return all that is missing for a promise, in one sentence; ``None`` when nothing is."""
+    return "; ".join(sentence for sentence in sentences if sentence) or None
 
 
 def _joint(ignored: set[str], baseline: Baseline) -> tuple[list[str], list[Place]]:
@@ -92,6 +99,17 @@ def _choice(name: str, choice: ColumnChoice, baseline: Baseline) -> tuple[Column
 def _no_group(group: str) -> Place:
     known = f"known: {', '.join(GROUPS)}; this has no effect"
     return Place(f"policy.shares.{group}", f"there is no such group; {known}")
+
+
+def _empty_groups(tuning: Tuning, baseline: Baseline, ignored: set[str]) -> list[Place]:
+    """Return a note for each group that has a share and no column that is watched."""
+    watched = {column.spec.group.value for column in baseline.columns if column.spec.name not in ignored}
+    reason = "no column that is watched is of this group: the others have its share"
+    return [
+        Place(f"policy.shares.{group}", reason)
+        for group, _ in tuning.shares
+        if group in GROUPS and group not in {QUALITY, TRAFFIC} and group not in watched
+    ]
 
 
 def _nearest(name: str, names: tuple[str, ...]) -> str:

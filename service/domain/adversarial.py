@@ -88,7 +88,7 @@ class Following(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     share_of_one: Annotated[float, msgspec.Meta(ge=0.01, le=1)] = 0.2
     """At most this part of them is looked at for a single principal."""
     principals_max: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 2_000
-    """Whose trails are kept, 15 to 70 kB each and 300 kB at the worst; who was not seen for longest is forgotten."""
+    """Whose trails are kept, 15 to 70 kB each, 300 kB at the worst; whoever was not seen for longest is forgotten."""
     size: Annotated[str, msgspec.Meta(min_length=1, max_length=300)] | None = None
     """A numeric feature that says how large an input is: what inputs of a similar size cost is compared."""
     cost_share: Annotated[float, msgspec.Meta(ge=0.01, le=0.95)] | None = None

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from service.domain.adversarial import Adversarial, Following
+from service.domain.reports import Reports
 from service.domain.requests import Requests
 
 SECONDS_PER_DAY = 86_400.0
@@ -220,6 +221,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     fallback: str | None = None
     blast_radius: BlastRadius = BlastRadius()
     incidents: Incidents = Incidents()
+    reports: Reports = Reports()
 
     @property
     def ticks_per_false_alarm(self) -> float:

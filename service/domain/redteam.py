@@ -129,5 +129,5 @@ def newest_of_retired(runs: Iterable[RedTeamRun], retired: Callable[[VersionId],
 
 def _victim(run: RedTeamRun) -> str:
     """Return whom a run was about; one of nothing but scenarios was about the service."""
-    rows = (*run.summary.attacks, *run.summary.benign)
-    return rows[0].victim if rows else ""
+    victims = [*(row.victim for row in run.summary.attacks), *(row.victim for row in run.summary.benign)]
+    return victims[0] if victims else ""

@@ -12,6 +12,7 @@ from service.domain.errors import BadRequest, Place, TooLarge
 from service.ingest.limits import Limits
 
 MESSAGES_MAX = 10_000
+_AN_ARROW_FILE = "an Arrow file; a stream is needed, as application/vnd.apache.arrow.stream says"
 _CONTINUATION = 0xFFFFFFFF
 _DICTIONARY, _RECORDS = 2, 3
 """Members of the union MessageHeader in Arrow's Message.fbs."""
@@ -94,7 +95,7 @@ def check_stream(content: bytes, limits: Limits, rows_max: int) -> int:
         try:
             message = _read(view, at)
         except (_Malformed, _Unreadable):
-            place = Place(f"byte {at}", "not an Arrow message")
+            place = Place(f"byte {at}", _AN_ARROW_FILE if content.startswith(b"ARROW1") else "not an Arrow message")
             raise BadRequest(f"the body is not an Arrow IPC stream at byte {at}", places=[place]) from None
         if message is None:
             return head

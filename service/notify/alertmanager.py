@@ -8,6 +8,7 @@ die, its alerts end late rather than never.
 import asyncio
 import logging
 import re
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import httpx
@@ -28,6 +29,8 @@ ENDS_AFTER = 4
 PATH = "/api/v2/alerts"
 LABEL_MAX, ANNOTATION_MAX = 256, 2_000
 ALERTS_AT_ONCE = 100
+REMEMBERED_MAX = 10_000
+"""Alerts of which it is known what was posted last."""
 NO_LABEL_NAME = re.compile(r"[^a-zA-Z0-9_]")
 
 _logger = logging.getLogger("lazaretto.notify")
@@ -65,6 +68,8 @@ class AlertmanagerChannel:
         self._headers = {} if authorization is None else {"authorization": authorization}
         self._clock = clock
         self._http = client(transport)
+        self._posted: OrderedDict[str, tuple[str, bool]] = OrderedDict()
+        """Fingerprint to the beginning that was posted last, and whether it was over."""
 
     async def deliver(self, message: Message) -> None:
         """Post the alerts of a message; where there are none, ask all the same whether Alertmanager is there."""
@@ -82,13 +87,24 @@ class AlertmanagerChannel:
         await self._http.aclose()
 
     async def _post(self, alerts: Sequence[AlertBody]) -> None:
+        alerts = [alert for alert in alerts if not self._is_past(alert)]
         body = msgspec.json.encode([self._written(alert) for alert in alerts])
         answers = await asyncio.gather(*(self._one(url, body) for url in self._urls))
         failures = [failure for failure in answers if failure is not None]
         if len(failures) == len(self._urls):
             raise max(failures, key=lambda failure: failure.recoverable)
+        for alert in alerts:
+            self._posted[alert.fingerprint] = (alert.starts_at, alert.status != FIRING)
+            self._posted.move_to_end(alert.fingerprint)
+        while len(self._posted) > REMEMBERED_MAX:
+            self._posted.popitem(last=False)
         for failure in failures:
             _logger.warning("a replica did not take alerts", extra={"channel": self.name, "reason": str(failure)})
+
+    def _is_past(self, alert: AlertBody) -> bool:
+        """Return whether a message tells of what a repetition has overtaken: it would undo what is true by now."""
+        starts_at, over = self._posted.get(alert.fingerprint, ("", False))
+        return alert.starts_at < starts_at or (alert.starts_at == starts_at and over and alert.status == FIRING)
 
     async def _one(self, url: str, body: bytes) -> DeliveryFailed | None:
         try:

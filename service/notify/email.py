@@ -26,6 +26,7 @@ WIRE = SMTP.clone(max_line_length=76)
 TIMEOUT_SECONDS = 10.0
 SUBJECT_MAX, DESCRIPTION_MAX, VALUE_MAX, ALERTS_MAX = 200, 2_000, 500, 20
 DETAIL_MAX = 200
+GREETING = 220
 PERMANENT = 500
 CLOSING = 421
 CHANNEL_CODES = frozenset({530, 534, 535, 538})
@@ -125,7 +126,10 @@ class EmailChannel:
             sock = self._context.wrap_socket(sock, server_hostname=host)
             attempt.watch(sock)
         smtp = _Given(sock, host)
-        smtp.connect(host, self._settings.port)
+        code, said = smtp.connect(host, self._settings.port)
+        if code != GREETING:
+            smtp.close()
+            raise smtplib.SMTPConnectError(code, said)
         return smtp
 
     def _connect(self) -> socket.socket:

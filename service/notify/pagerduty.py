@@ -1,10 +1,12 @@
 """PagerDuty, Events API v2: one incident there for one group here, acknowledged and resolved with it."""
 
 import hashlib
+from collections import OrderedDict
 
 import httpx
 import msgspec
 
+from service.domain.ids import Micros
 from service.domain.notices import FIRING, Kind, Payload, payload_of
 from service.domain.records import Message, Severity
 from service.notify.http import client, post
@@ -16,6 +18,8 @@ SUMMARY_MAX, SOURCE_MAX, DETAIL_MAX = 1_024, 255, 1_000
 BODY_BYTES_MAX = 512 * 1024
 ALERTS_MAX = 20
 RESOLVE = "resolve"
+REMEMBERED_MAX = 10_000
+"""Groups of which it is known that they are over."""
 SEVERITIES = {Severity.LOW: "info", Severity.MEDIUM: "warning", Severity.HIGH: "critical"}
 
 
@@ -42,6 +46,8 @@ class PagerDutyChannel:
         self.name = name
         self._url, self._key, self._clock = url, routing_key, clock
         self._http = client(transport)
+        self._over: OrderedDict[str, Micros] = OrderedDict()
+        """Key to the time of the message that ended it."""
 
     async def deliver(self, message: Message) -> None:
         """Send the event, and one for every other group that ends with it; of a test, also the one that ends it."""
@@ -57,6 +63,8 @@ class PagerDutyChannel:
         await self._http.aclose()
 
     async def _send(self, message: Message, payload: Payload, action: str, key: str) -> None:
+        if action != RESOLVE and message.created_us < self._over.get(key, 0):
+            return  # an incident may be about several versions, and each of them is told of in an order of its own
         event = event_of(message, payload, action, key, self._key)
         try:
             await post(self._http, self._url, msgspec.json.encode(event), self._clock, secret=False)
@@ -70,6 +78,11 @@ class PagerDutyChannel:
                     channel_fault=failure.channel_fault,
                 ) from None
             raise
+        if action == RESOLVE:
+            self._over[key] = message.created_us
+            self._over.move_to_end(key)
+            if len(self._over) > REMEMBERED_MAX:
+                self._over.popitem(last=False)
 
 
 def action_of(message: Message, payload: Payload) -> str:

@@ -101,7 +101,7 @@ def baseline_proposed(proposal: Proposal, version: Version, need: int, moved: tu
 
 def baseline_settled(proposal: Proposal, version: Version, waiting: int, at_us: Micros) -> Notice:
     """Say what became of a proposed baseline: the same alert, over unless others wait."""
-    left = f"; {waiting} more wait" if waiting else ""
+    left = f", and {waiting} more {'waits' if waiting == 1 else 'wait'} for people" if waiting else ""
     return Notice(
         kind=Kind.BASELINE_PROPOSED,
         key=f"{proposal.id}:{proposal.status}",

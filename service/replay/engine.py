@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from detectors.baseline import Baseline
 from detectors.effects import effect_sizes
 from detectors.evidence import Blame, EvidenceEngine, EvidenceOptions, Together
-from service.detect.tuning import fit
+from service.detect.tuning import all_lacking, fit
 from service.domain.policy import MINIMUM_EFFECT
 from service.replay.divided import Divided
 from service.replay.policies import Given
@@ -230,7 +230,12 @@ def _replay(reader: _Reader, watched: Watched, options: ReplayOptions, cutting: 
         budget=options.budget,
         columns=watched.baseline.names,
         alarms=tuple(_with_effects(reader, divided, cutting, found.alarms)),
-        warnings=(*watched.warnings, *_said(lanes, engine.engines[0]), *dict.fromkeys(reader.segmenter.warnings)),
+        warnings=(
+            *watched.warnings,
+            *reader.source.notes,
+            *_said(lanes, engine.engines[0]),
+            *dict.fromkeys(reader.segmenter.warnings),
+        ),
         what_if=what_if,
         segments=tuple(name for name in divided.names if name is not None),
     )
@@ -238,7 +243,7 @@ def _replay(reader: _Reader, watched: Watched, options: ReplayOptions, cutting: 
 
 def _said(lanes: list[Lane], engine: EvidenceEngine) -> Iterator[str]:
     """Yield why the service would raise no alarm, if it would not, and what policies say without effect."""
-    insufficient = lanes[-1].insufficient or engine.insufficient
+    insufficient = all_lacking(lanes[-1].insufficient, engine.insufficient)
     if insufficient is not None:
         yield f"no promise can be kept, and in the service nothing would alarm: {insufficient}"
     yield from dict.fromkeys(note for lane in lanes for note in lane.notes)

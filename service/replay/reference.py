@@ -84,7 +84,7 @@ def choose(reference: Source, source: Source, choice: Choice) -> Watched:
         times = times_of(f"{reference.path}: column {choice.time!r}", array, 0)
     elif choice.time is not None:
         warnings.append(f"{reference.path.name} has no column {choice.time!r}: its rows are taken to be in time order")
-    return _compile(reference, arrays, (head, times), choice, warnings)
+    return _compile(reference, arrays, (head, times), choice, [*reference.notes, *warnings])
 
 
 def head_of(source: Source) -> list[str]:

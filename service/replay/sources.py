@@ -7,14 +7,17 @@ usual spellings (``NA``, ``null``, ``NaN``, ...) are missing.
 
 import csv
 import math
+import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pyarrow as pa
+
+from service.replay.ragged import is_short, padded
 
 BATCH_ROWS = 65_536
 BLOCK_BYTES = 8 * 1024 * 1024
@@ -56,11 +59,17 @@ class Source:
     path: Path
     format: Format
     gzip: bool
+    notes: list[str] = field(default_factory=list, compare=False)
+    """What a person should know of what was read so far."""
 
     @property
     def typed(self) -> bool:
         """Whether the file says what its values are; CSV does not."""
         return self.format is not Format.CSV
+
+
+_JSON_LIST = re.compile(rb"(\xef\xbb\xbf)?\s*\[\s*[\[{]")
+"""No CSV begins like this."""
 
 
 def open_source(path: Path) -> Source:
@@ -69,7 +78,7 @@ def open_source(path: Path) -> Source:
     Raises
     ------
     ReplayError
-        When it cannot be read, or is empty.
+        When it cannot be read, is empty, or holds a list in one piece.
     """
     try:
         with path.open("rb") as file:
@@ -82,6 +91,8 @@ def open_source(path: Path) -> Source:
         raise ReplayError(f"{path}: {_one_line(error)}") from error
     if not head:
         raise ReplayError(f"{path}: the file is empty")
+    if _JSON_LIST.match(head):
+        raise ReplayError(f"{path}: a JSON list; write NDJSON instead, one object a line")
     return Source(path, _format(head), packed)
 
 
@@ -186,6 +197,9 @@ def _csv(source: Source, columns: Sequence[str] | None) -> Generator[Batch]:
             yield _joined(wanted, batches)
             rows += sum(batch.num_rows for batch in batches)
     except pa.ArrowInvalid as error:
+        if is_short(error):
+            yield from _csv_short(source, (names, delimiter), wanted, rows)
+            return
         if "block size" not in str(error):
             raise
         # A line longer than a block: read anew, with the longest blocks there are, and go on from where it stands.
@@ -194,6 +208,22 @@ def _csv(source: Source, columns: Sequence[str] | None) -> Generator[Batch]:
             if rows < batch.num_rows:
                 yield _joined(wanted, [batch.slice(rows)])
             rows = max(0, rows - batch.num_rows)
+
+
+def _csv_short(source: Source, header: tuple[list[str], str], wanted: list[str], rows: int) -> Iterator[Batch]:
+    """Read on after ``rows`` rows where one has fewer cells than the header; say so once."""
+    names, delimiter = header
+    try:
+        for batch, short in padded(_stream(source), names, delimiter, wanted, BATCH_ROWS):
+            length = len(batch[wanted[0]])
+            if short is not None and not source.notes:
+                told = f"{source.path.name}: row {short.row} has {short.cells} cells where the header has {len(names)}"
+                source.notes.append(f"{told}; cells that are not there count as missing")
+            if rows < length:
+                yield {name: array.slice(rows) for name, array in batch.items()}
+            rows = max(0, rows - length)
+    except ValueError as error:
+        raise ReplayError(f"{source.path}: not readable as CSV: {_one_line(error)}") from error
 
 
 def _together(batches: Iterator[Any]) -> Iterator[list[Any]]:

@@ -10,10 +10,13 @@ from service.store.engine import Database, sqlite_path
 from service.store.errors import StoreRefused
 from service.store.incident_desk import SqlIncidentDesk
 from service.store.keys import SqlKeyStore
+from service.store.looking import SqlLooking
 from service.store.migrate import make_ready
 from service.store.notified import SqlNotificationDesk
 from service.store.outbox import SqlOutbox
+from service.store.pages import SqlPageStore
 from service.store.read import SqlReadStore
+from service.store.reports import SqlReports
 from service.store.reviews import SqlReviewStore
 from service.store.schedule import SqlSchedule
 from service.store.transcripts import SqlTranscripts
@@ -37,6 +40,9 @@ class Store:
         self.transcripts = SqlTranscripts(database)
         self.reviews = SqlReviewStore(database)
         self.incidents = SqlIncidentDesk(database)
+        self.pages = SqlPageStore(database)
+        self.looking = SqlLooking(database)
+        self.reports = SqlReports(database)
         self._workers: list[SqlWorkerStore] = []
 
     def worker(

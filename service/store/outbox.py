@@ -129,9 +129,9 @@ class SqlOutbox:
                 detail = f"{detail}: {one.detail}" if one.detail else detail
                 connection.execute(update(deliveries).where(mine).values(**values, detail=detail))
                 if there:
-                    state = channel_states.c
-                    more = update(channel_states).where(state.name == one.channel)
-                    connection.execute(more.values(dead_total=state.dead_total + 1))
+                    c = channel_states.c
+                    more = update(channel_states).where(c.name == one.channel)
+                    connection.execute(more.values(dead_total=c.dead_total + 1))
             _sweep(connection, delivered_before_us, now_us)
             return lost
 

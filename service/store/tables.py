@@ -311,6 +311,9 @@ audit = Table(
     text_column("detail"),
     text_column("digest"),
     UniqueConstraint("digest"),
+    Index(None, "actor", "seq"),
+    Index(None, "action", "seq"),
+    Index(None, "subject", "seq"),
     CheckConstraint("seq >= 1", name="seq"),
     CheckConstraint("length(digest) = 64", name="digest"),
 )

@@ -80,3 +80,11 @@ transcripts = Table(
     CheckConstraint("erased_us IS NULL OR sample IS NULL", name="erased_sample"),
     *not_negative("position"),
 )
+
+key_uses = Table(
+    "key_uses",
+    metadata,
+    Column("key_id", Text, ForeignKey("api_keys.id"), primary_key=True),
+    big_column("used_us"),
+)
+"""When each key was last used, to the minute."""

@@ -11,7 +11,7 @@ import msgspec
 
 from service.domain.errors import Unavailable
 from service.domain.ids import Micros
-from service.domain.notices import ChannelState, Conclusion, Delivery, DeliveryStatus, Routed, Told
+from service.domain.notices import ChannelState, Conclusion, Delivery, DeliveryStatus, Resent, Routed, Told
 from service.domain.records import Message
 from service.notify.conclude import arrived, missed, not_sent_again, sent_again
 from service.notify.retry import AGE_SECONDS_MAX
@@ -205,11 +205,12 @@ class Dispatcher:
         if not told and not self.outbox.failing(name):
             return
         failure = await self._attempt(name, channel.repeat(told))
+        now_us = self.clock.now_us()
+        noted: Callable[[ChannelState], Resent | None] = partial(sent_again, now_us)
         if failure is not None:
             reason = one_line(str(failure), DETAIL_MAX)
             _logger.warning("alerts not sent again", extra={"channel": name, "reason": reason})
-        now_us = self.clock.now_us()
-        noted = partial(sent_again, now_us) if failure is None else partial(not_sent_again, failure, now_us)
+            noted = partial(not_sent_again, failure, now_us)
         await self._write(lambda: self.outbox.note_resend(name, now_us, noted))
 
     def _sweep(self, now_us: Micros) -> None:

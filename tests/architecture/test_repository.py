@@ -9,8 +9,20 @@ import tomllib
 import service
 from tests.architecture.sources import ROOT, name, repository_files, text_files
 
-TARGETS = ["help", "install", "demo", "serve", "test", "check", "fix", "bench", "bench-detection", "bench-adversarial"]
-LOCKED = ["demo", "dev", "postgres", "redteam"]
+TARGETS = [
+    "help",
+    "install",
+    "demo",
+    "serve",
+    "test",
+    "check",
+    "fix",
+    "bench",
+    "bench-detection",
+    "bench-console",
+    "bench-adversarial",
+]
+LOCKED = ["demo", "dev", "postgres", "redteam", "reports"]
 # Written in pieces, so that this file does not find itself.
 MACHINE_PATHS = re.compile(r"(?<![\w.~}])/" + r"(?:work|root|home|Users|tmp)/[\w.]")
 INDEXES = re.compile(r"py" + r"pi\.org|python" + r"hosted\.org|--(?:extra-)?index-" + r"url[ =]|--find-" + r"links[ =]")

@@ -69,7 +69,7 @@ def test_where_answers_are_labels_only_simulated_ones_are_labels() -> None:
             seen.append(story)
             return super().score(story)
 
-    watched = dataclasses.replace(yardstick, forest=Watched(0.0))
+    watched = dataclasses.replace(yardstick, forest=Watched(0.0))  # type: ignore[arg-type]  # it scores
     assert calibrate(watched, points, labels, probabilities, INTENT).intent == INTENT
     lowest = np.array(seen)[:, FEATURES.index("lowest")]
     # An answer is that of the root, or says that another class is ahead: nothing lies between.

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from redteam.attacks import ATTACKS, session_of
-from redteam.lazaretto import ARROW, INPUT, POLICY, arrow_of, schema_of
+from redteam.lazaretto import POLICY
+from redteam.telemetry import ARROW, INPUT, arrow_of, schema_of
 from redteam.victims import Victim
 from tests.integration.http.conftest import Served, eventually, make_key, serving
 from tests.redteam.toys import Rows, toy_victim

@@ -226,7 +226,7 @@ def test_whoever_goes_by_a_changed_baseline_or_by_none_is_told_apart(
         worker.changed = True
 
     monkeypatch.setattr(tampering, "change_store", change)
-    monkeypatch.setattr(tampering.time, "sleep", lambda _: None)
+    monkeypatch.setattr("redteam.scenarios.tampering.time.sleep", lambda _: None)
     with (
         httpx.Client(base_url="http://x", transport=worker) as http,
         Service(http, Path("unused")) as service,

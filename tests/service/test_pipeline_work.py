@@ -91,6 +91,12 @@ def test_a_dry_run_changes_nothing_and_says_what_it_would_have_done() -> None:
     world = drifted(Policy(budget=DAILY, dry_run=True))
     assert world.store.tables.transitions == []
     assert world.kinds() == ["alert_opened", "dry_run", "dry_run"]
+    # On the incident, too: what would have happened when.
+    told = [item.body for _, item in world.store.tables.timeline if item.kind == "dry_run"]
+    assert [text.partition(" (")[0] for text in told] == [
+        "dry run: would now be suspect",
+        "dry run: would now be quarantined",
+    ]
 
 
 def test_a_policy_to_record_tells_nobody() -> None:
@@ -111,6 +117,8 @@ def test_the_last_version_that_serves_is_kept_and_people_hear_why() -> None:
     world.catch_up()
     assert (world.state(first), world.state(second)) == (State.QUARANTINED, State.SUSPECT)
     assert world.kinds()[1:] == ["alert_opened", "state_changed", "capped"]
+    [text] = [item.body for _, item in world.store.tables.timeline if item.kind == "held_back"]
+    assert text.endswith("it is the last version of m1 that still serves")
 
 
 def test_quarantine_follows_once_the_cap_lets_it() -> None:

@@ -8,13 +8,15 @@ import pytest
 
 from service.alert.triage import Act as Action
 from service.alert.triage import IncidentAction
+from service.domain.notices import payload_of
 from service.domain.policy import Incidents, Policy, Traffic
 from service.domain.records import IncidentStatus, Scope, Verdict
 from service.domain.states import Event, State
 from service.office import KeyRequest, act_on_incident, issue_key, request_transition
 from service.review.deadline import ReviewRequest, name_reviewers
+from tests.service.notify.everything import messages
 from tests.service.test_incidents_timeline import QUARANTINES, SUSPECTS
-from tests.service.timeline import Act, Expect, Push, Timeline
+from tests.service.timeline import Act, Expect, Heard, Push, Timeline, check
 from tests.service.worker.world import ANA
 
 CALM = Push(0, 10)
@@ -61,6 +63,22 @@ RESOLVES = Does(IncidentAction.RESOLVE, Verdict.DATA_BUG)
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path
+
+
+def test_the_language_sees_what_is_late_missing_or_too_much() -> None:
+    (_, message), *_ = messages("fraud")
+    heard = [Heard(12.0, message.kind, payload_of(message))]
+    check(heard, [Expect("alert_opened", (11, 12), "Data drift", annotations=("columns",))])
+    for wrong in (
+        [],
+        [Expect("alert_opened", (11, 11.5))],
+        [Expect("state_changed", (11, 12))],
+        [Expect("alert_opened", (11, 12), firing=False)],
+        [Expect("alert_opened", (11, 12), annotations=("regressed",))],
+        [Expect("alert_opened", (11, 12)), Expect("alert_opened", (11, 12))],
+    ):
+        with pytest.raises(AssertionError, match=r"nothing is|nobody expects"):
+            check(heard, wrong)
 
 
 def test_one_cause_is_one_incident_one_page_and_one_group(folder: Path) -> None:

@@ -3,7 +3,7 @@
 As in Alertmanager's own tests, whatever nobody expects is an error. Seconds count from the start, which is 10:00 UTC.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -133,16 +133,18 @@ class Timeline(Line):
             self.clock.advance(1)
             self.follow()
         assert not acts, "not every act had its time"
-        self._check([step for step in steps if isinstance(step, Expect)])
+        check(self.played.heard, [step for step in steps if isinstance(step, Expect)])
         return list(self.played.heard)
 
     def pause(self) -> None:
         """Let time show in the log, whatever the version does."""
 
-    def _check(self, expected: list[Expect]) -> None:
-        left = list(self.played.heard)
-        for one in sorted(expected, key=lambda one: one.between[1]):
-            found = next((heard for heard in left if heard.fits(one)), None)
-            assert found is not None, f"nothing is {one}; heard: {[heard.words for heard in self.played.heard]}"
-            left.remove(found)
-        assert not left, f"nobody expects {[heard.words for heard in left]}"
+
+def check(heard: Sequence[Heard], expected: Sequence[Expect]) -> None:
+    """Raise AssertionError when something expected was not heard, or something heard that nobody expects."""
+    left = list(heard)
+    for one in sorted(expected, key=lambda one: one.between[1]):
+        found = next((each for each in left if each.fits(one)), None)
+        assert found is not None, f"nothing is {one}; heard: {[each.words for each in heard]}"
+        left.remove(found)
+    assert not left, f"nobody expects {[each.words for each in left]}"

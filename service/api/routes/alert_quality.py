@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from service.alert.quality import by_model, quality
+from service.alert.quality import by_cause, by_model, quality
 from service.api.deps import ApiDep, Reader, answer, documented_answer
 from service.api.views import iso
 from service.api.views_incidents import AlertQualityView, of_quality
@@ -17,7 +17,7 @@ Days = Annotated[float, Query(gt=0, le=400, description="How many days back.")]
 ModelFilter = Annotated[str | None, Query(description="Only of this model.")]
 
 
-@router.get("", responses=documented_answer(AlertQualityView, "Of all models together, and of each."))
+@router.get("", responses=documented_answer(AlertQualityView, "Of all models together, of each, and of each cause."))
 def show_quality(api: ApiDep, who: Reader, model: ModelFilter = None, days: Days = 30.0) -> Response:
     """Show precision, times to acknowledge and to decide, and whether the promise on false alarms was kept."""
     if model is not None:
@@ -35,5 +35,6 @@ def show_quality(api: ApiDep, who: Reader, model: ModelFilter = None, days: Days
             truncated=len(found) == INCIDENTS_MAX,
             total=of_quality(quality(incidents, exposures)),
             models={name: of_quality(one) for name, one in by_model(incidents, exposures).items()},
+            causes={str(cause): of_quality(one) for cause, one in by_cause(incidents).items()},
         )
     )

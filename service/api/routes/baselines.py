@@ -52,7 +52,8 @@ async def put(request: Request, api: ApiDep, who: Admin, model: str, version: st
     if digest:
         wanted_digests(digest)  # before the body is read
     folder = api.settings.uploads_dir
-    policy = (await anyio.to_thread.run_sync(api.model, model)).policy
+    owner = await anyio.to_thread.run_sync(api.model, model)
+    policy = owner.policy
     before = await anyio.to_thread.run_sync(api.read.baseline, found.id)
     most = Most("baseline_bytes_max", api.settings.baseline_bytes_max)
     async with spool(request.scope, request.receive, folder, most) as path:
@@ -67,10 +68,13 @@ async def put(request: Request, api: ApiDep, who: Admin, model: str, version: st
             tuning=policy.tuning,
             budget_ticks=policy.ticks_per_false_alarm,
             before=None if before is None else before.artefact,
+            reports=policy.reports,
         )
         compiled = await api.compiler.compile(upload)
     compared = None if before is None else before.id
     offered = await anyio.to_thread.run_sync(_put, api, who, found, compiled, compared)
+    if compiled.sample:
+        await anyio.to_thread.run_sync(api.reports.keep_reference, offered.record, owner, compiled.sample)
     view = of_baseline(offered.record, compiled.calibration)
     if offered.need is None:
         return answer(view)

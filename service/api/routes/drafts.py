@@ -61,6 +61,9 @@ async def draft(api: ApiDep, who: Operator, model: str, version: str, content: S
     compiled = await api.compiler.work(partial(compile_draft, job))
     offer = partial(offer_baseline, api.review, who.actor, found, compiled, before.id, body.reason.strip())
     offered = await anyio.to_thread.run_sync(offer)
+    if compiled.sample:
+        owner = await anyio.to_thread.run_sync(api.model, found.model)
+        await anyio.to_thread.run_sync(api.reports.keep_reference, offered.record, owner, compiled.sample)
     await anyio.to_thread.run_sync(api.changed)
     view = of_baseline(offered.record, compiled.calibration)
     return answer(msgspec.structs.replace(view, status="proposed", need=offered.need), PROPOSED)
@@ -81,6 +84,7 @@ def _job(api: Api, version: Version, body: DraftBaseline) -> tuple[Job, Baseline
         tuning=policy.tuning,
         budget_ticks=policy.ticks_per_false_alarm,
         before=before.artefact,
+        reports=policy.reports,
     )
     contained = frozenset(one.principal for one in held)
     return Job(log_url=api.settings.telemetry_url, stretch=stretch, contained=contained, wanted=wanted), before

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Response
 
 from service.api.bodies import NewKey, decode_body
 from service.api.deps import Admin, ApiDep, SmallBody, answer, documented_answer, documented_body
-from service.api.views import KeyView, NewKeyView, of_key
+from service.api.views_keys import KeyView, NewKeyView, of_key
 from service.domain.errors import Forbidden
 from service.domain.keys import Identity
 from service.domain.texts import bad_name
@@ -18,7 +18,8 @@ CREATED = 201
 def list_keys(api: ApiDep, who: Admin) -> Response:
     """List keys."""
     _unlimited(who)
-    return answer({"keys": [of_key(key) for key in api.read.keys()[: api.settings.list_max]]})
+    uses = api.uses.uses()
+    return answer({"keys": [of_key(key, uses.get(key.id)) for key in api.read.keys()[: api.settings.list_max]]})
 
 
 @router.post(

@@ -81,6 +81,13 @@ class Town(Line):
                     found[table.name] = [tuple(row) for row in connection.execute(select(table).order_by(*columns))]
         return found
 
+    def traffic(self, seconds: int, shift: float = 0.0) -> None:
+        """Send fifty events a second to each version."""
+        for _ in range(seconds):
+            for version in (self.subject, self.other):
+                self.send(version, 50, shift=shift)
+            self.clock.advance(1)
+
     def fold(self) -> None:
         """Let a new worker fold all that the log holds."""
         self.catch_up(self.worker())
@@ -135,7 +142,7 @@ def _disobeyed(town: Town) -> None:
 
 def _obeyed(town: Town) -> None:
     one = town.sql.enforcements.latest()[0]
-    town.sql.enforcements.acknowledge(one.version_id, town.clock.now_us(), "d1")
+    town.sql.enforcements.acknowledge(one.version_id, one.lock + 1, town.clock.now_us(), "d1")
 
 
 def _glass_over(town: Town) -> None:
@@ -227,10 +234,9 @@ def test_whoever_dies_between_an_alert_and_its_end_loses_nothing_and_invents_not
 ) -> None:
     town, dice = Town(tmp_path), Dice()
     issue_key(town.sql.control, town.clock, b"p" * 32, ANA, KeyRequest(name="bob", scopes=frozenset({Scope.OPERATE})))
-    for shift in (*[0.0] * 10, *[2.0] * 5):
-        for version in (town.subject, town.other):
-            town.send(version, 50, shift=shift)
-        town.clock.advance(1)
+    town.traffic(10)
+    town.fold()
+    town.traffic(5, shift=2.0)
     monkeypatch.setattr(os, "urandom", dice)
     points = {}
     for stage in STAGES:

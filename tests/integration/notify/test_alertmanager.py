@@ -20,7 +20,9 @@ import pytest
 from service.channel_settings import AlertmanagerSettings
 from service.clock import SystemClock
 from service.domain.records import IncidentStatus, Severity, Verdict
+from service.notify.alertmanager import AlertmanagerChannel
 from service.notify.channels import build_channel
+from service.notify.connect import GuardedTransport
 from service.notify.routing import Router
 from tests.integration.crash.plant import free_port
 from tests.service.notify.desk import Desk, alert, settled
@@ -149,3 +151,15 @@ def test_alerts_are_grouped_kept_and_resolved_with_all_that_they_said(
         assert one["annotations"] == first[cause]["annotations"]
         assert one["startsAt"] == first[cause]["startsAt"]
         assert one["status"] == "resolved"
+
+
+def test_nothing_to_tell_is_taken_as_the_question_whether_it_is_there(alertmanager: Alertmanager) -> None:
+    chosen = AlertmanagerSettings(kind="alertmanager", urls=(alertmanager.url,))
+
+    async def work() -> None:
+        channel = AlertmanagerChannel("am", chosen, None, SystemClock(), transport=GuardedTransport(LOCAL))
+        await channel.repeat([])
+        await channel.close()
+
+    asyncio.run(work())
+    assert alertmanager.alerts() == []

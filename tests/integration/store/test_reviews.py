@@ -353,3 +353,32 @@ def test_proposals_are_few_and_settled_ones_keep_no_artefact(people: People) -> 
         kept = [tx.proposal(one.id) for one in listed]
     assert [bool(one and one.artefact) for one in kept] == [True] * PROPOSALS_MAX + [False] * SETTLED_KEPT
     assert people.store.reviews.figures().proposed == {version.id: PROPOSALS_MAX}
+
+
+def test_who_asks_for_a_release_again_is_on_record_and_nobody_else(people: People) -> None:
+    set_policy(people.office, ADA, "m1", Policy(reviewers=3))
+    people.ask(ADA, Event.QUARANTINE)
+    people.ask(ADA, Event.START_REVIEW)
+    *_, last = [people.ask(actor, Event.RELEASE) for actor in (ADA, BEN, ADA)]
+    assert last.approvals is not None
+    assert last.approvals.by == (ADA, BEN)
+    asked = [(link.actor, link.detail) for link in people.audit() if link.action == "release.ask"]
+    assert asked == [(ADA, "1 of 3: of a test"), (BEN, "2 of 3: of a test"), (ADA, "2 of 3: of a test")]
+
+
+def test_two_assignments_of_one_moment_are_both_told(people: People) -> None:
+    people.ask(ADA, Event.QUARANTINE)
+    people.ask(ADA, Event.START_REVIEW)
+    for name in ("ben", "cleo"):
+        name_reviewers(people.stages, ADA, "m1", "1", ReviewRequest(reviewers=[name], hours=1, reason="x"))
+    assert [alert.annotations["reviewers"] for alert in people.told("review_assigned")] == ["ben", "cleo"]
+
+
+def test_a_glass_that_ends_with_its_quarantine_is_over_on_record(people: People) -> None:
+    people.ask(ADA, Event.QUARANTINE)
+    break_glass(people.stages, ADA, "m1", "1", TEN)
+    people.ask(ADA, Event.START_REVIEW)
+    assert people.actions("quarantine.") == ["quarantine.break_glass"], "that somebody looks ends nothing"
+    people.ask(BEN, Event.ROLL_BACK)
+    assert people.actions("quarantine.") == ["quarantine.break_glass", "quarantine.glass_over"]
+    assert people.audit()[-1].actor == BEN

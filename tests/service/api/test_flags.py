@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import re
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx
@@ -236,7 +237,7 @@ class Stream:
         self.world = world
         scope = {"type": "http", "headers": [(k.encode(), v.encode()) for k, v in {**who, **more}.items()]}
         api, desk = world.runtime.api, world.app.state.flag_desk
-        identity = world.client.portal.call(api.keyring.identify, scope["headers"])
+        identity = api.keyring.authenticate(who["authorization"].removeprefix("Bearer "))
         self.parts = flags_route._changes(api, identity, desk, scope)
 
     def read(self, seconds: float = 10.0) -> str | None:
@@ -244,7 +245,11 @@ class Stream:
         return self.world.client.portal.call(self._next, seconds)
 
     def close(self) -> None:
-        self.world.client.portal.call(self.parts.aclose)
+        self.world.client.portal.call(self._close)
+
+    async def _close(self) -> None:
+        assert isinstance(self.parts, AsyncGenerator)
+        await self.parts.aclose()
 
     async def _next(self, seconds: float) -> str | None:
         # A part that is waited for is kept: what comes later is the next one.

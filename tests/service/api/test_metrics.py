@@ -13,6 +13,7 @@ from service.api.figures import Figures, Lag
 from service.api.metrics import Metrics
 from service.domain.ids import Micros, Position
 from service.domain.notices import Backlog, ChannelBacklog, ChannelState, Circuit
+from service.domain.reports import REPORT_SECONDS, ReportFigures
 from service.domain.schedule import Outcome, Schedule
 from service.domain.states import State
 from service.gate.refresh import Fleet
@@ -142,7 +143,8 @@ def test_every_metric_of_the_catalogue_but_alerts_appears(page: Page) -> None:
     state = ChannelState(name="ops", circuit=Circuit.OPEN, failing_us=NOVEMBER, delivered_total=4)
     backlog = Backlog(channels={"ops": waiting}, states={"ops": state}, unrouted=1, firing=3)
     assert page.figures.picture is not None
-    page.figures.picture = replace(page.figures.picture, notifications=backlog)
+    made = ReportFigures(waiting=1, done=2, failed=1, refused=0, counts=(0,) * (len(REPORT_SECONDS) + 1), seconds=0.0)
+    page.figures.picture = replace(page.figures.picture, notifications=backlog, reports=made)
     names = {name for name, *_ in page.samples()}
     expected = {m.name if m.kind != "histogram" else f"{m.name}_bucket" for m in CATALOGUE}
     assert expected - NEEDS_MORE <= names

@@ -31,6 +31,7 @@ PARTS = {
     "incident_id": "none",
     "window_id": "none",
     "baseline_id": "none",
+    "report_id": "none",
     "key_id": "none",
     "channel": "log",
     "rest:path": "roles",

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from service.console.deps import ConsoleDeps
 from service.console.routes import build_router
+from service.console.streams import Streams
 from service.domain.errors import Unauthenticated
 from service.domain.ids import Actor, Micros, Position
 from service.domain.keys import Identity, hash_secret, parse_key
@@ -20,6 +21,7 @@ from service.domain.transcripts import TranscriptRecord
 from service.office import OfficeStages
 from service.transcripts import Reading
 from tests.fakes import InMemoryStore
+from tests.fakes.looking import InMemoryLooking, standing_of
 from tests.service.console.seeding import OPERATOR, PEPPER, Fleet, busy_fleet, keyed
 
 
@@ -84,6 +86,7 @@ class Console:
     app: FastAPI
     told: Told
     transcripts: Transcripts
+    streams: Streams
 
     @property
     def store(self) -> InMemoryStore:
@@ -126,6 +129,8 @@ def console() -> Console:
     app = FastAPI()
     deps = ConsoleDeps(
         read=fleet.store.read,
+        looking=InMemoryLooking(fleet.store),
+        standing=lambda: standing_of(fleet.store, fleet.clock),
         keys=fleet.store.keys,
         office=office,
         clock=fleet.clock,
@@ -136,4 +141,4 @@ def console() -> Console:
         transcripts=Reading(store=transcripts, keys=(b"t" * 32,), clock=fleet.clock),
     )
     app.include_router(build_router(deps))
-    return Console(fleet, app, told, transcripts)
+    return Console(fleet, app, told, transcripts, deps.streams)

@@ -72,7 +72,7 @@ def test_the_version_page_lists_attacks_and_contained_principals(console: Consol
 
 def test_a_version_that_nobody_attacks_shows_no_section(console: Console) -> None:
     page = console.signed_in("ada").get(QUIET).text
-    assert "Adversarial use" not in page
+    assert 'id="use-title"' not in page
     assert 'class="nothing" data-live="use"' in page
 
 

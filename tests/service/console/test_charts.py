@@ -6,7 +6,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.console.charts import NARROW, POINTS_MAX, WIDE, Mark, Point, evidence_chart, thin
+from service.console.charts import POINTS_MAX, Mark, Point, evidence_chart, thin
+from service.console.scale import NARROW, WIDE
 from service.console.words import LN10
 
 THRESHOLD = 6.4 * LN10

@@ -11,15 +11,18 @@ import numpy as np
 import pytest
 
 from service.api.status import Moment, status_of
-from service.console.facts import Facts, Status, gather
-from service.console.overview import overview, share_of
-from service.console.read_models import evidence_points, version_page
+from service.console.charts import Point
+from service.console.facts import Facts, Sources, Status, gather
+from service.console.read_models import version_page
+from service.console.roll import Roll, share_of
+from service.console.timeline import evidence_points
 from service.console.words import with_interval
 from service.domain.ids import Actor
 from service.domain.keys import Identity
 from service.domain.policy import Cause, Policy
 from service.domain.records import ColumnFinding
 from service.domain.states import State
+from tests.fakes.looking import InMemoryLooking, standing_of
 from tests.service.console.seeding import OPERATOR, READER, Fleet, busy_fleet
 
 ADA = Identity(key_id="AbCd1234", actor=Actor("ada"), scopes=OPERATOR, models=None)
@@ -30,7 +33,12 @@ def facts_of(fleet: Fleet, model: str, version: str) -> Facts:
     found, owner = read.version(model, version), read.model(model)
     assert found is not None
     assert owner is not None
-    return gather(read, owner, found, fleet.clock.now_us(), 300.0)
+    sources = Sources(read, InMemoryLooking(fleet.store), read.versions)
+    return gather(sources, owner, found, fleet.clock.now_us(), 300.0)
+
+
+def drawn(facts: Facts) -> list[Point]:
+    return evidence_points(facts, facts.minutes)
 
 
 @pytest.mark.parametrize(("model", "version"), [("digits", "1"), ("fraud-scorer", "2026-11-09"), ("churn", "7")])
@@ -120,7 +128,7 @@ def test_evidence_is_drawn_by_the_tick_where_the_worker_still_holds_the_ticks() 
     facts = facts_of(busy_fleet(), "digits", "1")
     last = facts.minutes[-1].start_us
     trail = ((last - 500_000, 1.5), (last + 500_000, None), (last + 1_500_000, 4.0))
-    points = evidence_points(replace(facts, alerts=(), status=Status(trail=trail, last_arrival_us=last + 2_000_000)))
+    points = drawn(replace(facts, alerts=(), status=Status(trail=trail, last_arrival_us=last + 2_000_000)))
     assert [point.log_evidence for point in points[-3:]] == [1.5, -math.inf, 4.0]
     assert [point.at_us - point.since_us for point in points[-3:]] == [1_000_000, 1_000_000, 500_000]
     assert len(points) == len(facts.minutes) - 1 + 3
@@ -133,13 +141,11 @@ def test_before_the_first_tick_of_all_nothing_is_drawn() -> None:
     trail = ((minute.start_us + 30_000_000, 1.0), (minute.start_us + 31_000_000, 40.0))
     last = minute.start_us + 32_000_000
     facts = replace(facts, minutes=(minute,), status=Status(trail=trail, last_arrival_us=last))
-    assert evidence_points(facts)[0].since_us == trail[0][0]
+    assert drawn(facts)[0].since_us == trail[0][0]
     higher = replace(facts, minutes=(replace(minute, evidence_log_max=41.0),))
-    assert evidence_points(higher)[0].since_us == minute.start_us
+    assert drawn(higher)[0].since_us == minute.start_us
     full = tuple((minute.start_us + 30_000_000 + i, 40.0) for i in range(240))
-    assert (
-        evidence_points(replace(facts, status=Status(trail=full, last_arrival_us=last)))[0].since_us == minute.start_us
-    )
+    assert drawn(replace(facts, status=Status(trail=full, last_arrival_us=last)))[0].since_us == minute.start_us
 
 
 def test_a_version_whose_baseline_promises_nothing_is_never_said_to_need_nothing() -> None:
@@ -163,7 +169,7 @@ def test_a_pause_between_ticks_is_not_drawn() -> None:
     facts = replace(facts_of(busy_fleet(), "digits", "1"), minutes=(), alerts=())
     last = 600 * 60_000_000
     trail = ((0, 1.0), (last, 2.0))
-    first, second = evidence_points(replace(facts, status=Status(trail=trail, last_arrival_us=last + 1)))
+    first, second = drawn(replace(facts, status=Status(trail=trail, last_arrival_us=last + 1)))
     assert (first.at_us, second.since_us) == (60_000_000, last)
 
 
@@ -180,7 +186,7 @@ def test_the_chart_says_what_its_steps_are() -> None:
 def test_evidence_is_not_drawn_before_the_change_that_raised_it() -> None:
     fleet = busy_fleet()
     alert = fleet.store.tables.alerts["a1"]
-    points = evidence_points(facts_of(fleet, "digits", "1"))
+    points = drawn(facts_of(fleet, "digits", "1"))
     (point,) = [point for point in points if point.since_us <= alert.since_us < point.at_us]
     assert point.since_us == alert.since_us
     before = points[points.index(point) - 1]
@@ -245,11 +251,11 @@ def test_release_advice_counts_people_as_the_office_does(reviewers: int, who: st
 
 def test_what_needs_attention_most_comes_first() -> None:
     fleet = busy_fleet()
-    read = fleet.store.read
-    rows = overview(read.models(), read.versions(), read.snapshots(), ADA)
-    assert [row.state for row in rows] == ["Quarantined", "Suspect", "Active", "Active", "Retired"]
+    roll = Roll(lambda: standing_of(fleet.store, fleet.clock), InMemoryLooking(fleet.store))
+    states = [entry.version.state for entry in roll.entries(ADA)]
+    assert states == [State.QUARANTINED, State.SUSPECT, State.ACTIVE, State.ACTIVE, State.RETIRED]
     only = replace(ADA, models=frozenset({"churn"}))
-    assert [row.model for row in overview(read.models(), read.versions(), read.snapshots(), only)] == ["churn"]
+    assert [entry.version.model for entry in roll.entries(only)] == ["churn"]
 
 
 @pytest.mark.parametrize(

@@ -149,3 +149,41 @@ def test_another_key_can_be_used_while_signed_in(console: Console) -> None:
     key = keyed(console.store, "grace", OPERATOR).text
     assert post(browser, "/login", browser.get("/login").text, key=key).status_code == 303
     assert "<span>grace</span>" in browser.get(PAGE).text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/fleet",
+        "/fleet?show=attention&q=a%20b",
+        f"{PAGE}?window=5m&span=7d&column=a%2Fb",
+        "/incidents?page=2",
+        "/audit",
+    ],
+)
+def test_after_signing_in_everybody_sees_the_view_they_asked_for(console: Console, path: str) -> None:
+    assert local_path(path) == path
+    browser = console.browser()
+    answer = browser.get(path) if not path.startswith(("/incidents", "/audit")) else browser.get("/fleet?x=1")
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/login?next=/")
+    if path.startswith("/fleet?show"):
+        page = browser.get(answer.headers["location"]).text
+        signed = post(browser, "/login", page, key=keyed(console.store, "ada", OPERATOR).text, next=path)
+        assert signed.headers["location"] == path
+        assert 'name="next" value="/fleet?show=attention&amp;q=a%20b"' in page
+    moved = console.browser().get("/fleet?q=%22%3E%3Cscript%3E;x", headers={"sec-fetch-site": "cross-site"}).text
+    assert "<script>" not in moved
+    assert 'content="0;url=/fleet?q=%22%3E%3Cscript%3E%3Bx"' in moved
+
+
+def test_a_huge_address_is_not_gone_on_to() -> None:
+    assert local_path(f"/fleet?q={'x' * 5_000}") == "/"
+    assert local_path("/fleet?q=//evil.test") == "/"
+
+
+def test_a_page_that_is_not_there_helps_to_find_another_one(console: Console) -> None:
+    answer = console.signed_in("ada").get("/models/nothing/versions/1")
+    assert answer.status_code == 404
+    assert 'action="/fleet"' in answer.text
+    assert "There is no version" in answer.text

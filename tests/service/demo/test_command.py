@@ -1,20 +1,61 @@
 """What the demo says when it cannot go on."""
 
 import asyncio
+import json
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NoReturn
 
+import httpx
 import pytest
 
+from service.demo import command
 from service.demo.command import demo_command
 from service.demo.processes import Children, DemoError, free_port
+from service.demo.story import Story
 
 
 def test_a_used_data_directory_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "state.db").write_text("precious")
     assert demo_command(check=True, data_dir=tmp_path) == 1
-    assert "is not empty" in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "is not empty" in told.err
+    last = json.loads(told.out.splitlines()[-1])
+    assert (last["ok"], last["seed"]) == (False, 0)
+    assert "is not empty" in last["error"]
     assert (tmp_path / "state.db").read_text() == "precious"
+
+
+def test_a_story_that_takes_too_long_is_told_with_how_far_it_came(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @asynccontextmanager
+    async def nothing(*_: object) -> AsyncIterator[None]:
+        yield
+
+    async def for_ever(story: Story, *_: object) -> None:
+        story.scene.chapter, story.scene.sent, story.scene.events = "benign traffic", 1_234, 56
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(command, "set_stage", nothing)
+    monkeypatch.setattr(command, "_check", for_ever)
+    monkeypatch.setattr(command, "CHECK_SECONDS", 0.0)
+    assert demo_command(check=True, seed=3) == 1
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert "at 'benign traffic': 1,234 pictures answered, 56 events counted" in last["error"]
+
+
+def test_an_answer_that_does_not_come_is_told_with_the_question(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def away(*_: object) -> NoReturn:
+        raise httpx.ReadTimeout("", request=httpx.Request("PUT", "http://127.0.0.1:1/v1/models/digits"))
+
+    monkeypatch.setattr(command, "set_stage", away)
+    assert demo_command(check=True) == 1
+    assert "PUT /v1/models/digits: ReadTimeout" in capsys.readouterr().err
 
 
 def test_without_scikit_learn_the_demo_says_what_to_install(

@@ -49,6 +49,25 @@ def test_a_policy_that_ignores_every_column_is_insufficient() -> None:
     assert not any(e.sufficient for e in disk.evaluations)
 
 
+def test_all_that_is_missing_for_a_promise_is_said_together() -> None:
+    record = baseline_record(1, compile_reference(SCHEMA, never_varied()))
+    policy = msgspec.structs.replace(SMALL_BUDGET, columns={n: ColumnChoice(ignore=True) for n in record.columns})
+    said = str(status(folded(make_control([make_version(1)], {1: [record]}, policy), steady(1)))["insufficient"])
+    assert "ignores every column" in said
+    assert "; none of 3 columns supports a promise" in said
+
+
+def test_a_share_for_a_group_without_a_watched_column_is_told() -> None:
+    record = baseline_record(1, compile_reference(SCHEMA, make_frame(1, 500, extras=False)))
+    policy = msgspec.structs.replace(
+        SMALL_BUDGET, shares={"prediction": 1.0, "feature": 2.0, "quality": 1.0, "traffic": 1.0}
+    )
+    notes = status(folded(make_control([make_version(1)], {1: [record]}, policy), steady(1)))["notes"]
+    assert isinstance(notes, list)
+    assert [note["at"] for note in notes] == ["policy.shares.prediction"]
+    assert [warning["column"] for warning in record.warnings if warning["code"] == "absent"] == ["prediction"]
+
+
 def test_what_a_policy_says_in_vain_is_told_and_stops_nothing() -> None:
     columns = {"agee": ColumnChoice(weight=2.0), "country": ColumnChoice(direction=Direction.UP)}
     policy = msgspec.structs.replace(SMALL_BUDGET, columns=columns, shares={"weather": 1.0})

@@ -262,6 +262,16 @@ def test_what_is_no_stream_is_named_with_its_byte(body: bytes) -> None:
         decode(body, ARROW)
 
 
+def test_an_arrow_file_where_a_stream_belongs_is_called_one() -> None:
+    sink = pa.BufferOutputStream()
+    table = pa.table({"features.age": [1, 2]})
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(BadRequest) as caught:
+        decode(sink.getvalue().to_pybytes(), ARROW)
+    assert [(place.at, place.reason.split(";")[0]) for place in caught.value.places] == [("byte 0", "an Arrow file")]
+
+
 def test_unknown_columns_of_any_type_are_ignored() -> None:
     table: dict[str, Any] = {"features.age": pa.array([1, 2]), "features.unknown": pa.array([{"a": [1]}, None])}
     table["runs"] = pa.RunEndEncodedArray.from_arrays([2], ["x"])

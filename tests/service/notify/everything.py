@@ -11,7 +11,7 @@ from service.domain.ids import Actor, Micros, Position
 from service.domain.incidents import Hush, Moved
 from service.domain.notices import ChannelState, Kind
 from service.domain.policy import Action, Actions, Policy
-from service.domain.records import Alert, Approvals, Incident, Message, TransitionRecord, Verdict
+from service.domain.records import Alert, Approvals, ColumnFinding, Incident, Message, TransitionRecord, Verdict
 from service.domain.reviews import Glass, Proposal, ProposalStatus, Review
 from service.domain.states import Event, State, next_state
 from service.notify.compose import Notice, alert_opened, alert_over, compose, held_back, release_pending, state_changed
@@ -56,8 +56,8 @@ class Everything:
         """Yield what each message is about, and the message, in order."""
         yield from (*self._drift(), *self._attack(), *self._quarantine(), *self._review(), *self._end())
 
-    def _opened(self, *findings: object) -> tuple[Alert, Incident]:
-        seen = evaluation(*findings, position=NOVEMBER // 1_000_000)  # type: ignore[arg-type]  # findings they are
+    def _opened(self, *findings: ColumnFinding) -> tuple[Alert, Incident]:
+        seen = evaluation(*findings, position=NOVEMBER // 1_000_000)
         decision = decide(seen, self.version, (), DRIFT)
         assert decision.alert is not None
         assert decision.incident is not None
@@ -80,8 +80,8 @@ class Everything:
 
     def _attack(self) -> Iterator[tuple[str, Message]]:
         for notice in Bench().judge(intent(reasons=(self.name,))).notices:
-            words = {"summary": self.name, "description": self.name, "at_us": self._now()}
-            yield self._told("attack", replace(notice, **words))  # type: ignore[arg-type]  # texts and a time they are
+            named = replace(notice, summary=self.name, description=self.name, at_us=self._now())
+            yield self._told("attack", named)
 
     def _change(self, event: Event) -> tuple[str, Message]:
         record = TransitionRecord(
@@ -127,7 +127,7 @@ class Everything:
     def _review(self) -> Iterator[tuple[str, Message]]:
         yield self._change(Event.START_REVIEW)
         review = Review(version_id=self.version.id, lock=self.version.lock, reviewers=(self.actor,), due_us=self.at_us)
-        yield self._told("review", review_assigned(review, self.version, self.actor, self.name, self._now()))
+        yield self._told("review", review_assigned(review, self.version, self.actor, self.name, self._now(), "1"))
         overdue = review_overdue(review, self.version, self.name, self.at_us, self._now())
         yield self._told("deadline", overdue)
         proposal = Proposal(

@@ -265,6 +265,22 @@ def test_a_trigger_its_acknowledgement_and_its_end_share_one_key(tmp_path: Path)
     assert sent(receiver)[-1]["dedup_key"] != events[0]["dedup_key"]
 
 
+def test_a_trigger_that_comes_after_the_end_of_its_group_opens_nothing_again() -> None:
+    receiver, clock = Receiver(), ManualClock()
+    channel = pagerduty(receiver)
+    began = alert(at_us=clock.now_us())
+    ended = alert("a:over", firing=False, at_us=clock.advance(5))
+    again = alert("b", at_us=clock.advance(5))
+
+    async def work() -> None:
+        for message in (ended, began, again):
+            await channel.deliver(message)
+        await channel.close()
+
+    asyncio.run(work())
+    assert [event["event_action"] for event in sent(receiver)] == ["resolve", "trigger"]
+
+
 def test_a_test_of_pagerduty_ends_what_it_began() -> None:
     receiver = Receiver()
     deliver(pagerduty(receiver), trial_message("p", Actor("ada"), Micros(1), "t"))
@@ -323,6 +339,27 @@ def test_every_replica_is_told_and_one_that_takes_it_is_enough() -> None:
     chosen = AlertmanagerSettings(kind="alertmanager", urls=("http://a", "http://b"))
     deliver(AlertmanagerChannel("a", chosen, None, ManualClock(), transport=httpx.MockTransport(half)))
     assert sorted(hosts) == ["a", "b"]
+
+
+def test_a_message_that_a_repetition_has_overtaken_undoes_nothing() -> None:
+    receiver, clock = Receiver(), ManualClock()
+    channel = alertmanager(receiver)
+    began, ended = alert(at_us=clock.now_us()), alert("a:over", firing=False, at_us=clock.advance(5))
+    again = alert("b", at_us=clock.advance(5))
+    late = payload_of(again).alerts[0]
+
+    async def work() -> None:
+        for message in (again, began, ended, again):
+            await channel.deliver(message)
+        await channel.close()
+
+    asyncio.run(work())
+    assert [[one["startsAt"] for one in body] for body in sent(receiver)] == [
+        [late.starts_at],
+        [],
+        [],
+        [late.starts_at],
+    ]
 
 
 @given(st.text(max_size=300))

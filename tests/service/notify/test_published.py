@@ -57,6 +57,7 @@ def test_every_message_has_the_published_shape(kind: str, name: str) -> None:
     clock.advance(3_600 * 24)
     double = DOUBLES[kind](clock)
     deliver(double, routed(name))
+    assert double.problems == []
     assert len(double.bodies) >= len(routed(name))
 
 

@@ -111,13 +111,19 @@ def test_other_delimiters_quotes_and_a_byte_order_mark_are_understood(tmp_path: 
     assert read_all(path) == {"a b": ["x;y", "two\nlines"], "c": ["1,5", None]}
 
 
+def test_a_header_may_begin_with_a_bracket(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("[id],b\n1,2\n", encoding="utf-8")
+    assert read_all(path) == {"[id]": ["1"], "b": ["2"]}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "the file is empty"),
         (b"a,a\n1,2\n", "column 'a' stands twice"),
         (b"\n1\n", "the first line names no columns"),
-        (b"a,b\n1,2\n3\n", "not readable as CSV"),
+        (b"a,b\n1,2\n3,4,5\n", "not readable as CSV"),
         (b"a,b\n\xff\xfe,2\n", "not readable as CSV"),
         (b'{"a": 1}\n{"a": }\n', "line 2:"),
         (b'{"a": 1}\n[1]\n', "line 2: not an object"),
@@ -126,6 +132,9 @@ def test_other_delimiters_quotes_and_a_byte_order_mark_are_understood(tmp_path: 
         (b"ARROW1\x00\x00 but not really", "not readable as Arrow IPC file"),
         (b"\xff\xff\xff\xff\x10\x00\x00\x00nonsense nonsense", "not readable as Arrow IPC stream"),
         (b"\x1f\x8bnot gzip at all", "x.data: "),
+        (b'[{"a": 1}, {"a": 2}]', "a JSON list; write NDJSON instead"),
+        (b'\xef\xbb\xbf\n[\n    {\n"a": 1}]', "a JSON list; write NDJSON instead"),
+        (gzip.compress(b"[[1, 2], [3, 4]]"), "a JSON list; write NDJSON instead"),
     ],
 )
 def test_broken_files_get_one_line_that_names_the_file(tmp_path: Path, content: bytes, message: str) -> None:

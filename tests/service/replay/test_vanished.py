@@ -1,7 +1,9 @@
 """A column that disappears is an alarm that names it, and never an error: from the first row on, or later."""
 
+import gzip
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from detectors.columns import ColumnKind, ColumnSpec
 from service.replay import sources
 from service.replay.command import Asked, replay_command
 from service.replay.engine import ReplayOptions, ReplayResult, replay_file
+from service.replay.render import render_json
 from service.replay.sources import ReplayError
 
 ROWS = 600
@@ -153,3 +156,58 @@ def test_the_command_exits_0_with_the_alarm(reference: Path, tmp_path: Path) -> 
     assert found["alarms"][0]["columns"] == ["town"]
     assert "no column 'town'" in found["warnings"][0]
     assert err.getvalue() == ""
+
+
+def stopping(folder: Path, name: str, *, padded: bool, stop: int = 300) -> Path:
+    """Write CSV whose last column, the town, has no cell any more from a row on; padded: an empty one."""
+    rows = [f"{r['income']},{r['age']},{r['town']}" for r in table(5).to_pylist()]
+    end = "," if padded else ""
+    lines = [row if i < stop else row.rsplit(",", 1)[0] + end for i, row in enumerate(rows)]
+    path = folder / name
+    text = "income,age,town\n" + "\n".join(lines) + "\n\n"
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+    return path
+
+
+@pytest.mark.parametrize("name", ["short.csv", "short.csv.gz"])
+def test_rows_of_csv_that_end_early_have_missing_cells_from_there_on(
+    reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    whole = replay_file(stopping(tmp_path, "padded.csv", padded=True), reference, ReplayOptions())
+    monkeypatch.setattr(sources, "BATCH_ROWS", 70)
+    result = replay_file(stopping(tmp_path, name, padded=False), reference, ReplayOptions())
+    told = f"{name}: row 300 has 2 cells where the header has 3; cells that are not there count as missing"
+    assert result.warnings == (told,)
+    assert render_json(replace(result, warnings=())) == render_json(whole)
+    assert ("town", "missing up") in first_blames(result)
+    assert 300 <= result.alarms[0].row < 315
+
+
+def test_a_file_that_breaks_off_within_its_last_row_is_replayed_and_told(reference: Path, tmp_path: Path) -> None:
+    whole = stopping(tmp_path, "whole.csv", padded=False, stop=ROWS).read_text(encoding="utf-8").rstrip()
+    (tmp_path / "cut.csv").write_text(whole.rsplit(",", 1)[0], encoding="utf-8")
+    result = replay_file(tmp_path / "cut.csv", reference, ReplayOptions())
+    assert (result.rows, result.alarms) == (ROWS, ())
+    assert result.warnings[0].startswith("cut.csv: row 599 has 2 cells")
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("1,2\n1,2,x,9\n", "row 1 has 4 cells, the header 3"),
+        ("1,2,x,9\n", "Expected 3 columns, got 4"),
+        ("1,2\n\xff,1,2\n", "utf-8"),
+        (f'1,2\n1,2,"{"x" * 200_000}"\n', "field larger than field limit"),
+    ],
+)
+def test_what_is_no_csv_is_refused_all_the_same(reference: Path, tmp_path: Path, rows: str, said: str) -> None:
+    (tmp_path / "bad.csv").write_bytes(b"income,age,town\n" + rows.encode("latin-1"))
+    with pytest.raises(ReplayError, match=rf"bad\.csv: not readable as CSV: .*{said}") as caught:
+        replay_file(tmp_path / "bad.csv", reference, ReplayOptions())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_reference_with_short_rows_says_so(reference: Path, tmp_path: Path) -> None:
+    result = replay_file(reference, stopping(tmp_path, "old.csv", padded=False), ReplayOptions(columns=("age", "town")))
+    assert result.warnings[0].startswith("old.csv: row 300 has 2 cells")
+    assert any(warning.startswith("town: 50% of the values are missing") for warning in result.warnings)

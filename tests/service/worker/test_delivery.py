@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -370,7 +371,7 @@ def test_a_channel_that_fails_is_asked_again_when_nothing_is_left_to_repeat(tmp_
         desk.round(dispatcher, rounds=2)
     assert desk.store.desk.backlog(desk.clock.now_us()).states["am"].circuit is Circuit.OPEN
     with desk.store.incidents.write() as tx:  # what was firing is forgotten
-        tx._connection.exec_driver_sql("DELETE FROM told WHERE labels LIKE '%AlertOpened%'")
+        cast("Any", tx)._connection.exec_driver_sql("DELETE FROM told WHERE labels LIKE '%AlertOpened%'")
     again.failure = None
     desk.clock.advance(61)
     desk.round(dispatcher, rounds=2)

@@ -1,14 +1,14 @@
 """When a worker last said that it has a channel, so that another one does not give up what waits for it.
 
-Revision: 0016
-Follows: 0013
+Revision: 0015
+Follows: 0014
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0016"
-down_revision = "0013"
+revision = "0015"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 

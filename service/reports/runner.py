@@ -1,0 +1,186 @@
+"""Makes the reports that wait, one at a time, and keeps rows of new incidents; in a thread of the API process.
+
+The work itself is done by other processes: this thread only waits for them.
+"""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from service.domain.errors import Conflict
+from service.domain.ids import Micros
+from service.domain.records import Incident, Version
+from service.domain.reports import Part, ReportFacts, ReportRecord, SampleKind, SampleRecord
+from service.ports_incidents import IncidentDesk
+from service.ports_reports import Ended
+from service.reports.desk import ReportDesk, context_of, until
+from service.reports.make import facts_of, told, unfit, unpacked, whole_json
+from service.reports.samples import Pair, Sample
+from service.reports.sealed import seal, unseal
+from service.transcripts import id_of
+
+logger = logging.getLogger("lazaretto.reports")
+
+LEASE_SPARE_SECONDS = 60.0
+SETTLE_US = 60_000_000
+"""Rows of an incident are kept so long after it was opened: those right after the alarm are of use too."""
+REACH_US = 24 * 3_600_000_000
+"""Incidents that are older are not looked at any more."""
+INCIDENTS_MAX = 200
+KEPT_INCIDENTS = 200
+"""Incidents of a version whose rows are kept; the oldest give way."""
+SWEEP_ROWS = 200
+LOOK_SECONDS, KEEP_SECONDS = 1.0, 15.0
+"""How often it is looked for a report that waits, and for new incidents and what is over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportRunner:
+    """Does what waits."""
+
+    desk: ReportDesk
+    incidents: IncidentDesk
+    kept_max: int
+    """Reports that are kept in all; the oldest give way."""
+    seconds_max: float
+    owner: str = field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}")
+
+    def look(self) -> None:
+        """Make one report, if one waits."""
+        desk = self.desk
+        lease_us = round((2 * self.seconds_max + LEASE_SPARE_SECONDS) * 1e6)
+        record = desk.store.claim(self.owner, desk.clock.now_us(), lease_us)
+        if record is None:
+            return
+        started = time.monotonic()
+        ended = self._made(record)
+        if not desk.store.end(ended, self.kept_max):
+            logger.info("report %s was erased while it was made", record.id)
+            return
+        if ended.detail:
+            desk.tallies.failed += 1
+            logger.warning("report %s failed: %s", record.id, ended.detail)
+        else:
+            desk.tallies.done += 1
+        desk.tallies.took(time.monotonic() - started)
+
+    def keep(self) -> None:
+        """Keep rows of one new incident, before the log has them no more."""
+        desk = self.desk
+        now_us = desk.clock.now_us()
+        found = desk.store.unsampled(Micros(now_us - REACH_US), Micros(now_us - SETTLE_US), INCIDENTS_MAX)
+        for incident in found:
+            model = desk.read.model(incident.model)
+            version = desk.read.version(incident.model, incident.version)
+            if model is None or version is None or not model.policy.reports.rows or not desk.making.keys:
+                continue
+            from_us, _ = desk.span_of(incident, now_us)
+            pair, why = desk.making.draw(version, model.policy.reports, from_us, incident.opened_us + SETTLE_US)
+            if pair is None:
+                logger.warning("no rows of incident %s are kept: %s", incident.id, why)
+                return
+            desk.store.keep(self._kept(incident, pair, model.policy.reports.keep_days), KEPT_INCIDENTS)
+            return
+
+    def sweep(self) -> None:
+        """Delete what is over."""
+        self.desk.store.expire(self.desk.clock.now_us(), SWEEP_ROWS)
+
+    def _kept(self, incident: Incident, pair: Pair, days: float) -> SampleRecord:
+        now_us, key = self.desk.clock.now_us(), self.desk.making.keys[0]
+        return SampleRecord(
+            subject=incident.id,
+            kind=SampleKind.INCIDENT,
+            version_id=incident.version_id,
+            rows=pair.current.rows,
+            at_us=now_us,
+            until_us=until(now_us, days),
+            key_id=id_of(key),
+            sample=seal(key, f"sample {incident.id}", msgspec.msgpack.encode(pair)),
+        )
+
+    def _made(self, record: ReportRecord) -> Ended:
+        desk = self.desk
+        version = desk.read.version(record.model, record.version)
+        model = desk.read.model(record.model)
+        if version is None or model is None:
+            return self._ended(record, "the version is gone", None, {})
+        pair, why = desk.making.draw(version, model.policy.reports, record.from_us, record.to_us)
+        frozen = False
+        if record.incident_id is not None and (pair is None or not pair.current.rows):
+            kept, no_rows = self._kept_rows(record.incident_id)
+            pair, frozen = (pair, False) if kept is None else (kept, True)
+            why = why and f"{why}; {no_rows}"
+        if pair is None:
+            return self._ended(record, why, None, {})
+        reference = self._reference(record, version)
+        facts = facts_of(pair, reference, frozen=frozen)
+        against = pair.before if reference is None else reference
+        parts = {Part.ROWS: msgspec.msgpack.encode((pair, reference))}
+        why = unfit(facts, pair.current, against)
+        if why:
+            return self._ended(record, why, facts, parts)
+        title = f"{record.model} {record.version}"
+        rendered, why, seconds = desk.making.render(title, pair.current, against)
+        if rendered is None:
+            return self._ended(record, why, facts, parts)
+        told_json = whole_json(record, facts, rendered)
+        parts |= {Part.HTML: rendered.html.encode(), Part.JSON: told_json}
+        return self._ended(record, "", told(facts, rendered, seconds, told_json), parts)
+
+    def _reference(self, record: ReportRecord, version: Version) -> Sample | None:
+        """Return the kept rows of the reference that the version was compared with, where there are some."""
+        baseline_id = version.baseline_id
+        if record.incident_id is not None:
+            found = self.incidents.evidence(record.incident_id)
+            if found is not None:
+                baseline_id = msgspec.json.decode(found[1], type=_Frozen).baseline_id or baseline_id
+        if baseline_id is None:
+            return None
+        packed, _ = self._opened(baseline_id)
+        return None if packed is None else unpacked(packed, Sample)
+
+    def _kept_rows(self, incident_id: str) -> tuple[Pair | None, str]:
+        """Return the rows kept when an incident was opened, or why there are none."""
+        packed, why = self._opened(incident_id)
+        pair = None if packed is None else unpacked(packed, Pair)
+        return pair, why or ("" if pair else "they were kept by another release")
+
+    def _opened(self, subject: str) -> tuple[bytes | None, str]:
+        desk = self.desk
+        kept = desk.store.sample(subject, desk.clock.now_us())
+        if kept is None or kept.sample is None:
+            return None, "no rows are kept"
+        try:
+            return unseal(desk.making.keys, kept.key_id, f"sample {subject}", kept.sample), ""
+        except Conflict as error:
+            return None, error.detail
+
+    def _ended(
+        self, record: ReportRecord, detail: str, facts: ReportFacts | None, parts: Mapping[Part, bytes]
+    ) -> Ended:
+        desk = self.desk
+        key = next(iter(desk.making.keys), None)
+        if key is None:
+            parts, detail = {}, detail or "there is no key to encrypt it with"
+        sealed = {part: seal(key, context_of(record.id, part), plain) for part, plain in parts.items() if key}
+        return Ended(
+            report_id=record.id,
+            owner=self.owner,
+            at_us=desk.clock.now_us(),
+            detail=detail,
+            facts=facts,
+            key_id=id_of(key) if key and sealed else None,
+            parts=sealed,
+        )
+
+
+class _Frozen(msgspec.Struct):
+    """What is read of frozen evidence."""
+
+    baseline_id: str | None = None

@@ -1,0 +1,67 @@
+"""The tables of reports, and of the rows that are kept for them."""
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Index, LargeBinary, Table, Text
+
+from service.domain.reports import ReportStatus, SampleKind
+from service.store.tables import big_column, metadata, not_negative, one_of, text_column, version_column
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("id", Text, primary_key=True),
+    version_column(),
+    Column("incident_id", Text, ForeignKey("incidents.id"), nullable=True),
+    text_column("status"),
+    big_column("from_us"),
+    big_column("to_us"),
+    big_column("requested_us"),
+    text_column("requested_by"),
+    big_column("until_us"),
+    big_column("started_us", nullable=True),
+    big_column("ended_us", nullable=True),
+    text_column("owner", nullable=True),
+    big_column("lease_until_us", nullable=True),
+    text_column("detail"),
+    text_column("facts", nullable=True),
+    text_column("key_id", nullable=True),
+    Column("rows", LargeBinary, nullable=True),
+    Column("html", LargeBinary, nullable=True),
+    Column("json", LargeBinary, nullable=True),
+    Index(None, "incident_id", "requested_us"),
+    Index(None, "version_id", "requested_us"),
+    Index(None, "status", "requested_us"),
+    Index(None, "until_us"),
+    one_of("status", ReportStatus),
+    CheckConstraint("from_us < to_us", name="span"),
+    CheckConstraint("requested_us < until_us", name="ends"),
+    CheckConstraint("(status = 'running') = (owner IS NOT NULL)", name="owner"),
+    CheckConstraint("(owner IS NULL) = (lease_until_us IS NULL)", name="lease"),
+    CheckConstraint("(status IN ('done', 'failed')) = (ended_us IS NOT NULL)", name="ended_when"),
+    CheckConstraint("(status = 'failed') = (detail <> '')", name="detail_when"),
+    CheckConstraint("status <> 'done' OR (html IS NOT NULL AND json IS NOT NULL AND facts IS NOT NULL)", name="whole"),
+    CheckConstraint("(key_id IS NOT NULL) OR (rows IS NULL AND html IS NULL AND json IS NULL)", name="key"),
+    *not_negative("from_us"),
+)
+
+report_samples = Table(
+    "report_samples",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    text_column("kind"),
+    version_column(),
+    Column("rows", BigInteger, nullable=False),
+    big_column("at_us"),
+    big_column("until_us"),
+    text_column("key_id", nullable=True),
+    Column("sample", LargeBinary, nullable=True),
+    big_column("erased_us", nullable=True),
+    text_column("erased_by", nullable=True),
+    Index(None, "version_id", "kind", "at_us"),
+    Index(None, "until_us"),
+    one_of("kind", SampleKind),
+    CheckConstraint("at_us < until_us", name="ends"),
+    CheckConstraint("(sample IS NULL) = (key_id IS NULL)", name="key"),
+    CheckConstraint("(sample IS NULL) = (erased_us IS NOT NULL)", name="erased_when"),
+    CheckConstraint("(erased_us IS NULL) = (erased_by IS NULL)", name="erased_by"),
+    *not_negative("rows"),
+)

@@ -1,0 +1,56 @@
+"""Windows of maintenance on their page: planned, listed, ended, refused in a sentence."""
+
+import pytest
+
+from tests.service.desks.desk import READER, Desk, text_of
+
+GOOD = {"model": "digits", "start": "", "end": "2026-11-23T14:00", "reason": "the camera is moved"}
+
+
+def test_a_window_is_planned_listed_and_ended(desk: Desk) -> None:
+    desk.version("digits")
+    ada = desk.visitor("ada")
+    answer = ada.post("/maintenance", ada.page("/maintenance"), **GOOD)
+    assert answer.headers["location"] == "/maintenance?done=planned"
+    windows = desk.store.incidents.maintenance("digits", desk.clock.now_us(), 10)
+    assert [(one.reason, one.quarantine, one.created_by) for one in windows] == [("the camera is moved", False, "ada")]
+    page = ada.page("/maintenance")
+    assert "2026-11-23 14:00:00 UTC" in page
+    assert "not by drift" in page
+    answer = ada.post(f"/maintenance/digits/{windows[0].id}/end", page)
+    assert answer.headers["location"] == "/maintenance?done=ended"
+    assert "No window is planned." in ada.page("/maintenance")
+    assert ada.post(f"/maintenance/digits/{windows[0].id}/end", page).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "said"),
+    [
+        ({"end": "tomorrow"}, 422, "end: must be a time in UTC such as"),
+        ({"end": ""}, 422, "end: must be a time in UTC such as"),
+        ({"end": "99999-01-01T00:00"}, 422, "end: must be a time"),
+        ({"end": "2020-01-01T00:00"}, 422, "end"),
+        ({"end": "2027-01-01T00:00"}, 422, "end"),
+        ({"model": "nobody"}, 404, "no model"),
+        ({"reason": ""}, 422, "reason"),
+    ],
+)
+def test_a_window_that_cannot_be_is_refused_and_stays_typed(
+    desk: Desk, changed: dict[str, str], status: int, said: str
+) -> None:
+    desk.version("digits")
+    ada = desk.visitor("ada")
+    answer = ada.post("/maintenance", ada.page("/maintenance"), **{**GOOD, **changed, "start": "2026-11-23T12:00"})
+    assert answer.status_code == status
+    assert said in text_of(answer.text)
+    assert 'value="2026-11-23T12:00"' in answer.text
+    assert desk.store.incidents.maintenance(None, desk.clock.now_us(), 10) == []
+
+
+def test_only_who_may_act_on_a_model_plans_for_it(desk: Desk) -> None:
+    desk.version("digits")
+    rita, fred = desk.visitor("rita", READER), desk.visitor("fred", models=frozenset({"fraud"}))
+    page = rita.page("/maintenance")
+    assert "Plan it" not in page
+    assert rita.post("/maintenance", page, **GOOD).status_code == 403
+    assert fred.post("/maintenance", fred.page("/maintenance"), **GOOD).status_code == 403
