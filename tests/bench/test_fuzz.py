@@ -26,8 +26,8 @@ def pool(victim: Victim) -> list[NDArray[np.float64]]:
 
 
 def test_one_principal_quarantines_nothing_whatever_it_sends(victim: Victim, pool: list[NDArray[np.float64]]) -> None:
-    done = asyncio.run(fuzz(victim, pool, REQUESTS, 3, Adversarial(follow=Following())))
-    assert REQUESTS <= done.requests < REQUESTS + BATCH
+    done = asyncio.run(fuzz(victim, pool, 2 * REQUESTS, 1, Adversarial(follow=Following())))
+    assert 2 * REQUESTS <= done.requests < 2 * REQUESTS + BATCH
     assert not done.quarantines
     # It was noticed all the same: the principal is contained, and the drift that it was is an incident.
     assert done.contained == 1
