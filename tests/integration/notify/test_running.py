@@ -168,9 +168,12 @@ def test_whoever_heard_of_a_quarantine_hears_of_its_end_and_who_was_asked_hears_
     eventually(lambda: hooks.kinds("strict", "loans") == ["release_pending", "state_changed"], "what came of it")
     ended = hooks.told["strict"][-1]
     assert (ended["status"], ended["lazaretto"]["over"]) == ("resolved", ["LazarettoReleasePending/loans/1"])
-    for name in ("grave", "risk"):
-        eventually(lambda name=name: hooks.kinds(name, "loans")[-1:] == ["state_changed"], name)
-        eventually(lambda name=name: hooks.told[name][-1]["status"] == "resolved", name)
+
+    def over(name: str) -> bool:
+        last = [one for one in hooks.told[name] if one["lazaretto"]["model"] == "loans"][-1]
+        return bool(last["status"] == "resolved" and last["lazaretto"]["kind"] == "state_changed")
+
+    eventually(lambda: over("grave") and over("risk"), "the end, where the beginning was told")
     assert hooks.problems == []
 
 

@@ -14,14 +14,12 @@ RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)"
 FORMATS = FormatChecker(formats=())
 
 
-@FORMATS.checks("date-time")
 def _is_time(value: object) -> bool:
     return (
         isinstance(value, str) and bool(RFC_3339.fullmatch(value)) and datetime.fromisoformat(value).tzinfo is not None
     )
 
 
-@FORMATS.checks("uri")
 def _is_uri(value: object) -> bool:
     if not isinstance(value, str) or re.search(r"[^\x21-\x7e]|[<>\"{}|\\^`]", value):
         return False
@@ -29,10 +27,14 @@ def _is_uri(value: object) -> bool:
     return bool(parts.scheme and parts.netloc)
 
 
-@FORMATS.checks("slack-text")
 def _is_escaped(value: object) -> bool:
     """Slack's three control characters stand as entities, and nothing else begins with an ampersand."""
     return isinstance(value, str) and not re.search(r"[<>]|&(?!amp;|lt;|gt;)", value)
+
+
+FORMATS.checks("date-time")(_is_time)
+FORMATS.checks("uri")(_is_uri)
+FORMATS.checks("slack-text")(_is_escaped)
 
 
 def schema(name: str) -> dict[str, Any]:

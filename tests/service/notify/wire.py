@@ -81,7 +81,7 @@ def check_signed(headers: Mapping[str, str], body: bytes, keys: Sequence[bytes],
 
 
 def _header_names(head: bytes) -> list[str]:
-    names = []
+    names: list[str] = []
     for line in head.split(b"\r\n"):
         if line[:1] in {b" ", b"\t"}:
             assert names, "begins with a continuation"
