@@ -117,8 +117,8 @@ class SqlOutbox:
             if fresh and not lost and not _over(connection, delivered_before_us, now_us):
                 return []
         with self._database.write() as connection:
-            for state in _states(connection, known):
-                _save_state(connection, replace(state, known_us=now_us))
+            for own in _states(connection, known):
+                _save_state(connection, replace(own, known_us=now_us))
             had = _had(connection, known, now_us)
             lost = _lost(connection, had, before_us, now_us)
             for one in lost:

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -169,8 +168,12 @@ def test_whoever_heard_of_a_quarantine_hears_of_its_end_and_who_was_asked_hears_
     eventually(lambda: hooks.kinds("strict", "loans") == ["release_pending", "state_changed"], "what came of it")
     ended = hooks.told["strict"][-1]
     assert (ended["status"], ended["lazaretto"]["over"]) == ("resolved", ["LazarettoReleasePending/loans/1"])
-    for name in ("grave", "risk"):
-        eventually(partial(_has_ended, hooks, name), name)
+
+    def over(name: str) -> bool:
+        last = [one for one in hooks.told[name] if one["lazaretto"]["model"] == "loans"][-1]
+        return bool(last["status"] == "resolved" and last["lazaretto"]["kind"] == "state_changed")
+
+    eventually(lambda: over("grave") and over("risk"), "the end, where the beginning was told")
     assert hooks.problems == []
 
 
@@ -231,7 +234,3 @@ def test_a_worker_that_dies_loses_nothing(served: Served, client: httpx.Client, 
     os.kill(pid, signal.SIGKILL)
     client.post("/v1/notifications/channels/someday/test")
     eventually(lambda: len(hooks.kinds("someday")) == before + 1, "another worker delivers it")
-
-
-def _has_ended(hooks: Hooks, name: str) -> bool:
-    return hooks.kinds(name, "loans")[-1:] == ["state_changed"] and hooks.told[name][-1]["status"] == "resolved"

@@ -32,8 +32,9 @@ def _is_escaped(value: object) -> bool:
     return isinstance(value, str) and not re.search(r"[<>]|&(?!amp;|lt;|gt;)", value)
 
 
-for _name, _check in {"date-time": _is_time, "uri": _is_uri, "slack-text": _is_escaped}.items():
-    FORMATS.checks(_name)(_check)
+FORMATS.checks("date-time")(_is_time)
+FORMATS.checks("uri")(_is_uri)
+FORMATS.checks("slack-text")(_is_escaped)
 
 
 def schema(name: str) -> dict[str, Any]:

@@ -307,11 +307,12 @@ def test_the_end_of_a_single_alert_is_the_end_of_what_its_beginning_told(tmp_pat
     desk.put(compose(alert_opened(life.alert, life.incident, life.version)))
     desk.put(still_there(life.alert, life.incident, life.version, Hush.COOLDOWN, desk.clock.advance(60)))
     desk.put(compose(alert_over(life.alert, "events come again", life.version, desk.clock.advance(60))))
-    desk.put(compose(replace(alert_opened(life.alert, life.incident, life.version), at_us=desk.clock.advance(60))))
+    back = replace(alert_opened(life.alert, life.incident, life.version), key="back", at_us=desk.clock.advance(60))
+    desk.put(compose(back))
     desk.round(rounds=5)
-    first, again, over, back = desk.channels["ops"].payloads
-    assert [one.status for one in (first, again, over, back)] == ["firing", "firing", "resolved", "firing"]
+    first, again, over, returned = desk.channels["ops"].payloads
+    assert [one.status for one in (first, again, over, returned)] == ["firing", "firing", "resolved", "firing"]
     assert {one.alerts[0].starts_at for one in (first, again, over)} == {first.alerts[0].starts_at}
-    assert len({one.alerts[0].fingerprint for one in (first, again, over, back)}) == 1
-    assert [len(one.alerts) for one in (first, again, over, back)] == [1, 1, 1, 1]
-    assert back.alerts[0].annotations["regressed"] == over.alerts[0].ends_at
+    assert len({one.alerts[0].fingerprint for one in (first, again, over, returned)}) == 1
+    assert [len(one.alerts) for one in (first, again, over, returned)] == [1, 1, 1, 1]
+    assert returned.alerts[0].annotations["regressed"] == over.alerts[0].ends_at
