@@ -27,7 +27,7 @@ serve: install ## Run the service on http://127.0.0.1:8080 (API, gate, console a
 test: install ## Run every check and every test
 	@scripts/install-system test
 	@scripts/check --static
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 2 --dist loadfile
 
 check: install ## Run the fast checks: lint, format, types, import contracts, docstrings, architecture, migrations
 	@scripts/check
