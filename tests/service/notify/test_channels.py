@@ -2,14 +2,10 @@
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 import hmac
 import json
-import logging
 import re
-import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,13 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.channel_settings import AlertmanagerSettings, SecretMissing
+from service.channel_settings import AlertmanagerSettings
 from service.domain.ids import Actor, Micros
 from service.domain.notices import payload_of
 from service.domain.records import IncidentStatus, Message, Severity, Verdict
 from service.notify.alertmanager import AlertmanagerChannel, label_name
-from service.notify.apprise import AppriseChannel
-from service.notify.channels import LogChannel
 from service.notify.conclude import trial_message
 from service.notify.pagerduty import BODY_BYTES_MAX, PagerDutyChannel
 from service.notify.slack import SlackChannel, blocks_of
@@ -365,68 +359,3 @@ def test_a_message_that_a_repetition_has_overtaken_undoes_nothing() -> None:
 @given(st.text(max_size=300))
 def test_every_label_name_is_one_that_all_versions_take(name: str) -> None:
     assert re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", label_name(name))
-
-
-# Apprise and the log.
-
-
-def test_apprise_gets_plain_text_and_its_refusal_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[dict[str, Any]] = []
-
-    class Sender:
-        def add(self, url: str) -> bool:
-            return url.startswith("json://")
-
-        def notify(self, **given: Any) -> bool:
-            said.append(given)
-            return len(said) > 1
-
-    monkeypatch.setitem(sys.modules, "apprise", SimpleNamespace(Apprise=Sender, __spec__=SimpleNamespace()))
-    channel = AppriseChannel("x", "json://host", "notifications.channels.x")
-    with pytest.raises(DeliveryFailed, match="could not hand"):
-        deliver(channel)
-    deliver(AppriseChannel("x", "json://host", "at"), EVIL_MESSAGE)
-    assert said[1]["body_format"] == "text"
-    assert "\n" not in said[1]["title"]
-    assert said[1]["notify_type"] == "warning"
-    with pytest.raises(SecretMissing, match="line 1 is no address"):
-        AppriseChannel("x", "bad words", "at")
-
-
-def test_a_message_that_hangs_in_apprise_lets_the_next_one_fail_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    go_on, taken = threading.Event(), []
-
-    class Sender:
-        def add(self, _: str) -> bool:
-            return True
-
-        def notify(self, **given: Any) -> bool:
-            taken.append(given["title"])
-            return go_on.wait(20)
-
-    monkeypatch.setitem(sys.modules, "apprise", SimpleNamespace(Apprise=Sender, __spec__=SimpleNamespace()))
-
-    async def work() -> None:
-        channel = AppriseChannel("x", "json://host", "at")
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.2):
-                await channel.deliver(MESSAGE)
-        with pytest.raises(DeliveryFailed, match="still at work") as failed:
-            await channel.deliver(MESSAGE)
-        assert failed.value.recoverable
-        go_on.set()
-        async with asyncio.timeout(20):
-            while len(taken) < 2:
-                with contextlib.suppress(DeliveryFailed):
-                    await channel.deliver(MESSAGE)
-                await asyncio.sleep(0.01)
-        await channel.close()
-
-    asyncio.run(work())
-    assert len(taken) == 2
-
-
-def test_the_log_channel_writes_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "lazaretto.notify"):
-        deliver(LogChannel())
-    assert [(r.message, vars(r)["message_id"]) for r in caplog.records] == [("notification", MESSAGE.id)]
