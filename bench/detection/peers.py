@@ -7,6 +7,7 @@ reference, labels are numbered; what a peer has no notion of (missing values) it
 
 import importlib
 import importlib.metadata
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -69,7 +70,9 @@ def found_peers() -> tuple[dict[str, str], dict[str, str]]:
     versions, absent = {}, dict(NOT_TRIED)
     for name, module in PACKAGES.items():
         try:
-            importlib.import_module(module)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of theirs: what they are told is nothing that we could mend
+                importlib.import_module(module)
             versions[name] = importlib.metadata.version(name)
         except ImportError as error:
             absent[name] = f"not installed here ({error})"

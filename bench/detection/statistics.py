@@ -75,7 +75,8 @@ class EvidentlyReference:
     """A reference, wrapped once."""
 
     def __init__(self, reference: Table) -> None:
-        from evidently import DataDefinition, Dataset
+        with quiet():
+            from evidently import DataDefinition, Dataset
 
         self._definition = DataDefinition(
             numerical_columns=[name for name, v in reference.items() if not isinstance(v, Codes)],
@@ -85,8 +86,9 @@ class EvidentlyReference:
 
     def run(self, window: Table) -> dict[str, Any]:
         """Run the default data drift preset; return its metrics."""
-        from evidently import Dataset, Report
-        from evidently.presets import DataDriftPreset
+        with quiet():
+            from evidently import Dataset, Report
+            from evidently.presets import DataDriftPreset
 
         data = Dataset.from_pandas(frame(window), data_definition=self._definition)
         with quiet():

@@ -14,6 +14,9 @@ from service.domain.errors import TooLarge
 from service.frames import INVALID, MISSING, Coded, Texts
 from service.ingest.limits import Limits
 from service.ingest.values import coded
+from service.pandasless import keep_pandas_out
+
+keep_pandas_out()
 
 _N = TypeVar("_N", np.float32, np.float64)
 _NUMPY: dict[int, np.dtype[Any]] = {

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from pyarrow import compute as pc
 
 from detectors.columns import Codes
+from service.pandasless import keep_pandas_out
+
+keep_pandas_out()
 
 NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 MISSING = -1

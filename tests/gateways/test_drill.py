@@ -120,7 +120,7 @@ def test_a_drill_touches_no_other_model_and_not_what_serves(hall: Hall) -> None:
     assert "has other versions" in hall.drill("serves", expect=1)
     assert {hall.state("serves"), hall.state("bare")} == {"active"}
     drilled = {a["model"] for a in hall.api.get("/v1/alerts").json()["alerts"]}
-    assert drilled <= {"drill-one", "drill-two", "drill-three", "drill-four"}
+    assert {name for name in drilled if not name.startswith("drill-")} == set()
 
 
 def test_where_a_release_needs_two_the_second_person_is_asked_for(hall: Hall) -> None:
