@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Frame, Page, Request, expect
 
 from service.reports.bundle import public_key, verify
 from service.settings import Secrets, Settings
-from tests.browser.conftest import ARTEFACTS, HOSTILE, OpenPage, Service, drawn
+from tests.browser.conftest import ARTEFACTS, HOSTILE, OpenPage, Service, Watch, drawn
 
 MADE_MS, SLOW_MS = 500_000, 120_000
 """A page of some megabytes, on a machine that does much else."""
@@ -47,27 +47,42 @@ def incident(service: Service) -> str:
     return f"/incidents/{found['id']}"
 
 
-def test_a_report_is_asked_for_comes_and_shows_what_drifted(open_page: OpenPage, incident: str) -> None:
-    page = open_page("ada", viewport={"width": 1280, "height": 900})
+@pytest.fixture(scope="module")
+def reported(chromium: Browser, service: Service, incident: str) -> str:
+    """Ask on the page of the incident for its report, wait until it is shown, and return the page of the incident."""
+    watch = Watch(service.url)
+    context = chromium.new_context(base_url=service.url)
+    page = context.new_page()
+    watch.follow(page)
+    _sign_in(page, service)
     page.goto(incident)
     page.get_by_role("button", name="Make a drift report").click()
     page.wait_for_url("**/report")
     expect(page.locator("iframe.report")).to_be_visible(timeout=MADE_MS)
+    context.close()
+    assert watch.offences == []
+    return incident
+
+
+def test_a_report_is_asked_for_comes_and_shows_what_drifted(open_page: OpenPage, reported: str) -> None:
+    page = open_page("ada", viewport={"width": 1280, "height": 900})
+    page.goto(f"{reported}/report", timeout=SLOW_MS, wait_until="commit")
+    expect(page.locator("iframe.report")).to_be_visible()
     expect(page.get_by_text(re.compile("Drifted: .*sharpness"))).to_be_visible()
     inside = page.frame_locator("iframe.report")
     expect(inside.get_by_text("Dataset Drift").first).to_be_visible(timeout=SLOW_MS)
     expect(inside.get_by_text("sharpness").first).to_be_visible()
     page.screenshot(path=ARTEFACTS / "report.png", full_page=True)
-    page.goto(incident)
+    page.goto(reported)
     expect(page.get_by_role("link", name="Open the report")).to_be_visible()
     page.screenshot(path=ARTEFACTS / "report-on-incident.png", full_page=True)
 
 
 def test_what_can_be_downloaded_is_whole(
-    open_page: OpenPage, chromium: Browser, service: Service, incident: str, tmp_path: Path
+    open_page: OpenPage, chromium: Browser, service: Service, reported: str, tmp_path: Path
 ) -> None:
     page = open_page("ada")
-    page.goto(f"{incident}/report", timeout=SLOW_MS, wait_until="commit")
+    page.goto(f"{reported}/report", timeout=SLOW_MS, wait_until="commit")
     saved = {}
     for name in ("Report (HTML)", "Report (JSON)", "Rows (NDJSON)", "Signed evidence bundle (ZIP)"):
         with page.expect_download() as download:
@@ -85,11 +100,11 @@ def test_what_can_be_downloaded_is_whole(
     alone.close()
 
 
-def test_the_report_reaches_nothing_of_ours_and_nobody_else(chromium: Browser, service: Service, incident: str) -> None:
+def test_the_report_reaches_nothing_of_ours_and_nobody_else(chromium: Browser, service: Service, reported: str) -> None:
     context = chromium.new_context(base_url=service.url)
     page = context.new_page()
     _sign_in(page, service)
-    page.goto(f"{incident}/report", timeout=SLOW_MS, wait_until="commit")
+    page.goto(f"{reported}/report", timeout=SLOW_MS, wait_until="commit")
     expect(page.frame_locator("iframe.report").get_by_text("Dataset Drift").first).to_be_visible(timeout=SLOW_MS)
     frame = _frame(page)
     asked: list[str] = []
@@ -105,13 +120,13 @@ def test_the_report_reaches_nothing_of_ours_and_nobody_else(chromium: Browser, s
     context.close()
 
 
-def test_who_only_reads_may_not_have_one_made_nor_see_rows(open_page: OpenPage, incident: str) -> None:
+def test_who_only_reads_may_not_have_one_made_nor_see_rows(open_page: OpenPage, reported: str) -> None:
     page = open_page("rita")
-    page.goto(f"{incident}/report", timeout=SLOW_MS, wait_until="commit")
+    page.goto(f"{reported}/report", timeout=SLOW_MS, wait_until="commit")
     expect(page.locator("iframe.report")).to_be_visible()
     assert page.get_by_role("button", name="Make it again").count() == 0
     assert page.get_by_role("link", name="Rows (NDJSON)").count() == 0
-    assert page.request.get(f"{incident}/report/samples.ndjson").status == 403
+    assert page.request.get(f"{reported}/report/samples.ndjson").status == 403
 
 
 def test_a_report_that_cannot_be_made_says_why_and_gives_the_rows(open_page: OpenPage, service: Service) -> None:
