@@ -203,3 +203,5 @@ class Moved:
     """Groups of messages that nothing which fires belongs to any more."""
     strangers: bool = False
     """Whether a channel was told of the part and not of the whole."""
+    heard: tuple[str, ...] = ()
+    """Channels that know what fires as the part: its end may wait to be told, and would be told as of the whole."""

@@ -70,6 +70,8 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     """The incident that this one is part of now."""
     over: tuple[str, ...] = ()
     """Groups that end with this message, beside its own."""
+    heard: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Channels that must hear of a merge whatever has ended since; for routing alone, and not told to anybody."""
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

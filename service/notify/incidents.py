@@ -1,5 +1,7 @@
 """What people do with incidents, to messages: whoever was told of an alert hears who has it, and what it was."""
 
+from msgspec import UNSET
+
 from service.domain.ids import derived_id
 from service.domain.incidents import Moved
 from service.domain.notices import About, Kind
@@ -25,7 +27,7 @@ def merge_messages(part: Incident, whole: Incident, item: TimelineItem, moved: M
     """
     kind = Kind.INCIDENT_MERGED
     done = f"is part of '{whole.title}' now"
-    messages = [_message(kind, part, part.lock, done, item, merged_into=whole.id, over=moved.left)]
+    messages = [_message(kind, part, part.lock, done, item, merged_into=whole.id, moved=moved)]
     if moved.strangers:
         messages.append(_message(kind, whole, whole.lock, f"'{part.title}' is part of it now", item))
     return messages
@@ -39,7 +41,7 @@ def _message(  # noqa: PLR0913 - one fact each
     item: TimelineItem,
     *,
     merged_into: str = "",
-    over: tuple[str, ...] = (),
+    moved: Moved | None = None,
 ) -> Message:
     about = About(
         kind=kind,
@@ -52,7 +54,8 @@ def _message(  # noqa: PLR0913 - one fact each
         incident_id=incident.id,
         actor=item.actor,
         merged_into=merged_into,
-        over=over,
+        over=() if moved is None else moved.left,
+        heard=moved.heard if moved is not None and moved.heard else UNSET,
     )
     # Which alerts it is about is looked up when it is routed: those that people were told of.
     return Message(

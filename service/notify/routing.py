@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
+from msgspec import UNSET
 from msgspec.structs import replace as replace_struct
 
 from service.channel_settings import NotificationSettings, Quiet, RouteSettings
@@ -68,7 +69,7 @@ class Router:
         self, kind: Kind, payload: Payload, message: Message, before: Sequence[Told], owner: str
     ) -> frozenset[str]:
         """Return who is told: whoever heard of it before, and of what is new whoever the routes name."""
-        heard = frozenset[str]().union(*(one.channels for one in before))
+        heard = frozenset(payload.lazaretto.heard or ()).union(*(one.channels for one in before))
         if kind in ABOUT_INCIDENTS or (_ends(kind, payload) and before):
             return (heard | {LOG}) & frozenset(self.channels)
         chosen = heard | frozenset(choose(self.settings.routes, self.channels, message, owner, self.clock.now_us()))
@@ -84,7 +85,7 @@ class Router:
         own = payload.alerts[:1] if not group.told else []
         alerts = own + [self._body(one, message.created_us) for one in (*group.told, *group.rest)]
         alerts.sort(key=lambda one: one.status != FIRING)  # what is cut off must not say that all is over
-        about = replace_struct(payload.lazaretto, severity=severity.value, over=group.over)
+        about = replace_struct(payload.lazaretto, severity=severity.value, over=group.over, heard=UNSET)
         grouped = payload_with(alerts[:ALERTS_MAX], group.key, about, max(0, len(alerts) - ALERTS_MAX))
         return replace_struct(grouped, external_url=self._url(message.incident_id))
 

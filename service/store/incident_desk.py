@@ -249,4 +249,8 @@ def _moved(firing: Sequence[Told], part_id: str, key: str, *, waits: bool) -> Mo
     whole = [one for one in firing if one.incident_id != part_id]
     left = {one.group_key for one in part} - {one.group_key for one in whole} - {key}
     heard = frozenset[str]().union(*(one.channels for one in whole))
-    return Moved(left=tuple(sorted(left)), strangers=waits or any(not one.channels <= heard for one in part))
+    return Moved(
+        left=tuple(sorted(left)),
+        strangers=waits or any(not one.channels <= heard for one in part),
+        heard=tuple(sorted(frozenset[str]().union(*(one.channels for one in part)))),
+    )

@@ -296,6 +296,31 @@ def test_what_is_merged_ends_where_it_was_told_and_goes_on_where_the_whole_is(tm
     assert to.still_open() == {"pager": [], "night": [], "am": []}
 
 
+def test_what_is_merged_while_its_end_waits_to_be_told_ends_where_it_was_told(tmp_path: Path) -> None:
+    to = Receivers(tmp_path)
+    part, whole = replace(INCIDENT, id="part"), replace(INCIDENT, id="whole", version="2")
+    told = Notice(
+        kind=Kind.ALERT_OPENED,
+        key="begins",
+        version=VERSIONS["1"],
+        summary="it moves",
+        description="",
+        at_us=to.desk.clock.now_us(),
+        labels={"cause": "data_drift"},
+        annotations={"incident_id": "part", "severity": Severity.MEDIUM},
+    )
+    to.desk.put(compose(told))
+    to.round(rounds=2)
+    assert len(to.pager.still_open) == 1
+    to.desk.put(compose(replace(told, key="over", at_us=to.desk.clock.advance(1), firing=False)))
+    item = TimelineItem(at_us=to.desk.clock.advance(1), actor=ANA, kind="merge", body="one cause")
+    with to.desk.store.incidents.write() as tx:
+        for message in merge_messages(part, whole, item, tx.move_alerts("part", "whole")):
+            tx.add_message(message)
+    to.settle()
+    assert to.still_open() == {"pager": [], "night": [], "am": []}
+
+
 def test_the_end_of_a_single_alert_is_the_end_of_what_its_beginning_told(tmp_path: Path) -> None:
     """As the product composes them: with members of enumerations for labels, not with texts."""
     from service.notify.compose import alert_opened, alert_over
