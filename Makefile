@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 PEERS := .venv-peers
+# Tests that mostly compute, which two processes share. The others start processes of their own and wait for them.
+COMPUTING := tests/architecture tests/bench tests/detectors tests/service
 
 .PHONY: help install demo serve test check fix bench bench-detection bench-console bench-adversarial lock
 
@@ -27,7 +29,8 @@ serve: install ## Run the service on http://127.0.0.1:8080 (API, gate, console a
 test: install ## Run every check and every test
 	@scripts/install-system test
 	@scripts/check --static
-	@$(BIN)/pytest -n 2 --dist loadfile
+	@$(BIN)/pytest -n 2 --dist loadfile $(COMPUTING)
+	@$(BIN)/pytest $(COMPUTING:%=--ignore=%)
 
 check: install ## Run the fast checks: lint, format, types, import contracts, docstrings, architecture, migrations
 	@scripts/check
