@@ -54,7 +54,7 @@ def measured(bench: Bench, earlier: Path | None) -> Results:
         return measure_all(bench, Results(describe_machine()))
     results = msgspec.json.decode(earlier.read_bytes(), type=Results)
     measure_gates(bench, results)
-    results.machine["commit for the gate"] = describe_machine()["commit"]
+    results.machine["commit for the gate"] = f"{describe_machine()['commit']} (medians of {bench.plan.repeats} repeats)"
     return results
 
 

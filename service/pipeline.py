@@ -203,7 +203,7 @@ class WorkStages:
     """The worker's own figures as JSON, written with each pass."""
     transcript_keys: tuple[bytes, ...] = ()
     computing: Callable[[], AbstractContextManager[object]] = nullcontext
-    """Around what only computes: whoever shares the processor may be more urgent."""
+    """Around what mostly computes: whoever shares the processor may be more urgent."""
 
 
 class Memory:

@@ -2,8 +2,9 @@
 
 A scheduler hands the core over when a process sleeps, or at a tick of up to four milliseconds; a process that waits for
 its turn without having slept meanwhile does not get it sooner. So what computes for longer rests now and then. Code
-that folds entries into evidence is interrupted by an alarm, wherever it is; code that reads and writes files calls by
-itself, as an alarm would cut short its waits for a lock.
+that folds entries into evidence is interrupted by an alarm, as soon as the call that it is in returns; code that reads
+and writes files calls by itself, as alarms would cut short its waits for a lock. Where folding reads the log after all,
+one wait of it may be cut short: the next alarm is set only when the call has returned.
 """
 
 import signal
@@ -66,7 +67,7 @@ class Breath:
 
     @contextmanager
     def alarmed(self) -> Iterator[None]:
-        """Rest by alarm within the block, which must only compute."""
+        """Rest by alarm within the block, which mostly computes."""
         if threading.get_ident() != self._thread:
             yield
             return
