@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +15,7 @@ import numpy as np
 from detectors.principals.fingerprint import Fingerprinter
 from redteam.leaving import leave, truth_of
 from redteam.problems import Stopped
-from redteam.session import Session
+from redteam.session import Kind, Session
 from redteam.telemetry import ARROW, arrow_of, beside, class_of, maker_of, schema_of
 from redteam.victims import Victim
 
@@ -150,6 +151,8 @@ class Shadow:
     _maker: Fingerprinter | None = None
     _truths: dict[str, str] = field(default_factory=dict)
     """Of each incident: what it was."""
+    _kind: Kind = Kind.ATTACK
+    """Of the last session: what the incidents are that nothing was read of."""
 
     def __post_init__(self) -> None:
         self._maker = None if self.salt is None else maker_of(self.victim, self.salt)
@@ -169,7 +172,9 @@ class Shadow:
 
     def leave(self) -> None:
         """Resolve what was raised, saying what it was, and retire the model."""
-        leave(self.monitor.ask, self.model, self._truths)
+        with suppress(Stopped):  # what is not worked off yet would be told of afterwards, and wait for people
+            self._wait()
+        leave(self.monitor.ask, self.model, self._truths, truth_of(self._kind))
 
     def _renew(self) -> None:
         self._serial += 1
@@ -189,6 +194,7 @@ class Shadow:
     def watch(self, session: Session) -> Seen:
         """Send a session as telemetry, wait until it is worked off, and return what the monitor said of it."""
         # Of an input that an earlier session went around, the campaigns know already.
+        self._kind = session.kind
         known = session.source >= 0 and session.source in self._sources
         if known or max(self._alerts.values(), default=0) > TIER_ALERTS_MAX - ROOM:
             self._renew()
@@ -239,15 +245,15 @@ class Shadow:
         held = self._list(f"{self.path}/principals?state=all", "principals", "principal")
         uses = [one["adversarial"] for one in alerts]
         self._alerts.update(use["tier"] for use in uses)
-        for one in alerts:
-            self._truths.setdefault(one["incident_id"], truth_of(session.kind))
         accounts = self._accounts_of(names) if uses else {}
         tiers: dict[str, int] = {}
         campaign: int | None = None
-        for use in uses:
+        for one in alerts:
+            use = one["adversarial"]
             account = accounts.get(use["principals"][0])
             if account is None:
                 continue  # what one more client of an input says of an earlier session is no alarm of this one
+            self._truths.setdefault(one["incident_id"], truth_of(session.kind))
             place = place_of(session, account, use["queries_at_alarm"])
             tiers[use["tier"]] = min(tiers.get(use["tier"], place), place)
             if use["subject"].startswith(CAMPAIGN):

@@ -1,5 +1,6 @@
 """What an operator decides about single requests: ``policy.adversarial.requests``."""
 
+import math
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated
@@ -103,6 +104,9 @@ def _bad_entity(rule: Rule, at: str) -> Iterator[Place]:
 
 
 def _bad_range(rule: Rule, at: str) -> Iterator[Place]:
+    for name, end in (("low", rule.low), ("high", rule.high)):
+        if end is not None and math.isnan(end):
+            yield Place(f"{at}.{name}", "is no number")
     if rule.low is None and rule.high is None:
         yield Place(f"{at}.low", "is missing, and so is 'high': a range has at least one end")
     elif rule.low is not None and rule.high is not None and rule.low > rule.high:

@@ -83,4 +83,4 @@ def _high(rule: Rule) -> float:
 
 
 def _whole_above(low: float) -> float:
-    return low if math.isinf(low) else math.ceil(low)
+    return math.ceil(low) if math.isfinite(low) else low

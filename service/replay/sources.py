@@ -202,12 +202,24 @@ def _csv(source: Source, columns: Sequence[str] | None) -> Generator[Batch]:
             return
         if "block size" not in str(error):
             raise
-        # A line longer than a block: read anew, with the longest blocks there are, and go on from where it stands.
-        # The reader itself could skip lines, but it would count empty ones.
-        for batch in _csv_batches(source, names, delimiter, (wanted, BLOCK_BYTES)):
-            if rows < batch.num_rows:
-                yield _joined(wanted, [batch.slice(rows)])
-            rows = max(0, rows - batch.num_rows)
+        yield from _csv_long(source, (names, delimiter), wanted, rows)
+
+
+def _csv_long(source: Source, header: tuple[list[str], str], wanted: list[str], rows: int) -> Iterator[Batch]:
+    """Read anew, with the longest blocks there are, and go on after ``rows`` rows: a line is longer than a block.
+
+    The reader itself could skip lines, but it would count empty ones.
+    """
+    seen = 0
+    try:
+        for batch in _csv_batches(source, *header, (wanted, BLOCK_BYTES)):
+            given, seen = max(0, rows - seen), seen + batch.num_rows
+            if given < batch.num_rows:
+                yield _joined(wanted, [batch.slice(given)])
+    except pa.ArrowInvalid as error:
+        if not is_short(error):
+            raise
+        yield from _csv_short(source, header, wanted, max(rows, seen))
 
 
 def _csv_short(source: Source, header: tuple[list[str], str], wanted: list[str], rows: int) -> Iterator[Batch]:

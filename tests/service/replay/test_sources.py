@@ -174,3 +174,17 @@ def test_a_csv_line_that_is_longer_than_a_block_is_read_all_the_same(
     found = read_all(path)
     assert found["n"] == [str(i) for i in range(2000)]
     assert found["word"] == [word.replace('""', '"') for word in words]
+
+
+@pytest.mark.parametrize("short_at", [10, 1500])
+def test_a_row_that_ends_early_is_read_beside_a_line_that_is_longer_than_a_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_at: int
+) -> None:
+    monkeypatch.setattr(sources, "CSV_BLOCK_BYTES", 4096)
+    lines = [f"{i},{'x' * 20_000 if i == 700 else i}\n" if i != short_at else f"{i}\n" for i in range(2000)]
+    path = tmp_path / "both.csv"
+    path.write_text("n,word\n" + "".join(lines), encoding="utf-8")
+    found = read_all(path)
+    assert found["n"] == [str(i) for i in range(2000)]
+    assert found["word"][short_at] is None
+    assert found["word"][700] == "x" * 20_000
