@@ -14,5 +14,5 @@ def test_an_end_that_is_no_number_is_named() -> None:
             {"kind": "integer", "columns": ["a"]},
         ]
     }
-    found = {place.at: place.reason for place in bad_requests(msgspec.convert(told, Requests), "requests")}
+    found = {place.at: place.reason for place in bad_requests(msgspec.convert(told, Requests), "requests.")}
     assert found == {"requests.rules[0].low": "is no number"}
