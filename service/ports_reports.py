@@ -97,7 +97,10 @@ class ReportStore(Protocol):
         """Return how many reports wait or are made."""
 
     def links_about(self, incident: Incident, until_us: Micros, limit: int) -> Sequence[Link]:
-        """Return what the audit chain says of an incident, and of its version from its beginning on, oldest first."""
+        """Return what the audit chain says of an incident, and of its version from its beginning on, in order.
+
+        Of more than so many, the newest.
+        """
 
     def note(self, actor: Actor, action: str, subject: str, detail: str, at_us: Micros) -> None:
         """Append to the audit chain."""

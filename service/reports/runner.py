@@ -41,7 +41,7 @@ KEPT_INCIDENTS = 200
 """Incidents of a version whose rows are kept; the oldest give way."""
 SWEEP_ROWS = 200
 LOOK_SECONDS, KEEP_SECONDS = 1.0, 15.0
-"""How often it is looked for a report that waits, and for new incidents and what is over."""
+"""How often it is looked for a report that waits; and for new incidents, and for what is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -230,13 +230,17 @@ class SqlReports:
             return number
 
     def links_about(self, incident: Incident, until_us: Micros, limit: int) -> Sequence[Link]:
-        """Return what the audit chain says of an incident, and of its version from its beginning on, oldest first."""
+        """Return what the audit chain says of an incident, and of its version from its beginning on, in order.
+
+        Of more than so many, the newest.
+        """
         of_version = (audit.c.subject == f"{incident.model}/{incident.version}") & (
             audit.c.at_us.between(incident.opened_us, until_us)
         )
         wanted = select(audit).where(or_(audit.c.subject == incident.id, of_version))
         with self._database.read() as connection:
-            rows = connection.execute(wanted.order_by(audit.c.seq).limit(limit)).mappings().all()
+            newest = connection.execute(wanted.order_by(audit.c.seq.desc()).limit(limit)).mappings().all()
+            rows = newest[::-1]
             before = select(audit.c.seq, audit.c.digest).where(audit.c.seq.in_([row["seq"] - 1 for row in rows]))
             digests = {row.seq: row.digest for row in connection.execute(before)}
         return [Link(audit_of(row), digests.get(row["seq"] - 1, GENESIS)) for row in rows]

@@ -230,6 +230,7 @@ def test_the_audit_chain_about_an_incident_can_be_worked_out_again(desk: Desk) -
     desk.store.reports.note(ADA, "policy.set", "another-model", "{}", s.at(101))
     links = desk.store.reports.links_about(desk.incident, s.at(10_000), 99)
     assert [one.entry.action for one in links] == ["incident.opened", "report.ask"]
+    assert desk.store.reports.links_about(desk.incident, s.at(10_000), 1) == links[1:]
     for one in links:
         entry = one.entry
         again = link(one.previous, entry.seq, entry.at_us, entry.actor, entry.action, entry.subject, entry.detail)
