@@ -79,14 +79,16 @@ class ReportStore(Protocol):
     def keep(self, sample: SampleRecord, kept_max: int) -> bool:
         """Keep rows unless there are some of the same subject; tell whether they were kept.
 
-        A version keeps so many of a kind; the oldest give way.
+        A version keeps so many of a kind; the oldest give way, never those of the baseline in force.
         """
 
     def sample(self, subject: str, now_us: Micros) -> SampleRecord | None:
         """Return kept rows, or what is left of erased ones."""
 
-    def unsampled(self, since_us: Micros, until_us: Micros, limit: int) -> Sequence[Incident]:
-        """Return incidents opened in a time of which no rows are kept, oldest first."""
+    def unsampled(
+        self, since_us: Micros, until_us: Micros, limit: int, after: Incident | None = None
+    ) -> Sequence[Incident]:
+        """Return incidents opened in a time of which no rows are kept, oldest first; those after one of them."""
 
     def expire(self, now_us: Micros, rows: int) -> int:
         """Delete a bounded number of reports and rows that are over, and return how many there were."""
@@ -95,7 +97,10 @@ class ReportStore(Protocol):
         """Return how many reports wait or are made."""
 
     def links_about(self, incident: Incident, until_us: Micros, limit: int) -> Sequence[Link]:
-        """Return what the audit chain says of an incident, and of its version from its beginning on, oldest first."""
+        """Return what the audit chain says of an incident, and of its version from its beginning on, in order.
+
+        Of more than so many, the newest.
+        """
 
     def note(self, actor: Actor, action: str, subject: str, detail: str, at_us: Micros) -> None:
         """Append to the audit chain."""

@@ -261,7 +261,9 @@ def _pollers(settings: Settings, api: Api, log: GroupCommitLog) -> tuple[Poller,
         Poller("figures", settings.figures_seconds, [api.figures.refresh, watch.look, review.look, hushed.look, trim]),
         Poller("transcripts", SWEEP_SECONDS, [api.transcripts.sweep]),
         Poller("reports", LOOK_SECONDS, [runner.look]),
-        Poller("report rows", KEEP_SECONDS, [runner.keep, runner.sweep]),
+        Poller("report rows", KEEP_SECONDS, [runner.keep]),
+        # Apart: drawing rows may take minutes.
+        Poller("report sweep", KEEP_SECONDS, [runner.sweep]),
     )
 
 

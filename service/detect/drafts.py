@@ -12,14 +12,15 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from service.detect.arrivals import before_time
 from service.domain.errors import Unprocessable
-from service.domain.ids import Micros, Position, VersionId
+from service.domain.ids import Micros, VersionId
 from service.domain.schema import PREDICTION, Schema
 from service.frames import Coded, Frame, FrameError, concat_frames, decode_frame, take_prints
 from service.ports import EntryKind, LogEntry, LogReader
 
 ROWS_MAX = 500_000
-"""Of one draft, as many as a page of memory for all columns allows."""
+"""Of one draft, however many columns they have: all of them are held in memory."""
 BYTES_MAX = 1024 * 1024 * 1024
 """Of the log, all versions together, that are looked through for one draft."""
 PAGE_ENTRIES = 2_048
@@ -165,7 +166,7 @@ def _only(frame: Frame, kept: NDArray[np.intp]) -> Frame:
 
 def _entries(log: LogReader, stretch: Stretch) -> Iterator[LogEntry]:
     """Yield the version's events of a stretch, oldest first."""
-    after, size = _before(log, stretch.from_us), 0
+    after, size = before_time(log, stretch.from_us), 0
     while page := log.read(after, max_entries=PAGE_ENTRIES, max_bytes=PAGE_BYTES):
         for entry in page:
             if entry.arrival_us >= stretch.to_us:
@@ -177,16 +178,3 @@ def _entries(log: LogReader, stretch: Stretch) -> Iterator[LogEntry]:
             if wanted and entry.arrival_us >= stretch.from_us:
                 yield entry
         after = page[-1].position
-
-
-def _before(log: LogReader, at_us: Micros) -> Position:
-    """Return a position after which everything comes that came at a time or later; arrivals never go back."""
-    low, high = Position(0), log.head()
-    while low < high:
-        middle = Position((low + high) // 2)
-        found = log.read(middle, max_entries=1, max_bytes=1)
-        if not found or found[0].arrival_us >= at_us:
-            high = middle
-        else:
-            low = Position(max(middle + 1, found[0].position))
-    return low

@@ -59,7 +59,7 @@ def run(
         code, ended = _run(command, pipes, limits, environment, ending, cwd)
         written = _content(pipes[1], limits.output_bytes + 1)
         said = _content(pipes[2], ERRORS_BYTES).decode(errors="replace")
-    except OSError as error:
+    except (OSError, ValueError) as error:
         failure = f"the program cannot be started: {error}"
         return Outcome(output=b"", failure=failure, seconds=time.monotonic() - started)
     finally:
@@ -82,7 +82,11 @@ def _run(
     process = subprocess.Popen(  # noqa: S603 - our own programs, with nothing of a request on the command line
         command, stdin=given, stdout=output, stderr=errors, env=dict(environment), cwd=cwd, start_new_session=True
     )
-    _limit(process.pid, limits)
+    try:
+        _limit(process.pid, limits)
+    except (OSError, ValueError):
+        _end(process)
+        raise
     ended = _wait(process, limits.seconds, ending)
     return process.returncode, ended
 
@@ -128,7 +132,10 @@ def _limit(pid: int, limits: Limits) -> None:
     }
     with suppress(ProcessLookupError):
         for kind, most in wanted.items():
-            resource.prlimit(pid, kind, (most, most))
+            _, hard = resource.prlimit(pid, kind)
+            # What is lower already cannot be raised, and need not be.
+            allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.prlimit(pid, kind, (allowed, allowed))
         os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
 
 
@@ -146,10 +153,15 @@ def _wait(process: "subprocess.Popen[bytes]", seconds: float, ending: Event) -> 
                 reason = f"it took longer than {seconds:g} seconds"
         else:
             break
+    _end(process)
+    return reason
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End the whole group of a process."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    return reason
 
 
 def _failure(code: int, ended: str, written: int, said: str, limits: Limits) -> str:

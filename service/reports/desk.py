@@ -23,6 +23,7 @@ from service.domain.reports import (
 )
 from service.ports import Clock, ReadStore
 from service.ports_reports import Ask, ReportStore
+from service.quarantine.proposals import PROPOSALS_MAX
 from service.reports.make import Making
 from service.reports.samples import Pair, Sample
 from service.reports.sealed import seal, unseal
@@ -32,7 +33,7 @@ ALERTS_MAX = 100
 SPAN_US_MAX = 31 * 86_400_000_000
 """Longest time that a report is about."""
 SPAN_US_MIN = 1_000_000
-REFERENCES_KEPT = 3
+REFERENCES_KEPT = PROPOSALS_MAX + 1
 """References of a version whose rows are kept: the one in force, and those that wait for people."""
 SHOWN = 100
 

@@ -1,12 +1,14 @@
 """Rows out of the log: those since a change, and those before it.
 
-Arrival times never decrease along the log, so that a time is found by halving. A long time is looked at in parts of
-the same size, evenly spread: the work has a bound, and the same log gives the same rows.
+A time is looked at in parts of the same size, evenly spread, and each has its share of the bytes: the work has a bound,
+much traffic of others leaves no stretch of the time out, and the same log gives the same rows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+from service.detect.arrivals import before_time
 from service.domain.ids import Micros, Position, VersionId
 from service.domain.reports import Reports
 from service.domain.schema import Schema
@@ -18,6 +20,7 @@ HOUR_US = 3_600_000_000
 ENTRIES_MAX = 16_384
 """Entries of the log, of all versions, that are read for one side of a report."""
 BYTES_MAX = 256 * 1024 * 1024
+"""Of them, shared evenly by the parts of the time."""
 PARTS = 512
 PAGE_ENTRIES, PAGE_BYTES = 128, 16 * 1024 * 1024
 BEFORE_US_MIN = 6 * HOUR_US
@@ -49,57 +52,48 @@ def draw(log: LogReader, version_id: VersionId, schema: Schema, reports: Reports
 
 def _side(log: LogReader, version_id: VersionId, schema: Schema, reports: Reports, span: Span) -> Sample:
     reservoir = Reservoir(schema, reports, reports.rows)
-    first, last = _before_time(log, span.from_us), _before_time(log, span.to_us)
-    room, cut = BYTES_MAX, last - first > ENTRIES_MAX
-    for entry in _entries(log, first, last):
-        room -= len(entry.body)
-        if room < 0:
-            cut = True
-            break
-        if entry.version_id != version_id or entry.kind is not EntryKind.BATCH:
-            continue
-        try:
-            frame = decode_frame(entry.body)
-        except FrameError:
-            # Whoever counts it says so.
-            continue
-        reservoir.add(frame, entry.position)
+    first, last = before_time(log, span.from_us), before_time(log, span.to_us)
+    parts = _parts(first, last)
+    cut, used = last - first > ENTRIES_MAX, 0
+    for number, (start, end) in enumerate(parts, 1):
+        # What a part leaves over the next one may use; an entry larger than its part's share is paid by those after it.
+        allowed, reached = BYTES_MAX * number // len(parts), start
+        for entry in _between(log, start, end, allowed - used):
+            used += len(entry.body)
+            reached = entry.position
+            if entry.version_id != version_id or entry.kind is not EntryKind.BATCH:
+                continue
+            try:
+                frame = decode_frame(entry.body)
+            except FrameError:
+                # Whoever counts it says so.
+                continue
+            reservoir.add(frame, entry.position)
+        cut |= used >= allowed and reached < end
     return reservoir.sample(span.from_us, span.to_us, cut=cut)
 
 
-def _before_time(log: LogReader, at_us: Micros) -> Position:
-    """Return the last position whose entry arrived before a time, or one below it where the log has none any more."""
-    low, high = 0, int(log.head())
-    # Of all entries up to ``low`` it is known that they arrived before, of those after ``high`` that they did not.
-    while low < high:
-        middle = (low + high) // 2
-        found = log.read(Position(middle), max_entries=1, max_bytes=1)
-        if found and found[0].arrival_us < at_us:
-            low = max(middle + 1, int(found[0].position))
-        else:
-            high = middle
-    return Position(low)
-
-
-def _entries(log: LogReader, first: Position, last: Position) -> Iterator[LogEntry]:
-    """Yield the entries after a position up to another, in order; of too many, parts evenly spread."""
+def _parts(first: Position, last: Position) -> Sequence[tuple[Position, Position]]:
+    """Return parts of the positions after one up to another, in order: all, or of too many some, evenly spread."""
     number = last - first
+    count = min(PARTS, number)
     if number <= ENTRIES_MAX:
-        yield from _between(log, first, last)
-        return
+        bounds = [Position(first + part * number // count) for part in range(count)] + [last]
+        return list(pairwise(bounds))
     size = ENTRIES_MAX // PARTS
-    for part in range(PARTS):
-        start = first + part * (number - size) // (PARTS - 1)
-        yield from _between(log, Position(start), Position(start + size))
+    starts = [first + part * (number - size) // (PARTS - 1) for part in range(PARTS)]
+    return [(Position(start), Position(start + size)) for start in starts]
 
 
-def _between(log: LogReader, first: Position, last: Position) -> Iterator[LogEntry]:
+def _between(log: LogReader, first: Position, last: Position, room: int) -> Iterator[LogEntry]:
+    """Yield the entries after a position up to another, until they have used up so many bytes."""
     after = first
-    while after < last:
-        page = log.read(after, max_entries=min(PAGE_ENTRIES, last - after), max_bytes=PAGE_BYTES)
+    while after < last and room > 0:
+        page = log.read(after, max_entries=min(PAGE_ENTRIES, last - after), max_bytes=min(PAGE_BYTES, room))
         for entry in page:
             if entry.position > last:
                 return
+            room -= len(entry.body)
             yield entry
         if not page:
             return

@@ -20,6 +20,7 @@ from service.reports.page import page_of, time_of
 ALERTS_MAX = 100
 TRANSITIONS_MAX = 500
 LINKS_MAX = 1_000
+"""Of each, the newest are in a bundle; it says when there are more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,8 @@ class Gathered:
     """In force now."""
     baseline_signed: bool
     report: ReportRecord | None
+    more: tuple[str, ...] = ()
+    """Of what more is on record than the bundle holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,21 +84,30 @@ class Bundler:
     def _gather(self, incident: Incident, actor: Actor, now_us: Micros) -> Gathered:
         read = self.desk.read
         baseline = read.baseline(incident.version_id)
+        alerts = read.alerts_of(incident.id, ALERTS_MAX + 1)
+        transitions = [
+            one for one in read.transitions(incident.version_id, TRANSITIONS_MAX + 1) if _belongs(one, incident)
+        ]
+        links = self.desk.store.links_about(incident, now_us, LINKS_MAX + 1)
+        beyond = {
+            "alerts": len(alerts) > ALERTS_MAX,
+            "changes of state": len(transitions) > TRANSITIONS_MAX,
+            "audit links": len(links) > LINKS_MAX,
+        }
         return Gathered(
             incident=incident,
             made_us=now_us,
             made_by=actor,
             timeline=read.timeline(incident.id),
-            alerts=read.alerts_of(incident.id, ALERTS_MAX),
-            transitions=[
-                one for one in read.transitions(incident.version_id, TRANSITIONS_MAX) if _belongs(one, incident)
-            ],
-            links=self.desk.store.links_about(incident, now_us, LINKS_MAX),
+            alerts=alerts[:ALERTS_MAX],
+            transitions=transitions[:TRANSITIONS_MAX],
+            links=links[-LINKS_MAX:],
             evidence=self.incidents.evidence(incident.id),
             baseline=baseline,
             baseline_signed=baseline is not None
             and baseline_fits(self.signing_key, baseline.artefact, baseline.signature),
             report=self.desk.found(incident, Part.HTML) or self.desk.found(incident),
+            more=tuple(name for name, more in beyond.items() if more),
         )
 
     def _report(self, record: ReportRecord | None) -> dict[str, bytes]:
@@ -125,6 +137,8 @@ def facts_of(found: Gathered) -> Mapping[str, Any]:
         "timeline": found.timeline,
         "alerts": [_alert(one) for one in found.alerts],
         "transitions": found.transitions,
+        "more": bool(found.more),
+        "more_of": found.more,
         "evidence_digest": None if found.evidence is None else found.evidence[0],
         "baseline_in_force": None
         if baseline is None

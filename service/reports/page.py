@@ -74,6 +74,7 @@ def page_of(found: "Gathered", software: str) -> str:
         baseline_signed=found.baseline_signed,
         report=report,
         links=found.links,
+        more=found.more,
     )
 
 

@@ -7,19 +7,19 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
 from service.domain.errors import Conflict
 from service.domain.ids import Micros
-from service.domain.records import Incident, Version
+from service.domain.records import Incident, Model, Version
 from service.domain.reports import Part, ReportFacts, ReportRecord, SampleKind, SampleRecord
 from service.ports_incidents import IncidentDesk
 from service.ports_reports import Ended
 from service.reports.desk import ReportDesk, context_of, until
-from service.reports.make import facts_of, told, unfit, unpacked, whole_json
+from service.reports.make import ROWS_MIN, facts_of, told, unfit, unpacked, whole_json
 from service.reports.samples import Pair, Sample
 from service.reports.sealed import seal, unseal
 from service.transcripts import id_of
@@ -32,11 +32,16 @@ SETTLE_US = 60_000_000
 REACH_US = 24 * 3_600_000_000
 """Incidents that are older are not looked at any more."""
 INCIDENTS_MAX = 200
+"""Incidents that are read at once."""
+RETRY_US = 3_600_000_000
+"""An incident of which no rows could be drawn is passed over for so long."""
+FAILED_MAX = 1_000
+"""Of them, that are remembered."""
 KEPT_INCIDENTS = 200
 """Incidents of a version whose rows are kept; the oldest give way."""
 SWEEP_ROWS = 200
 LOOK_SECONDS, KEEP_SECONDS = 1.0, 15.0
-"""How often it is looked for a report that waits, and for new incidents and what is over."""
+"""How often it is looked for a report that waits; and for new incidents, and for what is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +53,8 @@ class ReportRunner:
     kept_max: int
     """Reports that are kept in all; the oldest give way."""
     seconds_max: float
+    failed: dict[str, int] = field(default_factory=dict)
+    """Incidents of which no rows could be drawn, and when; those that failed last come last."""
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}")
 
     def look(self) -> None:
@@ -73,19 +80,51 @@ class ReportRunner:
         """Keep rows of one new incident, before the log has them no more."""
         desk = self.desk
         now_us = desk.clock.now_us()
-        found = desk.store.unsampled(Micros(now_us - REACH_US), Micros(now_us - SETTLE_US), INCIDENTS_MAX)
-        for incident in found:
-            model = desk.read.model(incident.model)
-            version = desk.read.version(incident.model, incident.version)
-            if model is None or version is None or not model.policy.reports.rows or not desk.making.keys:
-                continue
-            from_us, _ = desk.span_of(incident, now_us)
-            pair, why = desk.making.draw(version, model.policy.reports, from_us, incident.opened_us + SETTLE_US)
-            if pair is None:
-                logger.warning("no rows of incident %s are kept: %s", incident.id, why)
-                return
-            desk.store.keep(self._kept(incident, pair, model.policy.reports.keep_days), KEPT_INCIDENTS)
+        if not desk.making.keys:
             return
+        models: dict[str, Model | None] = {}
+        for incident in self._unsampled(now_us):
+            if incident.model not in models:
+                models[incident.model] = desk.read.model(incident.model)
+            model = models[incident.model]
+            if model is None or not self._due(incident, model, now_us):
+                continue
+            version = desk.read.version(incident.model, incident.version)
+            if version is None:
+                continue
+            self._keep(incident, version, model, now_us)
+            return
+
+    def _unsampled(self, now_us: Micros) -> Iterator[Incident]:
+        """Yield new incidents of which no rows are kept, oldest first."""
+        last = None
+        while True:
+            times = Micros(now_us - REACH_US), Micros(now_us - SETTLE_US)
+            page = self.desk.store.unsampled(*times, INCIDENTS_MAX, last)
+            yield from page
+            if len(page) < INCIDENTS_MAX:
+                return
+            last = page[-1]
+
+    def _due(self, incident: Incident, model: Model, now_us: Micros) -> bool:
+        """Return whether rows are to be kept: what was kept and is over is not drawn again."""
+        wanted = model.policy.reports
+        failed_us = self.failed.get(incident.id)
+        waits = failed_us is not None and now_us < failed_us + RETRY_US
+        return bool(wanted.rows) and not waits and until(incident.opened_us, wanted.keep_days) > now_us
+
+    def _keep(self, incident: Incident, version: Version, model: Model, now_us: Micros) -> None:
+        desk, wanted = self.desk, model.policy.reports
+        from_us, _ = desk.span_of(incident, now_us)
+        self.failed.pop(incident.id, None)
+        pair, why = desk.making.draw(version, wanted, from_us, incident.opened_us + SETTLE_US)
+        if pair is not None:
+            desk.store.keep(self._kept(incident, pair, wanted.keep_days), KEPT_INCIDENTS)
+            return
+        logger.warning("no rows of incident %s are kept: %s", incident.id, why)
+        self.failed[incident.id] = now_us
+        while len(self.failed) > FAILED_MAX:
+            del self.failed[next(iter(self.failed))]
 
     def sweep(self) -> None:
         """Delete what is over."""
@@ -111,14 +150,14 @@ class ReportRunner:
         if version is None or model is None:
             return self._ended(record, "the version is gone", None, {})
         pair, why = desk.making.draw(version, model.policy.reports, record.from_us, record.to_us)
+        reference = self._reference(record, version)
         frozen = False
-        if record.incident_id is not None and (pair is None or not pair.current.rows):
+        if record.incident_id is not None and _lacking(pair, reference):
             kept, no_rows = self._kept_rows(record.incident_id)
-            pair, frozen = (pair, False) if kept is None else (kept, True)
+            pair, frozen = _completed(pair, kept)
             why = why and f"{why}; {no_rows}"
         if pair is None:
             return self._ended(record, why, None, {})
-        reference = self._reference(record, version)
         facts = facts_of(pair, reference, frozen=frozen)
         against = pair.before if reference is None else reference
         parts = {Part.ROWS: msgspec.msgpack.encode((pair, reference))}
@@ -178,6 +217,22 @@ class ReportRunner:
             key_id=id_of(key) if key and sealed else None,
             parts=sealed,
         )
+
+
+def _lacking(pair: Pair | None, reference: Sample | None) -> bool:
+    """Return whether the log has lost rows that a report needs: those since the change, or those to compare with."""
+    return pair is None or not pair.current.rows or (reference is None and pair.before.rows < ROWS_MIN)
+
+
+def _completed(pair: Pair | None, kept: Pair | None) -> tuple[Pair | None, bool]:
+    """Return rows with what was kept in place of what is lacking, and whether something was."""
+    if kept is None:
+        return pair, False
+    if pair is None or not pair.current.rows:
+        return kept, True
+    if kept.before.rows <= pair.before.rows:
+        return pair, False
+    return msgspec.structs.replace(pair, before=kept.before), True
 
 
 class _Frozen(msgspec.Struct):

@@ -28,7 +28,7 @@ from service.store.changes import append_audit, upsert
 from service.store.engine import Database
 from service.store.queries import select_incidents
 from service.store.rows import audit_of, incident_of, values_of
-from service.store.tables import audit, incidents, models, versions
+from service.store.tables import audit, baselines, incidents, models, versions
 from service.store.tables_reports import report_samples, reports
 
 GIVEN_UP = "the process that made it ended"
@@ -165,7 +165,10 @@ class SqlReports:
         return number
 
     def keep(self, sample: SampleRecord, kept_max: int) -> bool:
-        """Keep rows unless there are some of the same subject; tell whether they were kept."""
+        """Keep rows unless there are some of the same subject; tell whether they were kept.
+
+        The oldest of a kind give way, never those of the baseline in force.
+        """
         s = report_samples
         with self._database.write() as connection:
             if connection.execute(select(s.c.subject).where(s.c.subject == sample.subject)).first() is not None:
@@ -173,7 +176,10 @@ class SqlReports:
             connection.execute(insert(s).values(values_of(sample, kind=sample.kind.value)))
             own = (s.c.version_id == sample.version_id) & (s.c.kind == sample.kind.value) & s.c.erased_us.is_(None)
             newest = select(s.c.subject).where(own).order_by(s.c.at_us.desc(), s.c.subject).limit(kept_max)
-            connection.execute(delete(s).where(own, s.c.subject.not_in(newest)))
+            b = baselines
+            ours = select(b.c.id).where(b.c.version_id == sample.version_id)
+            in_force = ours.order_by(b.c.seq.desc()).limit(1).scalar_subquery()
+            connection.execute(delete(s).where(own, s.c.subject.not_in(newest), s.c.subject.is_distinct_from(in_force)))
             return True
 
     def sample(self, subject: str, now_us: Micros) -> SampleRecord | None:
@@ -184,11 +190,16 @@ class SqlReports:
             row = connection.execute(wanted).mappings().one_or_none()
             return None if row is None else SampleRecord(**{**row, "kind": SampleKind(row["kind"])})
 
-    def unsampled(self, since_us: Micros, until_us: Micros, limit: int) -> Sequence[Incident]:
-        """Return incidents opened in a time of which no rows are kept, oldest first."""
+    def unsampled(
+        self, since_us: Micros, until_us: Micros, limit: int, after: Incident | None = None
+    ) -> Sequence[Incident]:
+        """Return incidents opened in a time of which no rows are kept, oldest first; those after one of them."""
         i, s = incidents, report_samples
         kept = select(literal(1)).where(s.c.subject == i.c.id).exists()
         wanted = select_incidents().where(i.c.opened_us >= since_us, i.c.opened_us < until_us, ~kept)
+        if after is not None:
+            later = (i.c.opened_us == after.opened_us) & (i.c.id > after.id)
+            wanted = wanted.where((i.c.opened_us > after.opened_us) | later)
         with self._database.read() as connection:
             rows = connection.execute(wanted.order_by(i.c.opened_us, i.c.id).limit(limit)).mappings()
             return [incident_of(row) for row in rows]
@@ -219,13 +230,17 @@ class SqlReports:
             return number
 
     def links_about(self, incident: Incident, until_us: Micros, limit: int) -> Sequence[Link]:
-        """Return what the audit chain says of an incident, and of its version from its beginning on, oldest first."""
+        """Return what the audit chain says of an incident, and of its version from its beginning on, in order.
+
+        Of more than so many, the newest.
+        """
         of_version = (audit.c.subject == f"{incident.model}/{incident.version}") & (
             audit.c.at_us.between(incident.opened_us, until_us)
         )
         wanted = select(audit).where(or_(audit.c.subject == incident.id, of_version))
         with self._database.read() as connection:
-            rows = connection.execute(wanted.order_by(audit.c.seq).limit(limit)).mappings().all()
+            newest = connection.execute(wanted.order_by(audit.c.seq.desc()).limit(limit)).mappings().all()
+            rows = newest[::-1]
             before = select(audit.c.seq, audit.c.digest).where(audit.c.seq.in_([row["seq"] - 1 for row in rows]))
             digests = {row.seq: row.digest for row in connection.execute(before)}
         return [Link(audit_of(row), digests.get(row["seq"] - 1, GENESIS)) for row in rows]

@@ -196,6 +196,23 @@ def test_rows_are_kept_once_and_the_oldest_of_a_kind_give_way(desk: Desk) -> Non
     assert reports.sample("i1", NOW) is not None
 
 
+def test_rows_of_the_baseline_in_force_never_give_way(desk: Desk) -> None:
+    with desk.store.control.write() as tx:
+        tx.add_baseline(s.baseline(desk.version, "b0"))
+    reports = desk.store.reports
+    for number in range(4):
+        assert reports.keep(desk.sample(f"b{number}", SampleKind.REFERENCE, NOW + number), 2)
+    assert [reports.sample(f"b{number}", NOW) is None for number in range(4)] == [False, True, False, False]
+
+
+def test_new_incidents_are_read_page_by_page(desk: Desk) -> None:
+    reports = desk.store.reports
+    (first,) = reports.unsampled(Micros(0), s.at(10_000), 9)
+    assert reports.unsampled(Micros(0), s.at(10_000), 9, first) == []
+    assert reports.unsampled(Micros(0), s.at(10_000), 9, replace(first, id="i0")) == [first]
+    assert reports.unsampled(Micros(0), s.at(10_000), 9, replace(first, opened_us=Micros(1))) == [first]
+
+
 def test_what_is_over_is_as_if_it_were_not_there_and_is_deleted_in_bounded_steps(desk: Desk) -> None:
     reports = desk.store.reports
     for number in range(3):
@@ -213,6 +230,7 @@ def test_the_audit_chain_about_an_incident_can_be_worked_out_again(desk: Desk) -
     desk.store.reports.note(ADA, "policy.set", "another-model", "{}", s.at(101))
     links = desk.store.reports.links_about(desk.incident, s.at(10_000), 99)
     assert [one.entry.action for one in links] == ["incident.opened", "report.ask"]
+    assert desk.store.reports.links_about(desk.incident, s.at(10_000), 1) == links[1:]
     for one in links:
         entry = one.entry
         again = link(one.previous, entry.seq, entry.at_us, entry.actor, entry.action, entry.subject, entry.detail)

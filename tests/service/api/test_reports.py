@@ -23,6 +23,7 @@ from service.domain.ids import Actor, Micros
 from service.domain.records import Scope
 from service.domain.reports import Part, SampleKind
 from service.observability import Families
+from service.reports import evidence
 from service.reports.bundle import public_key, verify
 from service.reports.runner import SETTLE_US, ReportRunner
 from service.reports.samples import Pair
@@ -317,6 +318,23 @@ def test_a_bundle_holds_the_record_and_verifies(attacked: Attacked) -> None:
     actions = [json.loads(line)["action"] for line in parts["audit.ndjson"].splitlines()]
     assert actions[-1] == "bundle.make"
     assert {"incident.opened", "incident.comment", "incident.resolve"} <= set(actions)
+
+
+def test_a_bundle_that_is_cut_keeps_the_newest_and_says_so(attacked: Attacked, monkeypatch: pytest.MonkeyPatch) -> None:
+    incident_id = incident_of(attacked)
+
+    def bundled() -> tuple[dict[str, Any], str, list[str]]:
+        answer = ask(attacked, "GET", f"/v1/incidents/{incident_id}/bundle")
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            links = [json.loads(line)["action"] for line in archive.read("audit.ndjson").splitlines()]
+            return json.loads(archive.read("facts.json")), archive.read("bundle.html").decode(), links
+
+    facts, page, _ = bundled()
+    assert (facts["more"], facts["more_of"], "More is on record" in page) == (False, [], False)
+    monkeypatch.setattr(evidence, "LINKS_MAX", 1)
+    facts, page, links = bundled()
+    assert (facts["more"], facts["more_of"], links) == (True, ["audit links"], ["bundle.make"])
+    assert "of the audit links only the newest are here" in page
 
 
 def test_what_became_of_reports_is_counted(reporting: World) -> None:

@@ -1,5 +1,7 @@
 """A process that does too much is ended, and what is said of it."""
 
+import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -57,6 +59,38 @@ def test_who_fails_says_why_in_its_last_line(tmp_path: Path) -> None:
     )
     assert python("import sys; sys.exit(3)", tmp_path).failure == "the process ended with code 3"
     assert "SIGKILL" in python("import os; os.kill(os.getpid(), 9)", tmp_path).failure
+
+
+def test_a_lower_limit_of_the_service_itself_holds(tmp_path: Path) -> None:
+    inner = "import resource; print(resource.getrlimit(resource.RLIMIT_NOFILE), end='')"
+    program = (
+        "import resource, sys; from pathlib import Path; from threading import Event\n"
+        "from service.reports.child import Limits, own_environment, run\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))\n"
+        "limits = Limits(seconds=300.0, memory_bytes=2**29, output_bytes=2**20)\n"
+        f"command, folder = [sys.executable, '-I', '-c', {inner!r}], Path.cwd()\n"
+        "made = run(command, b'', limits, environment=own_environment(folder), ending=Event(), cwd=folder)\n"
+        "sys.stdout.write(made.failure + made.output.decode())\n"
+    )
+    command = [sys.executable, "-B", "-c", program]
+    environment = with_service(own_environment(tmp_path))
+    outcome = run(command, b"", LIMITS, environment=environment, ending=Event(), cwd=tmp_path)
+    assert (outcome.output, outcome.failure) == (b"(100, 100)", "")
+
+
+@pytest.mark.parametrize("error", [PermissionError("not permitted"), ValueError("not allowed")])
+def test_who_cannot_be_limited_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    seen: list[int] = []
+
+    def refuse(pid: int, *_: object) -> None:
+        seen.append(pid)
+        raise error
+
+    monkeypatch.setattr(resource, "prlimit", refuse)
+    outcome = python("import time; time.sleep(60)", tmp_path)
+    assert outcome.failure == f"the program cannot be started: {error}"
+    with pytest.raises(ProcessLookupError):
+        os.kill(seen[0], 0)
 
 
 def test_it_ends_with_the_service(tmp_path: Path) -> None:

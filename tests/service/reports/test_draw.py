@@ -102,10 +102,26 @@ def test_of_a_long_time_parts_are_looked_at_that_are_evenly_spread(monkeypatch: 
 def test_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     traffic = Traffic()
     traffic.send(50)
+    assert traffic.draw(20, 50).current.cut is False
     size = len(traffic.log.read(Position(0), max_entries=1, max_bytes=1)[0].body)
     monkeypatch.setattr(drawing, "BYTES_MAX", 10 * size)
     pair = traffic.draw(20, 50)
     assert (pair.current.cut, pair.current.seen) == (True, 100)
+    assert seconds_of(pair)[0] == set(range(20, 50, 3))
+
+
+def test_much_traffic_of_another_version_takes_nothing_from_the_rest_of_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(drawing, "PARTS", 10)
+    traffic = Traffic()
+    traffic.send(50, OTHER)
+    traffic.send(50)
+    size = len(traffic.log.read(Position(0), max_entries=1, max_bytes=1)[0].body)
+    monkeypatch.setattr(drawing, "BYTES_MAX", 20 * size)
+    pair = traffic.draw(0, 100)
+    assert pair.current.cut
+    assert set(numbers_of(pair.current, "age").astype(int).tolist()) == {50, 51, 60, 61, 70, 71, 80, 81, 90, 91}
 
 
 def test_damaged_entries_are_passed_over() -> None:
