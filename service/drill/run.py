@@ -130,18 +130,23 @@ class Drill:
             raise DrillFailed(f"{target.through} answers 403 already: there is nothing to measure")
         standing = WayBack(self._api, None, target.path, known=True).unsettled()
         self._note(report, "begin")
+        failed = None
         try:
             self._break(target, version["schema"], report, tell)
             report.outcome = REFUSED
         except DrillFailed as failure:
-            report.outcome = str(failure)
-            raise
+            report.outcome, failed = str(failure), failure
         finally:
             with self._undisturbed():
+                whole = report.outcome == REFUSED
                 self._bring_back(report, "", standing)
+                if report.waits_for and not whole:
+                    report.outcome += f"; NOT released: it waits for {report.waits_for} more to approve"
                 if report.released and REFUSED in report.steps:
                     self._await_open(target, before, report, tell)
                 self._note(report, "end")
+        if failed is not None:
+            raise DrillFailed(report.outcome) from failed
         return report
 
     def finish(self, target: Target) -> Report:
