@@ -105,3 +105,38 @@ def test_a_drill_that_is_whole_reports_for_whom_it_waits(service: Service, drill
     service.need, service.refuses = 2, 403
     report = drill.run(TARGET)
     assert (report.outcome, report.released, report.waits_for) == ("refused at the gateway", False, 1)
+
+
+def incident(name: str, opened: str) -> dict[str, str]:
+    return {"id": name, "status": "open", "opened": opened}
+
+
+def test_what_was_opened_long_after_a_killed_drill_is_left_to_people(service: Service, drill: Drill) -> None:
+    service.state = "quarantined"
+    service.transitions = [
+        {"event": "start_review", "at": "2026-11-23T15:00:00.000000Z"},
+        {"event": "quarantine", "at": "2026-11-23T10:00:02.000000Z"},
+    ]
+    service.incidents = [
+        incident("earlier", "2026-11-23T09:59:59.999999Z"),
+        incident("mine", "2026-11-23T10:00:01.000000Z"),
+        incident("last", "2026-11-23T12:00:00.000000Z"),
+        incident("later", "2026-11-23T12:00:00.000001Z"),
+    ]
+    assert drill.finish(TARGET).released
+    assert sorted(service.resolved) == ["last", "mine"]
+
+
+@pytest.mark.parametrize(("event", "word"), [("suspect", "suspicion"), ("quarantine", "quarantine")])
+def test_a_later_suspicion_or_quarantine_is_none_of_the_drill(
+    service: Service, drill: Drill, event: str, word: str
+) -> None:
+    service.state = "suspect" if event == "suspect" else "quarantined"
+    before = service.state
+    service.transitions = [
+        {"event": event, "at": "2026-11-23T12:00:00.000001Z"},
+        {"event": "quarantine", "at": "2026-11-23T10:00:02.000000Z"},
+    ]
+    with pytest.raises(DrillFailed, match=f"the newest {word} of m/1 is of 2026-11-23T12:00:00.000001Z"):
+        drill.finish(TARGET)
+    assert (service.state, service.noted) == (before, [])
