@@ -28,6 +28,8 @@ OPEN_SECONDS = 30.0
 """How long the gateway may take to open again after the release."""
 IDLE_SECONDS = 60.0
 """A version that had an event so recently serves somebody."""
+TICK_SECONDS_MAX = 60.0
+"""The way back takes two ticks and more, in which nothing ends it."""
 REFERENCE_ROWS = 4_000
 FEATURE = "drill"
 DEPLOYER = "lazaretto drill"
@@ -232,6 +234,12 @@ class Drill:
             raise DrillFailed(f"{name} is {status['state']}: a drill begins with an active version")
         if version["baseline_id"] is None:
             raise DrillFailed(f"{name} has no baseline: nothing can be noticed")
+        tick = status["budget"]["tick_seconds"]
+        if tick > TICK_SECONDS_MAX:
+            raise DrillFailed(
+                f"{name} has ticks of {tick:g} s, and the way back waits for two: more than {TICK_SECONDS_MAX:g} s"
+                " are too long for a drill; use a model for drills"
+            )
         if target.in_service:
             return
         known = self._api.get(f"/v1/models/{target.model}")["versions"]

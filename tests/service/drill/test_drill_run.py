@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
@@ -140,3 +140,11 @@ def test_a_later_suspicion_or_quarantine_is_none_of_the_drill(
     with pytest.raises(DrillFailed, match=f"the newest {word} of m/1 is of 2026-11-23T12:00:00.000001Z"):
         drill.finish(TARGET)
     assert (service.state, service.noted) == (before, [])
+
+
+@pytest.mark.parametrize("in_service", [False, True])
+def test_a_version_of_long_ticks_is_not_drilled(service: Service, drill: Drill, in_service: bool) -> None:
+    service.tick_seconds = 60.5
+    with pytest.raises(DrillFailed, match=r"m/1 has ticks of 60\.5 s, and the way back waits for two"):
+        drill.run(replace(TARGET, in_service=in_service))
+    assert (service.state, service.noted) == ("active", [])
