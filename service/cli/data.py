@@ -1,16 +1,13 @@
 """``lazaretto baseline``: sends reference data to a running service, and saves what it became."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
-import msgspec
 import typer
 
+from service.cli.asking import URL, ask
 from service.cli.common import AsJson, DataDir, load_settings, open_state, print_json
-
-if TYPE_CHECKING:
-    import httpx
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -25,7 +22,6 @@ TYPES = {
 }
 ENCODINGS = {".gz": "gzip", ".zst": "zstd"}
 TIMEOUT_SECONDS = 600.0
-URL = "http://127.0.0.1:8080"
 
 
 @app.callback()
@@ -46,8 +42,6 @@ def push(
     as_json: AsJson = False,
 ) -> None:
     """Compile reference data into the baseline of a version, and put it in force."""
-    import httpx
-
     from service.cli.failures import Failure
 
     headers = _headers(file)
@@ -55,14 +49,11 @@ def push(
         raise Failure("a key with scope admin is needed: --key or LAZARETTO_API_KEY")
     if not file.is_file():
         raise Failure(f"there is no file {file}")
-    headers |= {"authorization": f"Bearer {key}", "content-length": str(file.stat().st_size)}
+    headers |= {"content-length": str(file.stat().st_size)}
     path = f"/v1/models/{quote(model, safe='')}/versions/{quote(version, safe='')}/baseline"
-    try:
-        with file.open("rb") as content:
-            answer = httpx.put(url.rstrip("/") + path, content=content, headers=headers, timeout=TIMEOUT_SECONDS)
-    except (httpx.RequestError, httpx.InvalidURL) as error:
-        raise Failure(f"no answer from {url} (--url or LAZARETTO_URL): {str(error) or type(error).__name__}") from error
-    _tell(answer, url, as_json=as_json)
+    with file.open("rb") as content:
+        told = ask("PUT", url, path, key, headers=headers, timeout=TIMEOUT_SECONDS, content=content)
+    _tell(told, as_json=as_json)
 
 
 @app.command()
@@ -109,34 +100,18 @@ def propose(  # noqa: PLR0913, PLR0917 - one per option
     as_json: AsJson = False,
 ) -> None:
     """Draft a baseline from traffic that the log still has, for others to accept."""
-    import httpx
-
     from service.cli.failures import Failure
 
     if key is None:
         raise Failure("a key with scope operate is needed: --key or LAZARETTO_API_KEY")
     path = f"/v1/models/{quote(model, safe='')}/versions/{quote(version, safe='')}/baselines/draft"
     times = {name: value for name, value in (("start", start), ("end", end)) if value is not None}
-    headers = {"authorization": f"Bearer {key}"}
-    try:
-        answer = httpx.post(
-            url.rstrip("/") + path, json={**times, "reason": reason}, headers=headers, timeout=TIMEOUT_SECONDS
-        )
-    except (httpx.RequestError, httpx.InvalidURL) as error:
-        raise Failure(f"no answer from {url} (--url or LAZARETTO_URL): {str(error) or type(error).__name__}") from error
-    _tell(answer, url, as_json=as_json)
+    told = ask("POST", url, path, key, timeout=TIMEOUT_SECONDS, json={**times, "reason": reason})
+    _tell(told, as_json=as_json)
 
 
-def _tell(answer: "httpx.Response", url: str, *, as_json: bool) -> None:
-    """Say what became of a baseline, or why nothing did."""
-    from service.cli.failures import Failure
-
-    body = _problem_or_view(answer.content)
-    if body is None:
-        raise Failure(f"{url} answered {answer.status_code} with something else than JSON; is it Lazaretto?")
-    if not answer.is_success:
-        places = "".join(f"\n  {place['at']}: {place['reason']}" for place in body.get("errors", []))
-        raise Failure(f"refused with {answer.status_code}: {body.get('detail')}{places}")
+def _tell(body: dict[str, Any], *, as_json: bool) -> None:
+    """Say what became of a baseline."""
     if as_json:
         print_json(body)
         return
@@ -144,15 +119,6 @@ def _tell(answer: "httpx.Response", url: str, *, as_json: bool) -> None:
     typer.echo(f"Baseline {body['baseline_id']} of {body['rows']} rows and {len(body['columns'])} columns {stands}.")
     for warning in body["warnings"]:
         typer.echo(f"  {warning['column'] or 'all columns'}: {warning['text']}")
-
-
-def _problem_or_view(content: bytes) -> dict[str, Any] | None:
-    """Return the answer's object, ``None`` when something in between has answered."""
-    try:
-        body = msgspec.json.decode(content)
-    except msgspec.DecodeError:
-        return None
-    return body if isinstance(body, dict) else None
 
 
 def _headers(file: Path) -> dict[str, str]:

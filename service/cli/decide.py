@@ -4,13 +4,11 @@ from enum import StrEnum
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import msgspec
 import typer
 
+from service.cli.asking import URL, ask
 from service.cli.common import AsJson, plain, print_json
-from service.cli.data import URL
 
-TIMEOUT_SECONDS = 30.0
 KEY_NAME = "LAZARETTO_API_KEY"
 
 Reason = Annotated[str, typer.Option("--reason", help="Stands in the audit chain.")]
@@ -61,18 +59,18 @@ def decide(  # noqa: PLR0913, PLR0917 - one per option
     if decision is Decision.ASSIGN:
         if not to:
             raise Failure("--to is needed: the name of the key of a reviewer; again for each")
-        told = _ask("PUT", url, f"{path}/review", key, body | {"reviewers": to, "hours": hours})
+        told = ask("PUT", url, f"{path}/review", key, json=body | {"reviewers": to, "hours": hours})
         text = f"the review is with {', '.join(told.get('reviewers', []))} until {told.get('due')}"
     elif decision is Decision.BREAK_GLASS:
         if minutes is None:
             raise Failure("--minutes is needed: how long the version serves")
-        told = _ask("POST", url, f"{path}/break-glass", key, body | {"minutes": minutes})
+        told = ask("POST", url, f"{path}/break-glass", key, json=body | {"minutes": minutes})
         text = f"the gate lets traffic through until {told.get('until')}, and everybody is told"
     elif decision is Decision.END_GLASS:
-        told = _ask("POST", url, f"{path}/break-glass/end", key, {"reason": reason})
+        told = ask("POST", url, f"{path}/break-glass/end", key, json={"reason": reason})
         text = "the gate is closed again"
     else:
-        told = _ask("POST", url, f"{path}/transitions", key, body | {"event": decision.value})
+        told = ask("POST", url, f"{path}/transitions", key, json=body | {"event": decision.value})
         text = _words(decision, told)
     if as_json:
         print_json(told)
@@ -116,29 +114,7 @@ def _settle(  # noqa: PLR0913, PLR0917 - as above
     verb: str, baseline_id: str, model: str, version: str, reason: str, key: str, url: str
 ) -> None:
     path = f"/v1/models/{quote(model, safe='')}/versions/{quote(version, safe='')}/baselines"
-    told = _ask("POST", url, f"{path}/{quote(baseline_id, safe='')}/{verb}", key, {"reason": reason})
+    told = ask("POST", url, f"{path}/{quote(baseline_id, safe='')}/{verb}", key, json={"reason": reason})
     status = told["status"].replace("_", " ")
     signed = f"signed by {', '.join(told['signed_by'])} ({len(told['signed_by'])} of {told['need']})"
     typer.echo(plain(f"Baseline {told['baseline_id']} is {status}; {signed}."))
-
-
-def _ask(method: str, url: str, path: str, key: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Return the answer; raise Failure with the service's own words."""
-    import httpx
-
-    from service.cli.failures import Failure
-
-    headers = {"authorization": f"Bearer {key}"}
-    try:
-        answer = httpx.request(method, url.rstrip("/") + path, json=body, headers=headers, timeout=TIMEOUT_SECONDS)
-    except (httpx.RequestError, httpx.InvalidURL) as error:
-        raise Failure(f"no answer from {url} (--url or LAZARETTO_URL): {str(error) or type(error).__name__}") from error
-    try:
-        told = msgspec.json.decode(answer.content, type=dict[str, Any])
-    except msgspec.MsgspecError as error:
-        said = f"{url} answered {answer.status_code} with something else than JSON; is it Lazaretto?"
-        raise Failure(said) from error
-    if not answer.is_success:
-        places = "".join(f"\n  {place['at']}: {place['reason']}" for place in told.get("errors", []))
-        raise Failure(f"refused with {answer.status_code}: {told.get('detail')}{places}")
-    return told

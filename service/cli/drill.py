@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -126,7 +126,8 @@ class Endings:
         from service.drill.line import DrillFailed
 
         if self._held or self._came:
-            typer.echo("lazaretto: the version is being brought back first", err=True)
+            with suppress(OSError):  # the terminal may be what is gone
+                typer.echo("lazaretto: the version is being brought back first", err=True)
             return
         self._came = True
         raise DrillFailed(f"ended early by {signal.Signals(number).name}")
@@ -144,7 +145,8 @@ def _say_nothing(step: str, at: float) -> None:
 
 
 def _tell(step: str, at: float) -> None:
-    typer.echo(f"{at:9.3f} s  {step}")
+    with suppress(OSError):  # whoever reads it may be gone
+        typer.echo(f"{at:9.3f} s  {step}")
 
 
 def _show(report: "Report", *, as_json: bool) -> None:

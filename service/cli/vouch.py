@@ -4,13 +4,10 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
-import msgspec
 import typer
 
+from service.cli.asking import URL, ask
 from service.cli.common import AsJson, print_json
-from service.cli.data import URL
-
-TIMEOUT_SECONDS = 30.0
 
 
 def vouch(
@@ -27,8 +24,6 @@ def vouch(
     as_json: AsJson = False,
 ) -> None:
     """Replace what is vouched for about a version: its artefact and its canaries."""
-    import httpx
-
     from service.cli.failures import Failure
 
     if key is None:
@@ -38,19 +33,8 @@ def vouch(
     except OSError as error:
         raise Failure(f"cannot read {file}: {error.strerror or error}") from error
     path = f"/v1/models/{quote(model, safe='')}/versions/{quote(version, safe='')}/vouched"
-    headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
-    try:
-        answer = httpx.put(url.rstrip("/") + path, content=content, headers=headers, timeout=TIMEOUT_SECONDS)
-    except (httpx.RequestError, httpx.InvalidURL) as error:
-        raise Failure(f"no answer from {url} (--url or LAZARETTO_URL): {str(error) or type(error).__name__}") from error
-    try:
-        body = msgspec.json.decode(answer.content, type=dict)
-    except msgspec.MsgspecError as error:
-        said = f"{url} answered {answer.status_code} with something else than JSON; is it Lazaretto?"
-        raise Failure(said) from error
-    if not answer.is_success:
-        places = "".join(f"\n  {place['at']}: {place['reason']}" for place in body.get("errors", []))
-        raise Failure(f"refused with {answer.status_code}: {body.get('detail')}{places}")
+    headers = {"content-type": "application/json"}
+    body = ask("PUT", url, path, key, headers=headers, content=content)
     if as_json:
         print_json(body)
         return

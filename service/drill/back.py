@@ -81,32 +81,36 @@ class WayBack:
                     return Back(released=False, waits_for=waits_for)
             time.sleep(LOOK_SECONDS)
 
-    def settle(self, reason: str, since: str, before: frozenset[str] = frozenset()) -> None:
+    def settle(self, reason: str, before: frozenset[str], since: str = "", until: str | None = None) -> None:
         """Resolve the incidents that the drill has raised.
 
         Parameters
         ----------
         reason
             Goes on record.
-        since
-            When the drill began.
         before
             Those that were there before.
+        since
+            When the drill began.
+        until
+            When it had long ended; what was opened later is none of the drill's.
         """
-        for incident_id in self.unsettled(since) - before:
+        for incident_id in self.unsettled(since, until) - before:
             body = {"verdict": "benign", "note": reason}
             answer = self._api.ask("POST", f"/v1/incidents/{incident_id}/resolve", json=body)
             if answer.status_code != CONFLICT:  # somebody was faster
                 read(answer)
 
-    def unsettled(self, since: str = "") -> frozenset[str]:
-        """Return the incidents of the version that are not resolved, opened at a time or later."""
+    def unsettled(self, since: str = "", until: str | None = None) -> frozenset[str]:
+        """Return the incidents of the version that are not resolved, opened within a time."""
         *_, model, _, version = self._path.split("/")
         found: set[str] = set()
         for status in UNSETTLED:
             params = {"model": model, "version": version, "status": status}
             listed = self._api.get("/v1/incidents", params=params)["incidents"]
-            found |= {one["id"] for one in listed if one["opened"] >= since}
+            found |= {
+                one["id"] for one in listed if since <= one["opened"] and (until is None or one["opened"] <= until)
+            }
         return frozenset(found)
 
     def _is_over(self, status: Mapping[str, Any]) -> bool:

@@ -28,6 +28,8 @@ OPEN_SECONDS = 30.0
 """How long the gateway may take to open again after the release."""
 IDLE_SECONDS = 60.0
 """A version that had an event so recently serves somebody."""
+TICK_SECONDS_MAX = 60.0
+"""The way back takes two ticks and more, in which nothing ends it."""
 REFERENCE_ROWS = 4_000
 FEATURE = "drill"
 DEPLOYER = "lazaretto drill"
@@ -37,6 +39,8 @@ REFUSED = "refused at the gateway"
 OPEN = "open again after the release"
 LONGEST = timedelta(hours=2)
 """After its beginning a drill has long ended, or failed."""
+CLOSING = {"suspect": "suspicion", "quarantine": "quarantine"}
+"""What a drill brings a version to, and what it is called."""
 LISTED = 100
 """Drills on record that are looked at for one that has not ended."""
 
@@ -130,18 +134,23 @@ class Drill:
             raise DrillFailed(f"{target.through} answers 403 already: there is nothing to measure")
         standing = WayBack(self._api, None, target.path, known=True).unsettled()
         self._note(report, "begin")
+        failed = None
         try:
             self._break(target, version["schema"], report, tell)
             report.outcome = REFUSED
         except DrillFailed as failure:
-            report.outcome = str(failure)
-            raise
+            report.outcome, failed = str(failure), failure
         finally:
             with self._undisturbed():
-                self._bring_back(report, "", standing)
+                whole = report.outcome == REFUSED
+                self._bring_back(report, standing)
+                if report.waits_for and not whole:
+                    report.outcome += f"; NOT released: it waits for {report.waits_for} more to approve"
                 if report.released and REFUSED in report.steps:
                     self._await_open(target, before, report, tell)
                 self._note(report, "end")
+        if failed is not None:
+            raise DrillFailed(report.outcome) from failed
         return report
 
     def finish(self, target: Target) -> Report:
@@ -156,23 +165,31 @@ class Drill:
         left = next((one for one in listed if one["begun_at"] and one["ended_at"] is None), None)
         if left is None:
             raise DrillFailed(f"no drill of {target.model}/{target.version} is on record that has not ended")
-        self._check_own(target, left["begun_at"])
+        until = self._check_own(target, left["begun_at"])
         report = Report(left["drill_id"], target, outcome="brought back later")
         self._known = False
         with self._undisturbed():
-            self._bring_back(report, left["begun_at"], frozenset())
+            self._bring_back(report, frozenset(), left["begun_at"], until)
             self._note(report, "end")
         return report
 
-    def _check_own(self, target: Target, begun_at: str) -> None:
-        """Raise when the newest quarantine came long after the drill: people decide about that one."""
+    def _check_own(self, target: Target, begun_at: str) -> str:
+        """Raise when the newest suspicion or quarantine came long after the drill: people decide about that one.
+
+        Returns
+        -------
+        str
+            The last moment at which something may be of the drill.
+        """
+        until = datetime.fromisoformat(begun_at) + LONGEST
         listed = self._api.get(f"{target.path}/transitions", params={"limit": LISTED})["transitions"]
-        quarantined_at = next((one["at"] for one in listed if one["event"] == "quarantine"), begun_at)
-        if datetime.fromisoformat(quarantined_at) - datetime.fromisoformat(begun_at) > LONGEST:
+        newest = next((one for one in listed if one["event"] in CLOSING), None)
+        if newest is not None and datetime.fromisoformat(newest["at"]) > until:
             raise DrillFailed(
-                f"the newest quarantine of {target.model}/{target.version} is of {quarantined_at}, and the drill"
-                f" began at {begun_at}: it is none of the drill's; review it"
+                f"the newest {CLOSING[newest['event']]} of {target.model}/{target.version} is of {newest['at']}, and"
+                f" the drill began at {begun_at}: it is none of the drill's; review it"
             )
+        return until.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
     def _find_or_create(self, target: Target) -> dict[str, Any]:
         answer = self._api.ask("GET", target.path)
@@ -217,6 +234,12 @@ class Drill:
             raise DrillFailed(f"{name} is {status['state']}: a drill begins with an active version")
         if version["baseline_id"] is None:
             raise DrillFailed(f"{name} has no baseline: nothing can be noticed")
+        tick = status["budget"]["tick_seconds"]
+        if tick > TICK_SECONDS_MAX:
+            raise DrillFailed(
+                f"{name} has ticks of {tick:g} s, and the way back waits for two: more than {TICK_SECONDS_MAX:g} s"
+                " are too long for a drill; use a model for drills"
+            )
         if target.in_service:
             return
         known = self._api.get(f"/v1/models/{target.model}")["versions"]
@@ -276,14 +299,14 @@ class Drill:
         self._api.post(f"{target.path}/events", body)
         self._known = before
 
-    def _bring_back(self, report: Report, since: str, standing: frozenset[str]) -> None:
+    def _bring_back(self, report: Report, standing: frozenset[str], since: str = "", until: str | None = None) -> None:
         """Undo it, or say what is left and how it is undone later."""
         target, reason = report.target, f"drill {report.drill_id}: over"
         way = WayBack(self._api, self._second, target.path, known=self._known)
         try:
             back = way.bring(reason)
             if back.released:
-                way.settle(reason, since, standing)
+                way.settle(reason, standing, since, until)
         except DrillFailed as failure:
             raise DrillFailed(
                 f"{report.outcome}; and {target.model}/{target.version} was NOT brought back: {failure}."

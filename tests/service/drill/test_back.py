@@ -200,12 +200,13 @@ def test_incidents_of_the_drill_alone_are_resolved(service: Service, api: Line) 
         incident("mine", "open", "2026-11-23T10:00:01.000000Z"),
         incident("taken", "acknowledged", "2026-11-23T10:00:02.000000Z"),
         incident("over", "resolved", "2026-11-23T10:00:03.000000Z"),
+        incident("later", "open", "2026-11-23T12:00:00.000001Z"),
     ]
-    way(api).settle("over", "2026-11-23T10:00:00.000000Z")
+    way(api).settle("over", frozenset(), "2026-11-23T10:00:00.000000Z", "2026-11-23T12:00:00.000000Z")
     assert sorted(service.asked) == ["resolve mine", "resolve taken"]
     service.asked.clear()
-    way(api).settle("over", "", frozenset({"older", "taken"}))
-    assert service.asked == ["resolve mine"]
+    way(api).settle("over", frozenset({"older", "taken"}))
+    assert sorted(service.asked) == ["resolve later", "resolve mine"]
 
 
 def test_a_refusal_has_the_words_of_the_service() -> None:

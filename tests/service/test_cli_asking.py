@@ -1,0 +1,61 @@
+"""What a command says of an answer, and of none."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from service.cli.asking import ask
+from service.cli.failures import Failure
+
+URL = "http://lazaretto/"
+
+
+def test_an_answer_is_returned_and_the_key_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def answer(method: str, url: str, **rest: Any) -> httpx.Response:
+        asked.update(rest, method=method, url=url)
+        return httpx.Response(200, json={"state": "active"})
+
+    monkeypatch.setattr(httpx, "request", answer)
+    assert ask("PUT", URL, "/v1/x", "lzk_x", headers={"a": "b"}, timeout=2.0, json={"c": 1}) == {"state": "active"}
+    assert asked == {
+        "method": "PUT",
+        "url": "http://lazaretto/v1/x",
+        "headers": {"a": "b", "authorization": "Bearer lzk_x"},
+        "timeout": 2.0,
+        "json": {"c": 1},
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (httpx.Response(502, text="<html>"), f"{URL} answered 502 with something else than JSON; is it Lazaretto?"),
+        (httpx.Response(200, json=[1]), f"{URL} answered 200 with something else than JSON; is it Lazaretto?"),
+        (httpx.Response(409, json={"detail": "is active"}), "refused with 409: is active"),
+        (
+            httpx.Response(422, json={"detail": "bad", "errors": [{"at": "reason", "reason": "is empty"}]}),
+            "refused with 422: bad\n  reason: is empty",
+        ),
+    ],
+)
+def test_what_is_no_answer_or_a_refusal_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, answer: httpx.Response, told: str
+) -> None:
+    monkeypatch.setattr(httpx, "request", lambda *_, **__: answer)
+    with pytest.raises(Failure) as failed:
+        ask("POST", URL, "/v1/x", "lzk_x", json={})
+    assert str(failed.value) == told
+
+
+@pytest.mark.parametrize("error", [httpx.ConnectError("refused"), httpx.InvalidURL("refused")])
+def test_where_nobody_answers_the_address_is_named(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def nobody(*_: object, **__: object) -> httpx.Response:
+        raise error
+
+    monkeypatch.setattr(httpx, "request", nobody)
+    with pytest.raises(Failure) as failed:
+        ask("POST", URL, "/v1/x", "lzk_x", json={})
+    assert str(failed.value) == f"no answer from {URL} (--url or LAZARETTO_URL): refused"
