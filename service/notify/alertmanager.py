@@ -73,10 +73,13 @@ class AlertmanagerChannel:
 
     async def deliver(self, message: Message) -> None:
         """Post the alerts of a message; where there are none, ask all the same whether Alertmanager is there."""
-        await self._post(payload_of(message).alerts)
+        await self._post([alert for alert in payload_of(message).alerts if not self._is_past(alert)])
 
     async def repeat(self, told: Sequence[Told]) -> None:
-        """Post what is firing, and what has just ended, once more; none at all asks whether Alertmanager is there."""
+        """Post what is firing, and what has just ended, once more; none at all asks whether Alertmanager is there.
+
+        The store knows what is true: nothing that was posted before makes it past.
+        """
         now_us = self._clock.now_us()
         alerts = [alert_body(one, one.firing(now_us)) for one in told]
         for start in range(0, max(1, len(alerts)), ALERTS_AT_ONCE):
@@ -87,7 +90,6 @@ class AlertmanagerChannel:
         await self._http.aclose()
 
     async def _post(self, alerts: Sequence[AlertBody]) -> None:
-        alerts = [alert for alert in alerts if not self._is_past(alert)]
         body = msgspec.json.encode([self._written(alert) for alert in alerts])
         answers = await asyncio.gather(*(self._one(url, body) for url in self._urls))
         failures = [failure for failure in answers if failure is not None]

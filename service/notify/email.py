@@ -112,7 +112,8 @@ class EmailChannel:
                     smtp.quit()
                 return refused
         except smtplib.SMTPRecipientsRefused as error:
-            return error.recipients
+            # Nobody has the mail; after a 421 it was not even asked about those that are missing here.
+            return {one: error.recipients.get(one, (CLOSING, b"")) for one in recipients}
         except smtplib.SMTPResponseException as error:
             raise _refusal(error) from None
         except (smtplib.SMTPException, OSError, Refused, ValueError) as error:

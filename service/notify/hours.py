@@ -27,7 +27,9 @@ def ends_us(hours: Hours, now_us: Micros) -> Micros | None:
     return None
 
 
-DAYS_LOOKED_AT = 7
+DAYS_LOOKED_AT = 4
+"""Hours that follow one another hold for so many days at most: after ``AGE_SECONDS_MAX``, five days, what waits is
+given up, and an attempt must fit in before."""
 
 
 def held_until(quiet: Quiet | None, severity: Severity, now_us: Micros) -> Micros:

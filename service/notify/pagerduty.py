@@ -79,7 +79,7 @@ class PagerDutyChannel:
                 ) from None
             raise
         if action == RESOLVE:
-            self._over[key] = message.created_us
+            self._over[key] = max(message.created_us, self._over.get(key, Micros(0)))
             self._over.move_to_end(key)
             if len(self._over) > REMEMBERED_MAX:
                 self._over.popitem(last=False)

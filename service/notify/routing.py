@@ -168,7 +168,8 @@ def _about_alert(
 ) -> tuple[list[Told], list[Told]]:
     at_us = message.created_us
     mine = next((one for one in known if one.fingerprint == alert.fingerprint), None)
-    before = [] if mine is None or not mine.firing(at_us) else [mine]
+    ends = alert.status == RESOLVED
+    before = [mine] if mine is not None and (mine.firing(at_us) if ends else _goes_on(kind, mine, at_us)) else []
     if kind is Kind.TEST:
         return [], []
     if kind is Kind.STATE_CHANGED:  # whatever was asked for is decided
@@ -182,7 +183,7 @@ def _about_alert(
     else:
         pending = []
     decided = [_ended(one, at_us) for one in pending]
-    if alert.status == RESOLVED:
+    if ends:
         return before + pending, [_ended(one, at_us) for one in before] + decided
     return before + pending, [_fires(kind, message, alert, mine), *decided]
 
@@ -192,14 +193,22 @@ def _still_held(alert: AlertBody) -> bool:
     return alert.annotations.get("after") in HELD
 
 
+def _goes_on(kind: Kind, mine: Told, at_us: Micros) -> bool:
+    """Return whether what fires is what was told of before.
+
+    An alert has the time of its tick: what it tells of may have ended after that and been told of as over, and then it
+    is a return. Only announcements have an end that is yet to come.
+    """
+    return mine.firing(at_us) and (mine.ends_us is None or kind in ANNOUNCEMENTS)
+
+
 def _fires(kind: Kind, message: Message, alert: AlertBody, mine: Told | None) -> Told:
     """Return what is told when something fires: with its first time, or as the return of what had ended."""
     at_us, annotations = message.created_us, alert.annotations
-    going_on = mine is not None and mine.firing(at_us)
-    returns = mine is not None and not going_on and mine.ends_us is not None and kind is Kind.ALERT_OPENED
-    if returns and mine is not None and mine.ends_us is not None:
-        annotations = annotations | {"regressed": time_of(mine.ends_us)}
-    kept = mine if going_on else None
+    kept = mine if mine is not None and _goes_on(kind, mine, at_us) else None
+    before_us = None if mine is None or kept is not None else mine.ends_us
+    if before_us is not None and kind is Kind.ALERT_OPENED:
+        annotations = annotations | {"regressed": time_of(before_us)}
     group = group_of(alert.labels, message.incident_id)
     return Told(
         fingerprint=fingerprint_of(alert.labels),
@@ -210,7 +219,8 @@ def _fires(kind: Kind, message: Message, alert: AlertBody, mine: Told | None) ->
         severity=message.severity if kept is None else worst(kept.severity, message.severity),
         labels=alert.labels,
         annotations=annotations,
-        starts_us=at_us if kept is None else kept.starts_us,
+        # A return begins no earlier than what it returns from has ended: receivers tell the two apart by that.
+        starts_us=max(at_us, before_us or at_us) if kept is None else kept.starts_us,
         ends_us=Micros(at_us + ANNOUNCED_US) if kind in ANNOUNCEMENTS else None,
         channels=frozenset() if kept is None else kept.channels,
     )

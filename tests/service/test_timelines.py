@@ -200,7 +200,7 @@ def test_silence_is_told_and_so_is_its_end(folder: Path) -> None:
     assert [one for one in firing if one.ends_us is None] == []
 
 
-def test_quiet_hours_hold_a_mild_page_and_a_grave_one_brings_it_along(folder: Path) -> None:
+def test_quiet_hours_hold_a_mild_page_until_they_end(folder: Path) -> None:
     quiet = {"from": "10:00", "to": "10:01", "severities": ["low", "medium"]}
     mild = Timeline(folder, SUSPECTS, quiet)
     heard = mild.play(
@@ -214,7 +214,7 @@ def test_quiet_hours_hold_a_mild_page_and_a_grave_one_brings_it_along(folder: Pa
     assert [one.kind for one in heard] == ["alert_opened", "state_changed"]
 
 
-def test_what_is_grave_never_waits_for_the_end_of_quiet_hours(folder: Path) -> None:
+def test_a_grave_page_never_waits_for_the_end_of_quiet_hours_and_brings_along_what_is_held(folder: Path) -> None:
     quiet = {"from": "10:00", "to": "11:00", "severities": ["low", "medium"]}
     grave = Timeline(folder, msgspec.structs.replace(QUARANTINES, confirmations=4), quiet)
     heard = grave.play(

@@ -7,6 +7,7 @@ import hmac
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -275,6 +276,22 @@ def test_a_trigger_that_comes_after_the_end_of_its_group_opens_nothing_again() -
     assert [event["event_action"] for event in sent(receiver)] == ["resolve", "trigger"]
 
 
+def test_an_earlier_end_that_comes_late_does_not_let_what_was_before_the_last_end_open_anything() -> None:
+    receiver, clock = Receiver(), ManualClock()
+    channel = pagerduty(receiver)
+    first = alert("a:over", firing=False, at_us=clock.now_us())
+    again = alert("b", at_us=clock.advance(5))
+    last = alert("b:over", firing=False, at_us=clock.advance(5))
+
+    async def work() -> None:
+        for message in (last, first, again):
+            await channel.deliver(message)
+        await channel.close()
+
+    asyncio.run(work())
+    assert [event["event_action"] for event in sent(receiver)] == ["resolve", "resolve"]
+
+
 def test_a_test_of_pagerduty_ends_what_it_began() -> None:
     receiver = Receiver()
     deliver(pagerduty(receiver), trial_message("p", Actor("ada"), Micros(1), "t"))
@@ -354,6 +371,22 @@ def test_a_message_that_a_repetition_has_overtaken_undoes_nothing() -> None:
         [],
         [late.starts_at],
     ]
+
+
+def test_what_the_store_says_is_repeated_whatever_was_posted_before(tmp_path: Path) -> None:
+    receiver, desk = Receiver(), Desk(tmp_path, "am")
+    desk.put(alert())
+    desk.round()
+    (told,) = desk.store.outbox.firing("am", desk.clock.now_us(), 9)
+    channel = alertmanager(receiver)
+
+    async def work() -> None:
+        await channel.repeat([replace(told, ends_us=Micros(told.starts_us + 1))])
+        await channel.repeat([told])
+        await channel.close()
+
+    asyncio.run(work())
+    assert [len(body) for body in sent(receiver)] == [1, 1]
 
 
 @given(st.text(max_size=300))

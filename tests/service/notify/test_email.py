@@ -123,6 +123,16 @@ def test_a_mailbox_that_is_gone_is_told_and_a_replay_asks_it_alone() -> None:
     assert [mail.recipients for mail in server.mails] == [["a@example.org"], ["b@example.org"]]
 
 
+def test_a_server_that_closes_between_the_recipients_has_given_the_mail_to_nobody() -> None:
+    with MailServer(mailboxes={"b@example.org": ["421 closing"]}) as server:
+        channel = mail_channel(server.port)
+        failure = refused(channel)
+        assert (failure.recoverable, failure.channel_fault) == (True, True)
+        assert server.mails == []
+        asyncio.run(channel.deliver(MESSAGE))
+    assert [mail.recipients for mail in server.mails] == [["a@example.org", "b@example.org"]]
+
+
 def test_every_mailbox_that_is_greylisted_leaves_the_circuit_alone() -> None:
     with MailServer({"RCPT": "451 greylisted"}) as server:
         failure = refused(mail_channel(server.port))

@@ -22,7 +22,7 @@ from service.notify.reviews import glass_broken, glass_over, review_assigned, re
 from service.worker.delivery import Dispatcher
 from tests.service.alert.test_decide import VERSION
 from tests.service.alert.test_triage import INCIDENT
-from tests.service.notify.desk import Desk
+from tests.service.notify.desk import Desk, alert, settled
 from tests.service.notify.doubles import Alertmanager, PagerDuty
 
 ANA = Actor("ana")
@@ -319,6 +319,27 @@ def test_what_is_merged_while_its_end_waits_to_be_told_ends_where_it_was_told(tm
             tx.add_message(message)
     to.settle()
     assert to.still_open() == {"pager": [], "night": [], "am": []}
+
+
+def test_what_a_tick_tells_that_is_older_than_the_end_of_its_incident_is_a_return(tmp_path: Path) -> None:
+    to = Receivers(tmp_path)
+    to.desk.put(alert())
+    to.round(rounds=2)
+    late_us = to.desk.clock.advance(4)
+    to.desk.put(settled(IncidentStatus.RESOLVED, at_us=to.desk.clock.advance(1), verdict=Verdict.BENIGN))
+    to.round(rounds=2)
+    assert to.still_open() == {"pager": [], "night": [], "am": []}
+    to.desk.put(alert("late", at_us=late_us, incident="i2"))
+    to.round(rounds=2)
+    assert (len(to.pager.still_open), len(to.alertmanager.firing)) == (1, 1)
+    to.desk.clock.advance(300)
+    to.round(rounds=2)
+    assert len(to.alertmanager.firing) == 1, "it is repeated"
+    end = settled(IncidentStatus.RESOLVED, at_us=to.desk.clock.advance(1), incident="i2", verdict=Verdict.BENIGN)
+    to.desk.put(end)
+    to.settle()
+    assert to.still_open() == {"pager": [], "night": [], "am": []}
+    assert [*to.pager.problems, *to.alertmanager.problems] == []
 
 
 def test_the_end_of_a_single_alert_is_the_end_of_what_its_beginning_told(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from service.channel_settings import DAYS, Hours, Quiet
 from service.domain.ids import Micros
 from service.domain.records import Severity
 from service.notify.hours import ends_us, held_until
+from service.notify.retry import AGE_SECONDS_MAX
 
 
 def us(text: str) -> Micros:
@@ -81,3 +82,10 @@ def test_what_is_high_is_never_held(severity: Severity, now: int) -> None:
     always = Quiet.model_validate({"severities": ["low", "medium"]})
     held = held_until(always, severity, Micros(now))
     assert (held == now) == (severity is Severity.HIGH)
+
+
+@given(st.integers(0, 10**15))
+def test_what_is_held_goes_out_a_day_before_it_would_be_given_up(now: int) -> None:
+    always = Quiet.model_validate({"severities": ["low", "medium"]})
+    held = held_until(always, Severity.LOW, Micros(now))
+    assert 3 * 86_400 <= (held - now) / 1e6 <= AGE_SECONDS_MAX - 86_400
