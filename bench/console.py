@@ -326,7 +326,7 @@ def render(timings: Sequence[Timing], models: int, incidents: int, times: int, b
 
 
 def main(arguments: list[str]) -> int:
-    """Measure, print, and write the page."""
+    """Measure, print, and write the page; not while a page does not answer."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=int, default=MODELS)
     parser.add_argument("--incidents", type=int, default=INCIDENTS)
@@ -341,11 +341,12 @@ def main(arguments: list[str]) -> int:
             make_store(data, template, SystemClock().now_us(), asked.models, asked.incidents)
         busy = os.getloadavg()[0]
         timings = asyncio.run(measure(data, make_key(data), paths_of(asked.models), asked.times))
-    shown = [one for one in timings if one.status == 200]
-    text = render(shown, asked.models, asked.incidents, asked.times, busy)
-    for one in timings:
-        if one.status != 200:
-            print(f"{one.path}: {one.status}", file=sys.stderr)
+    broken = [one for one in timings if one.status != 200]
+    for one in broken:
+        print(f"{one.path}: {one.status}", file=sys.stderr)
+    if broken:
+        return 1
+    text = render(timings, asked.models, asked.incidents, asked.times, busy)
     if asked.print:
         print(text)
     else:

@@ -24,6 +24,7 @@ class IncidentsWanted:
     model: str | None = None
     cause: Cause | None = None
     assignee: str | None = None
+    versions: frozenset[VersionId] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +79,11 @@ class PageStore(Protocol):
     def incidents(self, wanted: IncidentsWanted, limit: int, offset: int) -> IncidentsFound:
         """Return a part of the incidents looked for: those nobody has resolved first, the worst first, newest first."""
 
-    def alike(self, incident: Incident, models: Models, limit: int) -> Sequence[Alike]:
-        """Return incidents of the same cause that were opened before one, newest first; merged ones are left out."""
+    def alike(self, incident: Incident, names: Models, limit: int) -> Sequence[Alike]:
+        """Return earlier incidents of the same cause but merged ones: of the version, of the model, then newest first.
+
+        ``names`` are those of the models that may be seen.
+        """
 
     def audit(self, wanted: AuditWanted, limit: int) -> Sequence[AuditEntry]:
         """Return links of the audit chain, newest first."""

@@ -137,6 +137,7 @@ def build_runtime(settings: Settings) -> Runtime:
             office=api.office,
             clock=clock,
             authenticate=api.keyring.authenticate,
+            used=lambda key_id: api.keyring.see({key_id}),
             session_key=secrets.sessions,
             changed=api.changed,
             stale_seconds=settings.stale_seconds,

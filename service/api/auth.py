@@ -102,8 +102,8 @@ class KeyRing:
         return seen
 
     def see(self, key_ids: Iterable[str]) -> None:
-        """Count keys as seen again, as they could not be written down."""
-        self._seen |= {*key_ids}
+        """Count keys as seen: by a session of the console, or again, as they could not be written down."""
+        self._seen.update(key_ids)
 
     def _from_memory(self, text: str) -> Identity | None:
         """Return the holder, ``None`` when the id is not known here; raise when it is, and the key is bad."""

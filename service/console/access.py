@@ -45,7 +45,7 @@ class Access:
     signer: Signer
 
     def viewer(self, request: Request) -> Viewer:
-        """Return who is signed in.
+        """Return who is signed in, and count the key as used.
 
         Raises
         ------
@@ -60,6 +60,7 @@ class Access:
         identity = Identity(key_id=key.id, actor=Actor(key.name), scopes=key.scopes, models=key.models)
         if (key.expires_us is not None and key.expires_us <= now_us) or not identity.may(Scope.READ):
             raise SignInNeeded
+        self.deps.used(key.id)
         return Viewer(identity, session, self.signer.form_token(session.token))
 
     def check_form(self, request: Request, token: str, form: dict[str, str]) -> None:

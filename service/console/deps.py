@@ -36,6 +36,8 @@ class ConsoleDeps:
     clock: Clock
     authenticate: Callable[[str], Identity]
     """Turn a pasted key into who it is; raises Unauthenticated."""
+    used: Callable[[str], None]
+    """Count a key, by its id, as used: a session asks with it, though nobody pastes it again."""
     session_key: bytes
     """Signs sessions and form tokens; at least 32 bytes, shared by replicas."""
     changed: Callable[[], None]

@@ -18,6 +18,7 @@ from service.console.pages import SECURITY_HEADERS
 from service.console.streams import Streams
 from service.domain.errors import LazarettoError
 from service.domain.ids import VersionId
+from service.domain.keys import Identity
 from service.ports_console import Standing
 
 LOOK_SECONDS = 0.25
@@ -92,7 +93,7 @@ def add_live(router: APIRouter, deps: ConsoleDeps, access: Access) -> None:
     async def live(request: Request) -> Response:
         viewer = await run_in_threadpool(access.viewer, request)
         query = request.query_params
-        version_id = _version_of(deps.standing(), query.get("model", ""), query.get("version", ""))
+        version_id = _version_of(deps.standing(), viewer.identity, query.get("model", ""), query.get("version", ""))
 
         def mark() -> str:
             slot = int(deps.clock.now_us() / (LISTS_SECONDS * 1e6))
@@ -128,6 +129,8 @@ def may_still_read(access: Access, request: Request) -> bool:
     return True
 
 
-def _version_of(standing: Standing, model: str, version: str) -> VersionId | None:
-    """Return which version a page is of; a stream tells of any no more than that something has come."""
+def _version_of(standing: Standing, who: Identity, model: str, version: str) -> VersionId | None:
+    """Return which version a page is of; one that the key may not see is as good as none."""
+    if not who.sees(model):
+        return None
     return next((one.id for one in standing.versions if (one.model, one.version) == (model, version)), None)

@@ -8,6 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from service.console.access import Access, Viewer, read_form
 from service.console.deps import ConsoleDeps
+from service.console.lists import ROWS
 from service.console.pages import empty, render
 from service.console.read_models import When
 from service.console.typed import NOTHING, Typed, sentence
@@ -63,7 +64,8 @@ class MaintenanceViews:
             "maintenance.html",
             problem.status if problem else 200,
             viewer=viewer,
-            rows=[_row(one, now_us) for one in windows],
+            rows=[_row(one, now_us) for one in windows[:ROWS]],
+            rows_left=max(0, len(windows) - ROWS),
             models=names[:MODELS_OFFERED],
             may=viewer.identity.may(Scope.OPERATE),
             now_text=_field(now_us),

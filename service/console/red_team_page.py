@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from service.console.access import Access, Viewer
 from service.console.coverage import STRIDE, DetectorRow, StrideRow, TacticRow, coverage, threats
 from service.console.deps import ConsoleDeps
-from service.console.lists import Choice, one_of, text_of
+from service.console.lists import ROWS, Choice, one_of, text_of
 from service.console.pages import render
 from service.console.read_models import When
 from service.console.redteam import EQUIVALENT, WRONGED, Defence, ScheduleLine, defence_of, schedule_line
@@ -16,9 +16,6 @@ from service.domain.atlas import atlas
 from service.domain.ids import Micros
 from service.domain.records import Version
 from service.domain.redteam import AttackRow, BenignRow, Rate, RedTeamRun
-
-ATTACKS_SHOWN = 150
-RUNS_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +80,11 @@ class RedTeamPage:
     families: tuple[Choice, ...]
     choices: tuple[Choice, ...]
     benign: tuple[Benign, ...]
+    benign_left: int
     defences: tuple[Defence, ...]
+    defences_left: int
     skipped: tuple[tuple[str, str], ...]
+    skipped_left: int
     tactics: tuple[TacticRow, ...]
     detectors: tuple[DetectorRow, ...]
     stride: tuple[StrideRow, ...]
@@ -104,25 +104,31 @@ def red_team_page(deps: ConsoleDeps, viewer: Viewer, query: Mapping[str, str]) -
     shown = [run for run, version in runs if which in {"", _which(version)}]
     family, only = text_of(query, "family"), one_of(query, "only", ("blind",))
     rows = [row for run in shown for row in run.summary.attacks]
+    benign = [row for run in shown for row in run.summary.benign]
+    skipped = [pair for run in shown for pair in run.summary.skipped]
+    defences = _defences(shown)
     families = sorted({row.family for row in rows})
     family = family if family in families else ""
     tried = tuple(row for row in rows if row.successes)
     wanted = [row for row in rows if family in {"", row.family} and (not only or row.blind)]
     wanted.sort(key=lambda row: (not row.blind, not row.successes, row.timely.ratio or 0.0, row.title, row.victim))
     return RedTeamPage(
-        runs=tuple(_run(run, version, which, now_us) for run, version in runs[:RUNS_SHOWN]),
-        runs_left=max(0, len(runs) - RUNS_SHOWN),
+        runs=tuple(_run(run, version, which, now_us) for run, version in runs[:ROWS]),
+        runs_left=max(0, len(runs) - ROWS),
         which=which,
-        attacks=tuple(_attack(row) for row in wanted[:ATTACKS_SHOWN]),
-        attacks_left=max(0, len(wanted) - ATTACKS_SHOWN),
+        attacks=tuple(_attack(row) for row in wanted[:ROWS]),
+        attacks_left=max(0, len(wanted) - ROWS),
         attacks_total=len(tried),
         blind=sum(row.blind for row in tried),
         only=only,
         families=(Choice("", "any family", not family), *(Choice(one, one, one == family) for one in families)),
-        choices=(Choice("", "all runs", not which), *(Choice(one, one, one == which) for one in names[:RUNS_SHOWN])),
-        benign=tuple(_benign(row) for run in shown for row in run.summary.benign)[:ATTACKS_SHOWN],
-        defences=_defences(shown),
-        skipped=tuple(pair for run in shown for pair in run.summary.skipped)[:ATTACKS_SHOWN],
+        choices=(Choice("", "all runs", not which), *(Choice(one, one, one == which) for one in names[:ROWS])),
+        benign=tuple(_benign(row) for row in benign[:ROWS]),
+        benign_left=max(0, len(benign) - ROWS),
+        defences=defences[:ROWS],
+        defences_left=max(0, len(defences) - ROWS),
+        skipped=tuple(skipped[:ROWS]),
+        skipped_left=max(0, len(skipped) - ROWS),
         tactics=coverage(tried),
         detectors=threats().detectors,
         stride=threats().stride,

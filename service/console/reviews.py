@@ -11,6 +11,7 @@ from service.console.access import Access, Viewer, read_form
 from service.console.compare import ComparedColumn, compared_columns
 from service.console.deps import ConsoleDeps
 from service.console.incident_acts import UNRESOLVED
+from service.console.lists import ROWS
 from service.console.pages import empty, render
 from service.console.read_models import When
 from service.console.review_rows import QueueFacts, proposals_of, queue_of
@@ -28,7 +29,6 @@ from service.review.stages import ReviewStages
 
 PROPOSALS_READ = 200
 INCIDENTS_READ = 500
-ROWS_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,12 @@ class ReviewViews:
         read, store = self.deps.read, self.review.store
         standing = self.deps.standing()
         versions = standing.versions
-        held = {version.id for version in versions if version.state in HELD}
+        held = frozenset(version.id for version in versions if version.state in HELD)
         worst: dict[VersionId, Incident] = {}
         if held:
-            found = self.pages.incidents(IncidentsWanted(statuses=UNRESOLVED), INCIDENTS_READ, 0)
-            for incident in found.rows:
-                if incident.version_id in held:
-                    worst.setdefault(incident.version_id, incident)
+            wanted = IncidentsWanted(statuses=UNRESOLVED, versions=held)
+            for incident in self.pages.incidents(wanted, INCIDENTS_READ, 0).rows:
+                worst.setdefault(incident.version_id, incident)
         return QueueFacts(
             now_us=self.deps.clock.now_us(),
             models=standing.models,
@@ -82,14 +81,18 @@ class ReviewViews:
         facts = self.facts()
         rows, proposals = queue_of(facts, viewer.identity), proposals_of(facts, viewer.identity)
         waiting = sum(row.mine for row in rows) + sum(row.mine for row in proposals)
+        rows_asked = [row for row in rows if row.mine or not mine]
+        proposals_asked = [row for row in proposals if row.mine or not mine]
         return render(
             "reviews.html",
             problem.status if problem else 200,
             {"etag": tag},
             viewer=viewer,
-            rows=[row for row in rows if row.mine or not mine][:ROWS_SHOWN],
+            rows=rows_asked[:ROWS],
+            rows_left=max(0, len(rows_asked) - ROWS),
             rows_total=len(rows),
-            proposals=[row for row in proposals if row.mine or not mine],
+            proposals=proposals_asked[:ROWS],
+            proposals_left=max(0, len(proposals_asked) - ROWS),
             proposals_total=len(proposals),
             waiting=waiting,
             mine=mine,

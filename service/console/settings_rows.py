@@ -128,6 +128,8 @@ def address_of(url: str) -> str:
         host, port = parts.hostname, parts.port
     except ValueError:
         return "set"
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        return "set"  # a password that is not escaped, with '/', '?' or '#' in it: 'host' is the name of the user
     if not host:
         return f"{parts.scheme}: a file" if parts.scheme else "set"
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}"

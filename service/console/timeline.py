@@ -9,7 +9,7 @@ from service.console import words
 from service.console.addresses import incident_url
 from service.console.charts import EvidenceChart, Mark, Point, evidence_chart
 from service.console.facts import MINUTE_US, Facts
-from service.console.history import HOUR_US, SPANS, History
+from service.console.history import HOUR_US, SPANS, TRANSITIONS_READ, History
 from service.console.lanes import Beside, Count, Stretch
 from service.console.overview import TONES
 from service.console.scale import NARROW, WIDE
@@ -78,12 +78,16 @@ def _beside(facts: Facts) -> Beside:
 
 
 def _states(facts: Facts) -> list[Stretch]:
-    """Return the states one after the other; the first one began when the version was registered."""
+    """Return the states one after the other; the first one began when the version was registered.
+
+    Where only the latest changes were read, it begins with the oldest of them: what was before is not known here.
+    """
     version, transitions = facts.version, facts.history.transitions
     if not transitions:
         return [_state(version.state, version.since_us, facts.now_us, version.reason)]
     first = transitions[0]
-    found = [_state(first.before, min(version.created_us, first.at_us), first.at_us, "")]
+    known = len(transitions) < TRANSITIONS_READ
+    found = [_state(first.before, min(version.created_us, first.at_us), first.at_us, "")] if known else []
     found += [_state(a.after, a.at_us, b.at_us, f"{a.actor}: {a.reason}") for a, b in pairwise(transitions)]
     last = transitions[-1]
     return [*found, _state(last.after, last.at_us, facts.now_us, f"{last.actor}: {last.reason}")]

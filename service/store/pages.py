@@ -51,14 +51,18 @@ class SqlPageStore:
         counts = [number for one, number in numbers.items() if wanted.statuses is None or one in wanted.statuses]
         return IncidentsFound(rows=found, total=sum(counts), by_status=numbers)
 
-    def alike(self, incident: Incident, models: Models, limit: int) -> Sequence[Alike]:
-        """Return incidents of the same cause that were opened before one, newest first; merged ones are left out."""
+    def alike(self, incident: Incident, names: Models, limit: int) -> Sequence[Alike]:
+        """Return earlier incidents of the same cause but merged ones: of the version, of the model, then newest first.
+
+        A part is returned: were they the newest ones alone, others of a large fleet would push out the version's own.
+        """
         t = incidents
         merged = exists().where(incident_links.c.incident_id == t.c.id, incident_links.c.kind == LinkKind.MERGED.value)
         earlier = select_incidents().where(
             t.c.cause == incident.cause.value, t.c.opened_us <= incident.opened_us, t.c.id != incident.id, ~merged
         )
-        earlier = earlier.where(*_visible(models)).order_by(t.c.opened_us.desc(), t.c.id.desc()).limit(limit)
+        near = case((t.c.version_id == incident.version_id, 0), (models.c.name == incident.model, 1), else_=2)
+        earlier = earlier.where(*_visible(names)).order_by(near, t.c.opened_us.desc(), t.c.id.desc()).limit(limit)
         with self._database.read() as connection:
             found = [incident_of(row) for row in connection.execute(earlier).mappings()]
             columns = select(alerts.c.incident_id, alerts.c.columns)
@@ -159,6 +163,8 @@ def _conditions(wanted: IncidentsWanted) -> list[ColumnElement[bool]]:
         found.append(t.c.cause == wanted.cause.value)
     if wanted.assignee is not None:
         found.append(t.c.assignee == wanted.assignee)
+    if wanted.versions is not None:
+        found.append(t.c.version_id.in_(sorted(wanted.versions)))
     return found
 
 

@@ -1,7 +1,11 @@
 """The benchmark of the console says which pages keep the budget, and asks for the pages that there are."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
+from bench import console
 from bench.console import MODELS, Timing, paths_of, render
 
 
@@ -35,3 +39,19 @@ def test_the_fleet_and_the_urgent_version_are_among_the_pages() -> None:
     assert {"/", "/fleet"} <= set(paths)
     assert any(path.startswith("/models/model-0100/versions/") for path in paths)
     assert len(paths) == len(set(paths))
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (500, 1)])
+def test_a_page_that_does_not_answer_is_no_page_that_keeps_the_budget(
+    status: int, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def measure(*_: object) -> list[Timing]:
+        return [timing(), replace(timing("/broken"), status=status)]
+
+    monkeypatch.setattr(console, "measure", measure)
+    monkeypatch.setattr(console, "make_key", lambda _: "lzk_")
+    monkeypatch.setattr(console, "PAGE", tmp_path / "page.md")
+    (tmp_path / "data").mkdir()
+    assert console.main(["--keep", str(tmp_path)]) == code
+    assert (tmp_path / "page.md").exists() == (status == 200)
+    assert ("/broken: 500" in capsys.readouterr().err) == (status == 500)

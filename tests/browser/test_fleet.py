@@ -143,12 +143,19 @@ def test_signing_out_elsewhere_ends_the_page(open_page: OpenPage) -> None:
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible(timeout=30_000)
 
 
-def test_without_a_stream_the_page_asks_by_itself(open_page: OpenPage, service: Service) -> None:
+# The second one is a stream that breaks each time: a browser would open it again and again by itself.
+@pytest.mark.parametrize(("status", "kind", "model"), [(503, "text/plain", 0), (200, "text/event-stream", 2)])
+def test_without_a_stream_the_page_asks_by_itself(
+    open_page: OpenPage, service: Service, status: int, kind: str, model: int
+) -> None:
     page = open_page("ada")
-    page.route("**/live*", lambda route: route.fulfill(status=503, body="busy"))
+    page.route("**/live*", lambda route: route.fulfill(status=status, content_type=kind, body="retry: 3000\n\n"))
     page.goto("/fleet")
-    service.ask("POST", "/v1/models/reader-0/versions/1/transitions", json={"event": "suspect", "reason": "by hand"})
-    expect(page.locator("tr", has_text="reader-0").locator(".badge").first).to_have_text("Suspect", timeout=40_000)
+    path = f"/v1/models/reader-{model}/versions/1/transitions"
+    service.ask("POST", path, json={"event": "suspect", "reason": "by hand"})
+    expect(page.locator("tr", has_text=f"reader-{model}").locator(".badge").first).to_have_text(
+        "Suspect", timeout=40_000
+    )
 
 
 def test_the_timeline_is_read_with_the_pointer_and_with_the_keyboard(open_page: OpenPage, fleet: str) -> None:

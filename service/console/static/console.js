@@ -256,7 +256,9 @@ function keepCurrent(page) {
     own.addEventListener("gone", () => window.location.reload());
     own.addEventListener("error", () => {
       if (stream !== own) return;
-      if (own.readyState === EventSource.CLOSED) stream = null;
+      // Its own new tries would put the timer off again and again: the timer asks, and then opens another one.
+      own.close();
+      stream = null;
       askAgain(POLL_MS);
     });
   }

@@ -48,6 +48,11 @@ def test_incidents_come_worst_first_part_by_part(sql_store: Store) -> None:
     mine = IncidentsWanted(models=frozenset({"Fraud-scorer"}))
     assert [one.id for one in store.pages.incidents(mine, 10, 0).rows] == ["other"]
     assert store.pages.incidents(IncidentsWanted(models=frozenset()), 10, 0).total == 0
+    second = store.read.version("Fraud-scorer", "2026-11-02")
+    assert second is not None
+    found = store.pages.incidents(IncidentsWanted(versions=frozenset({second.id})), 10, 0)
+    assert ([one.id for one in found.rows], found.total) == (["other"], 1)
+    assert store.pages.incidents(IncidentsWanted(versions=frozenset()), 10, 0).total == 0
 
 
 def test_alike_are_earlier_ones_of_the_same_cause(sql_store: Store) -> None:
@@ -57,6 +62,27 @@ def test_alike_are_earlier_ones_of_the_same_cause(sql_store: Store) -> None:
     assert over is not None
     assert [one.incident.id for one in store.pages.alike(over, None, 10)] == ["low", "high", "other"]
     assert [one.incident.id for one in store.pages.alike(over, frozenset({"fraud-scorer"}), 1)] == ["low"]
+
+
+def test_alike_of_the_same_version_and_model_come_before_newer_ones_of_others(sql_store: Store) -> None:
+    store = sql_store
+    stocked(store)
+    over, other = store.read.incident("over"), store.read.incident("other")
+    assert over is not None
+    assert other is not None
+    with store.control.write() as tx:
+        model = tx.model(over.model)
+        assert model is not None
+        sister = tx.add_version(s.version(model, "next"))
+    newer = [replace(other, id=f"n{number:03}", opened_us=s.at(31 + number / 100)) for number in range(210)]
+    newer.append(replace(over, id="sister", version_id=sister.id, opened_us=s.at(1)))
+    worker = store.worker("w", 1_000.0, ManualClock())
+    position = worker.position()
+    worker.commit(Outcome(first=position, last=Position(position + 1), revision=worker.revision(), incidents=newer))
+    worker.close()
+    found = [one.incident.id for one in store.pages.alike(over, None, 200)]
+    assert found[:4] == ["low", "high", "sister", "n209"]
+    assert len(found) == 200
 
 
 def test_audit_is_found_by_names_letter_for_letter(sql_store: Store) -> None:

@@ -14,7 +14,9 @@ from service.console.access import SignInNeeded
 from service.console.live import mark_of, may_still_read
 from service.console.streams import STREAMS_OF_ONE, Streams
 from service.domain.errors import Unavailable
-from service.domain.ids import Micros, Position, VersionId
+from service.domain.ids import Actor, Micros, Position, VersionId
+from service.domain.keys import Identity
+from service.domain.records import Scope
 from tests.fakes.looking import standing_of
 from tests.service.console.conftest import Console
 from tests.service.console.seeding import Fleet, busy_fleet
@@ -126,6 +128,17 @@ def test_the_mark_of_a_version_moves_with_its_snapshot_and_with_every_decision()
     assert mark_of(replace(before, revision=before.revision + 1), digits.id, 1) != mark
     assert mark_of(before, None, 1) != mark_of(before, None, 2), "a list follows the time"
     assert mark_of(before, VersionId(999), 1)
+
+
+def test_a_stream_of_a_version_that_the_key_may_not_see_is_as_good_as_one_of_none() -> None:
+    fleet = busy_fleet()
+    standing, (digits,) = standing_of(fleet.store, fleet.clock), fleet.store.read.versions("digits")
+    own, other = (
+        Identity(key_id="k", actor=Actor("fred"), scopes=frozenset({Scope.READ}), models=frozenset({name}))
+        for name in ("digits", "fraud-scorer")
+    )
+    assert live._version_of(standing, own, "digits", digits.version) == digits.id
+    assert live._version_of(standing, other, "digits", digits.version) is None
 
 
 def test_without_a_session_there_is_no_stream(console: Console) -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.console import timeline
 from service.console.facts import Chosen, Facts, Sources, gather
 from service.console.history import SPANS
 from service.console.lanes import BARS_MAX, BLOCKS_MAX, Beside, Count, Stretch, lanes_of
@@ -52,6 +53,14 @@ def test_states_follow_one_another_without_a_gap_up_to_now() -> None:
         assert all(a.x + a.width == pytest.approx(b.x, abs=3.1) for a, b in pairwise(states))
         assert states[-1].x + states[-1].width == pytest.approx(chart.size.width - chart.size.right, abs=0.2)
         assert "Quarantined 2026-11-23 09:58:45 to 2026-11-23 10:00:45 UTC, lazaretto: " in states[-1].text
+
+
+def test_what_was_before_the_changes_that_were_read_is_not_invented(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = facts_over(busy_fleet(), "3h")
+    changes = facts.history.transitions
+    assert len(timeline._states(facts)) == len(changes) + 1
+    monkeypatch.setattr(timeline, "TRANSITIONS_READ", len(changes))
+    assert [one.first_us for one in timeline._states(facts)] == [one.at_us for one in changes]
 
 
 def test_an_incident_is_a_stretch_that_leads_to_its_page() -> None:

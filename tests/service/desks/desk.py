@@ -163,6 +163,8 @@ class Desk:
     clock: ManualClock
     app: FastAPI
     deps: ConsoleDeps
+    used: list[str]
+    """Ids of the keys that the console has counted as used."""
 
     def __post_init__(self) -> None:
         self._worker = self.store.worker("test", 10_000.0, self.clock)
@@ -189,6 +191,7 @@ class Desk:
                 raise Unauthenticated("the API key is not known")
             return Identity(key_id=key.id, actor=Actor(key.name), scopes=key.scopes, models=key.models)
 
+        used: list[str] = []
         deps = ConsoleDeps(
             read=store.read,
             looking=store.looking,
@@ -197,6 +200,7 @@ class Desk:
             office=office,
             clock=clock,
             authenticate=authenticate,
+            used=used.append,
             session_key=b"s" * 32,
             changed=lambda: None,
             stale_seconds=300.0,
@@ -212,7 +216,7 @@ class Desk:
         )
         app = FastAPI()
         app.include_router(build_router(deps))
-        return cls(store, clock, app, deps)
+        return cls(store, clock, app, deps, used)
 
     def visitor(self, name: str, scopes: frozenset[Scope] = OPERATOR, models: frozenset[str] | None = None) -> Visitor:
         """Return the browser of somebody who has signed in, the same one each time."""

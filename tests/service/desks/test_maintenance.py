@@ -2,7 +2,9 @@
 
 import pytest
 
-from tests.service.desks.desk import READER, Desk, text_of
+from service.domain.ids import Actor, Micros
+from service.domain.incidents import Maintenance
+from tests.service.desks.desk import HOUR_US, READER, Desk, text_of
 
 GOOD = {"model": "digits", "start": "", "end": "2026-11-23T14:00", "reason": "the camera is moved"}
 
@@ -54,3 +56,27 @@ def test_only_who_may_act_on_a_model_plans_for_it(desk: Desk) -> None:
     assert "Plan it" not in page
     assert rita.post("/maintenance", page, **GOOD).status_code == 403
     assert fred.post("/maintenance", fred.page("/maintenance"), **GOOD).status_code == 403
+
+
+def test_the_windows_that_begin_first_are_shown_and_the_others_counted(desk: Desk) -> None:
+    desk.version("digits")
+    now = desk.clock.now_us()
+    with desk.store.incidents.write() as tx:
+        for number in range(53):
+            tx.add_maintenance(
+                Maintenance(
+                    id=f"w{number}",
+                    model="digits",
+                    start_us=Micros(now + number * 60_000_000),
+                    end_us=Micros(now + HOUR_US),
+                    quarantine=False,
+                    reason="x" * 2_000,
+                    created_us=now,
+                    created_by=Actor("ada"),
+                )
+            )
+    page = desk.visitor("ada").page("/maintenance")
+    assert page.count("End it now") == 50
+    assert "and 3 more that begin later." in page
+    assert "/w49/end" in page
+    assert len(page.encode()) < 200_000

@@ -67,6 +67,18 @@ def test_what_is_not_seen_comes_first_and_is_red(desk: Desk) -> None:
     assert "30 % (30 of 100)" in said
 
 
+def test_of_many_scenarios_the_first_are_shown_and_the_others_counted(desk: Desk) -> None:
+    many = tuple(attack(f"An attack with a name, number {number}", 3) for number in range(60))
+    for number in range(53):
+        filed(desk, desk.version(f"m{number:02}"), *many)
+    page = desk.visitor("ada").page("/red-team")
+    assert page.count("An alert flood") == 50
+    assert "and 3 more: choose one run." in page
+    assert len(rows(page)) == 50
+    assert "Not tried: 53" in page
+    assert len(page.encode()) < 200_000
+
+
 def test_runs_families_and_blind_spots_are_chosen_by_the_address(desk: Desk) -> None:
     filed(desk, desk.version("digits"), attack("Boundary", 18), attack("Square", 3, family="score-based"))
     filed(desk, desk.version("fraud"), attack("Other", 1))

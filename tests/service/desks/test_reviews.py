@@ -4,12 +4,14 @@ import re
 from typing import Any
 
 import numpy as np
+import pytest
 
 from detectors.baseline import compile_baseline
 from detectors.columns import Codes, ColumnGroup, ColumnKind, ColumnSpec
+from service.console import reviews
 from service.detect.baselines import describe, sign
 from service.domain.ids import Actor, Position
-from service.domain.records import BaselineRecord
+from service.domain.records import BaselineRecord, Severity
 from service.domain.reviews import Proposal, ProposalStatus
 from service.domain.states import Event, State
 from service.office import request_transition
@@ -190,3 +192,42 @@ def test_an_unknown_proposal_or_one_of_another_model_is_not_found(desk: Desk) ->
     assert desk.visitor("ada").get("/reviews/baselines/none").status_code == 404
     fred = desk.visitor("fred", models=frozenset({"fraud"}))
     assert fred.get("/reviews/baselines/p1").status_code == 404
+
+
+def test_a_held_version_has_its_incident_however_many_are_worse(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reviews, "INCIDENTS_READ", 1)
+    held, serves = desk.version("held"), desk.version("serves")
+    asked(desk, "held", Event.QUARANTINE, "grace")
+    mine = desk.incident(held, severity=Severity.LOW)
+    desk.incident(serves, severity=Severity.HIGH)
+    assert f'href="/incidents/{mine.id}"' in desk.visitor("ada").page("/reviews")
+
+
+def test_what_is_most_urgent_is_shown_and_the_others_counted(desk: Desk) -> None:
+    for number in range(53):
+        version = desk.version(f"m{number:02}", state=State.QUARANTINED)
+        with desk.store.reviews.write() as tx:
+            tx.add_proposal(
+                Proposal(
+                    id=f"p{number:02}",
+                    version_id=version.id,
+                    replaces="b1",
+                    digest="d",
+                    signature="s",
+                    artefact=b"",
+                    rows=9,
+                    columns=(),
+                    warnings=(),
+                    calibration=None,
+                    signed_by=(Actor("ada"),),
+                    status=ProposalStatus.PROPOSED,
+                    created_us=desk.clock.now_us(),
+                    created_by=Actor("ada"),
+                )
+            )
+    page = desk.visitor("ada").page("/reviews")
+    assert len(order(page)) == 50
+    assert "and 3 more, less urgent than these." in page
+    assert page.count("Side by side, and decide") == 50
+    assert "and 3 more, put later than these." in page
+    assert len(page.encode()) < 200_000

@@ -56,6 +56,9 @@ def test_no_secret_is_on_the_page_wherever_it_was_set(template: Path, tmp_path: 
         ("sqlite:///state.db", "sqlite: a file"),
         ("https://h.example:notaport/x", "set"),
         ("nonsense", "set"),
+        ("postgresql://user:12/ss@host/db", "set"),
+        ("postgresql://user:12?ss@host/db", "set"),
+        ("postgresql://user:12#ss@host/db", "set"),
     ],
 )
 def test_an_address_is_shown_without_what_could_be_secret(url: str, shown: str) -> None:
@@ -157,3 +160,16 @@ def test_a_use_is_not_lost_while_the_store_is_away() -> None:
     uses.away = False
     notes.write_down()
     assert [set(one) for one in uses.writes] == [{"a"}]
+
+
+def test_a_session_counts_its_key_as_used_while_it_may_read(desk: Desk) -> None:
+    ada = desk.visitor("ada", ADMIN)
+    desk.used.clear()
+    ada.page("/settings")
+    (key,) = desk.store.read.keys()
+    assert desk.used == [key.id]
+    with desk.store.control.write() as tx:
+        tx.revoke_key(key.id, desk.clock.now_us())
+    desk.used.clear()
+    assert ada.get("/settings").status_code == 303
+    assert desk.used == []
