@@ -37,7 +37,7 @@ def grouped(payload: Payload, told: tuple[Told, ...], known: Sequence[Told], now
     told
         What the message tells of, the most important first.
     known
-        All that was told of the same version, as it was before.
+        All that was told of the same version, and what fires in its groups, as it was before.
     now_us
         The time.
     by_key

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, insert, or_, select, update
 
 from service.domain.breaker import may_try, trying
 from service.domain.ids import Micros
 from service.domain.notices import ChannelState, Conclusion, Delivery, DeliveryStatus, Resent, Routed, Told
+from service.domain.records import Message
 from service.ports_notify import Route
 from service.store.changes import add_messages, upsert
 from service.store.engine import Database
@@ -28,7 +29,7 @@ from service.store.tables_incidents import hushed
 from service.store.tables_notify import channel_states, deliveries, outbox, told
 
 TOLD_MAX = 500
-"""Alerts of one version that routing looks at, newest first."""
+"""Alerts of one version, and of its groups, that routing looks at, newest first."""
 SWEEP_ROWS = 1_000
 DEAD_KEPT_US = 30 * 86_400_000_000
 SAID_EVERY_US = 60_000_000
@@ -184,19 +185,29 @@ def _route_one(connection: Connection, number: int, decide: Route, now_us: Micro
     if row["routed_us"] is not None:  # another one was faster
         return
     message = message_of(row)
-    # What was merged into an incident may be about other versions.
-    of_same = (told.c.model == message.model) & (told.c.version == message.version)
-    of_version = (
-        select(told)
-        .where(of_same if message.incident_id is None else or_(of_same, told.c.incident_id == message.incident_id))
-        .order_by(told.c.starts_us.desc(), told.c.fingerprint)
-        .limit(TOLD_MAX)
-    )
-    known = [told_of(one) for one in connection.execute(of_version).mappings()]
+    known = _known(connection, message)
     owner = connection.execute(select(models.c.owner).where(models.c.name == message.model)).scalar_one_or_none()
     routed = decide(message, known, owner or "")
     thread = f"{message.model}/{message.version}" if message.model else message.kind
     _write_routed(connection, number, routed, thread, now_us)
+
+
+def _known(connection: Connection, message: Message) -> list[Told]:
+    """Return what was told of a message's version and incident, and what fires in the same groups.
+
+    What was merged into an incident may be about other versions: then a group is over when theirs is as well.
+    """
+    mates = told.alias("mates")
+    groups = select(mates.c.group_key).where(mates.c.model == message.model, mates.c.version == message.version)
+    fires = or_(told.c.ends_us.is_(None), told.c.ends_us > message.created_us)
+    about: list[ColumnElement[bool]] = [
+        (told.c.model == message.model) & (told.c.version == message.version),
+        told.c.group_key.in_(groups) & fires,
+    ]
+    if message.incident_id is not None:
+        about.append(told.c.incident_id == message.incident_id)
+    wanted = select(told).where(or_(*about)).order_by(told.c.starts_us.desc(), told.c.fingerprint).limit(TOLD_MAX)
+    return [told_of(one) for one in connection.execute(wanted).mappings()]
 
 
 def _write_routed(connection: Connection, number: int, routed: Routed, thread: str, now_us: Micros) -> None:

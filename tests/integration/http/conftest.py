@@ -82,9 +82,9 @@ def make_key(data_dir: Path, *scopes: str, name: str = "ada") -> dict[str, str]:
     return {"authorization": f"Bearer {parts.text}"}
 
 
-def eventually(check: Callable[[], Any], what: str) -> Any:
+def eventually(check: Callable[[], Any], what: str, patience_seconds: float = PATIENCE_SECONDS) -> Any:
     """Return the first true answer of ``check``."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + patience_seconds
     while time.monotonic() < deadline:
         found = check()
         if found:

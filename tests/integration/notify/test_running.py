@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from service.clock import SystemClock
+from service.worker.delivery import DEADLINE_SECONDS, LEASE_SPARE_SECONDS
 from tests.integration.http.conftest import SCHEMA, Served, eventually, make_key, serving
 from tests.service.notify.schemas import WEBHOOK, check
 from tests.service.notify.wire import check_signed
@@ -23,11 +25,19 @@ DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 @dataclass
 class Hooks:
-    """A receiver with a path for each channel; a path in ``refusing`` takes nothing."""
+    """A receiver with a path for each channel; a path in ``refusing`` takes nothing.
+
+    The next request to a path in ``holding`` is not answered for as long as its sender is there.
+    """
 
     port: int = 0
     told: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     refusing: set[str] = field(default_factory=set)
+    holding: set[str] = field(default_factory=set)
+    held: list[str] = field(default_factory=list)
+    """Ids of the messages that were not answered."""
+    taken: list[str] = field(default_factory=list)
+    """Ids of the messages that were."""
     problems: list[str] = field(default_factory=list)
 
     def url(self, name: str) -> str:
@@ -44,6 +54,7 @@ class Hooks:
         if name in self.refusing:
             return 400
         self.told.setdefault(name, []).append(body)
+        self.taken.append(headers["webhook-id"])
         return 200
 
     def kinds(self, name: str, model: str | None = None) -> list[str]:
@@ -60,7 +71,14 @@ def hooks() -> Iterator[Hooks]:
         def do_POST(self) -> None:
             content = self.rfile.read(int(self.headers["content-length"]))
             headers = {name.lower(): text for name, text in self.headers.items()}
-            self.send_response(receiver.take(self.path.strip("/"), headers, content))
+            name = self.path.strip("/")
+            if name in receiver.holding:
+                receiver.holding.discard(name)
+                receiver.held.append(headers["webhook-id"])
+                with suppress(OSError):
+                    self.rfile.read(1)  # there is nothing more until the sender is gone
+                return
+            self.send_response(receiver.take(name, headers, content))
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
@@ -232,9 +250,15 @@ def test_a_worker_that_dies_loses_nothing(served: Served, client: httpx.Client, 
     import os
     import signal
 
-    before = len(hooks.kinds("someday"))
     pid = served.worker_pid()
     assert pid is not None
+    hooks.holding.add("someday")
+    sent = client.post("/v1/notifications/channels/someday/test").json()["message_id"]
+    eventually(lambda: hooks.held == [sent], "it is in a delivery")
     os.kill(pid, signal.SIGKILL)
-    client.post("/v1/notifications/channels/someday/test")
-    eventually(lambda: len(hooks.kinds("someday")) == before + 1, "another worker delivers it")
+    lease_seconds = DEADLINE_SECONDS + LEASE_SPARE_SECONDS
+    eventually(lambda: sent in hooks.taken, "another worker delivers it after the lease", lease_seconds + 30)
+    (one,) = eventually(lambda: deliveries(client, message=sent, status="delivered"), "it is on record")
+    assert one["channel"] == "someday"
+    assert hooks.taken.count(sent) == 1
+    assert hooks.problems == []

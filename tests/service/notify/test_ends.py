@@ -22,7 +22,7 @@ from service.notify.reviews import glass_broken, glass_over, review_assigned, re
 from service.worker.delivery import Dispatcher
 from tests.service.alert.test_decide import VERSION
 from tests.service.alert.test_triage import INCIDENT
-from tests.service.notify.desk import Desk, alert, settled
+from tests.service.notify.desk import Desk, alert, settled, state
 from tests.service.notify.doubles import Alertmanager, PagerDuty
 
 ANA = Actor("ana")
@@ -293,6 +293,39 @@ def test_what_is_merged_ends_where_it_was_told_and_goes_on_where_the_whole_is(tm
     item = replace(item, at_us=to.desk.clock.advance(1))
     to.desk.put(*incident_messages(whole, resolved, item))
     to.round(rounds=3)
+    assert to.still_open() == {"pager": [], "night": [], "am": []}
+
+
+def test_what_was_merged_is_not_over_with_the_state_of_one_of_its_versions(tmp_path: Path) -> None:
+    to = Receivers(tmp_path)
+    part, whole = replace(INCIDENT, id="part"), replace(INCIDENT, id="whole", version="2")
+    other = Notice(
+        kind=Kind.ALERT_OPENED,
+        key="whole",
+        version=VERSIONS["2"],
+        summary="it moves as well",
+        description="",
+        at_us=to.desk.clock.now_us(),
+        labels={"cause": "data_drift"},
+        annotations={"incident_id": "whole", "severity": Severity.MEDIUM},
+    )
+    suspect = state(
+        "s", "suspect", at_us=to.desk.clock.now_us(), severity=Severity.MEDIUM, firing=True, incident="part"
+    )
+    to.desk.put(compose(other), suspect)
+    to.round(rounds=2)
+    item = TimelineItem(at_us=to.desk.clock.advance(1), actor=ANA, kind="merge", body="one cause")
+    with to.desk.store.incidents.write() as tx:
+        for message in merge_messages(part, whole, item, tx.move_alerts("part", "whole")):
+            tx.add_message(message)
+    to.settle()
+    assert len(to.pager.still_open) == 1
+    active = state("a", "active", at_us=to.desk.clock.advance(1), severity=Severity.LOW, firing=False)
+    to.desk.put(active)
+    to.settle()
+    assert len(to.pager.still_open) == 1, "the alert about the other version fires"
+    to.desk.put(compose(replace(other, key="over", at_us=to.desk.clock.advance(1), firing=False)))
+    to.settle()
     assert to.still_open() == {"pager": [], "night": [], "am": []}
 
 
