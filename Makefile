@@ -29,8 +29,10 @@ serve: install ## Run the service on http://127.0.0.1:8080 (API, gate, console a
 test: install ## Run every check and every test
 	@scripts/install-system test
 	@scripts/check --static
-	@$(BIN)/pytest -n 2 --dist loadfile $(COMPUTING)
-	@$(BIN)/pytest $(COMPUTING:%=--ignore=%)
+	@failed=0; \
+	$(BIN)/pytest -n 2 --dist loadfile $(COMPUTING) || failed=1; \
+	$(BIN)/pytest $(COMPUTING:%=--ignore=%) || failed=1; \
+	exit $$failed
 
 check: install ## Run the fast checks: lint, format, types, import contracts, docstrings, architecture, migrations
 	@scripts/check
