@@ -16,7 +16,7 @@ from service.detect.splitting import places_of
 from service.domain.policy import SEGMENT_PREFIX, SEGMENTS_MAX, Segments
 from service.frames import Coded
 from service.replay.divided import Divided
-from service.replay.reference import head_of, load
+from service.replay.reference import columns_of, load
 from service.replay.sources import Format, ReplayError, Source, read_bytes
 from service.replay.ticks import labels_of, values_of
 from service.replay.times import times_of
@@ -132,7 +132,7 @@ class Segmenter:
 
     def _column(self, name: str) -> str:
         """Return what the file calls the column: a key of events' segments may stand there without its prefix."""
-        have = head_of(self._source)
+        have = columns_of(self._source, (name, name.removeprefix(SEGMENT_PREFIX)))
         for each in (name, name.removeprefix(SEGMENT_PREFIX)):
             if each in have:
                 return each

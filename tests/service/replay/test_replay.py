@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from detectors.baseline import add_spaces, compile_baseline
 from detectors.columns import Codes, ColumnKind, ColumnSpec
-from service.replay import sources, ticks
+from service.replay import json_rows, ticks
 from service.replay.command import Asked, replay_command
 from service.replay.engine import ReplayOptions, replay_file
 from service.replay.reference import load
@@ -225,7 +225,7 @@ def test_the_reference_decides_what_a_column_is(tmp_path: Path) -> None:
 def test_a_field_that_the_reference_lacks_for_long_keeps_its_type(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "BATCH_ROWS", 100)
+    monkeypatch.setattr(json_rows, "BATCH_ROWS", 100)
     rows = [{"n": n, "late": n, "flag": n > 0.5, "never": None} for n in np.random.default_rng(0).random(400).tolist()]
     for row in rows[:250]:
         del row["late"], row["flag"]
