@@ -163,10 +163,10 @@ def test_the_learned_bet_stakes_nothing_before_it_has_learned() -> None:
 def test_the_memory_of_the_learned_bet_fades_and_stays_bounded() -> None:
     memory = np.zeros((1, 3))
     for events in (10, 10**6, 5, 0):
-        memory = remember(memory, np.array([[float(events), 0.0, 0.0]]), 1000.0)
+        memory = remember(memory, np.array([[[float(events), 0.0, 0.0]]]), 1000.0)[-1]
         assert memory.sum() <= 2000
     for _ in range(50):
-        memory = remember(memory, np.array([[0.0, 100.0, 0.0]]), 1000.0)
+        memory = remember(memory, np.array([[[0.0, 100.0, 0.0]]]), 1000.0)[-1]
     assert memory[0, 0] < 0.01 * memory[0, 1]
 
 
