@@ -308,9 +308,25 @@ def test_what_changed_in_a_segment_is_told_apart_from_what_changed_in_all_events
     assert {column.name for column in page.columns if column.blamed} == {"grain"}
     eu, br, us = page.segments
     assert (eu.name, eu.blamed, eu.share, eu.evidence) == ("region=eu", True, "25 %", "10.9")
-    assert eu.text.startswith("sharpness (mean up, PSI 0.31) since ")
+    assert eu.text.startswith(
+        "sharpness (mean up, PSI 0.314) since "
+    )  # as it was at the alarm: the worker knows no more
     assert (br.blamed, br.text) == (False, "Nothing is blamed here.")
     assert (us.share, us.evidence, us.text) == ("none", None, "Not watched by itself: too few rows.")
+
+
+def test_what_changed_in_a_segment_has_its_effect_with_an_interval() -> None:
+    fleet = segmented_fleet()
+    (digits,) = fleet.store.read.versions("digits")
+    snapshot = fleet.store.tables.snapshots[digits.id]
+    status = msgspec.json.decode(snapshot.status)
+    status["segments"][1]["columns"] = [
+        {"name": "sharpness", "effects": {"psi": 0.4123}, "intervals": {"psi": [0.3517, 0.4811]}},
+        {"name": "grain", "effects": {}, "intervals": {}},
+    ]
+    fleet.store.tables.snapshots[digits.id] = replace(snapshot, status=msgspec.json.encode(status).decode())
+    eu = version_page(facts_of(fleet, "digits", "1"), ADA).segments[0]
+    assert eu.text.startswith("sharpness (mean up, PSI 0.41 (0.35 to 0.48)) since ")
 
 
 def test_without_segments_the_page_has_none() -> None:
