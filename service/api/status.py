@@ -67,7 +67,7 @@ class ColumnStatus(View, frozen=True, kw_only=True):
 
 
 class SegmentColumnStatus(View, frozen=True, kw_only=True):
-    """One of a segment's strongest columns; effects, with intervals, are of its events since the change, once blamed."""
+    """One of a segment's strongest columns; effects and intervals are of its events since the change, once blamed."""
 
     name: str
     evidence: float
