@@ -154,9 +154,9 @@ def status_lines(answer: "Status") -> list[str]:
 
 def traffic_line(traffic: "TrafficStatus") -> str:
     """Say what comes, against what is usual; of a version that still learns that, how far it is."""
-    if traffic.monitoring != "watching":
-        return f"traffic: {traffic.monitoring}, {traffic.learnt:.0%} of what it learns from"
     told = [f"{column.name} {column.now}" for column in traffic.columns]
+    if traffic.monitoring != "watching":
+        told = [f"{traffic.monitoring}, {traffic.learnt:.0%} of what it learns from"]
     unknown = [f"unknown fields {', '.join(traffic.unknown_fields)}"] if traffic.unknown_fields else []
     return f"traffic: {'; '.join([*told, *unknown])}"
 
