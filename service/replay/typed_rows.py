@@ -7,6 +7,10 @@ import pyarrow as pa
 
 from service.replay.files import BATCH_ROWS, Batch, Source, check_names, opened, read_bytes, wanted_of
 
+BUFFERED_BYTES = 64 * 1024 * 1024
+"""Parquet is read in pieces that take so much together, instead of whole row groups."""
+BUFFER_MIN, BUFFER_MAX = 4 * 1024, 1024 * 1024
+
 
 def parquet_batches(source: Source, columns: Sequence[str] | None) -> Generator[Batch]:
     """Read Parquet, see ``service.replay.sources.read_batches``.
@@ -16,7 +20,9 @@ def parquet_batches(source: Source, columns: Sequence[str] | None) -> Generator[
     from pyarrow import parquet
 
     where = pa.BufferReader(read_bytes(source)) if source.gzip else str(source.path)
-    with parquet.ParquetFile(where) as file:
+    columns_there = parquet.read_metadata(where).num_columns
+    buffer = min(max(BUFFERED_BYTES // max(columns_there, 1), BUFFER_MIN), BUFFER_MAX)
+    with parquet.ParquetFile(where, pre_buffer=False, buffer_size=buffer) as file:
         names = file.schema_arrow.names
         check_names(source, names)
         wanted = wanted_of(names, columns)
