@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -77,14 +77,20 @@ app.command("replay")(stories.replay)
 
 def main() -> None:
     """Run a command; an expected failure is one sentence and exit code 1."""
-    from service.cli.failures import expected, sentences
+    from service.cli.failures import Failure, expected, sentences
 
     os.environ.setdefault(LINEAR_ALGEBRA_THREADS, "1")
     try:
         app()
     except SystemExit:
         raise  # how every command ends: what may have failed need not be known
+    except Failure as error:
+        _give_up([str(error)])
     except expected() as error:
-        for one in sentences(error):
-            print(f"lazaretto: {one}", file=sys.stderr)  # noqa: T201 - the command line speaks
-        sys.exit(1)
+        _give_up(sentences(error))
+
+
+def _give_up(sentences: list[str]) -> NoReturn:
+    for one in sentences:
+        print(f"lazaretto: {one}", file=sys.stderr)  # noqa: T201 - the command line speaks
+    sys.exit(1)

@@ -37,6 +37,11 @@ def test_replay_loads_neither_the_store_nor_the_decisions_of_the_service(tmp_pat
     assert run("replay", file, "--baseline", file, heavy=heavy) == ["0", "numpy"]
 
 
+def test_a_failed_health_check_loads_nothing_either() -> None:
+    """It fails again and again while a service starts."""
+    assert run("health", "--ready", "--worker") == ["1"]
+
+
 def test_an_expected_failure_is_still_one_sentence_and_exit_code_1() -> None:
     script = (
         "import sys; from service.cli import main; sys.argv = ['lazaretto', 'health', '--ready', '--worker']; main()"
