@@ -90,7 +90,7 @@ def learned_increments(
     rows = cells // bins
     won = stake.ravel()[rows] * (direction.ravel()[cells] - tolerance.ravel()[rows])
     paid = counts.ravel()[cells] * _rounded(won, caps[rows % len(caps)])
-    return np.bincount(rows, weights=paid, minlength=stake.size).reshape(stake.shape)
+    return np.asarray(np.bincount(rows, weights=paid, minlength=stake.size), dtype=np.float64).reshape(stake.shape)
 
 
 def _staked(

@@ -176,7 +176,7 @@ def test_many_ticks_are_remembered_and_bet_on_as_one_after_the_other() -> None:
     stacked = stack([null_of(column, EvidenceOptions()) for column in MIXED.columns])
     caps, shape = np.full(len(MIXED.columns), 0.5), stacked.probabilities.shape
     for events in (0.05, 20.0):
-        counts = rng.poisson(events, size=(30, *shape)) * (stacked.probabilities > 0.0) * 1.0
+        counts = (rng.poisson(events, size=(30, *shape)) * (stacked.probabilities > 0.0)).astype(np.float64)
         memory = rng.random(shape) * (stacked.probabilities > 0.0)
         memories = remember(memory, counts, 200.0)
         increments = learned_increments(stacked, memories[:-1], caps, counts)

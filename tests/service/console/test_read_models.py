@@ -308,9 +308,7 @@ def test_what_changed_in_a_segment_is_told_apart_from_what_changed_in_all_events
     assert {column.name for column in page.columns if column.blamed} == {"grain"}
     eu, br, us = page.segments
     assert (eu.name, eu.blamed, eu.share, eu.evidence) == ("region=eu", True, "25 %", "10.9")
-    assert eu.text.startswith(
-        "sharpness (mean up, PSI 0.314) since "
-    )  # as it was at the alarm
+    assert eu.text.startswith("sharpness (mean up, PSI 0.314) since ")  # as it was at the alarm
     assert (br.blamed, br.text) == (False, "Nothing is blamed here.")
     assert (us.share, us.evidence, us.text) == ("none", None, "Not watched by itself: too few rows.")
 
