@@ -55,11 +55,14 @@ def ways(rows: int) -> list[Way]:
 def write(folder: Path, rows: int) -> None:
     """Write reference data and what is replayed against it."""
     rng = np.random.default_rng(0)
-    for name, length in (("reference", REFERENCE), ("rows", rows)):
-        table = pa.table({f"x{j}": rng.normal(size=length) for j in range(COLUMNS)})
+    tables = {
+        name: pa.table({f"x{j}": rng.normal(size=length) for j in range(COLUMNS)})
+        for name, length in (("reference", REFERENCE), ("rows", rows))
+    }
+    for name, table in tables.items():
         parquet.write_table(table, folder / f"{name}.parquet")
         csv.write_csv(table, str(folder / f"{name}.csv"))
-    parquet.write_table(table.slice(0, rows // 10), folder / "few.parquet")
+    parquet.write_table(tables["rows"].slice(0, rows // 10), folder / "few.parquet")
 
 
 def run(way: Way, folder: Path) -> None:

@@ -132,10 +132,12 @@ class Segmenter:
 
     def _column(self, name: str) -> str:
         """Return what the file calls the column: a key of events' segments may stand there without its prefix."""
-        have = columns_of(self._source, (name, name.removeprefix(SEGMENT_PREFIX)))
-        for each in (name, name.removeprefix(SEGMENT_PREFIX)):
-            if each in have:
-                return each
+        have: list[str] = []
+        for sought in ((), None):  # the first rows mostly tell; NDJSON may bring a field later
+            have = columns_of(self._source, sought)
+            for each in (name, name.removeprefix(SEGMENT_PREFIX)):
+                if each in have:
+                    return each
         raise ReplayError(f"segments: {self._source.path}: no column {name!r}; it has {', '.join(have[:8])}")
 
     def _saved(self, division: Division, references: References) -> dict[str, Baseline | str]:

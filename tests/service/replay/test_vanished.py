@@ -18,6 +18,7 @@ from service.replay import csv_rows, json_rows
 from service.replay.command import Asked, replay_command
 from service.replay.engine import ReplayOptions, ReplayResult, replay_file
 from service.replay.render import render_json
+from service.replay.segments import division_of
 from service.replay.sources import ReplayError
 
 ROWS = 600
@@ -144,6 +145,16 @@ def test_a_field_that_begins_in_a_later_batch_is_watched_as_one_that_begins_in_t
     assert "income" in found.columns
     assert first_blames(found)[0] == ("income", "missing up")
     assert not any("income" in warning for warning in found.warnings)
+
+
+def test_segments_are_told_by_a_field_that_begins_in_a_later_batch(
+    reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_rows, "BATCH_ROWS", 100)
+    path = late(tmp_path, "late.ndjson", "town", 250)
+    found = replay_file(path, reference, ReplayOptions(columns=("age",), segments=division_of("town")))
+    assert found.segments == ("town=x", "town=y")
+    assert found.rows == 1200
 
 
 def test_a_field_that_begins_late_in_the_reference_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
