@@ -59,6 +59,7 @@ class Watch:
             self._unsettled.add(version.id)
             if version.id in self._folds:
                 self._folds[version.id].forget_status()
+                self._folds[version.id].outcomes.heed(plan.prediction, plan.answers)
 
     def close_due(self, entry: LogEntry) -> list[Evaluation]:
         """Close every tick that ended before ``entry`` arrived, in the order of their ends."""
@@ -93,11 +94,11 @@ class Watch:
         self._touched.add(entry.version_id)
         if entry.kind is EntryKind.LABELS:
             fold.take_labels(entry)
+            self._note_close(fold)
             return fold.conduct.take_found()
         fold.take_batch(entry, serving=serving)
         fold.conduct.take(entry, self._plans[entry.version_id].vouched)
-        if fold.closes_us is not None:
-            self._next_close_us = min(self._next_close_us, fold.closes_us)
+        self._note_close(fold)
         found = [] if fold.principals is None else fold.principals.take_found()
         return found + fold.conduct.take_found()
 
@@ -191,6 +192,11 @@ class Watch:
             return None
         return fold.close_tick(self._plans[version_id], position, at_us)
 
+    def _note_close(self, fold: VersionFold) -> None:
+        """Remember when the open tick of a version ends, if it is the next one to end."""
+        if fold.closes_us is not None:
+            self._next_close_us = min(self._next_close_us, fold.closes_us)
+
     def _load_all(self) -> None:
         """Load what is still in snapshots: a tick may be open in any of them."""
         for version_id in list(self._snapshots):
@@ -200,6 +206,7 @@ class Watch:
     def _load(self, version_id: VersionId) -> VersionFold:
         snapshot = self._snapshots.pop(version_id, None)
         fold = VersionFold(version_id)
+        fold.outcomes.heed(self._plans[version_id].prediction, self._plans[version_id].answers)
         if snapshot is not None:
             fold.restore(snapshot, self._engines, self._read)
         self._folds[version_id] = fold

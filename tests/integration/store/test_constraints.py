@@ -95,6 +95,7 @@ VALID: dict[str, dict[str, Any]] = {
     "hushed": {"incident_id": "i", "why": "snoozed", "until_us": 0},
     "evidence": {"incident_id": "i", "at_us": 0, "digest": DIGEST, "body": "{}"},
     "principal_states": {"version_id": 1, "content": b"x"},
+    "answers": {"version_id": 1, "number": 0, "content": b"x"},
     "transcripts": {
         "alert_id": "a", "principal": "a" * 32, "incident_id": "i", "version_id": 1, "tier": "intent",
         "policy": "encrypted_sample", "position": 0, "drawn_us": 0, "until_us": 1, "body": "{}", "key_id": "k",
