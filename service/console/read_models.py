@@ -12,6 +12,7 @@ from service.console.histograms import Bar, bars
 from service.console.monitoring import monitoring_of
 from service.console.next_steps import Steps, steps_of
 from service.console.overview import TONES
+from service.console.performance import PerformanceSection, performance_section
 from service.console.policy_words import Said, policy_in_words
 from service.console.promises import Promise, promise_of
 from service.console.quality import QualitySection, quality_section
@@ -149,6 +150,7 @@ class VersionPage:
     """The column that the viewer chose."""
     quality: QualitySection | None
     traffic: TrafficSection | None
+    performance: PerformanceSection | None
     labels: str | None
     policy: Said
     asked: str | None
@@ -203,6 +205,7 @@ def version_page(facts: Facts, viewer: Identity) -> VersionPage:
         chosen_column=chosen,
         quality=quality_section(facts),
         traffic=traffic_section(facts),
+        performance=performance_section(facts),
         labels=labels_sentence(facts),
         policy=policy_in_words(model.policy),
         asked=facts.asked,

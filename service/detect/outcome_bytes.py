@@ -58,8 +58,8 @@ def stored_of(sums: Sums) -> StoredSums:
             _bytes(sums.brier),
             sums.calibration.astype("<i8").tobytes(),
         )
-    whole = [_bytes(value) for value in (sums.error, sums.size, sums.square)]
-    return StoredNumbers(sums.answers, *whole, bins_of(sums.sizes))
+    error, size, square = (_bytes(value) for value in (sums.error, sums.size, sums.square))
+    return StoredNumbers(sums.answers, error, size, square, bins_of(sums.sizes))
 
 
 def sums_of(stored: StoredSums) -> Sums:

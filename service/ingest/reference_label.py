@@ -66,5 +66,5 @@ def read_label(
             raise Unprocessable(f"label: {reason}", places=[Place(AT, reason)]) from None
         raise
     if numbers:
-        return frame.numeric[frame.numeric_names.index(label)].astype(np.float64)
+        return np.asarray(frame.numeric[frame.numeric_names.index(label)], np.float64)
     return frame.categorical[frame.categorical_names.index(label)]
