@@ -80,7 +80,7 @@ class Spread:
         for place, number in sorted(self.bins.items()):
             if before + number >= wanted:
                 low, high = _ends(place)
-                return low + (high - low) * max(0.0, wanted - before) / number
+                return low + (high - low) * (max(0.0, wanted - before) / number)
             before += number
         return None
 
@@ -89,7 +89,8 @@ def _ends(place: int) -> tuple[float, float]:
     if place == ZERO:
         return 0.0, 0.0
     exponent, part = divmod(place, PARTS)
-    low, high = (float(np.ldexp(0.5 * (1.0 + j / PARTS), exponent)) for j in (part, part + 1))
+    with np.errstate(over="ignore"):
+        low, high = np.ldexp(0.5 * (1.0 + np.array([part, part + 1]) / PARTS), exponent).tolist()
     return low, min(high, float(np.finfo(np.float64).max))
 
 

@@ -33,6 +33,7 @@ from service.ports import SYSTEM
 WORST_COLUMNS = 4
 COLUMNS_LISTED = 100
 CHANGES_SHOWN = 14
+NO_BASELINE = "none"
 EFFECTS = (
     ("psi", "PSI"),
     ("js", "Jensen-Shannon"),
@@ -162,9 +163,13 @@ class VersionPage:
     events: str
     last_event: When | None
     baseline: str
-    has_baseline: bool
     promise: Promise | None
     dry_run: bool
+
+    @property
+    def has_baseline(self) -> bool:
+        """Whether there is one."""
+        return self.baseline != NO_BASELINE
 
 
 def version_page(facts: Facts, viewer: Identity) -> VersionPage:
@@ -215,7 +220,6 @@ def version_page(facts: Facts, viewer: Identity) -> VersionPage:
         events=f"{facts.status.events_total:,}",
         last_event=_when(facts.status.last_us, facts.now_us),
         baseline=_baseline(facts),
-        has_baseline=facts.baseline is not None,
         promise=promise_of(facts.calibration, model.policy),
         dry_run=model.policy.dry_run,
     )
@@ -374,7 +378,7 @@ def _incident(facts: Facts, viewer: Identity) -> IncidentView | None:
 
 def _baseline(facts: Facts) -> str:
     if facts.baseline is None:
-        return "none"
+        return NO_BASELINE
     return f"{facts.baseline.rows:,} rows, digest {facts.baseline.digest[:12]}"
 
 

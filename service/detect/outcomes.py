@@ -6,6 +6,7 @@ turns out to be is shown, and is no evidence: that begins anew there.
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,7 +24,9 @@ from service.detect.event_keys import NO_KEY, keys_of, weights_of
 from service.detect.outcome_bytes import seen_of
 from service.detect.outcome_windows import OutcomeWindows, StoredWindows
 from service.detect.plan import Era
+from service.detect.reporters import Reporters
 from service.detect.watched import Watched
+from service.detect.witness import Carrier
 from service.domain.ids import Micros, VersionId
 from service.domain.performance import PerformanceSeen
 from service.domain.records import AnswerBlock, Snapshot
@@ -44,6 +47,10 @@ NO_BASELINE = "there is no baseline: what labels tell is shown and raises nothin
 _logger = logging.getLogger("lazaretto.detect")
 
 
+Told = tuple[Scalar, str]
+"""A label, and who reports it."""
+
+
 class StoredOutcomes(msgspec.Struct, array_like=True):
     """How a snapshot keeps it; the answers themselves are beside it."""
 
@@ -54,7 +61,8 @@ class StoredOutcomes(msgspec.Struct, array_like=True):
     counts: list[int]
     names: list[str]
     marks: list[tuple[int, bytes]]
-    waiting: list[tuple[int, Scalar]]
+    waiting: list[tuple[int, Told]]
+    reported: tuple[int, dict[str, int]]
     windows: StoredWindows
 
 
@@ -76,6 +84,7 @@ class Joined:
     answers: NDArray[np.uint32] | NDArray[np.float64]
     told: NDArray[np.float32]
     labels: Sequence[Scalar]
+    reporters: Sequence[str]
     delays_us: NDArray[np.int64]
     numbers: NDArray[np.int64]
     """Of the answers, in the order of the log."""
@@ -99,7 +108,9 @@ class Outcomes:
         self._version_id = version_id
         self._known: _Known | None = None
         self._counts = Counts()
-        self._waiting: dict[int, Scalar] = {}
+        self._waiting: dict[int, Told] = {}
+        self._reporters = Reporters()
+        """Of the labels that were evidence in this era."""
         self._windows = OutcomeWindows()
         self._bet_from = 0
         """Of the answers before this one, outcomes are no evidence."""
@@ -124,6 +135,12 @@ class Outcomes:
         self._seen = None
         if not same and self._known is not None:
             self._bet_from = self._known.kept.taken
+        self._reporters = Reporters()
+
+    def carrier(self) -> Carrier | None:
+        """Return who reports most of what is evidence, if that is one principal."""
+        found = self._reporters.majority()
+        return None if found is None else Carrier(principal=found[0], share=found[1], without_log=-math.inf)
 
     def take(self, entry: LogEntry, watched: Watched | None) -> None:
         """Remember the answers of an entry, and join the labels that wait for them."""
@@ -175,17 +192,18 @@ class Outcomes:
         self._counts.repeated += int((found == REPEATED).sum())
         self._counts.late += int((found == LATE).sum())
         for place in np.flatnonzero(found == UNKNOWN).tolist():
-            self._wait(int(keys[place]), labels[place].label)
+            self._wait(int(keys[place]), (labels[place].label, labels[place].principal))
         places = np.flatnonzero(found >= 0)
-        self._take_joined(known, found[places], [labels[place].label for place in places.tolist()], at_us, watched)
+        told = [(labels[place].label, labels[place].principal) for place in places.tolist()]
+        self._take_joined(known, found[places], told, at_us, watched)
 
-    def _wait(self, key: int, label: Scalar) -> None:
-        if key == NO_KEY or (isinstance(label, str) and len(label) > LABEL_CHARACTERS_MAX):
+    def _wait(self, key: int, told: Told) -> None:
+        if key == NO_KEY or (isinstance(told[0], str) and len(told[0]) > LABEL_CHARACTERS_MAX):
             self._counts.unknown += 1
         elif key in self._waiting:
             self._counts.repeated += 1
         else:
-            self._waiting[key] = label
+            self._waiting[key] = told
             if len(self._waiting) > WAITING_MAX:
                 del self._waiting[next(iter(self._waiting))]
                 self._counts.unknown += 1
@@ -196,13 +214,13 @@ class Outcomes:
         if not len(here):
             return
         self._seen = None
-        labels = [self._waiting.pop(key) for key in here.tolist()]
+        told = [self._waiting.pop(key) for key in here.tolist()]
         found = known.kept.find(here)
         kept = np.flatnonzero(found >= 0)
-        self._take_joined(known, found[kept], [labels[place] for place in kept.tolist()], at_us, watched)
+        self._take_joined(known, found[kept], [told[place] for place in kept.tolist()], at_us, watched)
 
     def _take_joined(
-        self, known: _Known, numbers: NDArray[np.int64], labels: list[Scalar], at_us: Micros, watched: Watched | None
+        self, known: _Known, numbers: NDArray[np.int64], told: list[Told], at_us: Micros, watched: Watched | None
     ) -> None:
         if not len(numbers):
             return
@@ -210,7 +228,8 @@ class Outcomes:
         joined = Joined(
             answers=rows["answer"],
             told=rows["told"],
-            labels=labels,
+            labels=[label for label, _ in told],
+            reporters=[name for _, name in told],
             delays_us=at_us - rows["at"],
             numbers=numbers,
         )
@@ -220,6 +239,7 @@ class Outcomes:
         if watched is None or watched.engine.performance is None or not bettable.any():
             return
         self._counts.bet += int(bettable.sum())
+        self._reporters.note(name for name, kept in zip(joined.reporters, bettable.tolist(), strict=True) if kept)
         watched.take_outcomes(at_us, outcome_counts(watched.engine, watched.engine.performance, joined, bettable))
 
     # -- kept and shown -------------------------------------------------------------------------------------------
@@ -247,6 +267,7 @@ class Outcomes:
             self._known.vocabulary.names,
             kept.marks(),
             list(self._waiting.items()),
+            (self._reporters.labels, self._reporters.counts),
             self._windows.stored(),
         )
 
@@ -267,6 +288,7 @@ class Outcomes:
         if known.vocabulary.grows:
             known.vocabulary = Vocabulary(tuple(stored.names), grows=True)
         self._waiting, self._bet_from = dict(stored.waiting), stored.bet_from
+        self._reporters = Reporters(*stored.reported)
         known.kept.forget(known.kept.capacity)
 
     def status(self, engine: Engine | None) -> PerformanceSeen | None:
@@ -298,6 +320,7 @@ class Outcomes:
     def _forget(self, prediction: Prediction, capacity: int) -> None:
         self._known, self._counts, self._waiting = _Known(prediction, capacity), Counts(), {}
         self._windows, self._bet_from, self._seen = OutcomeWindows(), 0, None
+        self._reporters = Reporters()
 
 
 def outcome_counts(engine: Engine, reference: Sums, joined: Joined, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+from detectors.columns import ColumnGroup
 from service.detect.engines import Engines
 from service.detect.fold import VersionFold
 from service.detect.freeze import histograms_of
@@ -117,6 +118,9 @@ class Watch:
         fold = self._folds.get(evaluation.version_id)
         if fold is None or fold.era is None or fold.watched is None or not evaluation.findings:
             return None
+        of_events = [finding for finding in evaluation.findings if finding.group != ColumnGroup.PERFORMANCE]
+        if not of_events:
+            return fold.outcomes.carrier()
         waited = (evaluation.at_us - opened_us) // fold.era.tick_us
         if not news and not is_due(fold.watched.read.ticks, waited):
             raise NotNow
@@ -126,7 +130,7 @@ class Watch:
             before=evaluation.position,
             evidence_log=evaluation.evidence_log,
             threshold_log=evaluation.threshold_log,
-            column=evaluation.findings[0].name,
+            column=of_events[0].name,
         )
         return carrier_of(log, fold.era, fold.watched.engine, asked)
 

@@ -18,6 +18,7 @@ from service.domain.ids import Micros, Position, VersionId
 from service.domain.performance import Performance
 from service.domain.policy import Cause
 from service.frames import between, texts_of
+from service.frames.labels import encode_labels, read_labels
 from service.ports import EntryKind, LogEntry
 from tests.service.detect.labelling import (
     BEGUN_US,
@@ -35,6 +36,8 @@ from tests.service.detect.test_watch import THRESHOLD, Disk, folded, status
 from tests.service.worker.world import SMALL_BUDGET, batch_entry, make_frame
 
 WRONG = "performance.wrong"
+NO_LOG: Any = None
+"""Whose labels evidence is, is told without reading the log."""
 
 
 def story(
@@ -218,6 +221,29 @@ def test_after_a_release_what_was_answered_before_is_no_evidence() -> None:
     # Of the answers of the first twenty seconds, those labelled later are shown alone.
     assert told["joined"] == 40 * 40
     assert told["joined"] - told["bet"] == 11 * 40
+
+
+def test_labels_of_one_reporter_are_known_as_such() -> None:
+    entries = story(40, wrong=0.6)
+    control = control_of(labelled_reference())
+    for share, found in ((1.0, True), (0.3, False)):
+        rng = np.random.default_rng(1)
+        told = [entry if entry.kind is EntryKind.BATCH else reported(entry, share, rng) for entry in entries]
+        disk = Disk(control)
+        watch = disk.watch()
+        disk.fold(watch, told)
+        evaluation = next(e for e in disk.evaluations if e.above)
+        carrier = watch.carrier(NO_LOG, evaluation, Micros(0), Micros(0), news=True)
+        assert (carrier is not None) == found
+        if carrier is not None:
+            assert (carrier.principal, carrier.share) == ("a" * 32, 1.0)
+
+
+def reported(entry: LogEntry, share: float, rng: np.random.Generator) -> LogEntry:
+    """Return labels of which one principal reports a share."""
+    names = ["a" * 32 if own else "" for own in (rng.random(entry.rows) < share).tolist()]
+    told = zip(read_labels(entry.body), names, strict=True)
+    return replace(entry, body=encode_labels([msgspec.structs.replace(row, principal=name) for row, name in told]))
 
 
 LABELS = st.one_of(
