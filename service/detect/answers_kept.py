@@ -6,7 +6,7 @@ store when they have changed: a block that is full never changes again, but for 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,16 +35,32 @@ class Block:
     used: int = 0
     order: NDArray[np.int64] | None = None
     """Places by key, earlier ones of the same key first; made when somebody asks."""
+    known: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, np.uint64))
+    """The keys in that order."""
     changed: bool = False
+    marks: bytes | None = b""
+    """Which have a label, in bits; nothing where none has. ``None``: to be made anew."""
 
     def find(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Return the place of the latest answer for each key; -1 for none."""
         if self.order is None:
             self.order = np.argsort(self.rows["key"][: self.used], kind="stable")
-        known = self.rows["key"][self.order]
-        at = np.searchsorted(known, keys, side="right") - 1
-        hit = (at >= 0) & (known[np.maximum(at, 0)] == keys)
-        return np.where(hit, self.order[np.maximum(at, 0)], -1)
+            self.known = self.rows["key"][self.order]
+        at = np.maximum(self.known.searchsorted(keys, side="right") - 1, 0)
+        return np.where(self.known[at] == keys, self.order[at], -1)
+
+    def note_label(self, place: int) -> bool:
+        """Note that an answer has a label; False when it had one."""
+        if self.labelled[place]:
+            return False
+        self.labelled[place], self.marks = True, None
+        return True
+
+    def packed(self) -> bytes:
+        """Return which have a label."""
+        if self.marks is None:
+            self.marks = np.packbits(self.labelled).tobytes()
+        return self.marks
 
 
 class AnswersKept:
@@ -58,10 +74,12 @@ class AnswersKept:
         The number of the oldest that is remembered.
     first : int
         The oldest block of which anything is known.
+    labelled : int
+        How many of those that are remembered have a label.
     """
 
     def __init__(self, capacity: int, width: int, *, numbers: bool) -> None:
-        self.capacity, self.taken, self.oldest, self.first = capacity, 0, 0, 0
+        self.capacity, self.taken, self.oldest, self.first, self.labelled = capacity, 0, 0, 0, 0
         self._record = record_of(width, numbers=numbers)
         self._blocks: dict[int, Block] = {}
         """By number, oldest first."""
@@ -70,11 +88,6 @@ class AnswersKept:
 
     def __len__(self) -> int:
         return self.taken - self.oldest
-
-    @property
-    def labelled(self) -> int:
-        """How many of those that are remembered have a label."""
-        return sum(int(self._own(number, block).sum()) for number, block in self._blocks.items())
 
     def note(
         self, keys: NDArray[np.uint64], at_us: int, answers: NDArray[np.generic], told: NDArray[np.float32]
@@ -96,7 +109,9 @@ class AnswersKept:
     def forget(self, capacity: int) -> None:
         """Keep no more than so many answers; what was forgotten does not come back."""
         self.capacity = capacity
-        self.oldest = max(self.oldest, self.taken - capacity)
+        oldest = max(self.oldest, self.taken - capacity)
+        self.labelled -= self._labelled(self.oldest, oldest)
+        self.oldest = oldest
         for number in [n for n in self._blocks if (n + 1) * BLOCK <= self.oldest]:
             self._gone[number] = np.sort(self._blocks.pop(number).rows["key"])
         self.first = max(self.first, (self.oldest - capacity) // BLOCK)
@@ -138,18 +153,24 @@ class AnswersKept:
     def _label(self, found: NDArray[np.int64]) -> None:
         for i in np.flatnonzero(found >= 0).tolist():
             number, place = divmod(int(found[i]), BLOCK)
-            labelled = self._blocks[number].labelled
-            if labelled[place]:
+            if self._blocks[number].note_label(place):
+                self.labelled += 1
+            else:
                 found[i] = REPEATED
-            labelled[place] = True
 
     def _new(self, number: int) -> Block:
         block = Block(np.zeros(BLOCK, self._record), np.zeros(BLOCK, np.bool_))
         self._blocks[number] = block
         return block
 
-    def _own(self, number: int, block: Block) -> NDArray[np.bool_]:
-        return block.labelled[max(0, self.oldest - number * BLOCK) :]
+    def _labelled(self, start: int, stop: int) -> int:
+        """Return how many of some answers have a label."""
+        found = 0
+        for number in range(start // BLOCK, -(-stop // BLOCK)):
+            if number in self._blocks:
+                begin = number * BLOCK
+                found += int(self._blocks[number].labelled[max(0, start - begin) : max(0, stop - begin)].sum())
+        return found
 
     # -- in the store ---------------------------------------------------------------------------------------------
 
@@ -164,7 +185,7 @@ class AnswersKept:
 
     def marks(self) -> list[tuple[int, bytes]]:
         """Return which answers have a label, by block, where any has."""
-        return [(n, np.packbits(block.labelled).tobytes()) for n, block in self._blocks.items() if block.labelled.any()]
+        return [(number, bits) for number, block in self._blocks.items() if (bits := block.packed())]
 
     def adopt(
         self, taken: int, oldest: int, first: int, marks: Iterable[tuple[int, bytes]], stored: Iterable[AnswerBlock]
@@ -192,4 +213,6 @@ class AnswersKept:
         for number, bits in marks:
             if number not in self._blocks or len(bits) != BLOCK // 8:
                 raise StateError("the labelled answers are not those that are remembered")
-            self._blocks[number].labelled = np.unpackbits(np.frombuffer(bits, np.uint8)).astype(np.bool_)
+            block = self._blocks[number]
+            block.labelled, block.marks = np.unpackbits(np.frombuffer(bits, np.uint8)).astype(np.bool_), None
+        self.labelled = self._labelled(oldest, taken)

@@ -303,16 +303,14 @@ class Outcomes:
                 windows=self._windows.seen(),
                 baseline=None if reference is None else seen_of(reference),
                 lacking=NO_BASELINE if engine is None else UNLABELLED if reference is None else None,
-                labelled=known.kept.labelled,
                 **msgspec.structs.asdict(self._counts),
             )
         kept = known.kept
-        labelled = kept.labelled if self._counts.joined else 0
         return msgspec.structs.replace(
             self._seen,
             capacity=kept.capacity,
             remembered=len(kept),
-            labelled=labelled,
+            labelled=kept.labelled,
             waiting=len(self._waiting),
             unknown=self._counts.unknown,
         )
