@@ -14,13 +14,17 @@ CLASSES_SHOWN = 6
 NOTHING = "-"
 
 
+Cell = tuple[str, str]
+"""A figure, and the limits between which the true one lies, if there are any."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FigureRow:
     """One figure over the windows, and of the reference."""
 
     name: str
-    values: tuple[str, ...]
-    baseline: str
+    values: tuple[Cell, ...]
+    baseline: Cell
     worse: bool
     """The limits of the newest window lie beyond those of the reference, the worse way."""
 
@@ -52,7 +56,7 @@ def performance_section(facts: Facts) -> PerformanceSection | None:
     seen = facts.status.performance
     if seen is None or not (seen.joined or seen.late or seen.unknown or seen.waiting or seen.unfit):
         return None
-    windows = [(name, seen.windows[name]) for name in SHOWN if name in seen.windows]
+    windows = _told_apart(seen)
     names, table = _collapsed(windows[0][1].figures) if windows else ([], [])
     return PerformanceSection(
         text=_text(seen, windows),
@@ -65,13 +69,23 @@ def performance_section(facts: Facts) -> PerformanceSection | None:
     )
 
 
+def _told_apart(seen: PerformanceSeen) -> list[tuple[str, WindowSeen]]:
+    """Return the windows that say more than the shorter ones before them; one that holds all labels is called so."""
+    found: list[tuple[str, WindowSeen]] = []
+    for name in SHOWN:
+        window = seen.windows.get(name)
+        if window is not None and not (found and found[-1][1].figures.answers == window.figures.answers):
+            found.append((name, window))
+    return found
+
+
 def _text(seen: PerformanceSeen, windows: list[tuple[str, WindowSeen]]) -> str:
     if not windows:
         return "Labels have come, and none of them met an answer that is remembered."
     newest = windows[0][1]
     delay = ""
     if newest.delay_median_seconds is not None and newest.delay_p95_seconds is not None:
-        median, most = (words.duration(s) for s in (newest.delay_median_seconds, newest.delay_p95_seconds))
+        median, most = (_duration(s) for s in (newest.delay_median_seconds, newest.delay_p95_seconds))
         delay = f" A label comes {median} after its answer (median); 95 of 100 within {most}."
     share = f"{seen.labelled / seen.remembered:.1%}" if seen.remembered else "none"
     return (
@@ -176,15 +190,19 @@ def _confusion(names: list[str], table: list[list[int]]) -> Iterator[ConfusionRo
         yield ConfusionRow(name=name, cells=cells)
 
 
-def _percent(share: Share | None) -> str:
+def _duration(seconds: float) -> str:
+    return "less than a second" if seconds < 1 else words.duration(seconds)
+
+
+def _percent(share: Share | None) -> Cell:
+    return (NOTHING, "") if share is None else (f"{share[0]:.1%}", f"{share[1]:.1%} to {share[2]:.1%}")
+
+
+def _number(share: Share | None) -> Cell:
     if share is None:
-        return NOTHING
-    return f"{share[0]:.1%} ({share[1]:.1%} to {share[2]:.1%})"
+        return NOTHING, ""
+    return words.number(share[0]), f"{words.number(share[1])} to {words.number(share[2])}"
 
 
-def _number(share: Share | None) -> str:
-    return NOTHING if share is None else words.with_interval(share[0], (share[1], share[2]))
-
-
-def _plain(value: float | None) -> str:
-    return NOTHING if value is None else words.number(value)
+def _plain(value: float | None) -> Cell:
+    return (NOTHING if value is None else words.number(value)), ""

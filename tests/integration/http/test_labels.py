@@ -108,4 +108,4 @@ def test_labels_in_lines_stand_beside_the_features_of_an_event(client: httpx.Cli
     assert "performance.missed.ok" in answer.json()["columns"]
     shown = client.get(f"{path}/baseline").json()
     wrong = next(each for each in shown["details"] if each["name"] == "performance.wrong")
-    assert {b["label"]: b["count"] for b in wrong["bins"]}["1"] == 100
+    assert {b["label"]: b["rows"] for b in wrong["bins"]}["1"] == 100
