@@ -65,8 +65,8 @@ def test_class_figures_are_those_of_an_independent_library(seed: int) -> None:
     for place, row in enumerate(found.classes):
         assert row.precision is not None
         assert row.recall is not None
-        assert (row.precision[0], row.recall[0]) == (pytest.approx(precision[place]), pytest.approx(recall[place]))
-        assert (row.f1, row.support) == (pytest.approx(f1[place]), support[place])
+        assert [row.precision[0], row.recall[0], row.f1] == pytest.approx([precision[place], recall[place], f1[place]])
+        assert row.support == support[place]
     sums = class_sums(CLASSES, truth, answered, truth == answered, told)
     assert sums.confusion[:3, :3].tolist() == metrics.confusion_matrix(truth, answered).tolist()
 

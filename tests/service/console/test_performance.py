@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import msgspec
 
-from service.console.performance import performance_section
+from service.console.performance import PerformanceSection, performance_section
 from service.domain.performance import ClassSeen, FiguresSeen, PerformanceSeen, WindowSeen
-from tests.service.console.test_quality import busy_fleet, facts_of
+from tests.service.console.seeding import busy_fleet
+from tests.service.console.test_read_models import facts_of
 
 
 def figures(answers: int, wrong: float, classes: int = 2) -> FiguresSeen:
@@ -27,14 +28,20 @@ def window(answers: int, wrong: float, classes: int = 2) -> WindowSeen:
     )
 
 
-def section_of(seen: PerformanceSeen | None):  # type: ignore[no-untyped-def]  # noqa: ANN201 - as the page has it
+def found(seen: PerformanceSeen | None) -> PerformanceSection | None:
     facts = facts_of(busy_fleet(), "digits", "1")
     return performance_section(replace(facts, status=msgspec.structs.replace(facts.status, performance=seen)))
 
 
+def section_of(seen: PerformanceSeen) -> PerformanceSection:
+    section = found(seen)
+    assert section is not None
+    return section
+
+
 def test_there_is_no_section_while_no_label_has_come() -> None:
-    assert section_of(None) is None
-    assert section_of(PerformanceSeen(kind="class", remembered=100)) is None
+    assert found(None) is None
+    assert found(PerformanceSeen(kind="class", remembered=100)) is None
 
 
 def test_figures_stand_beside_those_of_the_reference_and_worse_ones_are_marked() -> None:
