@@ -68,7 +68,7 @@ class ColumnStatus(View, frozen=True, kw_only=True):
 
 
 class SegmentColumnStatus(View, frozen=True, kw_only=True):
-    """One of a segment's strongest columns; effects are of its events since the change, once it is blamed."""
+    """One of a segment's strongest columns; effects and intervals are of its events since the change, once blamed."""
 
     name: str
     evidence: float
@@ -76,6 +76,7 @@ class SegmentColumnStatus(View, frozen=True, kw_only=True):
     direction: str | None
     since: str | None
     effects: Effects
+    intervals: Intervals
 
 
 class SegmentStatus(View, frozen=True, kw_only=True):
@@ -375,6 +376,7 @@ def _segment(segment: SegmentWatch) -> SegmentStatus:
                 direction=column.direction,
                 since=None if column.since_us is None else iso(Micros(column.since_us)),
                 effects=column.effects,
+                intervals=column.intervals,
             )
             for column in segment.columns
         ],
