@@ -39,6 +39,7 @@ class ColumnGroup(StrEnum):
     ERROR = "error"
     MULTIVARIATE = "multivariate"
     TRAFFIC = "traffic"
+    PERFORMANCE = "performance"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,7 +46,7 @@ POLICY: dict[str, Any] = {
         "quarantine": False,
     },
     "actions": dict.fromkeys(
-        ("data_drift", "prediction_drift", "data_quality", "latency", "traffic", "stale"), "record"
+        ("data_drift", "prediction_drift", "data_quality", "latency", "performance", "traffic", "stale"), "record"
     ),
     "traffic": {"learn_days": 0},
 }

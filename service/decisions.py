@@ -122,7 +122,8 @@ def spare_of_one(
         found = carrier(alert.since_us, alert.opened_us)
     except NotNow:
         return Ruling(None, Why.WAITING, "whether the evidence rests on one principal is worked out later")
-    return ruling if found is None else spare(ruling, version, found.principal, found.share)
+    what = "labels" if alert.cause is Cause.PERFORMANCE else "events"
+    return ruling if found is None else spare(ruling, version, found.principal, found.share, what)
 
 
 def hold_for_maintenance(ruling: Ruling, version: Version, windows: Iterable[Maintenance], at_us: Micros) -> Ruling:

@@ -120,6 +120,21 @@ CATALOGUE: tuple[Definition, ...] = (
     Definition("lazaretto_model_threshold_log", Kind.GAUGE, "Natural logarithm of the alarm threshold.", _VERSION),
     Definition("lazaretto_model_events_total", Kind.COUNTER, "Events that the worker has counted.", _VERSION),
     Definition("lazaretto_model_labels_total", Kind.COUNTER, "Labels that the worker has counted.", _VERSION),
+    Definition(
+        "lazaretto_model_label_fates_total", Kind.COUNTER, "Labels, by whether they met an answer.", (*_VERSION, "fate")
+    ),
+    Definition(
+        "lazaretto_model_label_delay_seconds",
+        Kind.GAUGE,
+        "From answers to labels, 1 day.",
+        (*_VERSION, "quantile"),
+    ),
+    Definition(
+        "lazaretto_model_performance", Kind.GAUGE, "Figures of answers with a label, 1 day.", (*_VERSION, "figure")
+    ),
+    Definition(
+        "lazaretto_model_performance_baseline", Kind.GAUGE, "The same figures of the reference.", (*_VERSION, "figure")
+    ),
     Definition("lazaretto_model_leaks_total", Kind.COUNTER, "Events of a version that should get none.", _VERSION),
     Definition("lazaretto_model_errors_total", Kind.COUNTER, "Events with an error.", _VERSION),
     Definition("lazaretto_model_last_event_timestamp_seconds", Kind.GAUGE, "Arrival of the last event.", _VERSION),

@@ -5,6 +5,7 @@ from detectors.baseline.bins import CategoricalColumn, Column, NumericColumn
 from detectors.baseline.compiler import compile_baseline
 from detectors.baseline.findings import ROWS_MIN, BaselineWarning, CompiledBaseline
 from detectors.baseline.joint import add_spaces
+from detectors.baseline.partial import add_partial
 from detectors.baseline.profile import Season, season_of, seasons_of
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "CompiledBaseline",
     "NumericColumn",
     "Season",
+    "add_partial",
     "add_spaces",
     "compile_baseline",
     "season_of",

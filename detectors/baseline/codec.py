@@ -278,7 +278,7 @@ class _Reader:
             rising = bool(np.all(edges[1:] > edges[:-1])) and bool(np.all(np.isfinite(edges[:-1])))
         if not rising:
             raise BaselineError(f"{place}: edges must be numbers that increase")
-        counts, blocks = self._counts(regular + 4 + int(len(inner) < segments), entry, place)
+        counts, blocks = self._counts(regular + 4 + int(len(inner) < segments), entry, place, spec.group)
         column = NumericColumn(
             spec=spec,
             edges=edges,
@@ -316,7 +316,7 @@ class _Reader:
         known = self.take(np.dtype(np.uint64), _integer(entry, "known", 0, KNOWN_MAX, place), place)
         if np.any(known[1:] <= known[:-1]):
             raise BaselineError(f"{place}: known label hashes must increase")
-        counts, blocks = self._counts(len(labels) + 4, entry, place)
+        counts, blocks = self._counts(len(labels) + 4, entry, place, spec.group)
         column = CategoricalColumn(
             spec=spec,
             labels=tuple(labels),
@@ -329,7 +329,7 @@ class _Reader:
         return replace(column, inflation=self._inflation(column, place))
 
     def _counts(
-        self, bins: int, entry: dict[str, Any], place: str
+        self, bins: int, entry: dict[str, Any], place: str, group: ColumnGroup
     ) -> tuple[NDArray[np.int64], NDArray[np.unsignedinteger[Any]]]:
         counts = self.take(np.dtype(np.int64), bins, place)
         kind = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}.get(_integer(entry, "block_bytes", 1, 8, place))
@@ -337,7 +337,9 @@ class _Reader:
             raise BaselineError(f"{place}: block_bytes must be 1, 2, 4 or 8")
         blocks = self.take(np.dtype(kind), self._blocks * bins, place).reshape(self._blocks, bins)
         sound = bool(np.all((counts >= 0) & (counts <= self._rows))) and bool(np.all(blocks <= self._rows))
-        if not sound or int(counts.sum()) != self._rows or not np.array_equal(blocks.sum(axis=0), counts):
+        # Only some rows have a label: what labels say of them is counted of those.
+        sound &= int(counts.sum()) == self._rows or (group is ColumnGroup.PERFORMANCE and 0 < counts.sum() < self._rows)
+        if not sound or not np.array_equal(blocks.sum(axis=0), counts):
             raise BaselineError(f"{place}: counts and blocks must both add up to {self._rows} rows")
         return counts, blocks
 

@@ -33,7 +33,7 @@ SCHEMA: dict[str, Any] = {
 }
 FOLLOWING: dict[str, Any] = {"requests_per_second": 10_000, "share_of_one": 1.0}
 QUIET: dict[str, Any] = dict.fromkeys(
-    ("data_drift", "prediction_drift", "data_quality", "latency", "traffic", "stale"), "record"
+    ("data_drift", "prediction_drift", "data_quality", "latency", "performance", "traffic", "stale"), "record"
 )
 """Actions of a policy under which no drift does anything."""
 

@@ -6,6 +6,8 @@ from scripts.dashboards.promql import CHOSEN, VERSION, age, at_least_zero, gauge
 NAME = "{{model}} {{version}}"
 EVENTS = "lazaretto_model_events_total"
 EXAMINED = "lazaretto_requests_examined_total"
+FATES = "lazaretto_model_label_fates_total"
+NO_LABELS = "No label has come that is about an answer"
 NO_QUARANTINE = "The version was never in quarantine"
 NO_REQUESTS = "Single requests are not looked at: adversarial.requests is off, or nothing came"
 
@@ -122,6 +124,47 @@ TRAFFIC = (
     ),
 )
 
+PERFORMANCE = (
+    Panel(
+        title="Answers against labels",
+        description="Of the last day: wrong answers, balanced accuracy, log loss and calibration error, or errors.",
+        queries=(
+            Query(gauge("lazaretto_model_performance", f"{VERSION}, figure", CHOSEN), "{{version}} {{figure}}"),
+            Query(
+                gauge("lazaretto_model_performance_baseline", f"{VERSION}, figure", CHOSEN),
+                "{{version}} {{figure}} of the reference",
+            ),
+        ),
+        unit="none",
+        width=12,
+        height=9,
+        empty=NO_LABELS,
+        in_console=True,
+    ),
+    Panel(
+        title="What became of labels",
+        description="Labels a second: joined with their answer, repeated, too late, of unknown events, or unfit.",
+        queries=(Query(told(FATES, f"{VERSION}, fate", CHOSEN), "{{version}} {{fate}}"),),
+        unit="reqps",
+        width=6,
+        height=9,
+        empty=NO_LABELS,
+    ),
+    Panel(
+        title="Label delay",
+        description="From an answer to its label, median and 95 %, of the labels of the last day.",
+        queries=(
+            Query(
+                gauge("lazaretto_model_label_delay_seconds", f"{VERSION}, quantile", CHOSEN), "{{version}} {{quantile}}"
+            ),
+        ),
+        unit="s",
+        width=6,
+        height=9,
+        empty=NO_LABELS,
+    ),
+)
+
 ENFORCEMENT = (
     Panel(
         title="Leaks",
@@ -205,6 +248,7 @@ MODEL = Dashboard(
     rows=(
         Row("Judgement", JUDGEMENT),
         Row("Traffic", TRAFFIC),
+        Row("Performance", PERFORMANCE),
         Row("Enforcement", ENFORCEMENT),
         Row("Alerts and adversarial use", ADVERSARIAL),
     ),

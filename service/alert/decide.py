@@ -140,6 +140,8 @@ def cause_of(finding: ColumnFinding) -> Cause:
         return Cause.DATA_QUALITY
     if finding.group == "latency":
         return Cause.LATENCY
+    if finding.group == "performance":
+        return Cause.PERFORMANCE
     if finding.group in {"prediction", "score"}:
         return Cause.PREDICTION_DRIFT
     return Cause.TRAFFIC if finding.group == "traffic" else Cause.DATA_DRIFT

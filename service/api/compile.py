@@ -20,6 +20,7 @@ from service.api.asgi import ClientGone, Most, Receive, Scope, check_length, too
 from service.detect.calibration import calibrate
 from service.detect.moved import moved
 from service.detect.reference import CompiledReference, compile_reference
+from service.detect.reference_labels import Labels
 from service.domain.calibration import Calibration
 from service.domain.errors import Unavailable, Unprocessable, UnsupportedMedia
 from service.domain.policy import Tuning
@@ -30,6 +31,7 @@ from service.ingest.deidentify import Deidentifier
 from service.ingest.inflate import SUPPORTED
 from service.ingest.limits import Limits
 from service.ingest.reference import read_reference
+from service.ingest.reference_label import read_label
 from service.reports.reference import kept_rows
 
 WAITING_MAX = 3
@@ -53,6 +55,8 @@ class Upload:
     """The artefact in force, to be compared with."""
     reports: Reports = NO_ROWS
     """Whether rows are kept for reports."""
+    label: str | None = None
+    """The column of true labels."""
 
 
 def compile_upload(upload: Upload) -> CompiledReference:
@@ -61,13 +65,21 @@ def compile_upload(upload: Upload) -> CompiledReference:
     key = None if segments is None else segments.key
     reference = read_reference(Path(upload.path), upload.content_type, upload.schema, upload.limits, key)
     frame = Deidentifier(upload.pseudonym_key).apply(upload.schema, reference.frame)
-    read_warnings = tuple({"column": column, "code": "reference", "text": text} for column, text in reference.warnings)
+    labels = None
+    if upload.label is not None:
+        labels = read_label(Path(upload.path), upload.content_type, upload.schema, upload.limits, upload.label)
+    read_warnings = tuple(
+        {"column": column, "code": "reference", "text": text}
+        for column, text in reference.warnings
+        if upload.label is None or column != upload.label
+    )
     wanted = Wanted(
         schema=upload.schema,
         tuning=upload.tuning,
         budget_ticks=upload.budget_ticks,
         before=upload.before,
         reports=upload.reports,
+        labels=labels,
     )
     return compile_frame(frame, wanted, read_warnings)
 
@@ -83,13 +95,17 @@ class Wanted:
     """The artefact in force, to be compared with."""
     reports: Reports = NO_ROWS
     """What is kept of the rows for drift reports."""
+    labels: Labels | None = None
+    """What turned out to be true of each row."""
 
 
 def compile_frame(frame: Frame, wanted: Wanted, warnings: tuple[dict[str, str], ...]) -> CompiledReference:
     """Compile rows that identify nobody any more; ``warnings`` of whoever has read them come first."""
     tuning = wanted.tuning
     follow, requests = tuning.follow is not None, tuning.requests
-    compiled = compile_reference(wanted.schema, frame, tuning.segments, follow=follow, requests=requests)
+    compiled = compile_reference(
+        wanted.schema, frame, tuning.segments, follow=follow, requests=requests, labels=wanted.labels
+    )
     differs = () if wanted.before is None else moved(wanted.before, frame, compiled.columns)
     calibration = calibrate(compiled.artefact, tuning, wanted.budget_ticks)
     sample, kept = kept_rows(wanted.schema, frame, wanted.reports)

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 import service
 from service.api.figures import Figures, Picture
 from service.api.metrics_notify import add_notifications
+from service.api.metrics_performance import add_performance
 from service.api.metrics_quality import add_quality
 from service.api.metrics_reports import add_reports
 from service.api.metrics_review import add_reviews
@@ -140,6 +141,8 @@ class Metrics(Collector):
             for add in (self._add_judgement, self._add_traffic, self._add_requests):
                 for one in watched:
                     add(families, one)
+            for one in watched:
+                add_performance(families, one.watch.performance, one.labels)
             add_reviews(families, view, picture.reviews, self._clock.now_us())
             self._add_contained(families, view)
             self._add_redteam(families, view, picture)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from service.api.enforcement import EnforcementStatus
+from service.api.performance import PerformanceStatus, performance_of
 from service.api.rolling import ColumnsOver
 from service.api.status_principals import PrincipalsStatus
 from service.api.views import View, iso, iso_or_none
@@ -199,6 +200,8 @@ class Status(View, frozen=True, kw_only=True):
     """What is known of cost, of labels and of canaries, since the worker started."""
     requests: RequestsStatus | None
     """``null`` where the policy looks at no single requests, or the baseline has nothing to measure them with."""
+    performance: PerformanceStatus | None
+    """``null`` while neither answers with an event id nor labels are known."""
     enforcement: EnforcementStatus | None = None
     """Whether gateways follow the newest quarantine; ``null`` where there never was one."""
     review: ReviewView | None = None
@@ -268,6 +271,7 @@ def status_of(
         principals=None if watch.principals is None else PrincipalsStatus(**msgspec.structs.asdict(watch.principals)),
         conduct=watch.conduct,
         requests=None if watch.requests is None else _requests(watch.requests),
+        performance=None if watch.performance is None else performance_of(watch.performance),
         left_out=watch.left_out,
     )
 

@@ -8,6 +8,7 @@ import msgspec
 from service.detect.windows import Extent
 from service.domain.errors import Place
 from service.domain.ids import Micros, VersionId
+from service.domain.performance import PerformanceSeen
 from service.domain.records import Snapshot
 from service.domain.requests import RequestsSeen
 
@@ -146,6 +147,7 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     principals: PrincipalsWatch | None = None
     conduct: ConductWatch = ConductWatch()
     requests: RequestsSeen | None = None
+    performance: PerformanceSeen | None = None
     left_out: int = 0
 
     def strongest(self) -> list[ColumnWatch]:

@@ -30,13 +30,16 @@ def baseline() -> None:
 
 
 @app.command()
-def push(
+def push(  # noqa: PLR0913 - one per option
     file: Annotated[Path, typer.Argument(help="CSV, Parquet, NDJSON or Arrow; CSV and NDJSON also with .gz or .zst.")],
     model: Annotated[str, typer.Option("--model")],
     version: Annotated[str, typer.Option("--version")],
     url: Annotated[str, typer.Option("--url", envvar="LAZARETTO_URL")] = URL,
     key: Annotated[
         str | None, typer.Option("--key", envvar="LAZARETTO_API_KEY", help="Needs scope admin; also LAZARETTO_API_KEY.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", help="The column of true labels: answers that get worse are then found.")
     ] = None,
     *,
     as_json: AsJson = False,
@@ -51,6 +54,8 @@ def push(
         raise Failure(f"there is no file {file}")
     headers |= {"content-length": str(file.stat().st_size)}
     path = f"/v1/models/{quote(model, safe='')}/versions/{quote(version, safe='')}/baseline"
+    if label is not None:
+        path += f"?label={quote(label, safe='')}"
     with file.open("rb") as content:
         told = ask("PUT", url, path, key, headers=headers, timeout=TIMEOUT_SECONDS, content=content)
     _tell(told, as_json=as_json)

@@ -7,6 +7,7 @@ import msgspec
 import typer
 
 from service.cli.common import AsJson, DataDir, load_settings, open_state, plain, print_json, print_table
+from service.cli.performance import performance_lines
 
 if TYPE_CHECKING:
     from service.api.enforcement import EnforcementStatus
@@ -146,6 +147,8 @@ def status_lines(answer: "Status") -> list[str]:
         lines.append(enforcement_line(answer.enforcement))
     if answer.traffic is not None:
         lines.append(traffic_line(answer.traffic))
+    if answer.performance is not None:
+        lines += performance_lines(answer.performance)
     lines += [f"without effect: {note['at']}: {note['reason']}" for note in answer.warnings[:NOTES_SHOWN]]
     if len(answer.warnings) > NOTES_SHOWN:
         lines.append(f"without effect: {len(answer.warnings) - NOTES_SHOWN} more; --json lists all")

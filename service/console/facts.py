@@ -15,6 +15,7 @@ from service.detect.reading import changed_since
 from service.detect.windows import KEPT, ROLLING, WIDTHS
 from service.domain.calibration import Calibration
 from service.domain.ids import Actor, Micros
+from service.domain.performance import PerformanceSeen
 from service.domain.policy import UNCOUNTED, Cause
 from service.domain.principals import Containment
 from service.domain.records import (
@@ -135,6 +136,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     traffic: TrafficStatus | None = None
     rebuild: StatusRebuild | None = None
     requests: RequestsSeen | None = None
+    performance: PerformanceSeen | None = None
     conduct: StatusConduct = StatusConduct()
     trail: tuple[tuple[int, float | None], ...] = ()
     """The evidence at the newest ticks: (start of the tick, natural log), oldest first."""

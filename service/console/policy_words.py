@@ -40,6 +40,7 @@ def policy_in_words(policy: Policy) -> Said:
         ("Review", list(_review(policy))),
         ("Columns", list(_columns(policy))),
         ("Traffic", list(_traffic(policy))),
+        ("Labels", list(_labels(policy))),
         ("Adversarial use", list(_adversarial(policy.adversarial))),
     )
     return tuple((term, tuple(sentences)) for term, sentences in said if sentences)
@@ -146,6 +147,14 @@ def _traffic(policy: Policy) -> Iterator[str]:
         if traffic.stale_after_seconds is None
         else f"A pause of {words.duration_exact(traffic.stale_after_seconds)} is told."
     )
+
+
+def _labels(policy: Policy) -> Iterator[str]:
+    answers = policy.performance.answers
+    if not answers:
+        yield "Compared with no answers."
+        return
+    yield f"Compared with the latest {answers:,} answers that have an event id."
 
 
 def _adversarial(chosen: Adversarial) -> Iterator[str]:

@@ -12,6 +12,7 @@ from service.console.histograms import Bar, bars
 from service.console.monitoring import monitoring_of
 from service.console.next_steps import Steps, steps_of
 from service.console.overview import TONES
+from service.console.performance import PerformanceSection, performance_section
 from service.console.policy_words import Said, policy_in_words
 from service.console.promises import Promise, promise_of
 from service.console.quality import QualitySection, quality_section
@@ -32,6 +33,7 @@ from service.ports import SYSTEM
 WORST_COLUMNS = 4
 COLUMNS_LISTED = 100
 CHANGES_SHOWN = 14
+NO_BASELINE = "none"
 EFFECTS = (
     ("psi", "PSI"),
     ("js", "Jensen-Shannon"),
@@ -149,6 +151,7 @@ class VersionPage:
     """The column that the viewer chose."""
     quality: QualitySection | None
     traffic: TrafficSection | None
+    performance: PerformanceSection | None
     labels: str | None
     policy: Said
     asked: str | None
@@ -160,9 +163,13 @@ class VersionPage:
     events: str
     last_event: When | None
     baseline: str
-    has_baseline: bool
     promise: Promise | None
     dry_run: bool
+
+    @property
+    def has_baseline(self) -> bool:
+        """Whether there is one."""
+        return self.baseline != NO_BASELINE
 
 
 def version_page(facts: Facts, viewer: Identity) -> VersionPage:
@@ -203,6 +210,7 @@ def version_page(facts: Facts, viewer: Identity) -> VersionPage:
         chosen_column=chosen,
         quality=quality_section(facts),
         traffic=traffic_section(facts),
+        performance=performance_section(facts),
         labels=labels_sentence(facts),
         policy=policy_in_words(model.policy),
         asked=facts.asked,
@@ -212,7 +220,6 @@ def version_page(facts: Facts, viewer: Identity) -> VersionPage:
         events=f"{facts.status.events_total:,}",
         last_event=_when(facts.status.last_us, facts.now_us),
         baseline=_baseline(facts),
-        has_baseline=facts.baseline is not None,
         promise=promise_of(facts.calibration, model.policy),
         dry_run=model.policy.dry_run,
     )
@@ -371,7 +378,7 @@ def _incident(facts: Facts, viewer: Identity) -> IncidentView | None:
 
 def _baseline(facts: Facts) -> str:
     if facts.baseline is None:
-        return "none"
+        return NO_BASELINE
     return f"{facts.baseline.rows:,} rows, digest {facts.baseline.digest[:12]}"
 
 

@@ -79,6 +79,24 @@ RUNBOOKS = {
             over="When a person has resolved it.",
         ),
         Runbook(
+            cause=Cause.PERFORMANCE,
+            title="Lost performance",
+            meaning="Labels say that answers are wrong more often, or by more, than on the reference.",
+            look=(
+                "The figures on the page of the version: which class is missed, and is it of many labels or of few?",
+                "How late do labels come? What is wrong was answered that much before the date that is shown.",
+                "Are inputs blamed, too? Then the model meets what it has not learnt; else what is true has changed.",
+                "Who sends the labels? One source that has changed its mind looks the same as a model that fails.",
+            ),
+            do=(
+                *_DECIDE,
+                "Compare with a version that others trust: roll back to it where that one is right more often.",
+                "Train anew where what is true has changed, and put a baseline with labels for the new version.",
+                _VERDICT,
+            ),
+            over="When a person has resolved it; what was answered before a release is not held against it again.",
+        ),
+        Runbook(
             cause=Cause.TRAFFIC,
             title="Traffic",
             meaning="More or fewer events come than usual, or they are made otherwise; the model itself may be well.",

@@ -70,14 +70,12 @@ def _notes(facts: Facts) -> list[str]:
 
 
 def labels_sentence(facts: Facts) -> str | None:
-    """Say what is known of labels; ``None`` when none has come."""
+    """Say how far those who report labels can be compared; ``None`` where nobody is, or no label has come."""
     total = facts.snapshot.labels_total if facts.snapshot else 0
-    if not total:
+    if not total or facts.model.policy.adversarial.follow is None:
         return None
     conduct = facts.status.conduct
-    if facts.model.policy.adversarial.follow is None:
-        return f"{total:,} labels have come. The policy follows no principals, so they are kept and not compared."
     return (
-        f"{total:,} labels have come; since the worker started {conduct.labels_joined:,} met the answer that they are "
-        f"about, {conduct.labels_unknown:,} came for events that are not remembered."
+        f"{total:,} labels have come. Since the worker started, {conduct.labels_joined:,} met the answer to a followed "
+        f"principal, and tell something of who reports them; {conduct.labels_unknown:,} did not."
     )

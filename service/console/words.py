@@ -68,6 +68,7 @@ CAUSE_NAMES = {
     Cause.PREDICTION_DRIFT: "Prediction drift",
     Cause.DATA_QUALITY: "Data quality",
     Cause.LATENCY: "Latency",
+    Cause.PERFORMANCE: "Lost performance",
     Cause.TRAFFIC: "Traffic",
     Cause.STALE: "Silence",
     Cause.ADVERSARIAL: "Adversarial use",

@@ -14,6 +14,7 @@ from service.domain.schema import (
     ERROR,
     LATENCY,
     NO_ERROR,
+    PERFORMANCE_PREFIX,
     PREDICTION,
     PROBABILITY_PREFIX,
     SCORE_PREFIX,
@@ -109,6 +110,8 @@ def group_of(name: str) -> ColumnGroup:
         return ColumnGroup.LATENCY
     if name == ERROR:
         return ColumnGroup.ERROR
+    if name.startswith(PERFORMANCE_PREFIX):
+        return ColumnGroup.PERFORMANCE
     if name == PREDICTION or name.startswith(PROBABILITY_PREFIX):
         return ColumnGroup.PREDICTION
     if name.startswith(SCORE_PREFIX) and not name.startswith(NORM_PREFIX):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from detectors.baseline import Baseline
 from detectors.columns import ColumnGroup
 from detectors.evidence import EvidenceEngine
+from detectors.performance import Sums
 from service.detect.baselines import RefusedBaseline, load
 from service.detect.plan import Era
 from service.detect.references import References
@@ -55,11 +56,14 @@ class Engine:
     """What single principals are measured with, where they are followed."""
     requests: RequestMeasure | None = None
     """What single requests are measured with, where they are looked at."""
+    performance: Sums | None = None
+    """What the answers of the reference were worth, where it had labels."""
 
     @classmethod
     def of_all(cls, references: References, tuning: Tuning) -> "Engine":
         """Make the bets against a baseline, and those against the baselines of segments."""
         whole, told = cls.of(references.whole, tuning), tuning.segments
+        whole = replace(whole, performance=references.performance)
         if tuning.follow is not None:
             lacking = () if references.measure is not None else (UNMEASURED,)
             whole = replace(whole, measure=references.measure, notes=(*whole.notes, *lacking))

@@ -13,6 +13,7 @@ from service.detect.changes import Changes
 from service.detect.conduct import Conduct
 from service.detect.engines import Engine, Engines
 from service.detect.keeping import unreadable
+from service.detect.outcomes import Outcomes, StoredOutcomes
 from service.detect.parts import StoredPart
 from service.detect.plan import Era, Plan
 from service.detect.principals import Principals
@@ -29,7 +30,7 @@ from service.domain.policy import Tuning
 from service.domain.records import Snapshot, Window
 from service.ports import LogEntry
 
-FORMAT = 7
+FORMAT = 8
 UNUSABLE = "the stored baseline cannot be used: its signature or its content is not what was signed; put it again"
 _logger = logging.getLogger("lazaretto.detect")
 
@@ -59,6 +60,7 @@ class Stored(msgspec.Struct, array_like=True):
     silent: bool = False
     rebuild: StoredRebuild | None = None
     balance: StoredBalance | None = None
+    outcomes: StoredOutcomes | None = None
 
 
 class VersionFold:
@@ -86,6 +88,7 @@ class VersionFold:
         """Whether anything of principals is kept in the store."""
         self.conduct = Conduct(version_id)
         """What the entries say of cost, labels and what is vouched for; not in snapshots."""
+        self.outcomes = Outcomes(version_id)
         self.requests: RequestWatch | None = None
         """Which requests are odd by themselves; only in the status of snapshots."""
         self._trail = Trail()
@@ -112,6 +115,7 @@ class VersionFold:
         self.principals = Principals.of(self.version_id, engine, era.tuning)
         self.conduct = Conduct(self.version_id, era.tuning.follow)
         self.requests = self._requests_of(era, engine)
+        self.outcomes.begin(self.era, era)
         self.era = era
 
     def _requests_of(self, era: Era, engine: Engine | None) -> RequestWatch | None:
@@ -143,6 +147,7 @@ class VersionFold:
             self.principals.take(entry)
         if self.requests is not None:
             self.requests.take(entry)
+        self.outcomes.take(entry, self.watched)
 
     def quiet_us(self, plan: Plan) -> int | None:
         """Return how long a pause is silence; ``None`` while nobody knows."""
@@ -171,8 +176,9 @@ class VersionFold:
         self._touch(entry.position, entry.arrival_us)
 
     def take_labels(self, entry: LogEntry) -> None:
-        """Count labels, and compare those who report them."""
+        """Count labels, compare those who report them, and join them with the answers that they are about."""
         self.labels_total += entry.rows
+        self.outcomes.take_labels(entry, self.watched)
         self.conduct.take_labels(entry)
         self._touch(entry.position, entry.arrival_us)
 
@@ -221,6 +227,8 @@ class VersionFold:
             status=self._status(plan.threshold_log),
             updated_us=self.touched_us,
             principals=kept,
+            answers=self.outcomes.take_blocks(),
+            answers_first=self.outcomes.first_block,
         )
 
     def _kept_principals(self, last: Position) -> bytes | None:
@@ -281,6 +289,7 @@ class VersionFold:
             raise StateError(f"format {stored.format}; this release writes {FORMAT}")
         self.last_arrival_us = stored.last_arrival_us
         self.heard_us, self.silent = stored.heard_us, stored.silent
+        self.outcomes.adopt(stored.outcomes, snapshot)
         if not stored.entered:
             return
         self.era = Era(
@@ -326,6 +335,7 @@ class VersionFold:
             entered=era is not None,
             heard_us=self.heard_us,
             silent=self.silent,
+            outcomes=self.outcomes.stored(),
         )
         if watched is not None:
             stored.last_tick_start_us = watched.windows.last_tick_start_us
@@ -360,6 +370,7 @@ class VersionFold:
             "columns": msgspec.Raw(b"[]" if watched is None else watched.columns_json(threshold_log)),
             "trail": self._trail.json(),
             "conduct": self.conduct.status(),
+            "performance": self.outcomes.status(None if watched is None else watched.engine),
         }
         if watched is not None and watched.engine.segments:
             status["segments"] = msgspec.Raw(watched.segments_json(threshold_log))

@@ -8,6 +8,7 @@ from typing import Self
 from service.domain.ids import Position
 from service.domain.policy import Policy, Tuning
 from service.domain.records import BaselineRecord, Version
+from service.domain.schema import Prediction
 from service.domain.states import State
 from service.domain.vouched import Vouched
 
@@ -33,6 +34,9 @@ class Plan:
     settled_after: Position
     """For every entry after this position the era is ``settled``."""
     settled: Era
+    prediction: Prediction
+    answers: int
+    """How many of the latest answers are remembered for labels."""
     vouched: Vouched | None = None
 
     @classmethod
@@ -49,6 +53,8 @@ class Plan:
             threshold_log=math.log(policy.ticks_per_false_alarm),
             restart_position=version.restart_position,
             baselines=known,
+            prediction=version.schema.prediction,
+            answers=policy.performance.answers,
             vouched=version.vouched,
             settled_after=max((version.restart_position, *(position for position, _ in known))),
             settled=Era(

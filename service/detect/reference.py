@@ -12,6 +12,7 @@ from detectors.baseline.joint import ALONE
 from detectors.columns import ColumnSpec, Values
 from detectors.errors import DetectorError
 from service.detect.columns import columns_of, names_of, specs_of
+from service.detect.reference_labels import NOTHING_LABELLED, Labels, with_labels
 from service.detect.references import References, SegmentReference, digest_of, to_bytes
 from service.detect.request_measure import NOTHING_MADE, Made, with_columns
 from service.detect.request_measure import make as make_requests
@@ -52,12 +53,13 @@ def compile_reference(
     *,
     follow: bool = False,
     requests: Requests | None = None,
+    labels: Labels | None = None,
 ) -> CompiledReference:
     """Compile reference data into the artefact that detection works with.
 
     Each of the ``segments`` that a policy declares gets a baseline of its own, from its rows. Where principals or
     requests are to be looked at one by one, what they are measured with is made: raw rows are not kept, so there is
-    no second chance.
+    no second chance. With ``labels``, what the answers of the reference were worth is a column of it.
 
     Raises
     ------
@@ -77,9 +79,12 @@ def compile_reference(
         compiled = add_spaces(compile_baseline(specs, times=times), specs, embeddings, times=times)
         made = _requests(schema, frame, columns, requests, compiled)
         references = _with_segments(_joined(compiled.baseline, made, times), specs, times, frame, segments)
+        worth = NOTHING_LABELLED if labels is None else with_labels(references.whole, schema, frame, labels, times)
     except DetectorError as error:
         raise Unprocessable(f"the reference cannot be compiled: {error}") from error
     measure, unmeasured = make_measure(schema, frame, columns) if follow else (None, "")
+    whole = references.whole if worth.baseline is None else worth.baseline
+    references = replace(references, whole=whole, performance=worth.sums)
     artefact = to_bytes(replace(references, measure=measure, requests=made.measure))
     lacking = [
         {"column": str(references.column), "code": "segment", "text": own.lacking} for own in references.segments
@@ -95,6 +100,7 @@ def compile_reference(
             *([{"column": "", "code": "principals", "text": unmeasured}] if unmeasured else []),
             *([] if PREDICTION in names else [{"column": PREDICTION, "code": "absent", "text": NO_PREDICTION}]),
             *made.warnings,
+            *worth.warnings,
         ),
     )
 

@@ -3,7 +3,8 @@
 Without segments the bytes are those of the baseline alone. With them they are ``LZSEGM01`` and one MessagePack array:
 the column, the segments, and the baseline of all events. Where single principals are followed, ``LZPRIN01`` and one
 more array stand around that: those bytes, and what principals are measured with. Where single requests are looked at,
-``LZREQS01`` and one more array stand around all of that: those bytes, and what requests are measured with.
+``LZREQS01`` and one more array stand around all of that: those bytes, and what requests are measured with. Where the
+reference had labels, ``LZPERF01`` and one more array: those bytes, and the sums of what its answers were worth.
 """
 
 import hashlib
@@ -12,7 +13,9 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from detectors.baseline import Baseline
-from detectors.errors import BaselineError
+from detectors.errors import BaselineError, StateError
+from detectors.performance import Sums
+from service.detect.outcome_bytes import StoredSums, stored_of, sums_of
 from service.detect.request_bytes import from_bytes as requests_from_bytes
 from service.detect.request_bytes import to_bytes as requests_to_bytes
 from service.detect.request_measure import RequestMeasure
@@ -24,6 +27,7 @@ from service.domain.policy import SEGMENTS_MAX
 MAGIC = b"LZSEGM01"
 FOLLOWED_MAGIC = b"LZPRIN01"
 REQUESTS_MAGIC = b"LZREQS01"
+PERFORMANCE_MAGIC = b"LZPERF01"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,8 @@ class References:
     """What single principals are measured with."""
     requests: RequestMeasure | None = None
     """What single requests are measured with."""
+    performance: Sums | None = None
+    """What its answers were worth."""
 
     def of(self, column: str, value: str) -> SegmentReference | None:
         """Return the reference of a segment; ``None`` when none was made."""
@@ -64,6 +70,14 @@ class _Stored(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 
 def to_bytes(references: References) -> bytes:
     """Return the artefact; the same references give the same bytes."""
+    inner = _looked_at(references)
+    if references.performance is None:
+        return inner
+    sums = msgspec.msgpack.encode(stored_of(references.performance))
+    return PERFORMANCE_MAGIC + msgspec.msgpack.encode((inner, sums))
+
+
+def _looked_at(references: References) -> bytes:
     followed = _followed(references)
     if references.requests is None:
         return followed
@@ -101,6 +115,17 @@ def from_bytes(artefact: bytes) -> References:
     BaselineError
         When the bytes are none.
     """
+    if not artefact.startswith(PERFORMANCE_MAGIC):
+        return _from_looked_at(artefact)
+    inner, content = _pair(artefact, PERFORMANCE_MAGIC, "labels")
+    try:
+        sums = sums_of(msgspec.msgpack.decode(content, type=StoredSums))
+    except (msgspec.MsgspecError, UnicodeDecodeError, StateError) as error:
+        raise BaselineError(f"not a baseline with labels: {error}") from error
+    return replace(_from_looked_at(inner), performance=sums)
+
+
+def _from_looked_at(artefact: bytes) -> References:
     if artefact.startswith(REQUESTS_MAGIC):
         inner, measure = _pair(artefact, REQUESTS_MAGIC, "requests")
         return replace(_from_followed(inner), requests=requests_from_bytes(measure))

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.baseline.bins import Column
+from detectors.columns import ColumnGroup
 from detectors.evidence import Blame, Evidence, EvidenceState
 from service.detect.baselines import effect_rows, sized
 from service.detect.engines import Engine
+from service.detect.outcome_words import worse_words
 from service.detect.windows import Windows
 from service.domain.ids import Micros
 from service.domain.records import ColumnFinding
@@ -97,6 +99,8 @@ def _direction(engine: Engine, blame: Blame, counts: NDArray[np.int64]) -> str:
     column, seen = engine.baseline.columns[j], counts[engine.baseline.slices[j]]
     if _vanished(column, seen):
         return VANISHED
+    if column.spec.group is ColumnGroup.PERFORMANCE:
+        return worse_words(column, seen)
     if blame.direction != LEARNED:
         return blame.direction
     # Half an event more in every bin keeps the logarithm finite where the baseline or the window has none.

@@ -5,6 +5,7 @@ does not have, or in a way that does not fit it, has no effect there. It is told
 silence, and it never stops the evidence of the other columns.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -37,6 +38,7 @@ def fit(tuning: Tuning, baseline: Baseline) -> Fitted:
     notes = [note for _, note in told.values() if note is not None]
     notes += [_no_group(group) for group, _ in tuning.shares if group not in GROUPS]
     columns = tuple(options for options, _ in told.values() if options is not None)
+    columns += _worse_only(baseline, told)
     ignored = {options.name for options in columns if options.ignore}
     seen, more = _joint(ignored, baseline)
     notes += more
@@ -72,6 +74,12 @@ def _joint(ignored: set[str], baseline: Baseline) -> tuple[list[str], list[Place
     return list(names), notes
 
 
+def _worse_only(baseline: Baseline, told: Collection[str]) -> tuple[ColumnOptions, ...]:
+    """Let only worse answers be news of columns that the policy does not speak about."""
+    own = (column.spec for column in baseline.columns if column.spec.group is ColumnGroup.PERFORMANCE)
+    return tuple(ColumnOptions(name=spec.name, direction="up") for spec in own if spec.name not in told)
+
+
 def _ignored(name: str) -> ColumnOptions:
     return ColumnOptions(name=name, ignore=True)
 
@@ -81,7 +89,10 @@ def _choice(name: str, choice: ColumnChoice, baseline: Baseline) -> tuple[Column
     if name not in baseline.index:
         return None, Place(at, f"the baseline has no such column{_nearest(name, baseline.names)}; this has no effect")
     direction, note = choice.direction, None
-    kind = baseline.columns[baseline.index[name]].spec.kind
+    spec = baseline.columns[baseline.index[name]].spec
+    kind = spec.kind
+    if direction is Direction.BOTH and spec.group is ColumnGroup.PERFORMANCE:
+        direction = Direction.UP
     if direction is not Direction.BOTH and kind is ColumnKind.CATEGORICAL:
         reason = f"is '{direction}', but the baseline's column is categorical: labels have no order; this has no effect"
         direction, note = Direction.BOTH, Place(f"{at}.direction", reason)

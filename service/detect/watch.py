@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+from detectors.columns import ColumnGroup
 from service.detect.engines import Engines
 from service.detect.fold import VersionFold
 from service.detect.freeze import histograms_of
@@ -59,6 +60,7 @@ class Watch:
             self._unsettled.add(version.id)
             if version.id in self._folds:
                 self._folds[version.id].forget_status()
+                self._folds[version.id].outcomes.heed(plan.prediction, plan.answers)
 
     def close_due(self, entry: LogEntry) -> list[Evaluation]:
         """Close every tick that ended before ``entry`` arrived, in the order of their ends."""
@@ -93,11 +95,11 @@ class Watch:
         self._touched.add(entry.version_id)
         if entry.kind is EntryKind.LABELS:
             fold.take_labels(entry)
+            self._note_close(fold)
             return fold.conduct.take_found()
         fold.take_batch(entry, serving=serving)
         fold.conduct.take(entry, self._plans[entry.version_id].vouched)
-        if fold.closes_us is not None:
-            self._next_close_us = min(self._next_close_us, fold.closes_us)
+        self._note_close(fold)
         found = [] if fold.principals is None else fold.principals.take_found()
         return found + fold.conduct.take_found()
 
@@ -116,6 +118,9 @@ class Watch:
         fold = self._folds.get(evaluation.version_id)
         if fold is None or fold.era is None or fold.watched is None or not evaluation.findings:
             return None
+        of_events = [finding for finding in evaluation.findings if finding.group != ColumnGroup.PERFORMANCE]
+        if not of_events:
+            return fold.outcomes.carrier()
         waited = (evaluation.at_us - opened_us) // fold.era.tick_us
         if not news and not is_due(fold.watched.read.ticks, waited):
             raise NotNow
@@ -125,7 +130,7 @@ class Watch:
             before=evaluation.position,
             evidence_log=evaluation.evidence_log,
             threshold_log=evaluation.threshold_log,
-            column=evaluation.findings[0].name,
+            column=of_events[0].name,
         )
         return carrier_of(log, fold.era, fold.watched.engine, asked)
 
@@ -191,6 +196,11 @@ class Watch:
             return None
         return fold.close_tick(self._plans[version_id], position, at_us)
 
+    def _note_close(self, fold: VersionFold) -> None:
+        """Remember when the open tick of a version ends, if it is the next one to end."""
+        if fold.closes_us is not None:
+            self._next_close_us = min(self._next_close_us, fold.closes_us)
+
     def _load_all(self) -> None:
         """Load what is still in snapshots: a tick may be open in any of them."""
         for version_id in list(self._snapshots):
@@ -200,6 +210,7 @@ class Watch:
     def _load(self, version_id: VersionId) -> VersionFold:
         snapshot = self._snapshots.pop(version_id, None)
         fold = VersionFold(version_id)
+        fold.outcomes.heed(self._plans[version_id].prediction, self._plans[version_id].answers)
         if snapshot is not None:
             fold.restore(snapshot, self._engines, self._read)
         self._folds[version_id] = fold

@@ -119,6 +119,11 @@ class Watched:
         if self._pending_rows >= ROWS_TOGETHER or self._pending_bytes >= BYTES_TOGETHER:
             self.settle()
 
+    def take_outcomes(self, at_us: Micros, counts: NDArray[np.int64]) -> None:
+        """Add what labels say of answers to the open tick; a tick may hold nothing else."""
+        self.open_tick = at_us // self.tick_us
+        self.open_counts[: len(counts)] += counts
+
     def settle(self) -> None:
         """Count the pending frames together, as the cost of a call is that of a thousand rows."""
         pending, self._pending = self._pending, []
@@ -137,7 +142,7 @@ class Watched:
             if self.balance is not None:
                 self.balance.close()
             self.open_counts = np.zeros_like(counts)
-            self.open_tick, self.open_events, self.last_events = NO_TICK, 0, self.open_events
+            self.open_tick, self.open_events, self.last_events = NO_TICK, 0, self.open_events or self.last_events
             self.forget_status()
         return counts
 

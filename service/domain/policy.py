@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from service.domain.adversarial import Adversarial, Following
+from service.domain.performance import Performance
 from service.domain.reports import Reports
 from service.domain.requests import Requests
 
@@ -29,6 +30,8 @@ class Cause(StrEnum):
     PREDICTION_DRIFT = "prediction_drift"
     DATA_QUALITY = "data_quality"
     LATENCY = "latency"
+    PERFORMANCE = "performance"
+    """Answers turn out to be wrong more often, or by more, than on the reference."""
     TRAFFIC = "traffic"
     """More or fewer events than usual."""
     STALE = "stale"
@@ -84,6 +87,8 @@ class Actions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     prediction_drift: Action = Action.QUARANTINE
     data_quality: Action = Action.QUARANTINE
     latency: Action = Action.NOTIFY
+    performance: Action = Action.SUSPECT
+    """Labels come from whoever may send events: by default they take no traffic away."""
     traffic: Action = Action.NOTIFY
     """How many events come says little about the model that answers them."""
     stale: Action = Action.NOTIFY
@@ -205,6 +210,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Of the false-alarm budget, by group of columns, relative to one another. Empty: every column has the same."""
     segments: Segments | None = None
     traffic: Traffic = Traffic()
+    performance: Performance = Performance()
     adversarial: Adversarial = Adversarial()
     actions: Actions = Actions()
     confirmations: Annotated[int, msgspec.Meta(ge=1, le=100)] = 2

@@ -270,6 +270,14 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerBlock:
+    """Some neighbouring answers that later labels may be about, as the detect stage packs them."""
+
+    number: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """The evidence state of one version after a position; enough to go on bit for bit."""
 
@@ -289,6 +297,10 @@ class Snapshot:
     principals: bytes | None = None
     """What is known of single principals, where it was time to keep it: empty when that is nothing any more. ``None``:
     what was kept before still holds, together with the log since then."""
+    answers: tuple[AnswerBlock, ...] = ()
+    """Of the latest answers, the blocks that have changed; all of them where it was read."""
+    answers_first: int = 0
+    """Blocks before this one are needed no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,9 +75,11 @@ SOME_ERROR = "error"
 """The label of those that do not say which kind it was."""
 PROBABILITY_PREFIX = "probabilities."
 SCORE_PREFIX = "score."
+PERFORMANCE_PREFIX = "performance."
+"""Of the columns that labels make of answers."""
 UNKNOWN_FIELDS = "features.unknown_fields"
 """Column of a frame that says which fields no schema knows its events had. No feature can have this name."""
 UNKNOWN_SEPARATOR = ", "
 """Between the fields of one request in that column."""
 RESERVED_NAMES = frozenset({PREDICTION, LATENCY, ERROR, "event_id", "timestamp", "principal"})
-RESERVED_PREFIXES = (PROBABILITY_PREFIX, SCORE_PREFIX, "features.", "segment.", "attributions.")
+RESERVED_PREFIXES = (PROBABILITY_PREFIX, SCORE_PREFIX, PERFORMANCE_PREFIX, "features.", "segment.", "attributions.")

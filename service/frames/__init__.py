@@ -6,8 +6,10 @@ from service.frames.codec import (
     decode_attributed,
     decode_columns,
     decode_frame,
+    decode_named,
     decode_printed,
     encode_frame,
+    texts_of,
 )
 from service.frames.join import between, concat_frames
 from service.frames.model import INVALID, MISSING, Coded, Frame, FrameError, Texts
@@ -30,10 +32,12 @@ __all__ = [
     "decode_attributed",
     "decode_columns",
     "decode_frame",
+    "decode_named",
     "decode_printed",
     "encode_frame",
     "join_prints",
     "pack_prints",
     "read_prints",
     "take_prints",
+    "texts_of",
 ]

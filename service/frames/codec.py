@@ -48,6 +48,16 @@ class _Printed(_Attributed):
     fingerprints: bytes
 
 
+class _Named(_Columns):
+    principals: msgspec.Raw
+    event_ids: tuple[str | None, ...] | None
+    timestamps: msgspec.Raw
+    segments: msgspec.Raw
+    attributions: msgspec.Raw
+    fingerprints: msgspec.Raw
+    id_texts: tuple[memoryview, memoryview] | None = None
+
+
 class _Segmented(_Columns):
     principals: msgspec.Raw
     event_ids: msgspec.Raw
@@ -75,6 +85,7 @@ _wire_decoder = msgspec.msgpack.Decoder(_Wire)
 _columns_decoder = msgspec.msgpack.Decoder(_Columns)
 _attributed_decoder = msgspec.msgpack.Decoder(_Attributed)
 _printed_decoder = msgspec.msgpack.Decoder(_Printed)
+_named_decoder = msgspec.msgpack.Decoder(_Named)
 _segmented_decoder = msgspec.msgpack.Decoder(_Segmented)
 _names_decoder = msgspec.msgpack.Decoder(_Names)
 
@@ -214,6 +225,38 @@ def decode_printed(body: bytes | memoryview) -> Frame:
     )
 
 
+def decode_named(body: bytes | memoryview) -> Frame | None:
+    """Return the frame without what nobody counts, but with the ids of its events as one text; ``None`` without any.
+
+    Raises as ``decode_frame``, for what it reads.
+    """
+    wire = _decode(body, _named_decoder)
+    if wire.id_texts is not None:
+        texts = Texts(_offsets(*wire.id_texts, wire.rows), wire.id_texts[1])
+    elif wire.event_ids is not None and any(wire.event_ids):
+        _demand(len(wire.event_ids) == wire.rows, "event_ids", "one per row")
+        texts = texts_of(["" if each is None else each for each in wire.event_ids])
+    else:
+        return None
+    return _frame(
+        wire,
+        principals=None,
+        event_ids=texts,
+        timestamps_us=None,
+        segments={},
+        attributions={},
+        fingerprints=b"",
+    )
+
+
+def texts_of(texts: Sequence[str]) -> Texts:
+    """Return texts as one."""
+    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+    ends = np.zeros(len(encoded) + 1, _OFFSETS)
+    np.cumsum([len(each) for each in encoded], out=ends[1:])
+    return Texts(ends, b"".join(encoded))
+
+
 def _one_segment(wire: _Segmented, name: str) -> dict[str, Coded]:
     if wire.segments is None:
         return {}
@@ -319,11 +362,15 @@ def _pack_texts(texts: Texts) -> tuple[memoryview, memoryview]:
     return _buffer(texts.offsets, _OFFSETS), memoryview(texts.data)
 
 
-def _unpack_texts(offsets: memoryview, data: memoryview, rows: int) -> tuple[str, ...]:
-    ends = _view("event_ids", offsets, _OFFSETS, (rows + 1,))
+def _offsets(offsets: memoryview, data: memoryview, rows: int) -> NDArray[np.int32]:
+    ends: NDArray[np.int32] = _view("event_ids", offsets, _OFFSETS, (rows + 1,))
     _demand(ends[0] == 0 and ends[-1] == len(data) and bool((ends[1:] >= ends[:-1]).all()), "event_ids", "in order")
+    return ends
+
+
+def _unpack_texts(offsets: memoryview, data: memoryview, rows: int) -> tuple[str, ...]:
     try:
-        return tuple(Texts(ends, data))
+        return tuple(Texts(_offsets(offsets, data, rows), data))
     except UnicodeDecodeError as error:
         raise FrameError(f"event_ids: {error}") from None
 

@@ -23,12 +23,15 @@ class Layout:
         Of the prediction, when the schema names them.
     segment : str or None
         The key of ``segment`` that is kept of reference data: the one that a policy divides the traffic by.
+    beside : str or None
+        The feature that an event of reference data may have beside its features: the column of labels.
     """
 
-    def __init__(self, schema: Schema, limits: Limits, segment: str | None = None) -> None:
+    def __init__(self, schema: Schema, limits: Limits, segment: str | None = None, beside: str | None = None) -> None:
         self.schema = schema
         self.limits = limits
         self.segment = segment
+        self.beside = beside
         self.numeric = tuple(feature.name for feature in schema.of_kind(FeatureKind.NUMERIC))
         self.categorical = tuple(feature.name for feature in schema.of_kind(FeatureKind.CATEGORICAL))
         self.embeddings = {feature.name: feature.dimension or 0 for feature in schema.of_kind(FeatureKind.EMBEDDING)}

@@ -35,11 +35,17 @@ class Reference:
 
 
 def read_reference(
-    source: bytes | Path, content_type: str | None, schema: Schema, limits: Limits, segment: str | None = None
+    source: bytes | Path,
+    content_type: str | None,
+    schema: Schema,
+    limits: Limits,
+    segment: str | None = None,
+    beside: str | None = None,
 ) -> Reference:
     """Read reference data: features by name (``age`` or ``features.age``), and what else events carry.
 
     Of the segments only the key ``segment`` is kept, from a column ``segment.<key>`` or an event's ``segment``.
+    The feature ``beside``, if one is named, may stand at the top of an event that has ``features``.
 
     Compressed data is recognised by its first bytes, and so is the format of ``application/octet-stream``.
 
@@ -55,7 +61,7 @@ def read_reference(
         If the file has no rows or lacks features of the schema; both sides are named.
     """
     kind = format_of(content_type, REFERENCE)
-    layout = Layout(schema, limits.of_baseline, segment)
+    layout = Layout(schema, limits.of_baseline, segment, beside)
     content = _open(source, layout.limits)
     if kind is Format.UNKNOWN:
         kind = next((found for magic, found in _MAGIC.items() if content.startswith(magic)), Format.CSV)

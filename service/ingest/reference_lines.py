@@ -38,7 +38,7 @@ def read_lines(content: bytes, layout: Layout) -> tuple[Frame, list[str]]:
     line = 1
     for start, piece in _pieces(content):
         check_nesting(piece, layout.limits)
-        parsed = typed.parse_lines(piece) if frames else None
+        parsed = typed.parse_lines(piece) if frames and layout.beside is None else None
         lists = None if parsed is None else typed.lists(parsed)
         if lists is not None:
             frames.append(_bare(to_frame(layout, lists, TYPED), layout))
@@ -76,6 +76,8 @@ def _event(value: object, line: int, layout: Layout) -> dict[str, Any]:
         raise Unprocessable(f"line {line} is not an object", places=[Place(f"line {line}", "must be an object")])
     if isinstance(value.get("features"), dict):
         event = {name: value[name] for name in _KEPT if name in value}
+        if layout.beside in value:
+            event["features"] = {layout.beside: value[layout.beside], **value["features"]}
     else:
         event = {name: value[name] for name in (PREDICTION, LATENCY, ERROR, "embedding") if name in value}
         if FINGERPRINT in value and is_print(FINGERPRINT, layout):

@@ -84,9 +84,9 @@ def take_away(version: Version, policy: Policy, fleet: Iterable[Version], text: 
     return Ruling(Event.QUARANTINE, Why.CONFIRMED, text)
 
 
-def spare(ruling: Ruling, version: Version, principal: str, share: float) -> Ruling:
+def spare(ruling: Ruling, version: Version, principal: str, share: float, what: str = "events") -> Ruling:
     """Let a version serve that was to be quarantined, as it is one principal that calls for it; people decide."""
-    whose = f"principal {principal[:PRINCIPAL_SHOWN]}, who sent {share:.0%} of the events since the change began"
+    whose = f"principal {principal[:PRINCIPAL_SHOWN]}, who sent {share:.0%} of the {what} since the change began"
     text = f"not quarantined although {ruling.text}: without {whose}, there is no such evidence; look at that client"
     return mark(version, Why.ONE_PRINCIPAL, text)
 

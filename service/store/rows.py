@@ -348,8 +348,9 @@ def snapshot_of(row: RowMapping) -> Snapshot:
 
 
 def snapshots_values(snapshots: Sequence[Snapshot]) -> list[dict[str, Any]]:
-    """Return the columns of snapshots; what is known of principals has a table of its own."""
-    return [{k: v for k, v in values_of(snapshot).items() if k != "principals"} for snapshot in snapshots]
+    """Return the columns of snapshots; principals and answers have tables of their own."""
+    beside = {"principals", "answers", "answers_first"}
+    return [{k: v for k, v in values_of(snapshot).items() if k not in beside} for snapshot in snapshots]
 
 
 def principals_values(snapshots: Sequence[Snapshot]) -> list[dict[str, Any]]:

@@ -49,6 +49,16 @@ principal_states = Table(
     Column("content", LargeBinary, nullable=False),
 )
 
+answers = Table(
+    "answers",
+    metadata,
+    version_column(primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("content", LargeBinary, nullable=False),
+    *not_negative("number"),
+)
+"""The latest answers of each version, in blocks: what later labels are about."""
+
 transcripts = Table(
     "transcripts",
     metadata,

@@ -17,6 +17,7 @@ from service.domain.states import State
 from service.filelock import FileLock, Locked
 from service.ports import SYSTEM, Clock, Control, Outcome, StaleControl
 from service.store import tables
+from service.store.answers import read_answers, save_answers
 from service.store.changes import add_messages, add_to_timeline, apply_transition, bump, upsert
 from service.store.containments import (
     CONTAINMENTS_KEPT_US,
@@ -134,7 +135,11 @@ class SqlWorkerStore:
             held = [snapshot_of(row) for row in connection.execute(select(tables.snapshots)).mappings()]
             t = principal_states
             known = {row.version_id: row.content for row in connection.execute(select(t.c.version_id, t.c.content))}
-        return {one.version_id: replace(one, principals=known.get(one.version_id)) for one in held}
+            answers = read_answers(connection)
+        return {
+            one.version_id: replace(one, principals=known.get(one.version_id), answers=answers.get(one.version_id, ()))
+            for one in held
+        }
 
     def windows(self, version_id: VersionId, level: str, start_us: Micros) -> Window | None:
         """Read one window row."""
@@ -150,6 +155,7 @@ class SqlWorkerStore:
             self._check(connection, outcome)
             upsert(connection, tables.snapshots, snapshots_values(outcome.snapshots))
             upsert(connection, principal_states, principals_values(outcome.snapshots))
+            save_answers(connection, outcome.snapshots)
             upsert(connection, tables.windows, windows_values(outcome.windows))
             _open_incidents(connection, outcome.incidents)
             for incident_id, item in outcome.timeline:

@@ -162,7 +162,10 @@ class InMemoryWorker:
         for new in outcome.snapshots:
             old = tables.snapshots.get(new.version_id)
             kept = old.principals if old is not None and new.principals is None else new.principals
-            tables.snapshots[new.version_id] = replace(new, principals=kept)
+            before = () if old is None else old.answers
+            blocks = {b.number: b for b in (*before, *new.answers) if b.number >= new.answers_first}
+            answers = tuple(blocks[number] for number in sorted(blocks))
+            tables.snapshots[new.version_id] = replace(new, principals=kept, answers=answers)
         tables.windows.update({(w.version_id, w.level, w.start_us): w for w in outcome.windows})
         for incident in outcome.incidents:
             tables.incidents[incident.id] = incident
@@ -229,11 +232,11 @@ class _Read:
 
     def snapshot(self, version_id: VersionId) -> Snapshot | None:
         held = self._store.seen().snapshots.get(version_id)
-        return None if held is None else replace(held, principals=None)
+        return None if held is None else replace(held, principals=None, answers=())
 
     def snapshots(self) -> Sequence[Snapshot]:
         held = self._store.seen().snapshots.values()
-        return [replace(s, blob=b"", principals=None) for s in sorted(held, key=lambda s: s.version_id)]
+        return [replace(s, blob=b"", principals=None, answers=()) for s in sorted(held, key=lambda s: s.version_id)]
 
     def windows(self, version_id: VersionId, level: str, first_us: Micros, last_us: Micros) -> Sequence[Window]:
         held = self._store.seen().windows.values()

@@ -1,11 +1,11 @@
 """Baselines."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import anyio.to_thread
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from service.api.asgi import Most, header
 from service.api.calibrations import calibration_of
@@ -21,10 +21,12 @@ from service.domain.keys import Identity
 from service.domain.policy import Policy
 from service.domain.records import BaselineRecord, Version
 from service.ingest.media import REFERENCE, format_of
+from service.ingest.reference_label import check_label
 from service.review.baselines import Offered, offer_baseline
 
 router = APIRouter(prefix="/v1/models/{model}/versions/{version}/baseline", tags=["baselines"])
 
+LabelColumn = Annotated[str | None, Query(description="The column of the file that holds the true labels.")]
 PUT_AGAIN = "it was changed in the store, and no evidence is made with it; put it again"
 PROPOSED = 202
 """It waits for another person: the baseline in force stays until then."""
@@ -42,8 +44,12 @@ BODY: dict[str, Any] = {
     responses=documented_answer(BaselineView, "The baseline now in force.")
     | documented_answer(BaselineView, "Proposed: another person must accept it.", PROPOSED),
 )
-async def put(request: Request, api: ApiDep, who: Admin, model: str, version: str) -> Response:
+async def put(
+    request: Request, api: ApiDep, who: Admin, model: str, version: str, label: LabelColumn = None
+) -> Response:
     """Compile reference data into a baseline and put it in force, or propose it; the rows themselves are not kept."""
+    if label is not None:
+        check_label(label)
     found = await anyio.to_thread.run_sync(api.version, model, version)
     content_type = (header(request.scope, b"content-type") or b"").decode("latin-1")
     format_of(content_type, REFERENCE)
@@ -69,6 +75,7 @@ async def put(request: Request, api: ApiDep, who: Admin, model: str, version: st
             budget_ticks=policy.ticks_per_false_alarm,
             before=None if before is None else before.artefact,
             reports=policy.reports,
+            label=label,
         )
         compiled = await api.compiler.compile(upload)
     compared = None if before is None else before.id

@@ -35,7 +35,9 @@ from tests.service.test_incidents_timeline import SUSPECTS, Line
 from tests.service.test_pipeline_work import reference
 from tests.service.worker.world import ANA
 
-BESIDE = frozenset({"worker", "snapshots", "windows", "principal_states", "baselines", "calibrations", "api_keys"})
+BESIDE = frozenset(
+    {"worker", "snapshots", "windows", "principal_states", "answers", "baselines", "calibrations", "api_keys"}
+)
 """Tables that say nothing of alerts and people, or when a process looked last."""
 POINTS_MAX = 500
 pytestmark = pytest.mark.slow

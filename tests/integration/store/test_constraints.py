@@ -95,6 +95,7 @@ VALID: dict[str, dict[str, Any]] = {
     "hushed": {"incident_id": "i", "why": "snoozed", "until_us": 0},
     "evidence": {"incident_id": "i", "at_us": 0, "digest": DIGEST, "body": "{}"},
     "principal_states": {"version_id": 1, "content": b"x"},
+    "answers": {"version_id": 1, "number": 0, "content": b"x"},
     "transcripts": {
         "alert_id": "a", "principal": "a" * 32, "incident_id": "i", "version_id": 1, "tier": "intent",
         "policy": "encrypted_sample", "position": 0, "drawn_us": 0, "until_us": 1, "body": "{}", "key_id": "k",
@@ -173,6 +174,7 @@ BREAKS: dict[str, dict[str, Any]] = {
     "ck_containments_lifted_by": {"lifted_by": "ada"},
     "ck_redteam_schedule_one_row": {"id": 2},
     "ck_redteam_schedule_outcome": {"outcome": "perhaps"},
+    "ck_answers_number": {"number": -1},
     "ck_redteam_schedule_done": {"done": -1},
     "ck_redteam_schedule_failed": {"failed": -1},
     "ck_redteam_schedule_missed": {"missed": -1},
@@ -320,7 +322,7 @@ def test_what_must_be_unique_is(connection: Connection) -> None:
             assert "unique" in said.lower(), said
             broken += 1
         savepoint.rollback()
-    assert broken == 45
+    assert broken == 46
 
 
 def test_nothing_required_may_be_left_out(connection: Connection) -> None:

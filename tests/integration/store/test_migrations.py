@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from service.domain.ids import Position
 from service.domain.policy import Cause
+from service.domain.records import AnswerBlock
 from service.domain.states import State
 from service.ports import Outcome
 from service.store import StoreRefused, open_store
@@ -27,7 +28,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "0016"
+down_revision = "0017"
 
 def upgrade() -> None:
     with op.batch_alter_table("models") as models:
@@ -96,6 +97,29 @@ def test_alerts_about_traffic_need_the_newer_schema_and_the_others_survive_both_
         second = replace(alerts[0], id="a3")
         with pytest.raises(IntegrityError):
             again.commit(replace(outcome, alerts=[second]))
+
+
+def test_alerts_about_wrong_answers_are_told_under_another_cause_by_an_older_schema(
+    empty_url: str, clock: ManualClock
+) -> None:
+    m.upgrade(empty_url)
+    with closing(open_store(empty_url, timeout_seconds=5.0)) as store:
+        with store.control.write() as tx:
+            version = s.registered(tx)
+        worker = store.worker("w", 10.0, clock)
+        incidents = [s.incident(version, "i1", Cause.PREDICTION_DRIFT), s.incident(version, "i2", Cause.PERFORMANCE)]
+        alerts = [s.alert(incidents[0], "a1"), s.alert(incidents[1], "a2")]
+        outcome = Outcome(first=worker.position(), last=Position(5), revision=worker.revision())
+        kept = replace(s.snapshot(version, 5), answers=(AnswerBlock(number=0, content=b"x"),))
+        worker.commit(replace(outcome, incidents=incidents, alerts=alerts, snapshots=[kept]))
+    m.downgrade(empty_url, "0016")
+    m.upgrade(empty_url)
+    with closing(open_store(empty_url, timeout_seconds=5.0)) as store:
+        found = store.read.alerts(version_id=None, status="open", limit=9)
+        assert {alert.id: alert.cause for alert in found} == dict.fromkeys(("a1", "a2"), Cause.PREDICTION_DRIFT)
+        assert {one.cause for one in store.read.incidents(version_id=None, status=None, limit=9)} == {
+            Cause.PREDICTION_DRIFT
+        }
 
 
 def test_opening_an_empty_store_gives_it_its_tables(empty_url: str) -> None:

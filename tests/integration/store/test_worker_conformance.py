@@ -8,7 +8,7 @@ import pytest
 from service.domain.errors import Unavailable
 from service.domain.ids import Position
 from service.domain.policy import Cause
-from service.domain.records import Ending, IncidentStatus, TimelineItem, Verdict, Version
+from service.domain.records import AnswerBlock, Ending, IncidentStatus, TimelineItem, Verdict, Version
 from service.domain.states import Event, State
 from service.ports import SYSTEM, Outcome, StaleControl, WorkerStore
 from service.store import Store
@@ -63,6 +63,25 @@ def test_what_is_known_of_principals_stays_until_it_is_kept_anew(store: AnyStore
     read = store.read.snapshot(version.id)
     assert read is not None
     assert read.principals is None
+
+
+def test_blocks_of_answers_stay_until_they_change_or_are_needed_no_more(store: AnyStore, clock: ManualClock) -> None:
+    version = _registered(store)
+    worker = store.worker("w", 10.0, clock)
+    steps = [
+        ({0: b"a", 1: b"b"}, 0, {0: b"a", 1: b"b"}),
+        ({}, 0, {0: b"a", 1: b"b"}),
+        ({1: b"bc", 2: b"d"}, 0, {0: b"a", 1: b"bc", 2: b"d"}),
+        ({3: b"e"}, 2, {2: b"d", 3: b"e"}),
+    ]
+    for position, (changed, first, found) in enumerate(steps, start=5):
+        blocks = tuple(AnswerBlock(number=number, content=content) for number, content in changed.items())
+        snapshot = replace(s.snapshot(version, position), answers=blocks, answers_first=first)
+        worker.commit(_outcome(worker, position, snapshots=[snapshot]))
+        assert {block.number: block.content for block in worker.snapshots()[version.id].answers} == found
+    read = store.read.snapshot(version.id)
+    assert read is not None
+    assert read.answers == ()
 
 
 def test_snapshots_and_windows_are_replaced(store: AnyStore, clock: ManualClock) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from service.api.metrics import SHOWN_EFFECTS
+from service.api.metrics_performance import FATES, FIGURES_MAX
 from service.domain.policy import Cause
 from service.domain.records import Verdict
 from service.domain.requests import OVER
@@ -36,6 +37,8 @@ BOUNDS = {
     "scenario": SCENARIOS,
     "channel": CHANNELS,
     "verdict": len(Verdict),
+    "fate": len(FATES),
+    "figure": FIGURES_MAX,
     "what": 2,
     "quantile": 2,
 }
@@ -45,6 +48,10 @@ SPARSE = {
     "lazaretto_enforcement_seconds": "versions that were ever in quarantine",
     "lazaretto_enforcement_overdue": "versions that were ever in quarantine",
     "lazaretto_review_overdue_seconds": "versions that are under review",
+    "lazaretto_model_label_fates_total": "versions with labels",
+    "lazaretto_model_label_delay_seconds": "versions with labels",
+    "lazaretto_model_performance": "versions with labels",
+    "lazaretto_model_performance_baseline": "versions with labels and a reference that had some",
     "lazaretto_redteam_age_seconds": "versions with red-team results",
     "lazaretto_redteam_detection_ratio": "versions with red-team results",
     "lazaretto_redteam_defence_held": "versions with red-team results",

@@ -6,6 +6,7 @@ import pytest
 from service.console.policy_words import policy_in_words
 from service.console.words import duration_exact
 from service.domain.adversarial import Adversarial, Following, Response
+from service.domain.performance import Performance
 from service.domain.policy import (
     Action,
     Actions,
@@ -32,8 +33,9 @@ def test_the_defaults_are_told_in_full() -> None:
         "needs evidence of 2,592,000. A change of less than 0.05 standard deviations is never news."
     )
     assert told["Alerts"] == (
-        "Data drift, prediction drift and data quality: people are told and the version is quarantined. Latency, "
-        "traffic and silence: people are told. A quarantine waits until 2 evaluations in a row are above the threshold."
+        "Data drift, prediction drift and data quality: people are told and the version is quarantined. Lost "
+        "performance: people are told and the version becomes suspect. Latency, traffic and silence: people are told. "
+        "A quarantine waits until 2 evaluations in a row are above the threshold."
     )
     assert told["Gate"] == "A version that the gate does not know is let through."
     assert "A review is due after 1 day; then people are reminded 3 times." in told["Review"]
@@ -98,3 +100,8 @@ def test_what_was_chosen_is_told(policy: Policy, term: str, part: str) -> None:
 )
 def test_a_chosen_length_of_time_is_told_exactly(seconds: float, text: str) -> None:
     assert duration_exact(seconds) == text
+
+
+def test_how_labels_are_compared_is_told() -> None:
+    assert said(Policy())["Labels"] == "Compared with the latest 50,000 answers that have an event id."
+    assert said(Policy(performance=Performance(answers=0)))["Labels"] == "Compared with no answers."

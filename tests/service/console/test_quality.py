@@ -73,14 +73,12 @@ def test_traffic_is_told_with_what_is_usual() -> None:
     assert (row.name, row.evidence, row.now, row.usual) == ("traffic.rate", "1.0", "300 in 10 s", "up to 1.5 times")
 
 
-def test_labels_are_told_only_when_there_are_any() -> None:
+def test_who_reports_labels_is_told_only_where_principals_are_followed() -> None:
     facts = facts_of(busy_fleet(), "digits", "1")
     assert labels_sentence(facts) is None
     assert facts.snapshot is not None
     facts = replace(facts, snapshot=replace(facts.snapshot, labels_total=1_200))
-    assert labels_sentence(facts) == (
-        "1,200 labels have come. The policy follows no principals, so they are kept and not compared."
-    )
+    assert labels_sentence(facts) is None
     policy = msgspec.structs.replace(facts.model.policy, adversarial=Adversarial(follow=Following()))
     known = msgspec.structs.replace(facts.status, conduct=StatusConduct(labels_joined=1_000, labels_unknown=200))
     told = labels_sentence(replace(facts, model=replace(facts.model, policy=policy), status=known))

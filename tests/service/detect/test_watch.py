@@ -63,7 +63,11 @@ class Disk:
             self.evaluations += watch.close_due(entry)
             watch.take(entry, serving=serving)
         watch.settle(entries[-1].position)
-        self.snapshots |= {snapshot.version_id: snapshot for snapshot in watch.take_snapshots()}
+        for snapshot in watch.take_snapshots():
+            before = self.snapshots.get(snapshot.version_id)
+            blocks = {b.number: b for b in (*(() if before is None else before.answers), *snapshot.answers)}
+            kept = tuple(blocks[number] for number in sorted(blocks) if number >= snapshot.answers_first)
+            self.snapshots[snapshot.version_id] = replace(snapshot, answers=kept)
         self.windows |= {(row.version_id, row.level, row.start_us): row for row in watch.take_rows()}
 
 
