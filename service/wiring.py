@@ -340,9 +340,7 @@ def build_worker(settings: Settings) -> WorkRuntime:
             outbox=store.outbox,
             channels=channels,
             route=HushingRouter(
-                router=Router(settings=settings.notifications, channels=tuple(channels), clock=clock),
-                desk=store.incidents,
-                clock=clock,
+                router=Router(settings=settings.notifications, channels=tuple(channels)), desk=store.incidents
             ),
             clock=clock,
             stats=stats,

@@ -18,7 +18,6 @@ from service.domain.states import HELD, State
 from service.notify.compose import LOG, alert_name, encoded, fingerprint_of, group_of, payload_with, time_of
 from service.notify.groups import Group, grouped
 from service.notify.hours import ends_us, held_until
-from service.ports import Clock
 
 ALERTS_MAX = 20
 """Of one group in one message; the worst and newest ones."""
@@ -32,23 +31,21 @@ ABOUT_INCIDENTS = frozenset({Kind.INCIDENT_ACKNOWLEDGED, Kind.INCIDENT_RESOLVED,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Router:
-    """Decides whom to tell, for the outbox: call it with a message, what was told, and the owner of the model."""
+    """Decides whom to tell, for the outbox: call it with a message, what was told, the model's owner, and the time."""
 
     settings: NotificationSettings
     channels: tuple[str, ...]
     """Every channel that is set up, the log among them."""
-    clock: Clock
 
-    def __call__(self, message: Message, known: Sequence[Told], owner: str) -> Routed:
+    def __call__(self, message: Message, known: Sequence[Told], owner: str, now_us: Micros) -> Routed:
         """Decide about one message."""
-        now_us = self.clock.now_us()
         kind, payload = Kind(message.kind), payload_of(message)
         if kind in ABOUT_INCIDENTS:
             before, after = _about_incident(kind, message, payload.lazaretto.merged_into, known)
         else:
             before, after = _about_alert(kind, message, payload.alerts[0], known)
         severity = worst(*(one.severity for one in after)) if _ends(kind, payload) and after else message.severity
-        chosen = self._chosen(kind, payload, replace(message, severity=severity), before, owner)
+        chosen = self._chosen(kind, payload, replace(message, severity=severity), before, owner, now_us)
         hear = chosen - {LOG}
         told = tuple(replace(one, channels=one.channels | hear) for one in after)
         at_us = Micros(max(now_us, message.created_us))
@@ -66,13 +63,13 @@ class Router:
         )
 
     def _chosen(
-        self, kind: Kind, payload: Payload, message: Message, before: Sequence[Told], owner: str
+        self, kind: Kind, payload: Payload, message: Message, before: Sequence[Told], owner: str, now_us: Micros
     ) -> frozenset[str]:
         """Return who is told: whoever heard of it before, and of what is new whoever the routes name."""
         heard = frozenset(payload.lazaretto.heard or ()).union(*(one.channels for one in before))
         if kind in ABOUT_INCIDENTS or (_ends(kind, payload) and before):
             return (heard | {LOG}) & frozenset(self.channels)
-        chosen = heard | frozenset(choose(self.settings.routes, self.channels, message, owner, self.clock.now_us()))
+        chosen = heard | frozenset(choose(self.settings.routes, self.channels, message, owner, now_us))
         failing = payload.common_labels.get("channel") if kind is Kind.NOTIFICATIONS_FAILING else None
         if failing is not None:
             chosen -= {failing}

@@ -46,7 +46,8 @@ def test_a_version_is_held_looked_at_and_released_by_two(served: Served, client:
     assert "it is never extended" in desk.decide("ben", "break_glass", "--minutes", "5", expect=1)
     assert desk.decide("ben", "end_glass") == "decided/1: the gate is closed again."
     assert desk.gate() == 403
-    assert desk.decide("ben", "start_review", "--change", "1", reason="I look") == "decided/1: it is under_review now."
+    begun = desk.decide("ben", "start_review", "--change", "1", reason="I look")
+    assert begun == "decided/1: it is under_review now; a release needs 2."
     late = desk.decide("cleo", "start_review", "--change", "1", expect=1)
     assert "you saw number 1; look again. What happened: start_review by ben at 20" in late
     assert "(I look)" in late

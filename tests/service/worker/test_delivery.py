@@ -281,13 +281,29 @@ class Flaky:
 def test_it_goes_on_when_the_outbox_is_away_for_a_while(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "lazaretto.delivery")
     monkeypatch.setattr("service.worker.delivery.IDLE_SECONDS", 0.0)
     stop = threading.Event()
     desk.channels["ops"].hook = lambda _: stop.set()
     desk.put(alert())
     desk.dispatcher.outbox = Flaky(desk, failures=3)  # type: ignore[assignment]
     asyncio.run(asyncio.wait_for(desk.dispatcher.run(stop), 10))
-    assert caplog.messages == ["outbox is away"] * 3
+    assert [text for text in caplog.messages if text.startswith("outbox")] == ["outbox is away", "outbox is back"]
+    assert len(desk.channels["ops"].arrived) == 1
+
+
+def test_what_is_routed_goes_out_in_the_same_look_also_while_the_clock_runs(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = desk.clock.now_us
+
+    def running() -> Micros:
+        desk.clock.advance(0.001)
+        return first()
+
+    monkeypatch.setattr(desk.clock, "now_us", running)
+    desk.put(alert(at_us=desk.at(0)))
+    desk.round()
     assert len(desk.channels["ops"].arrived) == 1
 
 
