@@ -43,7 +43,7 @@ class Router:
         if kind in ABOUT_INCIDENTS:
             before, after = _about_incident(kind, message, payload.lazaretto.merged_into, known)
         else:
-            before, after = _about_alert(kind, message, payload.alerts[0], known)
+            before, after = _about_alert(kind, message, payload.alerts[0], known, now_us)
         severity = worst(*(one.severity for one in after)) if _ends(kind, payload) and after else message.severity
         chosen = self._chosen(kind, payload, replace(message, severity=severity), before, owner, now_us)
         hear = chosen - {LOG}
@@ -161,12 +161,13 @@ def _about_incident(
 
 
 def _about_alert(
-    kind: Kind, message: Message, alert: AlertBody, known: Sequence[Told]
+    kind: Kind, message: Message, alert: AlertBody, known: Sequence[Told], now_us: Micros
 ) -> tuple[list[Told], list[Told]]:
     at_us = message.created_us
     mine = next((one for one in known if one.fingerprint == alert.fingerprint), None)
     ends = alert.status == RESOLVED
-    before = [mine] if mine is not None and (mine.firing(at_us) if ends else _goes_on(kind, mine, at_us)) else []
+    stands = mine is not None and (mine.firing(at_us) if ends else _goes_on(kind, mine, at_us, now_us))
+    before = [mine] if mine is not None and stands else []
     if kind is Kind.TEST:
         return [], []
     if kind is Kind.STATE_CHANGED:  # whatever was asked for is decided
@@ -182,7 +183,7 @@ def _about_alert(
     decided = [_ended(one, at_us) for one in pending]
     if ends:
         return before + pending, [_ended(one, at_us) for one in before] + decided
-    return before + pending, [_fires(kind, message, alert, mine), *decided]
+    return before + pending, [_fires(kind, message, alert, mine, now_us), *decided]
 
 
 def _still_held(alert: AlertBody) -> bool:
@@ -190,19 +191,21 @@ def _still_held(alert: AlertBody) -> bool:
     return alert.annotations.get("after") in HELD
 
 
-def _goes_on(kind: Kind, mine: Told, at_us: Micros) -> bool:
+def _goes_on(kind: Kind, mine: Told, at_us: Micros, now_us: Micros) -> bool:
     """Return whether what fires is what was told of before.
 
     An alert has the time of its tick: what it tells of may have ended after that and been told of as over, and then it
-    is a return. Only announcements have an end that is yet to come.
+    is a return. Only announcements have an end that is yet to come, by now and not as of the tick.
     """
-    return mine.firing(at_us) and (mine.ends_us is None or kind in ANNOUNCEMENTS)
+    if mine.ends_us is None:
+        return True
+    return kind in ANNOUNCEMENTS and mine.firing(Micros(max(at_us, now_us)))
 
 
-def _fires(kind: Kind, message: Message, alert: AlertBody, mine: Told | None) -> Told:
+def _fires(kind: Kind, message: Message, alert: AlertBody, mine: Told | None, now_us: Micros) -> Told:
     """Return what is told when something fires: with its first time, or as the return of what had ended."""
     at_us, annotations = message.created_us, alert.annotations
-    kept = mine if mine is not None and _goes_on(kind, mine, at_us) else None
+    kept = mine if mine is not None and _goes_on(kind, mine, at_us, now_us) else None
     before_us = None if mine is None or kept is not None else mine.ends_us
     if before_us is not None and kind is Kind.ALERT_OPENED:
         annotations = annotations | {"regressed": time_of(before_us)}
@@ -218,7 +221,7 @@ def _fires(kind: Kind, message: Message, alert: AlertBody, mine: Told | None) ->
         annotations=annotations,
         # A return begins no earlier than what it returns from has ended: receivers tell the two apart by that.
         starts_us=max(at_us, before_us or at_us) if kept is None else kept.starts_us,
-        ends_us=Micros(at_us + ANNOUNCED_US) if kind in ANNOUNCEMENTS else None,
+        ends_us=Micros(max(at_us, before_us or at_us) + ANNOUNCED_US) if kind in ANNOUNCEMENTS else None,
         channels=frozenset() if kept is None else kept.channels,
     )
 

@@ -62,6 +62,7 @@ def filled(sql_store: Store) -> Store:
             _deliver(connection, number, over=over)
             save_told(connection, [_told(message, number, over=over)])
         if connection.dialect.name == "postgresql":
+            connection.execute(text("ANALYZE"))
             connection.execute(text("SELECT setval(pg_get_serial_sequence('outbox', 'seq'), 10000)"))
     return sql_store
 
