@@ -13,6 +13,7 @@ import anyio.to_thread
 from service.api.auth import KeyRing
 from service.api.compile import Compiler, sweep
 from service.api.deps import Api
+from service.api.drafting import drafted
 from service.api.figures import Figures
 from service.api.key_uses import KeyUseNotes
 from service.api.metrics import Metrics
@@ -155,6 +156,7 @@ def build_runtime(settings: Settings) -> Runtime:
             ending=api.ending,
             reports=reports,
             bundler=api.bundler,
+            draft=partial(drafted, api),
         ),
         pollers=_pollers(settings, api, log),
     )

@@ -30,7 +30,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_incidents_unresolved",
         "incidents",
-        ["opened_us", "version_id"],
+        ["version_id"],
         sqlite_where=UNRESOLVED,
         postgresql_where=UNRESOLVED,
     )

@@ -176,7 +176,7 @@ incidents = Table(
     Index(None, "opened_us"),
     Index(None, "version_id", "opened_us"),
     Index(None, "status", "opened_us"),
-    Index("ix_incidents_unresolved", "opened_us", "version_id", sqlite_where=UNRESOLVED, postgresql_where=UNRESOLVED),
+    Index("ix_incidents_unresolved", "version_id", sqlite_where=UNRESOLVED, postgresql_where=UNRESOLVED),
     one_of("cause", Cause),
     one_of("status", IncidentStatus),
     one_of("verdict", Verdict),
