@@ -1,5 +1,9 @@
 """The five minutes at three in the morning on a command line: held, looked at together, a new normal, released."""
 
+import html
+import re
+from datetime import UTC, datetime
+
 import httpx
 import msgspec
 
@@ -148,3 +152,30 @@ def opened(client: httpx.Client, path: str) -> str:
 
     eventually(there, "an incident")
     return found[0]
+
+
+def test_a_new_normal_is_drafted_in_the_console(served: Served, client: httpx.Client) -> None:
+    desk = Desk(served, client, "drawn")
+    put = client.put(f"{desk.path}/baseline", content=ROWS, headers={"content-type": "text/csv"})
+    assert put.status_code == 200, put.text
+    begun = datetime.fromtimestamp(SystemClock().now_us() / 1e6 - 60, UTC).strftime("%Y-%m-%dT%H:%M")
+    columns = {"age": [80 + i % 40 for i in range(600)], "country": ["DE" if i % 3 else "FR" for i in range(600)]}
+    body = {"columns": {"features": columns, "prediction": ["ok" if i % 5 else "fraud" for i in range(600)]}}
+    assert client.post(f"{desk.path}/events", json=body).status_code == 202
+    with httpx.Client(base_url=served.url, timeout=60.0) as browser:
+
+        def send(page: str, path: str, **fields: str) -> httpx.Response:
+            token = re.search(r'name="form_token" value="([^"]+)"', browser.get(page).text)
+            assert token is not None
+            return browser.post(path, data={"form_token": token[1], **fields})
+
+        assert send("/login", "/login", key=desk.keys["ben"]).status_code == 303
+        page = "/models/drawn/versions/1/draft"
+        assert "start: is required" in html.unescape(send(page, page, reason="since when?").text)
+        drafted = send(page, page, start=begun, reason="the new sensor")
+        assert drafted.status_code == 303, drafted.text
+        shown = browser.get(drafted.headers["location"])
+        assert "Put by ben" in shown.text
+    baseline_id = drafted.headers["location"].rsplit("/", maxsplit=1)[1]
+    told = desk.baseline("cleo", "accept", baseline_id, "--reason", "I agree")
+    assert told == f"Baseline {baseline_id} is in force; signed by ben, cleo (2 of 2)."
