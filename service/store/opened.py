@@ -54,10 +54,10 @@ def merged_parts(connection: Connection) -> list[Incident]:
     An attacker's alerts find their incident by the attacker.
     """
     t = incident_links
-    whole = exists().where(t.c.other_id == incidents.c.id, t.c.kind == LinkKind.MERGED.value)
+    has_parts = exists().where(t.c.other_id == incidents.c.id, t.c.kind == LinkKind.MERGED.value)
     wholes = {
         incident.id: incident
-        for row in connection.execute(select_incidents().where(incidents.c.resolved_us.is_(None), whole)).mappings()
+        for row in connection.execute(select_incidents().where(incidents.c.resolved_us.is_(None), has_parts)).mappings()
         for incident in [incident_of(row)]
     }
     if not wholes:

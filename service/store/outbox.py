@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, exists, insert, or_, select, union, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, exists, insert, or_, select, union, update
 
 from service.domain.breaker import may_try, trying
 from service.domain.ids import Micros
@@ -202,7 +202,7 @@ def _known(connection: Connection, message: Message) -> list[Told]:
     mine = (told.c.model == message.model) & (told.c.version == message.version)
     groups = select(mates.c.group_key).where(mates.c.model == message.model, mates.c.version == message.version)
     fires = or_(told.c.ends_us.is_(None), told.c.ends_us > message.created_us)
-    parts = [mine, told.c.group_key.in_(groups) & fires]
+    parts: list[ColumnElement[bool]] = [mine, told.c.group_key.in_(groups) & fires]
     if message.incident_id is not None:
         parts.append(told.c.incident_id == message.incident_id)
     about = union(*(select(told.c.fingerprint).where(part) for part in parts)).subquery()

@@ -152,12 +152,12 @@ class Lives(RuleBasedStateMachine):
         self.alert(version, CAUSES[0], Severity.MEDIUM)
         incident = self.of(version, CAUSES[0])
         severity = Severity.HIGH if kind is Kind.CAPPED else Severity.LOW
-        about = {"severity": severity, "incident_id": incident.id}
+        about: dict[str, Any] = {"severity": severity, "incident_id": incident.id}
         self.put(version, kind, "held back", cause=CAUSES[0], behind=behind, **about)
 
     @rule(version=WHICH, after=st.sampled_from([*FIRES, State.ACTIVE]), caused=st.booleans())
     def change(self, version: str, after: State, *, caused: bool) -> None:
-        about = {"incident_id": self.of(version, CAUSES[0]).id} if caused else {}
+        about: dict[str, Any] = {"incident_id": self.of(version, CAUSES[0]).id} if caused else {}
         self.states[version] = after
         severity = FIRES.get(after, Severity.LOW)
         if after not in HELD:
