@@ -281,9 +281,9 @@ def settle_memory() -> None:
     gc.set_threshold(100_000, 50, 100)
 
 
-def _open_state(settings: Settings) -> Store:
+def _open_state(settings: Settings, *, patient: bool = False) -> Store:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    return open_store(settings.state_url, timeout_seconds=settings.store_timeout_seconds)
+    return open_store(settings.state_url, timeout_seconds=settings.store_timeout_seconds, patient=patient)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,7 +315,7 @@ def build_worker(settings: Settings) -> WorkRuntime:
     """Compose the worker process. Raises as ``build_runtime``, and ``SecretMissing`` of a channel."""
     clock = SystemClock()
     secrets = Secrets.of(settings)
-    store = _open_state(settings)
+    store = _open_state(settings, patient=True)
     channels = _channels(settings, clock)
     stats = WorkerStats()
     breath = Breath()
