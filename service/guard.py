@@ -119,6 +119,7 @@ class Guard:
         self._deadline_seconds = deadline_seconds
         self._max_age_seconds = max_age_seconds
         self._where, self._tls, self._request = _question(self._address)
+        self._name = _Name(*self._where)
         self._known: tuple[float, Decision] | None = None
         self._trouble = "the gate has not been asked yet"
         self._asked = threading.Event()
@@ -199,7 +200,7 @@ class Guard:
         return True
 
     def _ask(self) -> tuple[int, dict[str, str]]:
-        """Ask once. All of it together, whatever the other side does, ends by the deadline; only names take longer."""
+        """Ask once. All of it together, whatever the other side or a name server does, ends by the deadline."""
         ends = time.monotonic() + self._deadline_seconds
         with closing(self._connect(ends)) as line:
             line.settimeout(_left(ends))
@@ -207,7 +208,7 @@ class Guard:
             return _heard(line, ends)
 
     def _connect(self, ends: float) -> socket.socket:
-        found = socket.getaddrinfo(*self._where, type=socket.SOCK_STREAM)
+        found = self._name.addresses(ends)
         trouble: OSError = OSError("the name has no address")
         for number, (family, kind, protocol, _, address) in enumerate(found):
             line = socket.socket(family, kind, protocol)
@@ -238,6 +239,39 @@ class Guard:
             self._asked.set()
             if self._stop.wait(self._refresh_seconds):
                 return
+
+
+Found = list[tuple[Any, Any, int, str, Any]]
+"""What ``getaddrinfo`` returns."""
+
+
+class _Name:
+    """Looks a name up in a thread of its own, as nothing else ends that in time; only one look-up runs at once."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
+        self._known: Found = []
+        self._trouble: OSError | None = None
+        self._thread: threading.Thread | None = None
+
+    def addresses(self, ends: float) -> Found:
+        """Return the addresses; those known before while a look-up takes longer than half of what is left."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._look_up, name="lazaretto-guard-name", daemon=True)
+            self._thread.start()
+        self._thread.join(_left(ends) / (2 if self._known else 1))
+        trouble = None if self._thread.is_alive() else self._trouble
+        if trouble is not None and not (self._known and trouble.errno == socket.EAI_AGAIN):
+            raise trouble
+        if not self._known:
+            raise TimeoutError(f"the name {self._host} was not looked up in time")
+        return self._known
+
+    def _look_up(self) -> None:
+        try:
+            self._known, self._trouble = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM), None
+        except OSError as error:
+            self._trouble = error
 
 
 def _question(address: str) -> tuple[tuple[str, int], ssl.SSLContext | None, bytes]:

@@ -28,24 +28,22 @@ class HushingRouter:
 
     router: Router
     desk: IncidentDesk
-    clock: Clock
 
-    def __call__(self, message: Message, known: Sequence[Told], owner: str) -> Routed:
+    def __call__(self, message: Message, known: Sequence[Told], owner: str, now_us: Micros) -> Routed:
         """Decide about one message."""
-        hushed = self._hushed(message)
+        hushed = self._hushed(message, now_us)
         if hushed is None:
-            return self.router(message, known, owner)
+            return self.router(message, known, owner, now_us)
         alone = tuple(name for name in self.router.channels if name == LOG)
-        routed = replace(self.router, channels=alone)(message, known, owner)
+        routed = replace(self.router, channels=alone)(message, known, owner, now_us)
         return replace(routed, hushed=hushed if message.kind == Kind.ALERT_OPENED else None)
 
-    def _hushed(self, message: Message) -> Hushed | None:
+    def _hushed(self, message: Message, now_us: Micros) -> Hushed | None:
         alerts = payload_of(message).alerts
         # What ends is told to whoever heard of it.
         if not alerts or alerts[0].status != FIRING or alerts[0].annotations.get("told_again"):
             return None
         cause = alerts[0].labels.get("cause", "")
-        now_us = self.clock.now_us()
         bearing = self.desk.bearing(message)
         return hush(Kind(message.kind), message.severity, cause, message.incident_id, bearing, now_us)
 

@@ -17,6 +17,7 @@ from service.domain.calibration import Calibration
 from service.domain.errors import Conflict, NotFound, Place, Unprocessable
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.keys import KeyParts, hash_secret, new_key
+from service.domain.marks import Marks, check_mark
 from service.domain.policy import SECONDS_PER_DAY, Cause, Policy
 from service.domain.records import (
     ApiKey,
@@ -60,7 +61,7 @@ class OfficeStages:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransitionAnswer:
-    """Where a version stands after a request; ``approvals`` only for a release."""
+    """Where a version stands after a request; ``approvals`` only for a release, and a review that begins."""
 
     state: State
     version: str
@@ -250,8 +251,8 @@ def act_on_incident(office: OfficeStages, actor: Actor, incident_id: str, act: A
         return replace(after, lock=after.lock + 1)
 
 
-def set_policy(office: OfficeStages, actor: Actor, model: str, policy: Policy) -> Model:
-    """Replace a model's policy.
+def set_policy(office: OfficeStages, actor: Actor, model: str, policy: Policy, seen: Marks | None = None) -> Model:
+    """Replace a model's policy; with ``seen`` only one with such a mark.
 
     Raises
     ------
@@ -259,11 +260,14 @@ def set_policy(office: OfficeStages, actor: Actor, model: str, policy: Policy) -
         When there is no such model.
     Unprocessable
         When the policy contradicts itself, or speaks of columns that no version of the model has.
+    Replaced
+        When somebody else has replaced it meanwhile.
     """
     with office.control.write() as tx:
         known = tx.model(model)
         if known is None:
             raise NotFound(f"no model '{model}'")
+        check_mark(seen, known.policy, f"the policy of model '{model}'")
         versions = [version for version in tx.fleet() if version.model_id == known.id]
         places = [*bad_choices(policy), *bad_for(versions, policy)]
         if places:

@@ -7,8 +7,9 @@ from service.domain.ids import Actor, Micros
 from service.domain.notices import Backlog, ChannelState, Conclusion, Delivery, DeliveryStatus, Resent, Routed, Told
 from service.domain.records import Message
 
-Route = Callable[[Message, Sequence[Told], str], Routed]
-"""Decide about a message, given what was told about its version and the owner of its model (empty when unknown)."""
+Route = Callable[[Message, Sequence[Told], str, Micros], Routed]
+"""Decide about a message, given what was told about its version, the owner of its model (empty when unknown) and the
+time of the look: what is due then can be claimed in the same look."""
 
 
 class Outbox(Protocol):

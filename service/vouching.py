@@ -6,13 +6,18 @@ import msgspec
 
 from service.domain.errors import NotFound, Unprocessable
 from service.domain.ids import Actor
+from service.domain.marks import Marks, check_mark
 from service.domain.records import Version
 from service.domain.vouched import Vouched, bad_vouched, digest_of
 from service.office import OfficeStages
 
 
-def vouch(office: OfficeStages, actor: Actor, model: str, version: str, vouched: Vouched) -> Version:
+def vouch(
+    office: OfficeStages, actor: Actor, model: str, version: str, vouched: Vouched, seen: Marks | None = None
+) -> Version:
     """Replace what is vouched for about a version; it holds for every event after the log's head.
+
+    With ``seen`` only what has such a mark is replaced.
 
     Raises
     ------
@@ -20,11 +25,14 @@ def vouch(office: OfficeStages, actor: Actor, model: str, version: str, vouched:
         When there is no such version.
     Unprocessable
         When something of it cannot hold for the version; every place is named.
+    Replaced
+        When somebody else has replaced it meanwhile.
     """
     with office.control.write() as tx:
         found = tx.version(model, version)
         if found is None:
             raise NotFound(f"no version '{version}' of model '{model}'")
+        check_mark(seen, found.vouched, f"what is vouched for about {model}/{version}")
         places = list(bad_vouched(vouched, found.schema))
         if places:
             raise Unprocessable("this cannot be vouched for", places=places)

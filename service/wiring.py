@@ -13,6 +13,7 @@ import anyio.to_thread
 from service.api.auth import KeyRing
 from service.api.compile import Compiler, sweep
 from service.api.deps import Api
+from service.api.drafting import drafted
 from service.api.figures import Figures
 from service.api.key_uses import KeyUseNotes
 from service.api.metrics import Metrics
@@ -155,6 +156,7 @@ def build_runtime(settings: Settings) -> Runtime:
             ending=api.ending,
             reports=reports,
             bundler=api.bundler,
+            draft=partial(drafted, api),
         ),
         pollers=_pollers(settings, api, log),
     )
@@ -279,9 +281,9 @@ def settle_memory() -> None:
     gc.set_threshold(100_000, 50, 100)
 
 
-def _open_state(settings: Settings) -> Store:
+def _open_state(settings: Settings, *, patient: bool = False) -> Store:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    return open_store(settings.state_url, timeout_seconds=settings.store_timeout_seconds)
+    return open_store(settings.state_url, timeout_seconds=settings.store_timeout_seconds, patient=patient)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,7 +315,7 @@ def build_worker(settings: Settings) -> WorkRuntime:
     """Compose the worker process. Raises as ``build_runtime``, and ``SecretMissing`` of a channel."""
     clock = SystemClock()
     secrets = Secrets.of(settings)
-    store = _open_state(settings)
+    store = _open_state(settings, patient=True)
     channels = _channels(settings, clock)
     stats = WorkerStats()
     breath = Breath()
@@ -340,9 +342,7 @@ def build_worker(settings: Settings) -> WorkRuntime:
             outbox=store.outbox,
             channels=channels,
             route=HushingRouter(
-                router=Router(settings=settings.notifications, channels=tuple(channels), clock=clock),
-                desk=store.incidents,
-                clock=clock,
+                router=Router(settings=settings.notifications, channels=tuple(channels)), desk=store.incidents
             ),
             clock=clock,
             stats=stats,

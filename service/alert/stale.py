@@ -3,28 +3,15 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from service.alert.triage import IncidentAction
 from service.domain.errors import Conflict, Place
 from service.domain.records import Incident, TimelineItem
+from service.domain.states import Event
 
 CHANGES_SHOWN = 5
 BODY_SHOWN = 200
-ASIDE = frozenset(
-    {
-        "opened",
-        "rebuilt",
-        "spared",
-        "evidence",
-        "regressed",
-        "returned",
-        "told",
-        "dry_run",
-        "held_back",
-        "joined",
-        "raised",
-        "snooze_over",
-    }
-)
-"""Kinds of entries that leave the number of changes as it was, or that nobody's action depends on."""
+COUNTED = frozenset({*IncidentAction, *Event, "snooze", "wake", "merge", "merged", "ended"})
+"""Kinds of entries that are a change of the incident itself; all others leave the number of changes as it was."""
 
 
 def stale(incident: Incident, items: Sequence[TimelineItem], expected: int, place: str) -> Conflict:
@@ -33,7 +20,7 @@ def stale(incident: Incident, items: Sequence[TimelineItem], expected: int, plac
     if since <= 0:
         detail = f"incident '{incident.id}' has seen {incident.lock} changes, not {expected}: read it again"
         return Conflict(detail, places=[Place(place, f"is {expected}")], extra={"lock": incident.lock})
-    changes = [item for item in items if item.kind not in ASIDE][-min(since, CHANGES_SHOWN) :]
+    changes = [item for item in items if item.kind in COUNTED][-min(since, CHANGES_SHOWN) :]
     told = "; ".join(_words(item) for item in changes) or "its alerts"
     more = f" (the last {CHANGES_SHOWN} of {since})" if since > CHANGES_SHOWN else ""
     who = f", with {incident.assignee}" if incident.assignee else ""

@@ -52,7 +52,7 @@ class KeyRing:
         self._missed: dict[str, Micros] = {}
         self._lookups: deque[Micros] = deque()
         self._seen: set[str] = set()
-        """Ids of keys that were good, since somebody took them."""
+        """Ids of keys that were good, until that is written down."""
 
     async def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> Identity:
         """Return who sent these headers, asking the store in a thread when the key was never seen.
@@ -96,13 +96,16 @@ class KeyRing:
             self._verified.clear()
             self._missed.clear()
 
-    def take_seen(self) -> set[str]:
-        """Return the ids of keys that were good since the last time, and begin anew."""
-        seen, self._seen = self._seen, set()
-        return seen
+    def seen(self) -> frozenset[str]:
+        """Return the ids of keys that were good since they were forgotten."""
+        return frozenset(self._seen.copy())  # in one step: requests add to it meanwhile
+
+    def forget_seen(self, key_ids: Iterable[str]) -> None:
+        """Forget that keys were good: it is written down."""
+        self._seen.difference_update(key_ids)
 
     def see(self, key_ids: Iterable[str]) -> None:
-        """Count keys as seen: by a session of the console, or again, as they could not be written down."""
+        """Count keys as seen: by a session of the console."""
         self._seen.update(key_ids)
 
     def _from_memory(self, text: str) -> Identity | None:

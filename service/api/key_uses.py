@@ -29,14 +29,11 @@ class KeyUseNotes:
 
     def write_down(self) -> None:
         """Write down the keys seen since the last time, but for those written within a minute."""
-        seen = self._keyring.take_seen()
+        seen = self._keyring.seen()
         now_us = self._clock.now_us()
         due = {key_id: now_us for key_id in seen if self._written.get(key_id, -MINUTE_US) <= now_us - MINUTE_US}
-        if not due:
-            return
-        try:
-            self._uses.note_uses(due)
-        except BaseException:
-            self._keyring.see(seen)  # the next time
-            raise
+        if due:
+            self._uses.note_uses(due)  # should it fail, whatever the reason, they are seen the next time
+        # What is used once more between these lines was used within the minute that is written down.
+        self._keyring.forget_seen(seen)
         self._written = {key_id: at_us for key_id, at_us in (self._written | due).items() if at_us > now_us - MINUTE_US}

@@ -211,7 +211,7 @@ def of_model(model: Model, versions: list[Version]) -> ModelView:
 
 
 class ApprovalsView(View, frozen=True, kw_only=True):
-    """Who has asked for a release; nobody and none needed for other events."""
+    """Who has asked for a release; how many it needs also when a review begins; else nobody and none."""
 
     have: int = 0
     need: int = 0

@@ -1,10 +1,13 @@
 """What the API answers about what stands beside incidents, and about the quality of alerts."""
 
+from collections.abc import Sequence
+
 from service.alert.quality import Quality, Seconds
 from service.api.views import LinkView, SnoozeView, View, iso, iso_or_none
 from service.domain.ids import Micros
 from service.domain.incidents import Link, Maintenance, Snooze
-from service.domain.records import Incident, IncidentStatus
+from service.domain.records import Incident, IncidentStatus, TimelineItem, TransitionRecord
+from service.ports import SYSTEM
 
 
 class MaintenanceView(View, frozen=True, kw_only=True):
@@ -128,3 +131,15 @@ def of_quality(quality: Quality) -> QualityView:
 
 def _seconds(seconds: Seconds) -> SecondsView:
     return SecondsView(measured=seconds.measured, median=seconds.median, p90=seconds.p90)
+
+
+def with_changes(
+    items: Sequence[TimelineItem], changes: Sequence[TransitionRecord], incident_id: str
+) -> list[TimelineItem]:
+    """Return a timeline with what a policy did to the version because of the incident; people's acts stand in it.
+
+    By time: each was written with the time of its tick.
+    """
+    own = [one for one in changes if one.incident_id == incident_id and one.actor == SYSTEM]
+    told = [TimelineItem(at_us=one.at_us, actor=one.actor, kind=one.event, body=one.reason) for one in own]
+    return sorted([*items, *reversed(told)], key=lambda item: item.at_us)

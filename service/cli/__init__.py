@@ -20,6 +20,7 @@ from service.cli import (
     redteam,
     serve,
     stories,
+    triage,
     vouch,
 )
 
@@ -63,6 +64,7 @@ app.add_typer(keys.app, name="keys", help="Make, list and revoke API keys.")
 app.add_typer(models.app, name="models", help="Look at models.")
 app.add_typer(data.app, name="baseline", help="Push reference data.")
 app.add_typer(bundles.app, name="bundle", help="Save and verify signed evidence of incidents.")
+app.add_typer(triage.app, name="incidents", help="Look at incidents, and act on them.")
 app.command("alert-quality")(incidents.alert_quality)
 app.add_typer(notifications.app, name="notifications", help="Look at notifications, try them again, test channels.")
 app.add_typer(redteam.app, name="redteam", help="Attack a model, and see what the monitor saw.")

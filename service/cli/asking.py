@@ -1,12 +1,21 @@
 """How a command asks a running service, with a key, and says why nothing came of it."""
 
-from collections.abc import Mapping
-from typing import Any
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+if TYPE_CHECKING:
+    import httpx
+
 URL = "http://127.0.0.1:8080"
 TIMEOUT_SECONDS = 30.0
+UNAVAILABLE = 503
+AGAIN_SECONDS_MAX = 5
+"""Whoever says that it takes longer is not asked again."""
+TIMES = 4
+"""How often a question is asked while the service says that nothing was done and that it takes a moment."""
 
 
 def ask(
@@ -45,7 +54,9 @@ def ask(
 
     sent = {**(headers or {}), "authorization": f"Bearer {key}"}
     try:
-        answer = httpx.request(method, url.rstrip("/") + path, headers=sent, timeout=timeout, **content)
+        answer = _answered(
+            lambda: httpx.request(method, url.rstrip("/") + path, headers=sent, timeout=timeout, **content)
+        )
     except (httpx.RequestError, httpx.InvalidURL) as error:
         raise Failure(f"no answer from {url} (--url or LAZARETTO_URL): {str(error) or type(error).__name__}") from error
     try:
@@ -57,3 +68,22 @@ def ask(
         places = "".join(f"\n  {place['at']}: {place['reason']}" for place in told.get("errors", []))
         raise Failure(f"refused with {answer.status_code}: {told.get('detail')}{places}")
     return told
+
+
+def _answered(send: Callable[[], "httpx.Response"]) -> "httpx.Response":
+    """Return the answer, but for a service that is busy for a moment: then ask again."""
+    for _ in range(TIMES - 1):
+        answer = send()
+        seconds = _again(answer)
+        if seconds is None:
+            return answer
+        time.sleep(seconds)
+    return send()
+
+
+def _again(answer: "httpx.Response") -> int | None:
+    """Return after how many seconds to ask again; ``None`` for an answer that counts."""
+    after = answer.headers.get("retry-after", "")
+    if answer.status_code != UNAVAILABLE or not (after.isascii() and after.isdigit()):
+        return None
+    return int(after) if int(after) <= AGAIN_SECONDS_MAX else None

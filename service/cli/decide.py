@@ -83,6 +83,8 @@ def _words(decision: Decision, told: dict[str, Any]) -> str:
     if decision is Decision.RELEASE and told["state"] == "under_review":
         by = ", ".join(given["by"])
         return f"{given['have']} of {given['need']} have asked for the release so far: {by}"
+    if decision is Decision.START_REVIEW:
+        return f"it is {told['state']} now; a release needs {given['need']}"
     return f"it is {told['state']} now"
 
 

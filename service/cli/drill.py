@@ -83,7 +83,7 @@ def _done(target: "Target", reach: tuple[str, str, str | None], *, bring_back: b
         gateway = stack.enter_context(_client(url, None))
         second = None if second_key is None else stack.enter_context(_client(url, second_key))
         endings = stack.enter_context(Endings())
-        one = Drill(api, gateway, second, endings.held)
+        one = Drill(api, gateway, second, endings.held, endings.let)
         try:
             return one.finish(target) if bring_back else one.run(target, _say_nothing if as_json else _tell)
         except DrillFailed as failure:
@@ -91,11 +91,19 @@ def _done(target: "Target", reach: tuple[str, str, str | None], *, bring_back: b
 
 
 class Endings:
-    """Turns the first signal that ends a process into a drill that fails, and holds every other one back."""
+    """Turns the first signal that ends a process into a drill that fails, and holds every other one back.
+
+    It fails where it is let, and nowhere else: between two steps of the way back there is no moment in which a signal
+    could leave the version closed.
+    """
 
     def __init__(self) -> None:
         self._before: dict[int, Any] = {}
-        self._came = self._held = False
+        self._held = False
+        self._first: int | None = None
+        """The first signal that came."""
+        self._told = False
+        """Whether it has ended the drill."""
 
     def __enter__(self) -> Self:
         """Listen, where this is the thread that may."""
@@ -122,15 +130,29 @@ class Endings:
         finally:
             self._held = False
 
+    @contextmanager
+    def let(self) -> Iterator[None]:
+        """Let a signal end what is within, also one that was held back before."""
+        self._held = False
+        try:
+            self._end_early()
+            yield
+        finally:
+            self._held = True
+
     def _take(self, number: int, _frame: FrameType | None) -> None:
+        first, self._first = self._first, number if self._first is None else self._first
+        if not self._held and first is None:
+            self._end_early()
+        with suppress(OSError):  # the terminal may be what is gone
+            typer.echo("lazaretto: the version is being brought back first", err=True)
+
+    def _end_early(self) -> None:
         from service.drill.line import DrillFailed
 
-        if self._held or self._came:
-            with suppress(OSError):  # the terminal may be what is gone
-                typer.echo("lazaretto: the version is being brought back first", err=True)
-            return
-        self._came = True
-        raise DrillFailed(f"ended early by {signal.Signals(number).name}")
+        if self._first is not None and not self._told:
+            self._told = True
+            raise DrillFailed(f"ended early by {signal.Signals(self._first).name}")
 
 
 def _client(url: str, key: str | None) -> "httpx.Client":

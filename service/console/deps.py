@@ -1,10 +1,11 @@
 """What the console needs from the outside; ``service/wiring.py`` fills it in."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from threading import Event
 
 from service.console.streams import Streams
+from service.domain.ids import Actor, Micros
 from service.domain.keys import Identity
 from service.domain.schedule import Schedule
 from service.incident_office import IncidentOffice
@@ -19,6 +20,9 @@ from service.reports.evidence import Bundler
 from service.review.stages import ReviewStages
 from service.settings import Settings
 from service.transcripts import Reading
+
+Drafts = Callable[[Actor, str, str, Micros | None, Micros | None, str], Awaitable[str]]
+"""Draft a baseline of a version's traffic for somebody, from a time, to a time, for a reason; return its id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,4 +71,6 @@ class ConsoleDeps:
     """Set when the process has been asked to end: streams end by themselves."""
     reports: ReportDesk | None = None
     """``None``: there are no reports."""
+    draft: Drafts | None = None
+    """``None``: the console drafts no baselines."""
     bundler: Bundler | None = None

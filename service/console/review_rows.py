@@ -64,6 +64,7 @@ class QueueRow:
     incident_id: str | None
     incident_title: str
     steps: Steps
+    may_draft: bool
     change: int
     deployed_by: str
     owner: str
@@ -129,6 +130,7 @@ def _row(version: Version, facts: QueueFacts, viewer: Identity) -> tuple[tuple[o
         incident_id=incident.id if incident else None,
         incident_title=incident.title if incident else "",
         steps=steps_of(version, model.policy, asked, viewer, is_open=incident is not None),
+        may_draft=version.baseline_id is not None and viewer.may(Scope.OPERATE),
         change=version.lock,
         deployed_by=str(version.deployed_by),
         owner=model.owner,

@@ -100,7 +100,9 @@ class Drill:
     second
         Of another person, where a release needs two.
     undisturbed
-        Entered while the version is brought back: whoever wants the drill to end waits for that.
+        Entered for the drill and the way back: whoever wants the drill to end waits for that.
+    endable
+        Entered within, while the drill goes on: there a wish to end it, also an earlier one, is a DrillFailed.
     """
 
     def __init__(
@@ -109,11 +111,12 @@ class Drill:
         gateway: httpx.Client,
         second: httpx.Client | None = None,
         undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext,
+        endable: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._api = Line(api)
         self._gateway = gateway
         self._second = None if second is None else Line(second)
-        self._undisturbed = undisturbed
+        self._undisturbed, self._endable = undisturbed, endable
         self._clock = time.monotonic
         self._known = True
         """Whether each bad event that was sent was acknowledged."""
@@ -133,25 +136,30 @@ class Drill:
         if before == FORBIDDEN:
             raise DrillFailed(f"{target.through} answers 403 already: there is nothing to measure")
         standing = WayBack(self._api, None, target.path, known=True).unsettled()
-        self._note(report, "begin")
         failed = None
-        try:
-            self._break(target, version["schema"], report, tell)
-            report.outcome = REFUSED
-        except DrillFailed as failure:
-            report.outcome, failed = str(failure), failure
-        finally:
-            with self._undisturbed():
-                whole = report.outcome == REFUSED
-                self._bring_back(report, standing)
-                if report.waits_for and not whole:
-                    report.outcome += f"; NOT released: it waits for {report.waits_for} more to approve"
-                if report.released and REFUSED in report.steps:
-                    self._await_open(target, before, report, tell)
-                self._note(report, "end")
+        with self._undisturbed():
+            self._note(report, "begin")
+            try:
+                with self._endable():
+                    self._break(target, version["schema"], report, tell)
+                report.outcome = REFUSED
+            except DrillFailed as failure:
+                report.outcome, failed = str(failure), failure
+            finally:
+                self._end(report, standing, before, tell)
         if failed is not None:
             raise DrillFailed(report.outcome) from failed
         return report
+
+    def _end(self, report: Report, standing: frozenset[str], before: int, tell: Tell) -> None:
+        """Bring the version back, and say how it stands."""
+        whole = report.outcome == REFUSED
+        self._bring_back(report, standing)
+        if report.waits_for and not whole:
+            report.outcome += f"; NOT released: it waits for {report.waits_for} more to approve"
+        if report.released and REFUSED in report.steps:
+            self._await_open(report.target, before, report, tell)
+        self._note(report, "end")
 
     def finish(self, target: Target) -> Report:
         """Bring a version back that a drill has left behind, because it was killed or lost its connection.

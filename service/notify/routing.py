@@ -18,7 +18,6 @@ from service.domain.states import HELD, State
 from service.notify.compose import LOG, alert_name, encoded, fingerprint_of, group_of, payload_with, time_of
 from service.notify.groups import Group, grouped
 from service.notify.hours import ends_us, held_until
-from service.ports import Clock
 
 ALERTS_MAX = 20
 """Of one group in one message; the worst and newest ones."""
@@ -32,23 +31,21 @@ ABOUT_INCIDENTS = frozenset({Kind.INCIDENT_ACKNOWLEDGED, Kind.INCIDENT_RESOLVED,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Router:
-    """Decides whom to tell, for the outbox: call it with a message, what was told, and the owner of the model."""
+    """Decides whom to tell, for the outbox: call it with a message, what was told, the model's owner, and the time."""
 
     settings: NotificationSettings
     channels: tuple[str, ...]
     """Every channel that is set up, the log among them."""
-    clock: Clock
 
-    def __call__(self, message: Message, known: Sequence[Told], owner: str) -> Routed:
+    def __call__(self, message: Message, known: Sequence[Told], owner: str, now_us: Micros) -> Routed:
         """Decide about one message."""
-        now_us = self.clock.now_us()
         kind, payload = Kind(message.kind), payload_of(message)
         if kind in ABOUT_INCIDENTS:
             before, after = _about_incident(kind, message, payload.lazaretto.merged_into, known)
         else:
-            before, after = _about_alert(kind, message, payload.alerts[0], known)
+            before, after = _about_alert(kind, message, payload.alerts[0], known, now_us)
         severity = worst(*(one.severity for one in after)) if _ends(kind, payload) and after else message.severity
-        chosen = self._chosen(kind, payload, replace(message, severity=severity), before, owner)
+        chosen = self._chosen(kind, payload, replace(message, severity=severity), before, owner, now_us)
         hear = chosen - {LOG}
         told = tuple(replace(one, channels=one.channels | hear) for one in after)
         at_us = Micros(max(now_us, message.created_us))
@@ -66,13 +63,13 @@ class Router:
         )
 
     def _chosen(
-        self, kind: Kind, payload: Payload, message: Message, before: Sequence[Told], owner: str
+        self, kind: Kind, payload: Payload, message: Message, before: Sequence[Told], owner: str, now_us: Micros
     ) -> frozenset[str]:
         """Return who is told: whoever heard of it before, and of what is new whoever the routes name."""
         heard = frozenset(payload.lazaretto.heard or ()).union(*(one.channels for one in before))
         if kind in ABOUT_INCIDENTS or (_ends(kind, payload) and before):
             return (heard | {LOG}) & frozenset(self.channels)
-        chosen = heard | frozenset(choose(self.settings.routes, self.channels, message, owner, self.clock.now_us()))
+        chosen = heard | frozenset(choose(self.settings.routes, self.channels, message, owner, now_us))
         failing = payload.common_labels.get("channel") if kind is Kind.NOTIFICATIONS_FAILING else None
         if failing is not None:
             chosen -= {failing}
@@ -164,12 +161,13 @@ def _about_incident(
 
 
 def _about_alert(
-    kind: Kind, message: Message, alert: AlertBody, known: Sequence[Told]
+    kind: Kind, message: Message, alert: AlertBody, known: Sequence[Told], now_us: Micros
 ) -> tuple[list[Told], list[Told]]:
     at_us = message.created_us
     mine = next((one for one in known if one.fingerprint == alert.fingerprint), None)
     ends = alert.status == RESOLVED
-    before = [mine] if mine is not None and (mine.firing(at_us) if ends else _goes_on(kind, mine, at_us)) else []
+    stands = mine is not None and (mine.firing(at_us) if ends else _goes_on(kind, mine, at_us, now_us))
+    before = [mine] if mine is not None and stands else []
     if kind is Kind.TEST:
         return [], []
     if kind is Kind.STATE_CHANGED:  # whatever was asked for is decided
@@ -185,7 +183,7 @@ def _about_alert(
     decided = [_ended(one, at_us) for one in pending]
     if ends:
         return before + pending, [_ended(one, at_us) for one in before] + decided
-    return before + pending, [_fires(kind, message, alert, mine), *decided]
+    return before + pending, [_fires(kind, message, alert, mine, now_us), *decided]
 
 
 def _still_held(alert: AlertBody) -> bool:
@@ -193,19 +191,21 @@ def _still_held(alert: AlertBody) -> bool:
     return alert.annotations.get("after") in HELD
 
 
-def _goes_on(kind: Kind, mine: Told, at_us: Micros) -> bool:
+def _goes_on(kind: Kind, mine: Told, at_us: Micros, now_us: Micros) -> bool:
     """Return whether what fires is what was told of before.
 
     An alert has the time of its tick: what it tells of may have ended after that and been told of as over, and then it
-    is a return. Only announcements have an end that is yet to come.
+    is a return. Only announcements have an end that is yet to come, by now and not as of the tick.
     """
-    return mine.firing(at_us) and (mine.ends_us is None or kind in ANNOUNCEMENTS)
+    if mine.ends_us is None:
+        return True
+    return kind in ANNOUNCEMENTS and mine.firing(Micros(max(at_us, now_us)))
 
 
-def _fires(kind: Kind, message: Message, alert: AlertBody, mine: Told | None) -> Told:
+def _fires(kind: Kind, message: Message, alert: AlertBody, mine: Told | None, now_us: Micros) -> Told:
     """Return what is told when something fires: with its first time, or as the return of what had ended."""
     at_us, annotations = message.created_us, alert.annotations
-    kept = mine if mine is not None and _goes_on(kind, mine, at_us) else None
+    kept = mine if mine is not None and _goes_on(kind, mine, at_us, now_us) else None
     before_us = None if mine is None or kept is not None else mine.ends_us
     if before_us is not None and kind is Kind.ALERT_OPENED:
         annotations = annotations | {"regressed": time_of(before_us)}
@@ -221,7 +221,7 @@ def _fires(kind: Kind, message: Message, alert: AlertBody, mine: Told | None) ->
         annotations=annotations,
         # A return begins no earlier than what it returns from has ended: receivers tell the two apart by that.
         starts_us=max(at_us, before_us or at_us) if kept is None else kept.starts_us,
-        ends_us=Micros(at_us + ANNOUNCED_US) if kind in ANNOUNCEMENTS else None,
+        ends_us=Micros(max(at_us, before_us or at_us) + ANNOUNCED_US) if kind in ANNOUNCEMENTS else None,
         channels=frozenset() if kept is None else kept.channels,
     )
 

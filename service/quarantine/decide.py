@@ -172,11 +172,12 @@ def check_request(version: Version, event: Event, reason: str) -> State:
 def decide_request(version: Version, event: Event, policy: Policy, asked_by: Sequence[Actor]) -> Granted | Pending:
     """Return whether a person's event happens now.
 
-    Only a release needs several people; ``asked_by`` are those who have asked for it, this one included.
+    Only a release needs several people; ``asked_by`` are those who have asked for it, this one included. A review that
+    begins says how many it will need.
     """
     state = next_state(version.state, event)
     if event is not Event.RELEASE:
-        return Granted(state, None)
+        return Granted(state, count_approvals(version, policy, ()) if state is State.UNDER_REVIEW else None)
     approvals = count_approvals(version, policy, asked_by)
     return Granted(state, approvals) if approvals.have >= approvals.need else Pending(approvals)
 

@@ -21,6 +21,7 @@ from service.quarantine.glass import REASON_MAX, check_glass, until_of, words
 from service.review.stages import ReviewStages, of_version
 
 BROKEN, OVER = "break_glass", "glass_over"
+MINUTES_FROM_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,11 +114,17 @@ def _end(  # noqa: PLR0913, PLR0917 - one fact each
     ended = replace(glass, ended_us=ended_us, ended_by=actor)
     if not tx.end_glass(ended):
         return None
-    minutes = (ended_us - glass.opened_us) / 60e6
-    text = f"the gate is closed again after {minutes:.3g} minutes: {reason}"
+    text = f"the gate is closed again after {_lasted((ended_us - glass.opened_us) / 1e6)}: {reason}"
     _record(tx, version, incident_id, TimelineItem(at_us=at_us, actor=actor, kind=OVER, body=text))
     tx.control.add_message(compose(glass_over(ended, version, incident_id, text)))
     return ended
+
+
+def _lasted(seconds: float) -> str:
+    """Write how long it was as people say it."""
+    if seconds < MINUTES_FROM_SECONDS:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} minutes"
 
 
 def _record(tx: ReviewTx, version: Version, incident_id: str | None, item: TimelineItem) -> None:

@@ -71,8 +71,11 @@ class Store:
         self._database.close()
 
 
-def open_store(url: str, *, timeout_seconds: float) -> Store:
+def open_store(url: str, *, timeout_seconds: float, patient: bool = False) -> Store:
     """Open the store at ``url``; an empty one gets its tables.
+
+    ``patient``: nobody waits for an answer. A read gives up as late as a write does, because what follows from giving
+    up, as a worker that begins anew, costs more than the wait.
 
     Raises
     ------
@@ -82,4 +85,4 @@ def open_store(url: str, *, timeout_seconds: float) -> Store:
         When the database cannot be reached.
     """
     make_ready(url)
-    return Store(Database(url, timeout_seconds=timeout_seconds))
+    return Store(Database(url, timeout_seconds=timeout_seconds, patient=patient))

@@ -15,7 +15,8 @@ from service.store.errors import StoreRefused
 from service.store.tables import control
 
 READ_TIMEOUT_SECONDS = 0.5
-"""How long a read waits while SQLite is committing, before it says that the store is unavailable."""
+"""How long a read waits while SQLite is committing, before it says that the store is unavailable: where people and
+gateways wait for the answer, and what was known last is served meanwhile."""
 POOL_SIZE = 8
 
 SQLITE_AWAY = frozenset(
@@ -36,14 +37,14 @@ class Database:
     """The engines of one process over one store.
 
     SQLite uses a rollback journal: the file is written by several processes, and SQLite up to 3.51.2 can corrupt a
-    write-ahead log that way.
+    write-ahead log that way. Who is ``patient`` lets reads wait as long as writes.
     """
 
-    def __init__(self, url: str, *, timeout_seconds: float) -> None:
+    def __init__(self, url: str, *, timeout_seconds: float, patient: bool = False) -> None:
         self.url = parse_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
-            read_seconds = min(timeout_seconds, READ_TIMEOUT_SECONDS)
+            read_seconds = timeout_seconds if patient else min(timeout_seconds, READ_TIMEOUT_SECONDS)
             self._writer = _sqlite_engine(self.url, timeout_seconds, begin="BEGIN IMMEDIATE", pool_size=1)
             self._reader = _sqlite_engine(self.url, read_seconds, begin="BEGIN", pool_size=POOL_SIZE, query_only=True)
         else:

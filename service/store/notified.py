@@ -50,7 +50,7 @@ class SqlNotificationDesk:
         d = deliveries.c
         unsettled = (
             select(d.channel, d.status, func.count().label("number"), func.min(d.queued_us).label("oldest_us"))
-            .where(d.status != DeliveryStatus.DELIVERED.value)
+            .where(d.status.in_([DeliveryStatus.PENDING.value, DeliveryStatus.DEAD.value]))
             .group_by(d.channel, d.status)
         )
         firing = select(func.count()).select_from(told).where(or_(told.c.ends_us.is_(None), told.c.ends_us > now_us))

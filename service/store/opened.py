@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, exists, insert, select
 
 from service.domain.ids import Micros
 from service.domain.incidents import Frozen, FrozenRedTeam, LinkKind, Maintenance, regress_us, regressed
@@ -54,14 +54,10 @@ def merged_parts(connection: Connection) -> list[Incident]:
     An attacker's alerts find their incident by the attacker.
     """
     t = incident_links
+    has_parts = exists().where(t.c.other_id == incidents.c.id, t.c.kind == LinkKind.MERGED.value)
     wholes = {
         incident.id: incident
-        for row in connection.execute(
-            select_incidents().where(
-                incidents.c.resolved_us.is_(None),
-                incidents.c.id.in_(select(t.c.other_id).where(t.c.kind == LinkKind.MERGED.value)),
-            )
-        ).mappings()
+        for row in connection.execute(select_incidents().where(incidents.c.resolved_us.is_(None), has_parts)).mappings()
         for incident in [incident_of(row)]
     }
     if not wholes:
@@ -132,11 +128,11 @@ def _over_since(connection: Connection, incident: Incident, subjects: Sequence[s
     same: ColumnElement[bool] = (incidents.c.version_id == incident.version_id) & (
         incidents.c.cause == incident.cause.value
     )
-    about = select(alerts.c.incident_id).where(alerts.c.subject.in_(subjects))
+    about = exists().where(alerts.c.incident_id == incidents.c.id, alerts.c.subject.in_(subjects))
     wanted = (
         select_incidents()
         .where(same, incidents.c.status == IncidentStatus.RESOLVED.value, incidents.c.id != incident.id)
-        .where(incidents.c.resolved_us >= since_us, incidents.c.id.in_(about))
+        .where(incidents.c.resolved_us >= since_us, about)
         .order_by(incidents.c.resolved_us.desc())
         .limit(EARLIER_MAX)
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, exists, insert, or_, select, union, update
 
 from service.domain.breaker import may_try, trying
 from service.domain.ids import Micros
@@ -187,7 +187,7 @@ def _route_one(connection: Connection, number: int, decide: Route, now_us: Micro
     message = message_of(row)
     known = _known(connection, message)
     owner = connection.execute(select(models.c.owner).where(models.c.name == message.model)).scalar_one_or_none()
-    routed = decide(message, known, owner or "")
+    routed = decide(message, known, owner or "", now_us)
     thread = f"{message.model}/{message.version}" if message.model else message.kind
     _write_routed(connection, number, routed, thread, now_us)
 
@@ -198,15 +198,16 @@ def _known(connection: Connection, message: Message) -> list[Told]:
     What was merged into an incident may be about other versions: then a group is over when theirs is as well.
     """
     mates = told.alias("mates")
+    # Each part by an index of its own: one condition with OR would be a look at every row.
+    mine = (told.c.model == message.model) & (told.c.version == message.version)
     groups = select(mates.c.group_key).where(mates.c.model == message.model, mates.c.version == message.version)
     fires = or_(told.c.ends_us.is_(None), told.c.ends_us > message.created_us)
-    about: list[ColumnElement[bool]] = [
-        (told.c.model == message.model) & (told.c.version == message.version),
-        told.c.group_key.in_(groups) & fires,
-    ]
+    parts: list[ColumnElement[bool]] = [mine, told.c.group_key.in_(groups) & fires]
     if message.incident_id is not None:
-        about.append(told.c.incident_id == message.incident_id)
-    wanted = select(told).where(or_(*about)).order_by(told.c.starts_us.desc(), told.c.fingerprint).limit(TOLD_MAX)
+        parts.append(told.c.incident_id == message.incident_id)
+    about = union(*(select(told.c.fingerprint).where(part) for part in parts)).subquery()
+    wanted = select(told).where(told.c.fingerprint.in_(select(about.c.fingerprint)))
+    wanted = wanted.order_by(told.c.starts_us.desc(), told.c.fingerprint).limit(TOLD_MAX)
     return [told_of(one) for one in connection.execute(wanted).mappings()]
 
 
@@ -293,12 +294,12 @@ def _lost(connection: Connection, known: Sequence[str], before_us: Micros, now_u
 
 def _over(connection: Connection, before_us: Micros, now_us: Micros) -> bool:
     """Return whether there is anything to delete."""
-    counts = (
-        select(func.count()).select_from(deliveries).where(_delivered(before_us)),
-        select(func.count()).select_from(deliveries).where(_buried(now_us)),
-        select(func.count()).select_from(told).where(told.c.ends_us < now_us - TOLD_KEPT_US),
+    looks = (
+        select(deliveries.c.seq).where(_delivered(before_us)),
+        select(deliveries.c.seq).where(_buried(now_us)),
+        select(told.c.fingerprint).where(told.c.ends_us < now_us - TOLD_KEPT_US),
     )
-    return any(connection.execute(count).scalar_one() for count in counts)
+    return any(connection.execute(look.limit(1)).first() is not None for look in looks)
 
 
 def _delivered(before_us: Micros) -> Any:

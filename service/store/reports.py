@@ -21,6 +21,7 @@ from service.domain.reports import (
     SampleKind,
     SampleRecord,
 )
+from service.domain.reviews import ProposalStatus
 from service.ports import SYSTEM
 from service.ports_reports import Ask, Ended, Link
 from service.store.audit import GENESIS, canonical
@@ -30,6 +31,7 @@ from service.store.queries import select_incidents
 from service.store.rows import audit_of, incident_of, values_of
 from service.store.tables import audit, baselines, incidents, models, versions
 from service.store.tables_reports import report_samples, reports
+from service.store.tables_review import proposals
 
 GIVEN_UP = "the process that made it ended"
 RETRY_SECONDS = 30
@@ -167,11 +169,13 @@ class SqlReports:
     def keep(self, sample: SampleRecord, kept_max: int) -> bool:
         """Keep rows unless there are some of the same subject; tell whether they were kept.
 
-        The oldest of a kind give way, never those of the baseline in force.
+        The oldest of a kind give way, never those of the baseline in force; of a refused baseline none are kept.
         """
-        s = report_samples
+        s, p = report_samples, proposals
+        refused = select(p.c.id).where(p.c.id == sample.subject, p.c.status == ProposalStatus.REFUSED.value)
         with self._database.write() as connection:
-            if connection.execute(select(s.c.subject).where(s.c.subject == sample.subject)).first() is not None:
+            there = select(s.c.subject).where(s.c.subject == sample.subject)
+            if any(connection.execute(one).first() is not None for one in (there, refused)):
                 return False
             connection.execute(insert(s).values(values_of(sample, kind=sample.kind.value)))
             own = (s.c.version_id == sample.version_id) & (s.c.kind == sample.kind.value) & s.c.erased_us.is_(None)

@@ -21,6 +21,7 @@ from service.store.engine import Database
 from service.store.rows import calibration_of, key_of, values_of
 from service.store.tables import api_keys, calibrations
 from service.store.tables_beside import enforcements
+from service.store.tables_reports import report_samples
 from service.store.tables_review import glasses, proposals, reviews
 
 GLASSES_MAX = 10_000
@@ -158,8 +159,10 @@ class SqlReviewTx:
         bump(self._connection)
 
     def save_proposal(self, proposal: Proposal) -> None:
-        """Update who has signed it, or how it was settled."""
+        """Update who has signed it, or how it was settled; of one that was refused no rows are kept."""
         values = _proposal_values(proposal)
+        if proposal.status is ProposalStatus.REFUSED:
+            self._connection.execute(delete(report_samples).where(report_samples.c.subject == proposal.id))
         self._connection.execute(update(proposals).where(proposals.c.id == proposal.id).values(values))
         bump(self._connection)
 

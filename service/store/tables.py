@@ -36,6 +36,8 @@ metadata = MetaData(
     }
 )
 
+UNRESOLVED = text("resolved_us IS NULL")
+
 Serial = BigInteger().with_variant(Integer, "sqlite")
 """SQLite gives numbers by itself only to a column that is exactly an integer primary key."""
 
@@ -173,6 +175,8 @@ incidents = Table(
     text_column("severity"),
     Index(None, "opened_us"),
     Index(None, "version_id", "opened_us"),
+    Index(None, "status", "opened_us"),
+    Index("ix_incidents_unresolved", "version_id", sqlite_where=UNRESOLVED, postgresql_where=UNRESOLVED),
     one_of("cause", Cause),
     one_of("status", IncidentStatus),
     one_of("verdict", Verdict),
@@ -223,6 +227,8 @@ alerts = Table(
     ),
     Index(None, "opened_us"),
     Index(None, "version_id", "opened_us"),
+    Index(None, "status", "opened_us"),
+    Index(None, "cause", "opened_us"),
     Index(None, "incident_id"),
     one_of("cause", Cause),
     one_of("status", ("open", "closed")),

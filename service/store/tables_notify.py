@@ -23,6 +23,7 @@ outbox = Table(
     big_column("routed_us", nullable=True),
     UniqueConstraint("id"),
     Index("ix_outbox_unrouted", "seq", sqlite_where=UNROUTED, postgresql_where=UNROUTED),
+    Index(None, "routed_us"),
     one_of("severity", Severity),
 )
 
@@ -41,6 +42,7 @@ deliveries = Table(
     big_column("delivered_us", nullable=True),
     text_column("detail"),
     Index(None, "status", "channel", "next_us"),
+    Index(None, "status", "queued_us"),
     Index(None, "channel", "thread", "status"),
     one_of("status", DeliveryStatus),
     CheckConstraint("(status = 'delivered') = (delivered_us IS NOT NULL)", name="delivered_when"),
@@ -64,6 +66,8 @@ told = Table(
     big_column("ends_us", nullable=True),
     text_column("channels"),
     Index(None, "model", "version"),
+    Index(None, "incident_id"),
+    Index(None, "group_key"),
     Index(None, "ends_us"),
     one_of("severity", Severity),
     CheckConstraint("ends_us IS NULL OR ends_us >= starts_us", name="ends"),

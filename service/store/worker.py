@@ -112,7 +112,8 @@ class SqlWorkerStore:
         held = tables.containments
         contained = select(held).order_by(held.c.version_id, held.c.principal)
         t = tables.incidents
-        unresolved = select_incidents().where(t.c.resolved_us.is_(None)).order_by(t.c.opened_us, t.c.id)
+        # Sorted here: asked to do it, SQLite would go through all incidents there ever were in that order.
+        unresolved = select_incidents().where(t.c.resolved_us.is_(None))
         with self._database.read() as connection:
             models = [model_of(row) for row in connection.execute(select(tables.models)).mappings()]
             versions = [version_of(row) for row in connection.execute(select_versions()).mappings()]
@@ -123,7 +124,10 @@ class SqlWorkerStore:
                 baselines=self._baselines(connection),
                 open_alerts=[alert_of(row) for row in connection.execute(alerts).mappings()],
                 unresolved=merged_parts(connection)
-                + [incident_of(row) for row in connection.execute(unresolved).mappings()],
+                + sorted(
+                    (incident_of(row) for row in connection.execute(unresolved).mappings()),
+                    key=lambda one: (one.opened_us, one.id),
+                ),
                 recent_alerts=recent_alerts(connection),
                 containments=[containment_of(row) for row in connection.execute(contained).mappings()],
                 maintenance=windows_after(connection, self._clock.now_us() - MAINTENANCE_KEPT_US),

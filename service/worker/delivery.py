@@ -62,6 +62,7 @@ class Dispatcher:
     _busy: dict[str, int] = field(default_factory=dict, init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set, init=False)
     _swept_us: int = field(default=0, init=False)
+    _away_us: Micros | None = field(default=None, init=False)
 
     async def run(self, stop: Event) -> None:
         """Deliver until ``stop`` is set; then let what has begun end, and give back the rest."""
@@ -71,14 +72,16 @@ class Dispatcher:
                 try:
                     busy = self.step()
                 except Unavailable as away:
-                    _logger.warning("outbox is away", extra={"reason": away.detail})
+                    self._note_away(away.detail)
+                else:
+                    self._note_back()
                 await asyncio.sleep(0 if busy else IDLE_SECONDS)
         finally:
             await self.settle()
             try:
                 self.outbox.release(self.owner)
             except Unavailable as away:  # the leases end by themselves
-                _logger.warning("outbox is away", extra={"reason": away.detail})
+                self._note_away(away.detail)
 
     def step(self) -> bool:
         """Route what is new and begin what is due; tell whether there was anything to route."""
@@ -92,6 +95,18 @@ class Dispatcher:
         for name, channel in self.channels.items():
             self._maybe_repeat(name, channel, now_us)
         return routed > 0
+
+    def _note_away(self, reason: str) -> None:
+        """Say it once for each outage; how long it was is said at its end."""
+        if self._away_us is None:
+            self._away_us = self.clock.now_us()
+            _logger.warning("outbox is away", extra={"reason": reason})
+
+    def _note_back(self) -> None:
+        if self._away_us is not None:
+            seconds = round((self.clock.now_us() - self._away_us) / 1e6, 1)
+            self._away_us = None
+            _logger.info("outbox is back", extra={"seconds": seconds})
 
     async def settle(self) -> None:
         """Wait for everything that has begun; each has its deadline."""
@@ -108,14 +123,13 @@ class Dispatcher:
         slowest = max((self.pace(name).deadline_seconds for name in self.channels), default=DEADLINE_SECONDS)
         return round((slowest + LEASE_SPARE_SECONDS) * 1e6)
 
-    def _routed(self, message: Message, known: Sequence[Told], owner: str) -> Routed:
+    def _routed(self, message: Message, known: Sequence[Told], owner: str, now_us: Micros) -> Routed:
         """Decide whom to tell; should that break, everybody is told rather than nobody."""
         try:
-            return self.route(message, known, owner)
+            return self.route(message, known, owner, now_us)
         except (msgspec.MsgspecError, ValueError, LookupError) as error:  # one must not hold up the others
             reason = type(error).__name__  # no more of it: that would tell the content
             _logger.warning("message not routed", extra={"message_id": message.id, "reason": reason})
-            now_us = self.clock.now_us()
             return Routed(
                 payload=message.payload,
                 severity=message.severity,

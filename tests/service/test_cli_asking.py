@@ -59,3 +59,26 @@ def test_where_nobody_answers_the_address_is_named(monkeypatch: pytest.MonkeyPat
     with pytest.raises(Failure) as failed:
         ask("POST", URL, "/v1/x", "lzk_x", json={})
     assert str(failed.value) == f"no answer from {URL} (--url or LAZARETTO_URL): refused"
+
+
+@pytest.mark.parametrize(("after", "away", "asked"), [("1", 2, 3), ("1", 9, 4), ("30", 9, 1), ("soon", 9, 1)])
+def test_who_is_busy_for_a_moment_is_asked_again_and_nobody_for_ever(
+    monkeypatch: pytest.MonkeyPatch, after: str, away: int, asked: int
+) -> None:
+    times, slept = list[str](), list[float]()
+
+    def busy(method: str, *_: object, **__: object) -> httpx.Response:
+        times.append(method)
+        if len(times) > away:
+            return httpx.Response(200, json={"state": "active"})
+        return httpx.Response(503, json={"detail": "locked"}, headers={"retry-after": after})
+
+    monkeypatch.setattr(httpx, "request", busy)
+    monkeypatch.setattr("service.cli.asking.time.sleep", slept.append)
+    if away < asked:
+        assert ask("POST", URL, "/v1/x", "lzk_x", json={}) == {"state": "active"}
+    else:
+        with pytest.raises(Failure, match="refused with 503: locked"):
+            ask("POST", URL, "/v1/x", "lzk_x", json={})
+    assert len(times) == asked
+    assert slept == [1] * (asked - 1)

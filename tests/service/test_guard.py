@@ -288,6 +288,65 @@ def test_a_start_waits_no_longer_than_the_deadline() -> None:
             assert guard.decision().state == "unknown"
 
 
+@contextmanager
+def names(monkeypatch: pytest.MonkeyPatch, look_up: Callable[..., Any]) -> Iterator[None]:
+    with monkeypatch.context() as changed:
+        changed.setattr(socket, "getaddrinfo", look_up)
+        yield
+
+
+def test_a_name_server_that_hangs_costs_no_more_than_the_deadline_and_known_addresses_go_on(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free, asked = threading.Event(), list[float]()
+
+    def hangs(*_: object, **__: object) -> Any:
+        asked.append(time.monotonic())
+        free.wait(60)
+        raise socket.gaierror(socket.EAI_NONAME, "no such name")
+
+    fresh = Guard(gate.url, "m", deadline_seconds=0.2)
+    known = Guard(gate.url, "m", deadline_seconds=2.0)
+    assert known.refresh()
+    gate.closes()
+    with names(monkeypatch, hangs):
+        began = time.monotonic()
+        assert not fresh.refresh()
+        assert not fresh.refresh()
+        assert time.monotonic() - began < 5.0
+        assert "was not looked up in time" in fresh.decision().reason
+        assert len(asked) == 1, "of one name one look-up at a time"
+        assert known.refresh(), "the address was known"
+        assert not known.decision().allowed
+        free.set()
+        for guard in (fresh, known):
+            thread = guard._name._thread
+            assert thread is not None
+            thread.join(10)
+        assert not fresh.refresh()
+        assert "no such name" in fresh.decision().reason
+
+
+def test_a_name_server_that_is_away_for_a_while_does_not_stop_who_knows_the_address(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> Any:
+        raise socket.gaierror(socket.EAI_AGAIN, "try again")
+
+    def gone(*_: object, **__: object) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "no such name")
+
+    guard = Guard(gate.url, "m")
+    with names(monkeypatch, away):
+        assert not guard.refresh()
+        assert "try again" in guard.decision().reason
+    assert guard.refresh()
+    with names(monkeypatch, away):
+        assert guard.refresh()
+    with names(monkeypatch, gone):
+        assert not guard.refresh(), "what has no address any more is asked no more"
+
+
 @pytest.mark.parametrize(
     ("said", "words"),
     [

@@ -46,8 +46,8 @@ class Line(World):
         self.store = self.sql  # type: ignore[assignment]  # the same ports over SQL
         self.office = replace(self.office, control=self.sql.control)
         self.triage = IncidentOffice(desk=self.sql.incidents, read=self.sql.read, clock=self.clock)
-        router = Router(settings=NotificationSettings(), channels=("log", "pager"), clock=self.clock)
-        self.route = HushingRouter(router=router, desk=self.sql.incidents, clock=self.clock)
+        router = Router(settings=NotificationSettings(), channels=("log", "pager"))
+        self.route = HushingRouter(router=router, desk=self.sql.incidents)
         self.watch = HushWatch(desk=self.sql.incidents, read=self.sql.read, clock=self.clock)
         self.start_us = self.clock.now_us()
         self.seen: list[Told] = []

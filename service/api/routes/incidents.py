@@ -22,7 +22,7 @@ from service.api.deps import (
     documented_body,
 )
 from service.api.views import AlertView, IncidentView, of_alert, of_incident, of_kill_chain, of_timeline
-from service.api.views_incidents import of_link, of_snooze
+from service.api.views_incidents import of_link, of_snooze, with_changes
 from service.domain.errors import BadRequest
 from service.domain.ids import VersionId
 from service.domain.keys import Identity
@@ -79,9 +79,10 @@ def show_incident(api: ApiDep, who: Reader, incident_id: str) -> Response:
     names = _names(api)
     alerts = api.read.alerts_of(incident.id, api.settings.list_max)
     frozen = api.incidents.evidence(incident.id)
+    changes = api.read.transitions(incident.version_id, api.settings.list_max)
     view = msgspec.structs.replace(
         of_incident(incident),
-        timeline=of_timeline(list(api.read.timeline(incident.id))),
+        timeline=of_timeline(with_changes(api.read.timeline(incident.id), changes, incident.id)),
         alerts=[of_alert(alert, names.get(alert.version_id)) for alert in alerts],
         kill_chain=of_kill_chain(alerts),
         snooze=of_snooze(api.incidents.snooze(incident.id), incident, api.clock.now_us()),

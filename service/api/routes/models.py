@@ -6,6 +6,7 @@ import msgspec
 from fastapi import APIRouter, Response
 from starlette.background import BackgroundTask
 
+from service.api.acting import IfUnchanged, marks_of
 from service.api.bodies import Check, NewModel, NewVersion, Transition, decode_body
 from service.api.calibrations import explain_anew
 from service.api.deps import (
@@ -31,11 +32,13 @@ from service.api.views import (
 )
 from service.detect.choices import bad_choices
 from service.domain.ids import Actor
+from service.domain.marks import mark_of
 from service.domain.policy import Policy
 from service.domain.texts import NAME_LENGTH_MAX, bad_name, bad_text
 from service.ingest.schema import bad_schema, parse_schema
 from service.office import register_model, register_version, request_transition, set_policy
 from service.review.changed import explained
+from service.review.replaced import POLICY_SET, replacing
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 CREATED = 201
@@ -87,12 +90,15 @@ def show_model(api: ApiDep, who: Reader, model: str) -> Response:  # noqa: ARG00
     openapi_extra=documented_body(Policy),
     responses=documented_answer(ModelView, "The model with its new policy."),
 )
-def put_policy(api: ApiDep, who: Admin, model: str, content: SmallBody) -> Response:
+def put_policy(api: ApiDep, who: Admin, model: str, content: SmallBody, seen: IfUnchanged = None) -> Response:
     """Replace what an operator decided about a model; what is left out gets its default."""
     api.model(model)
-    found = set_policy(api.office, who.actor, model, decode_body(content, Policy))
+    policy, marks = decode_body(content, Policy), marks_of(seen)
+    do = partial(set_policy, api.office, who.actor, model, policy, marks)
+    found = replacing(api.pages, POLICY_SET, model, marks, do)
     api.changed()
     answered = answer(of_model(found, list(api.read.versions(model))))
+    answered.headers["etag"] = f'"{mark_of(found.policy)}"'
     answered.background = BackgroundTask(explain_anew, api, model)
     return answered
 
@@ -100,7 +106,10 @@ def put_policy(api: ApiDep, who: Admin, model: str, content: SmallBody) -> Respo
 @router.get("/{model}/policy", responses=documented_answer(Policy, "The policy."))
 def show_policy(api: ApiDep, who: Reader, model: str) -> Response:  # noqa: ARG001 - asks for a key
     """Show what an operator decided about a model."""
-    return answer(api.model(model).policy)
+    policy = api.model(model).policy
+    shown = answer(policy)
+    shown.headers["etag"] = f'"{mark_of(policy)}"'
+    return shown
 
 
 @router.post(

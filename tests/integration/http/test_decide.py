@@ -1,10 +1,15 @@
 """The five minutes at three in the morning on a command line: held, looked at together, a new normal, released."""
 
+import html
+import re
+from datetime import UTC, datetime
+
 import httpx
+import msgspec
 
 from service.api.views import iso
 from service.clock import SystemClock
-from tests.integration.http.conftest import Served, make_key, register, run
+from tests.integration.http.conftest import Served, eventually, make_key, register, run
 
 ROWS = "age,country,prediction\n" + "".join(
     f"{20 + i % 40},{'DE' if i % 3 else 'FR'},{'ok' if i % 5 else 'fraud'}\n" for i in range(600)
@@ -46,7 +51,8 @@ def test_a_version_is_held_looked_at_and_released_by_two(served: Served, client:
     assert "it is never extended" in desk.decide("ben", "break_glass", "--minutes", "5", expect=1)
     assert desk.decide("ben", "end_glass") == "decided/1: the gate is closed again."
     assert desk.gate() == 403
-    assert desk.decide("ben", "start_review", "--change", "1", reason="I look") == "decided/1: it is under_review now."
+    begun = desk.decide("ben", "start_review", "--change", "1", reason="I look")
+    assert begun == "decided/1: it is under_review now; a release needs 2."
     late = desk.decide("cleo", "start_review", "--change", "1", expect=1)
     assert "you saw number 1; look again. What happened: start_review by ben at 20" in late
     assert "(I look)" in late
@@ -91,3 +97,85 @@ def test_what_a_decision_lacks_is_said(served: Served, client: httpx.Client) -> 
     assert "--minutes is needed" in desk.decide("ben", "break_glass", expect=1)
     assert "possible events: suspect, quarantine, retire" in desk.decide("ben", "release", expect=1)
     assert "reason: must" in desk.decide("ben", "quarantine", expect=1, reason=" ")
+
+
+def test_incidents_are_looked_at_and_acted_on(served: Served, client: httpx.Client) -> None:
+    """Two versions with broken data: an incident each, of which one becomes part of the other."""
+    desk = Desk(served, client, "triaged")
+
+    def incidents(who: str, *words: str, expect: int = 0) -> str:
+        return run("incidents", *words, "--url", served.url, "--key", desk.keys[who], expect=expect).strip()
+
+    body = {"version": "2", "schema": client.get(desk.path).json()["schema"]}
+    assert client.post("/v1/models/triaged/versions", json=body).status_code == 201
+    found = [opened(client, desk.path), opened(client, desk.path.replace("/1", "/2"))]
+    whole, part = found
+    assert whole in incidents("rita", "list", "--model", "triaged", "--status", "open")
+    listed = msgspec.json.decode(incidents("rita", "list", "--model", "triaged", "--json"))
+    assert {one["id"] for one in listed["incidents"]} == set(found)
+    lock = next(one["lock"] for one in listed["incidents"] if one["id"] == whole)
+    assert incidents("ben", "ack", whole, "--note", "on it", "--seen", str(lock)).endswith("is acknowledged.")
+    late = incidents("cleo", "assign", whole, "--to", "cleo", "--seen", str(lock), expect=1)
+    assert "has changed since you looked: ack by ben at 20" in late
+    assert incidents("cleo", "assign", whole, "--to", "cleo").endswith("is acknowledged, with cleo.")
+    assert "until: is required" in incidents("ben", "snooze", whole, expect=1)
+    assert "is snoozed until 20" in incidents("ben", "snooze", whole, "--hours", "2", "--until-worse")
+    said = incidents("rita", "show", whole)
+    assert "or until it is worse" in said
+    assert "ben ack: on it" in said
+    incidents("ben", "wake", whole)
+    incidents("ben", "comment", whole, "--note", "the sender says sorry")
+    assert incidents("ben", "merge", part, "--into", whole).endswith("is resolved.")
+    refused = incidents("rita", "ack", whole, expect=1)
+    assert "it is held by: ada, ben, cleo" in refused
+    assert "verdict: must be one of" in incidents("ben", "resolve", whole, "--verdict", "fine", expect=1)
+    ended = incidents("ben", "resolve", whole, "--verdict", "data bug", "--note", "a join")
+    assert ended.endswith("is resolved, data bug, with cleo.")
+    said = incidents("rita", "show", whole)
+    assert "cleo assign: " in said
+    assert f"{part} merged: {whole}" in said
+
+
+def opened(client: httpx.Client, path: str) -> str:
+    """Break the data of a version and return the incident that comes of it."""
+    put = client.put(f"{path}/baseline", content=ROWS, headers={"content-type": "text/csv"})
+    assert put.status_code == 200, put.text
+    columns = {"age": [None] * 300, "country": ["XX"] * 300}
+    found: list[str] = []
+
+    def there() -> bool:
+        body = {"columns": {"features": columns, "prediction": ["ok"] * 300}}
+        client.post(f"{path}/events", json=body)
+        params = dict(zip(("model", "version"), path.split("/")[3::2], strict=True))
+        found[:] = [one["id"] for one in client.get("/v1/incidents", params=params).json()["incidents"]]
+        return bool(found)
+
+    eventually(there, "an incident")
+    return found[0]
+
+
+def test_a_new_normal_is_drafted_in_the_console(served: Served, client: httpx.Client) -> None:
+    desk = Desk(served, client, "drawn")
+    put = client.put(f"{desk.path}/baseline", content=ROWS, headers={"content-type": "text/csv"})
+    assert put.status_code == 200, put.text
+    begun = datetime.fromtimestamp(SystemClock().now_us() / 1e6 - 60, UTC).strftime("%Y-%m-%dT%H:%M")
+    columns = {"age": [80 + i % 40 for i in range(600)], "country": ["DE" if i % 3 else "FR" for i in range(600)]}
+    body = {"columns": {"features": columns, "prediction": ["ok" if i % 5 else "fraud" for i in range(600)]}}
+    assert client.post(f"{desk.path}/events", json=body).status_code == 202
+    with httpx.Client(base_url=served.url, timeout=60.0) as browser:
+
+        def send(page: str, path: str, **fields: str) -> httpx.Response:
+            token = re.search(r'name="form_token" value="([^"]+)"', browser.get(page).text)
+            assert token is not None
+            return browser.post(path, data={"form_token": token[1], **fields})
+
+        assert send("/login", "/login", key=desk.keys["ben"]).status_code == 303
+        page = "/models/drawn/versions/1/draft"
+        assert "start: is required" in html.unescape(send(page, page, reason="since when?").text)
+        drafted = send(page, page, start=begun, reason="the new sensor")
+        assert drafted.status_code == 303, drafted.text
+        shown = browser.get(drafted.headers["location"])
+        assert "Put by ben" in shown.text
+    baseline_id = drafted.headers["location"].rsplit("/", maxsplit=1)[1]
+    told = desk.baseline("cleo", "accept", baseline_id, "--reason", "I agree")
+    assert told == f"Baseline {baseline_id} is in force; signed by ben, cleo (2 of 2)."

@@ -115,7 +115,7 @@ def test_alerts_are_grouped_kept_and_resolved_with_all_that_they_said(
         channel = build_channel("am", chosen, LOCAL, clock)
         dispatcher = desk.another("one", {"log": desk.channels["log"], "am": channel})
         dispatcher.clock = clock
-        dispatcher.route = Router(settings=desk.settings, channels=("log", "am"), clock=clock)
+        dispatcher.route = Router(settings=desk.settings, channels=("log", "am"))
 
         async def work() -> None:
             for _ in range(rounds):

@@ -265,7 +265,7 @@ def waiting(store: Store | InMemoryStore) -> list[str]:
         return list(store.tables.outbox)
     found: list[str] = []
 
-    def note(message: Message, _known: Sequence[Told], _owner: str) -> Routed:
+    def note(message: Message, _known: Sequence[Told], _owner: str, _now_us: Micros) -> Routed:
         found.append(message.id)
         return Routed(payload=message.payload, severity=message.severity, told=(), deliveries={})
 

@@ -5,7 +5,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
 from service.domain.errors import BadRequest, Unavailable
 from service.domain.ids import Position
 from service.ports import Outcome, StaleControl
+from service.settings import Settings
 from service.store import Store, open_store
 from service.store.engine import Database
+from service.wiring import build_runtime, build_worker
 from tests.fakes import InMemoryStore, ManualClock
 from tests.integration.store import samples as s
 from tests.pg import Postgres
@@ -232,3 +235,36 @@ def test_what_the_store_cannot_hold_is_not_a_bug_of_ours(store_url: str) -> None
         assert store.read.model("after it") is None, "the connection is good for the next request"
     finally:
         store.close()
+
+
+def test_who_is_patient_waits_for_a_commit_that_takes_long(tmp_path: Path, sqlite_template: Path) -> None:
+    path = tmp_path / "state.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    url = f"sqlite:///{path}"
+    hasty, patient = open_store(url, timeout_seconds=30.0), open_store(url, timeout_seconds=30.0, patient=True)
+    locker = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    locker.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(Unavailable, match="locked"):
+        hasty.read.revision()
+    release = threading.Timer(1.0, lambda: locker.execute("COMMIT"))
+    release.start()
+    assert patient.read.revision() == 0
+    release.join()
+    for one in (locker, hasty, patient):
+        one.close()
+
+
+@pytest.mark.parametrize(("build", "patient"), [(build_runtime, False), (build_worker, True)])
+def test_the_worker_is_patient_and_who_answers_is_not(
+    build: Callable[[Settings], object], patient: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Opened(Exception):
+        """Far enough."""
+
+    def note(_url: str, **given: object) -> None:
+        assert given["patient"] is patient
+        raise Opened
+
+    monkeypatch.setattr("service.wiring.open_store", note)
+    with pytest.raises(Opened):
+        build(Settings(data_dir=tmp_path / "data"))

@@ -9,6 +9,7 @@ from service.domain.errors import Unavailable
 from service.domain.ids import Actor, Micros, Position
 from service.domain.records import Incident, Version
 from service.domain.reports import Part, ReportFacts, ReportRecord, ReportStatus, SampleKind, SampleRecord
+from service.domain.reviews import Proposal, ProposalStatus
 from service.ports import Outcome
 from service.ports_reports import Ask, Ended
 from service.store import Store
@@ -235,3 +236,43 @@ def test_the_audit_chain_about_an_incident_can_be_worked_out_again(desk: Desk) -
         entry = one.entry
         again = link(one.previous, entry.seq, entry.at_us, entry.actor, entry.action, entry.subject, entry.detail)
         assert again.digest == entry.digest
+
+
+def test_of_a_refused_baseline_no_rows_are_kept_and_they_take_nobody_s_place(desk: Desk) -> None:
+    for name in ("first", "second"):
+        with desk.store.reviews.write() as tx:
+            tx.add_proposal(proposal(desk.version, name))
+        assert desk.store.reports.keep(desk.sample(name, SampleKind.REFERENCE), 2)
+    with desk.store.reviews.write() as tx:
+        refused = replace(
+            proposal(desk.version, "second"),
+            status=ProposalStatus.REFUSED,
+            settled_us=s.at(9),
+            settled_by=s.BEN,
+            reason="not normal",
+        )
+        tx.save_proposal(refused)
+    assert desk.store.reports.sample("second", NOW) is None
+    assert desk.store.reports.keep(desk.sample("third", SampleKind.REFERENCE, NOW + 1), 2)
+    assert desk.store.reports.sample("first", NOW) is not None, "it has its place"
+    late = desk.sample("second", SampleKind.REFERENCE, NOW + 2)
+    assert not desk.store.reports.keep(late, 2), "it was refused before its rows could be kept"
+
+
+def proposal(version: Version, name: str) -> Proposal:
+    return Proposal(
+        id=name,
+        version_id=version.id,
+        replaces="b",
+        digest="d" * 64,
+        signature="s" * 64,
+        artefact=b"a",
+        rows=9,
+        columns=(),
+        warnings=(),
+        calibration=None,
+        signed_by=(s.ANNA,),
+        status=ProposalStatus.PROPOSED,
+        created_us=s.at(1),
+        created_by=s.ANNA,
+    )

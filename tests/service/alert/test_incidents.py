@@ -11,7 +11,7 @@ from service.alert.quality import Share, by_model, quality
 from service.alert.stale import stale
 from service.alert.triage import Act, IncidentAction, StaleView, act_on
 from service.domain.errors import Conflict, Unprocessable
-from service.domain.ids import Micros, VersionId
+from service.domain.ids import Actor, Micros, VersionId
 from service.domain.incidents import Bearing, Exposure, Hush, Maintenance, regressed
 from service.domain.notices import Kind
 from service.domain.policy import Budget, Cause, Policy
@@ -63,6 +63,16 @@ def test_the_refusal_says_what_has_changed_and_no_more() -> None:
     assert "ack by" not in error.detail
     assert error.extra == {"lock": 3}
     assert "not 7" in stale(INCIDENT, items, 7, "If-Match").detail
+
+
+def test_what_only_is_written_down_beside_an_incident_takes_no_change_s_place() -> None:
+    """Of all kinds of entries, those that let the number of changes grow are told, and no other."""
+    aside = ("opened", "evidence", "rebuilt", "reached", "enforced", "not_enforced", "break_glass", "told", "dry_run")
+    items = [TimelineItem(at_us=Micros(1), actor=Actor("ben"), kind="ack", body="on it")]
+    items += [TimelineItem(at_us=Micros(2), actor=Actor("lazaretto"), kind=kind, body="") for kind in aside]
+    error = stale(replace(INCIDENT, lock=1), items, 0, "If-Match")
+    assert "changed since you looked: ack by ben" in error.detail
+    assert "lazaretto" not in error.detail
 
 
 @pytest.mark.parametrize("until", [NOW, NOW - 1, NOW + 8 * DAY])

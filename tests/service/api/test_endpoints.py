@@ -233,8 +233,11 @@ def test_a_state_change_is_on_the_gate_before_it_is_answered(world: World) -> No
 
 def test_a_release_waits_for_a_second_person(world: World) -> None:
     path = f"{world.model('ends-release')}/transitions"
+    needs = []
     for event in ("quarantine", "start_review"):
-        world.client.post(path, json={"event": event, "reason": "looks wrong to me"}, headers=world.everything)
+        asked = {"event": event, "reason": "looks wrong to me"}
+        needs.append(world.client.post(path, json=asked, headers=world.everything).json()["approvals"])
+    assert needs == [{"have": 0, "need": 0, "by": []}, {"have": 0, "need": 2, "by": []}]
     release = {"event": "release", "reason": "it was a test"}
     first = world.client.post(path, json=release, headers=world.key(Scope.OPERATE, name="bob")).json()
     assert (first["state"], first["approvals"]) == ("under_review", {"have": 1, "need": 2, "by": ["bob"]})

@@ -5,7 +5,8 @@ import pytest
 from service.api.views import iso
 from service.domain.ids import Micros
 from service.domain.records import Incident, Scope
-from service.ports import Outcome
+from service.domain.states import Event
+from service.ports import SYSTEM, Outcome
 from tests.integration.store import samples as s
 from tests.service.api.conftest import World
 
@@ -117,3 +118,27 @@ def test_without_frozen_evidence_the_answer_says_why(world: World) -> None:
 @pytest.mark.parametrize("query", ["days=0", "days=401", "model=nothing"])
 def test_quality_of_nonsense_is_refused(world: World, query: str) -> None:
     assert world.client.get(f"/v1/alert-quality?{query}", headers=world.everything).status_code in {404, 422}
+
+
+def test_the_timeline_has_what_a_policy_did_and_each_act_of_a_person_once(world: World) -> None:
+    path, headers = opened(world, "policed")
+    api = world.runtime.api
+    version = api.read.version("policed", "1")
+    assert version is not None
+    for event, incident_id in ((Event.SUSPECT, "i-policed"), (Event.QUARANTINE, None)):
+        worker = world.runtime.store.worker("w", 10.0, api.clock)
+        first, current = worker.position(), api.read.version("policed", "1")
+        assert current is not None
+        record = s.transition(current, event, actor=SYSTEM, incident_id=incident_id)
+        changed = Outcome(first=first, last=first, revision=worker.revision(), transitions=[(record, current.lock)])
+        worker.commit(changed)
+        worker.close()
+    asked = {"event": "start_review", "reason": "I look", "incident_id": "i-policed"}
+    reviewed = world.client.post("/v1/models/policed/versions/1/transitions", json=asked, headers=headers)
+    assert reviewed.status_code == 200, reviewed.text
+    shown = world.client.get(path, headers=headers).json()["timeline"]
+    told = [(item["kind"], item["actor"], item["body"]) for item in shown if item["kind"] in set(Event)]
+    assert told == [("suspect", "lazaretto", "suspect it"), ("start_review", "ada", "I look")], (
+        "the quarantine was for another reason"
+    )
+    assert [item["at"] for item in shown] == sorted(item["at"] for item in shown)

@@ -21,7 +21,7 @@ def deliver(world: World, channel: Recorder) -> None:
     dispatcher = Dispatcher(
         outbox=world.runtime.store.outbox,
         channels={"log": channel},
-        route=Router(settings=api.settings.notifications, channels=("log",), clock=api.clock),
+        route=Router(settings=api.settings.notifications, channels=("log",)),
         clock=api.clock,
         stats=WorkerStats(),
         owner="test",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from service.api.auth import KeyRing
 from service.api.key_uses import KeyUseNotes
 from service.console.settings_rows import address_of
 from service.domain.errors import Unavailable
@@ -110,18 +111,11 @@ def test_keys_are_shown_by_their_prefix_with_their_last_use(desk: Desk) -> None:
     assert "never made 2 hours ago" in text_of(page)
 
 
-class Ring:
-    """A keyring that has seen some keys."""
-
-    def __init__(self, *seen: str) -> None:
-        self.seen = set(seen)
-
-    def take_seen(self) -> set[str]:
-        taken, self.seen = self.seen, set()
-        return taken
-
-    def see(self, key_ids: Any) -> None:
-        self.seen |= {*key_ids}
+def a_ring(clock: ManualClock, *seen: str) -> KeyRing:
+    """Return a keyring that has seen some keys."""
+    ring = KeyRing(None, b"pepper", clock)  # type: ignore[arg-type]  # it is asked for no key
+    ring.see(seen)
+    return ring
 
 
 class Uses:
@@ -141,8 +135,9 @@ class Uses:
 
 
 def test_a_key_in_steady_use_is_written_down_once_a_minute() -> None:
-    clock, uses, ring = ManualClock(), Uses(), Ring()
-    notes = KeyUseNotes(ring, uses, clock)  # type: ignore[arg-type]
+    clock, uses = ManualClock(), Uses()
+    ring = a_ring(clock)
+    notes = KeyUseNotes(ring, uses, clock)
     begin = clock.now_us()
     for _ in range(13):
         ring.see({"a"})
@@ -152,14 +147,15 @@ def test_a_key_in_steady_use_is_written_down_once_a_minute() -> None:
 
 
 def test_a_use_is_not_lost_while_the_store_is_away() -> None:
-    clock, uses, ring = ManualClock(), Uses(), Ring("a")
-    notes = KeyUseNotes(ring, uses, clock)  # type: ignore[arg-type]
+    clock, uses = ManualClock(), Uses()
+    notes = KeyUseNotes(a_ring(clock, "a"), uses, clock)
     uses.away = True
     with pytest.raises(Unavailable):
         notes.write_down()
     uses.away = False
     notes.write_down()
-    assert [set(one) for one in uses.writes] == [{"a"}]
+    notes.write_down()
+    assert [set(one) for one in uses.writes] == [{"a"}], "what was written down is forgotten"
 
 
 def test_a_session_counts_its_key_as_used_while_it_may_read(desk: Desk) -> None:

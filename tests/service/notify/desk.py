@@ -102,7 +102,7 @@ class Desk:
         return Dispatcher(
             outbox=self.store.outbox,
             channels=channels or dict(self.channels),
-            route=Router(settings=self.settings, channels=tuple(channels or self.channels), clock=self.clock),
+            route=Router(settings=self.settings, channels=tuple(channels or self.channels)),
             clock=self.clock,
             stats=self.stats,
             owner=owner,

@@ -100,7 +100,8 @@ class Lives(RuleBasedStateMachine):
         self.number += 1
         return self.to.desk.clock.advance(1)
 
-    def put(self, version: str, kind: Kind, summary: str, *, firing: bool = True, **more: Any) -> None:
+    def put(self, version: str, kind: Kind, summary: str, *, firing: bool = True, behind: int = 0, **more: Any) -> None:
+        """Put a message; ``behind`` is by how many seconds the worker is, whose messages have the time of a tick."""
         labels = {"cause": more.pop("cause")} if "cause" in more else {}
         notice = Notice(
             kind=kind,
@@ -108,7 +109,7 @@ class Lives(RuleBasedStateMachine):
             version=VERSIONS[version],
             summary=summary,
             description="why",
-            at_us=self.now(),
+            at_us=Micros(self.now() - behind * 1_000_000),
             firing=firing,
             labels=labels,
             annotations={"severity": Severity.MEDIUM, **more},
@@ -145,17 +146,18 @@ class Lives(RuleBasedStateMachine):
         incident = self.of(version, cause)
         self.put(version, Kind.ALERT_OPENED, "it is calm", firing=False, cause=cause, incident_id=incident.id)
 
-    @rule(version=WHICH, kind=st.sampled_from([Kind.DRY_RUN, Kind.CAPPED]))
-    def hold_back(self, version: str, kind: Kind) -> None:
+    @rule(version=WHICH, kind=st.sampled_from([Kind.DRY_RUN, Kind.CAPPED]), behind=st.sampled_from([0, 5]))
+    def hold_back(self, version: str, kind: Kind, behind: int) -> None:
         """A policy holds back what an alert calls for: the alert has been told before."""
         self.alert(version, CAUSES[0], Severity.MEDIUM)
         incident = self.of(version, CAUSES[0])
         severity = Severity.HIGH if kind is Kind.CAPPED else Severity.LOW
-        self.put(version, kind, "held back", cause=CAUSES[0], severity=severity, incident_id=incident.id)
+        about: dict[str, Any] = {"severity": severity, "incident_id": incident.id}
+        self.put(version, kind, "held back", cause=CAUSES[0], behind=behind, **about)
 
     @rule(version=WHICH, after=st.sampled_from([*FIRES, State.ACTIVE]), caused=st.booleans())
     def change(self, version: str, after: State, *, caused: bool) -> None:
-        about = {"incident_id": self.of(version, CAUSES[0]).id} if caused else {}
+        about: dict[str, Any] = {"incident_id": self.of(version, CAUSES[0]).id} if caused else {}
         self.states[version] = after
         severity = FIRES.get(after, Severity.LOW)
         if after not in HELD:

@@ -8,11 +8,13 @@ import pytest
 
 from service.channel_settings import RouteSettings
 from service.domain.ids import Micros
-from service.domain.notices import ChannelState, payload_of
-from service.domain.records import IncidentStatus, Severity, Verdict
+from service.domain.notices import ChannelState, Kind, payload_of
+from service.domain.records import IncidentStatus, Message, Severity, Verdict
+from service.notify.compose import Notice, compose
 from service.notify.conclude import failing_message
 from service.notify.routing import choose, matches
 from tests.fakes.clock import NOVEMBER
+from tests.service.alert.test_decide import VERSION
 from tests.service.notify.desk import Desk, alert, settled, state
 
 HOUR_US = 3_600_000_000
@@ -120,6 +122,42 @@ def test_a_cause_that_returns_is_told_as_such(desk: Desk) -> None:
     assert again.alerts[0].annotations["regressed"].startswith("20")
     assert again.alerts[0].labels == first.alerts[0].labels
     assert again.status == "firing"
+
+
+def test_an_announcement_whose_incident_was_resolved_after_its_tick_is_one_of_the_next_incident(desk: Desk) -> None:
+    """The worker is behind: the tick that it judges is older than what a person has just done."""
+
+    def dry_run(incident: str, at_us: Micros) -> Message:
+        return compose(
+            Notice(
+                kind=Kind.DRY_RUN,
+                key=incident,
+                version=VERSION,
+                summary="would be quarantined",
+                description="",
+                at_us=at_us,
+                labels={"cause": "data_drift"},
+                annotations={"incident_id": incident, "severity": Severity.LOW},
+            )
+        )
+
+    tick_us = desk.clock.advance(10)
+    desk.put(dry_run("i1", desk.at(0)))
+    desk.round()
+    ended_us = desk.clock.advance(5)
+    desk.put(settled(IncidentStatus.RESOLVED, at_us=ended_us, verdict=Verdict.BENIGN))
+    desk.round()
+    desk.clock.advance(1)
+    desk.put(dry_run("i2", tick_us))
+    desk.round()
+    first, over, second = desk.channels["ops"].payloads
+    assert (first.group_key, over.group_key, over.status) == ("incident/i1", "incident/i1", "resolved")
+    assert (second.group_key, second.status) == ("incident/i2", "firing")
+    assert second.alerts[0].starts_at >= over.alerts[0].ends_at, "receivers tell a return by that"
+    desk.put(settled(IncidentStatus.RESOLVED, at_us=desk.clock.advance(9), verdict=Verdict.BENIGN, incident="i2"))
+    desk.round()
+    last = desk.channels["ops"].payloads[-1]
+    assert (last.group_key, last.status) == ("incident/i2", "resolved")
 
 
 def test_a_group_is_over_when_everything_in_it_is(desk: Desk) -> None:

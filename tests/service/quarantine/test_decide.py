@@ -7,7 +7,7 @@ import pytest
 from service.domain.errors import Conflict, Unprocessable
 from service.domain.ids import Actor, Micros, ModelId, Position, VersionId
 from service.domain.policy import Action, Actions, BlastRadius, Cause, Policy
-from service.domain.records import Alert, Version
+from service.domain.records import Alert, Approvals, Version
 from service.domain.schema import Feature, FeatureKind, Prediction, PredictionKind, Schema
 from service.domain.states import TRANSITIONS, Event, State
 from service.quarantine.decide import (
@@ -207,7 +207,8 @@ def test_a_release_needs_different_people(
 
 @pytest.mark.parametrize(("state", "event"), [pair for pair in TRANSITIONS if pair[1] is not Event.RELEASE])
 def test_every_other_event_happens_at_once(state: State, event: Event) -> None:
-    assert decide_request(version(state=state), event, Policy(), ()) == Granted(TRANSITIONS[state, event], None)
+    needs = Approvals(have=0, need=2, by=()) if event is Event.START_REVIEW else None
+    assert decide_request(version(state=state), event, Policy(), ()) == Granted(TRANSITIONS[state, event], needs)
 
 
 def test_a_pending_release_leaves_the_state_out() -> None:

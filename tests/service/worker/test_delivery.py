@@ -1,7 +1,6 @@
 """Outbox to channels: at least once, in order, each channel at its own pace; on a clock that stands still."""
 
 import asyncio
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,13 +8,12 @@ from typing import Any, cast
 
 import pytest
 
-from service.domain.errors import Unavailable
 from service.domain.ids import Actor, Micros
 from service.domain.notices import Circuit, Told
 from service.domain.records import Message, Severity
 from service.notify.conclude import trial_message
 from service.notify.retry import AGE_SECONDS_MAX, DELAYS_SECONDS, JITTER
-from service.ports_notify import DeliveryFailed, Route
+from service.ports_notify import DeliveryFailed
 from service.worker.delivery import Pace
 from tests.service.notify.desk import Desk, Recorder, alert
 
@@ -259,36 +257,6 @@ def test_a_test_goes_past_everything_that_waits(tmp_path: Path) -> None:
     desk.store.desk.put_test(Actor("ada"), trial_message("chat", Actor("ada"), now, "t1"), "chat", now)
     desk.round()
     assert desk.channels["chat"].ids == ["t1"]
-
-
-class Flaky:
-    """An outbox that is away for the first few looks."""
-
-    def __init__(self, desk: Desk, failures: int) -> None:
-        self._outbox = desk.store.outbox
-        self.failures = failures
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._outbox, name)
-
-    def route(self, decide: Route, limit: int, now_us: Micros) -> int:
-        if self.failures:
-            self.failures -= 1
-            raise Unavailable("the store is away")
-        return self._outbox.route(decide, limit, now_us)
-
-
-def test_it_goes_on_when_the_outbox_is_away_for_a_while(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("service.worker.delivery.IDLE_SECONDS", 0.0)
-    stop = threading.Event()
-    desk.channels["ops"].hook = lambda _: stop.set()
-    desk.put(alert())
-    desk.dispatcher.outbox = Flaky(desk, failures=3)  # type: ignore[assignment]
-    asyncio.run(asyncio.wait_for(desk.dispatcher.run(stop), 10))
-    assert caplog.messages == ["outbox is away"] * 3
-    assert len(desk.channels["ops"].arrived) == 1
 
 
 def test_a_message_that_cannot_be_routed_goes_to_everybody_and_holds_up_nothing(desk: Desk) -> None:
