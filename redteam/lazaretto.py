@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -13,7 +14,9 @@ import msgspec
 import numpy as np
 
 from detectors.principals.fingerprint import Fingerprinter
+from redteam.honest import honest
 from redteam.leaving import leave, truth_of
+from redteam.leftovers import OWNER, PREFIX, described
 from redteam.problems import Stopped
 from redteam.session import Kind, Session
 from redteam.telemetry import ARROW, arrow_of, beside, class_of, maker_of, schema_of
@@ -31,10 +34,11 @@ LIST_MAX = 500
 TIER_ALERTS_MAX = 1_000
 ROOM = 400
 """A version begins anew when a tier has no room for so many more alerts: what is over the cap is not told."""
-OWNER = "red team"
 CAMPAIGN = "campaign "
 """How the subject of an alert about several accounts begins."""
 TIERS = ("probing", "intent", "extraction", "membership", "cost")
+POISONING = "poisoning"
+"""Not of a principal's requests, but of its labels."""
 POLICY: dict[str, Any] = {
     "adversarial": {
         **dict.fromkeys(TIERS, "contain"),
@@ -86,6 +90,8 @@ class Monitor:
     rate: float
     run: str = field(default_factory=lambda: secrets.token_hex(4))
     """Part of every name that is made, so that nothing that stands there already is touched."""
+    ends: datetime | None = None
+    """When the run is over for certain: what it registered is left over then."""
     _next: float = 0.0
 
     def ask(self, method: str, path: str, **given: Any) -> Any:
@@ -143,6 +149,7 @@ class Shadow:
     version: str = ""
     _serial: int = 0
     _posted: int = 0
+    _labels: int = 0
     _seen: set[str] = field(default_factory=set)
     _contained: set[str] = field(default_factory=set)
     _sources: set[int] = field(default_factory=set)
@@ -156,14 +163,15 @@ class Shadow:
 
     def __post_init__(self) -> None:
         self._maker = None if self.salt is None else maker_of(self.victim, self.salt)
-        body = {"name": self.model, "owner": OWNER, "description": "shadow of a victim of the red team"}
+        what = described("shadow of a victim of the red team", self.monitor.ends)
+        body = {"name": self.model, "owner": OWNER, "description": what}
         self.monitor.ask("POST", "/v1/models", json=body | {"policy": POLICY})
         self._renew()
 
     @property
     def model(self) -> str:
         """Its name."""
-        return f"redteam-{self.victim.name}-{self.monitor.run}"
+        return f"{PREFIX}{self.victim.name}-{self.monitor.run}"
 
     @property
     def path(self) -> str:
@@ -179,7 +187,7 @@ class Shadow:
     def _renew(self) -> None:
         self._serial += 1
         self.version = str(self._serial)
-        self._posted, self._alerts = 0, Counter()
+        self._posted, self._labels, self._alerts = 0, 0, Counter()
         self._seen, self._contained, self._sources = set(), set(), set()
         body = {"version": self.version, "schema": schema_of(self.victim), "deployed_by": OWNER}
         self.monitor.ask("POST", f"/v1/models/{quote(self.model, safe='')}/versions", json=body)
@@ -196,15 +204,23 @@ class Shadow:
         # Of an input that an earlier session went around, the campaigns know already.
         self._kind = session.kind
         known = session.source >= 0 and session.source in self._sources
-        if known or max(self._alerts.values(), default=0) > TIER_ALERTS_MAX - ROOM:
+        # All who poison with labels are one alert of a version.
+        if known or session.feedback is not None or max(self._alerts.values(), default=0) > TIER_ALERTS_MAX - ROOM:
             self._renew()
         self._sources.add(session.source)
+        if session.feedback is not None:
+            self._send(honest(self.victim))
+        names = self._send(session)
+        self._wait()
+        return self._seen_of(session, names)
+
+    def _send(self, session: Session) -> dict[int, str]:
+        """Send a session, and return the names of its accounts."""
         self._sessions += 1
         accounts = list(dict.fromkeys(session.accounts.tolist()))
         names = {one: f"redteam-{self.monitor.run}-{self._sessions}-{one}" for one in accounts}
         self._post(session, names)
-        self._wait()
-        return self._seen_of(session, names)
+        return names
 
     def _post(self, session: Session, names: dict[int, str]) -> None:
         principals = [names[one] for one in session.accounts.tolist()]
@@ -228,12 +244,13 @@ class Shadow:
             ]
             for first in range(0, len(told), BODY_ROWS):
                 self.monitor.ask("POST", f"{self.path}/labels", json={"labels": told[first : first + BODY_ROWS]})
+            self._labels += len(told)
 
     def _wait(self) -> None:
         deadline = time.monotonic() + WAIT_SECONDS
         while True:
             status = self.monitor.ask("GET", f"{self.path}/status")
-            if status["events_total"] >= self._posted:
+            if status["events_total"] >= self._posted and status["labels_total"] >= self._labels:
                 return
             if time.monotonic() > deadline:
                 done = f"{status['events_total']} of {self._posted} events"
@@ -254,7 +271,8 @@ class Shadow:
             if account is None:
                 continue  # what one more client of an input says of an earlier session is no alarm of this one
             self._truths.setdefault(one["incident_id"], truth_of(session.kind))
-            place = place_of(session, account, use["queries_at_alarm"])
+            asked = place_of if use["tier"] != POISONING else label_of
+            place = asked(session, account, use["queries_at_alarm"])
             tiers[use["tier"]] = min(tiers.get(use["tier"], place), place)
             if use["subject"].startswith(CAMPAIGN):
                 campaign = place if campaign is None else min(campaign, place)
@@ -291,3 +309,10 @@ def place_of(session: Session, account: int, queries: int) -> int:
         if len(known) >= queries:
             return int(place)
     return int(places[-1])
+
+
+def label_of(session: Session, account: int, labels: int) -> int:
+    """Return the place of an account's request that its so-manieth label is about; its last when it has fewer."""
+    places = np.flatnonzero(session.accounts == account)
+    told = places if session.feedback is None else places[session.feedback[places] >= 0]
+    return int(told[min(max(labels, 1), len(told)) - 1]) if len(told) else int(places[-1])
