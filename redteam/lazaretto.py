@@ -4,7 +4,7 @@ import secrets
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +18,7 @@ from redteam.honest import honest
 from redteam.leaving import leave, truth_of
 from redteam.leftovers import OWNER, PREFIX, described
 from redteam.problems import Stopped
-from redteam.session import Kind, Session
+from redteam.session import Kind, Session, days_of, takes_days
 from redteam.telemetry import ARROW, arrow_of, beside, class_of, maker_of, schema_of
 from redteam.victims import Victim
 
@@ -37,6 +37,10 @@ ROOM = 400
 CAMPAIGN = "campaign "
 """How the subject of an alert about several accounts begins."""
 TIERS = ("probing", "intent", "extraction", "membership", "cost")
+DRIFT, DRIFTS = "drift", frozenset({"data_drift", "prediction_drift"})
+"""Not of a principal, but of the traffic as a whole; and the causes of such alerts."""
+TICK_SECONDS = 1.0
+"""Evidence of the whole is counted a tick at a time."""
 POISONING = "poisoning"
 """Not of a principal's requests, but of its labels."""
 POLICY: dict[str, Any] = {
@@ -72,6 +76,11 @@ class Seen:
     """Of the client's accounts."""
     campaign: int | None = None
     """Place of the first alarm about several accounts together."""
+
+    def told_of_drift(self, place: int) -> "Seen":
+        """Return the same where the traffic as a whole was told of, too, at this place."""
+        alarm = place if self.alarm is None else min(self.alarm, place)
+        return replace(self, alarm=alarm, tiers={**self.tiers, DRIFT: place})
 
 
 @dataclass
@@ -204,30 +213,52 @@ class Shadow:
         # Of an input that an earlier session went around, the campaigns know already.
         self._kind = session.kind
         known = session.source >= 0 and session.source in self._sources
-        # All who poison with labels are one alert of a version.
-        if known or session.feedback is not None or max(self._alerts.values(), default=0) > TIER_ALERTS_MAX - ROOM:
+        # All who poison with labels are one alert of a version, and what others have sent would be a drift.
+        apart = session.feedback is not None or takes_days(session)
+        if known or apart or max(self._alerts.values(), default=0) > TIER_ALERTS_MAX - ROOM:
             self._renew()
         self._sources.add(session.source)
         if session.feedback is not None:
             self._send(honest(self.victim))
-        names = self._send(session)
+        names = self._names(session)
+        drifted = self._over_days(session, names) if takes_days(session) else None
+        if not takes_days(session):
+            self._post(session, names)
         self._wait()
-        return self._seen_of(session, names)
+        seen = self._seen_of(session, names)
+        return seen if drifted is None else seen.told_of_drift(drifted)
 
-    def _send(self, session: Session) -> dict[int, str]:
-        """Send a session, and return the names of its accounts."""
+    def _send(self, session: Session) -> None:
+        self._post(session, self._names(session))
+
+    def _names(self, session: Session) -> dict[int, str]:
+        """Name the accounts of the next session."""
         self._sessions += 1
         accounts = list(dict.fromkeys(session.accounts.tolist()))
-        names = {one: f"redteam-{self.monitor.run}-{self._sessions}-{one}" for one in accounts}
-        self._post(session, names)
-        return names
+        return {one: f"redteam-{self.monitor.run}-{self._sessions}-{one}" for one in accounts}
 
-    def _post(self, session: Session, names: dict[int, str]) -> None:
+    def _over_days(self, session: Session, names: dict[int, str]) -> int | None:
+        """Send a day's requests a tick, until the traffic as a whole has drifted; return the last place until then."""
+        for day in days_of(session):
+            self._post(session, names, day)
+            self._wait()
+            time.sleep(TICK_SECONDS)
+            alerts = self.monitor.ask("GET", "/v1/alerts", params=self._which)["alerts"]
+            if any(one["cause"] in DRIFTS for one in alerts):
+                return day.stop - 1
+        return None
+
+    @property
+    def _which(self) -> dict[str, Any]:
+        return {"model": self.model, "version": self.version, "limit": LIST_MAX}
+
+    def _post(self, session: Session, names: dict[int, str], rows: slice | None = None) -> None:
         principals = [names[one] for one in session.accounts.tolist()]
         ids = [f"{self.monitor.run}-{self._sessions}-{i}" for i in range(len(session))]
         inputs, answers = session.inputs.astype(np.float64), session.probabilities.astype(np.float64)
-        for first in range(0, len(session), BODY_ROWS):
-            part = slice(first, first + BODY_ROWS)
+        begin, end, _ = (rows or slice(None)).indices(len(session))
+        for first in range(begin, end, BODY_ROWS):
+            part = slice(first, min(first + BODY_ROWS, end))
             late = None if session.latency_ms is None else session.latency_ms[part]
             more = beside(inputs[part], late, self._maker)
             content = arrow_of(self.victim, inputs[part], answers[part], ids[part], principals[part], more)
@@ -281,8 +312,8 @@ class Shadow:
     def _list(self, path: str, what: str, key: str) -> list[dict[str, Any]]:
         """Return what is new in a list."""
         known = self._seen if what == "alerts" else self._contained
-        given = {"model": self.model, "version": self.version} if what == "alerts" else {"state": "all"}
-        whole = self.monitor.ask("GET", path.partition("?")[0], params=given | {"limit": LIST_MAX})[what]
+        given = self._which if what == "alerts" else {"state": "all", "limit": LIST_MAX}
+        whole = self.monitor.ask("GET", path.partition("?")[0], params=given)[what]
         new = [one for one in whole if one[key] not in known]
         if len(new) == LIST_MAX:
             raise MonitorFailed(f"one session raised more {what} than a list holds")

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from redteam.attacks.streams import HONEST
 from redteam.honest import REPORTERS
 from redteam.lazaretto import Monitor, Seen, Shadow, label_of
-from redteam.session import Kind, Session
+from redteam.session import Kind, Session, takes_days
 from redteam.telemetry import FINGERPRINT, salt_of
 from tests.redteam.toys import toy_victim
 
@@ -28,6 +29,7 @@ class Lazaretto(Monitor):
         self.policy: dict[str, Any] = {}
         self.labels: list[int] = []
         self.looks = 0
+        self.drifts_after = 10**9
 
     def ask(self, method: str, path: str, **given: Any) -> Any:
         self.asked.append((method, path))
@@ -42,7 +44,8 @@ class Lazaretto(Monitor):
             names = self.policy["adversarial"].get("explainers", [])
             return {"adversarial": {"explainers": [f"pseudonym:of {name}" for name in names]}}
         if path == "/v1/alerts":
-            return {"alerts": self.alerts}
+            drift = {"id": "d", "incident_id": "i", "cause": "data_drift", "adversarial": None}
+            return {"alerts": [*self.alerts, *([drift] if len(self.bodies) >= self.drifts_after else [])]}
         if path.endswith("/labels"):
             self.labels.append(len(given["json"]["labels"]))
         self.looks += path.endswith("/status")
@@ -67,7 +70,7 @@ def session(source: int, accounts: int = 1, requests: int = 12) -> Session:
 
 def alert(name: str, principal: str, queries: int, subject: str = "p", tier: str = "intent") -> dict[str, Any]:
     use = {"tier": tier, "principals": [principal], "queries_at_alarm": queries, "subject": subject}
-    return {"id": name, "incident_id": f"i-{name}", "adversarial": use}
+    return {"id": name, "incident_id": f"i-{name}", "cause": "adversarial", "adversarial": use}
 
 
 def test_no_two_sessions_go_around_one_input_under_one_version() -> None:
@@ -133,3 +136,20 @@ def test_an_accusation_of_labels_is_placed_at_the_request_that_the_label_is_abou
     assert [label_of(told, 0, n) for n in (0, 1, 2, 3, 4, 9)] == [1, 1, 3, 4, 6, 6]
     assert label_of(session(2), 0, 2) == 1
     assert label_of(replace(told, feedback=np.full(12, -1, np.int32)), 0, 2) == 11
+
+
+def test_what_takes_days_is_sent_day_by_day_until_the_traffic_has_drifted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("redteam.lazaretto.TICK_SECONDS", 0.0)
+    monitor = Lazaretto()
+    shadow = Shadow(monitor, VICTIM)
+    shadow.watch(session(1))
+    slow = replace(session(2), seconds=np.repeat([0.0, 90_000.0, 100_000.0, 300_000.0], 3))
+    monitor.drifts_after = 3
+    assert shadow.watch(slow) == Seen(alarm=8, tiers={"drift": 8}, contained=0)
+    assert shadow.version == "2", "what others have sent is no drift of this one"
+    assert [body.num_rows for body in monitor.bodies[1:]] == [3, 6], "the last day is not needed"
+    monitor.drifts_after = 10**9
+    assert shadow.watch(slow) == Seen(alarm=None, tiers={}, contained=0)
+    assert [body.num_rows for body in monitor.bodies[3:]] == [3, 6, 3]
+    assert not takes_days(replace(slow, kind=Kind.ORDINARY))
+    assert not takes_days(replace(slow, seconds=np.arange(12) * 7_000.0))
