@@ -46,6 +46,7 @@ COUNTS = (
     "examined",
     "unexamined",
     "invalid",
+    "invalid_answers",
     "forgotten",
     "prints",
     "unreadable_prints",
@@ -74,7 +75,7 @@ class Principals:
         self._known: OrderedDict[str, Followed] = OrderedDict()
         self._flips = Flips(measure.yardstick.dimension)
         self._ration = Ration(following)
-        self.examined = self.unexamined = self.invalid = self.forgotten = 0
+        self.examined = self.unexamined = self.invalid = self.invalid_answers = self.forgotten = 0
         self.prints = self.unreadable_prints = self.foreign_prints = 0
         self.unkept = 0
         """Principals that begin anew when the worker starts: there was no room to keep them."""
@@ -122,9 +123,10 @@ class Principals:
         if not len(chosen):
             return
         told = told_by(frame, self._tag_of) if frame.fingerprints else None
-        points, probabilities, good = self._answers(frame, columns, chosen, told)
+        points, probabilities, answered, good = self._answers(frame, columns, chosen, told)
         absent = self._count_prints(told, chosen)
         self.invalid += int((~good & ~absent).sum())
+        self.invalid_answers += int((~answered & ~absent).sum())
         self.unexamined += int((~good & absent).sum())
         found: list[PrincipalFinding] = []
         for i in np.flatnonzero(good).tolist():
@@ -153,6 +155,7 @@ class Principals:
             "examined": self.examined,
             "unexamined": self.unexamined,
             "invalid": self.invalid,
+            "invalid_answers": self.invalid_answers,
             "fingerprints": {
                 "taken": self.prints,
                 "unreadable": self.unreadable_prints,
@@ -162,6 +165,7 @@ class Principals:
             "unkept": self.unkept,
             "thresholds": {tier.value: limits.of(tier) for tier in Tier},
             "calibrated": {tier.value: self._calibrated(tier) for tier in Tier},
+            "calibration": self._measure.told(),
         }
 
     def due(self, last: Position) -> bytes | None:
@@ -236,20 +240,20 @@ class Principals:
 
     def _answers(
         self, frame: Frame, columns: Mapping[str, Values], chosen: NDArray[np.int64], told: Told | None
-    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_]]:
-        """Return points and probabilities of the chosen rows, and which of them are fit to be compared."""
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return points and probabilities of the chosen rows, which are an answer, and which are fit to be compared."""
         probabilities = self._measure.answers(columns, chosen)
+        with np.errstate(invalid="ignore"):
+            answered = np.abs(probabilities.sum(axis=1) - 1.0) <= SUM_OFF
+        answered &= (probabilities >= 0.0).all(axis=1)
         try:
             if told is not None and isinstance(self._measure.space, Printed):
                 points = told.points[chosen]
             else:
                 points = self._measure.points(frame, columns)[chosen]
         except (DetectorError, KeyError):
-            return np.zeros((len(chosen), 1), np.float32), probabilities, np.zeros(len(chosen), np.bool_)
-        with np.errstate(invalid="ignore"):
-            good = np.abs(probabilities.sum(axis=1) - 1.0) <= SUM_OFF
-        good &= usable(points) & (probabilities >= 0.0).all(axis=1)
-        return points, probabilities, good
+            return np.zeros((len(chosen), 1), np.float32), probabilities, answered, np.zeros(len(chosen), np.bool_)
+        return points, probabilities, answered, answered & usable(points)
 
     def _one(
         self,
