@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from bench.adversarial.blind import blind_spots
 from bench.adversarial.cost import measure_costs
 from bench.adversarial.harness import (
     Eyes,
@@ -37,6 +38,7 @@ from detectors.principals.grown import grown
 
 PAGE = ROOT / "docs" / "benchmarks-adversarial.md"
 DATA = PAGE.with_suffix(".json")
+BLIND_PAGE = ROOT / "docs" / "red-team.md"
 THRESHOLDS = ROOT / "bench" / "adversarial" / "thresholds.json"
 BEGIN = "<!-- measured: begin (written by make bench-adversarial) -->"
 PARTS = ("record", "calibrate", "benign", "attacks", "hidden", "thieves", "unseen", "cost")
@@ -155,6 +157,7 @@ def draw(results: Results) -> str:
     bars = msgspec.json.decode(THRESHOLDS.read_bytes(), type=Bars)
     text, figures = render(results, bars)
     update_page(PAGE, text, BEGIN)
+    update_page(BLIND_PAGE, blind_spots(results), BEGIN)
     DATA.write_bytes(in_lines(figures))
     return text
 
