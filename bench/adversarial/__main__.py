@@ -1,6 +1,6 @@
 """Measure what the monitor sees of adversarial use, beside published detectors; write docs/benchmarks-adversarial.md.
 
-usage: python -m bench.adversarial [--quick] [--data DIRECTORY] [--only PARTS] [--victims NAMES] [--redraw FILE ...]
+usage: python -m bench.adversarial [--short] [--data DIRECTORY] [--only PARTS] [--victims NAMES] [--redraw FILE ...]
 """
 
 import argparse

@@ -269,7 +269,9 @@ class Principals:
         finder = self._flips.finder(point, label, within)
         reading = followed.principal.take(point, label, answer)
         fresh = followed.since_us > max(at_us - BURST_US, self._began_us + BURST_US)
-        together = self._together(Request(name, point, label, answer, hashes, at_us, fresh), followed)
+        together = self._together(
+            Request(name, point, label, answer, hashes, at_us, fresh, followed.since_us), followed
+        )
         if finder is not None and (reading.duplicate or finder != name):
             return together + self._came_again(name, followed, finder, at_us)
         found = together
