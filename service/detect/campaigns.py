@@ -145,6 +145,9 @@ class Campaigns:
         share = story.shares.get(request.name)
         if share is None:
             share = Share()
+            if not story.first and len(story.shares) == 1:
+                # Whoever comes to a story of one may be working around the input of that one, who has led nowhere yet.
+                story.first = next((name for name, one in story.shares.items() if not one.advances), "")
             # Beyond so many, a story goes on, and whoever comes is not named.
             if len(story.shares) < MEMBERS_MAX:
                 story.shares[request.name] = share

@@ -28,11 +28,12 @@ from tests.service.test_pipeline_principals import (
 from tests.service.worker.world import World
 
 REMEMBERED, FLOOD = 20, 25
+BOB = "b0b" + "d" * 29
 FOLLOW = Following(requests_per_second=10_000, share_of_one=1.0, principals_max=REMEMBERED)
 FLOODED = msgspec.structs.replace(POLICY, adversarial=Adversarial(follow=FOLLOW))
 
 
-def flooded(world: World, version: Version, session: Session, requests: int) -> None:
+def flooded(world: World, version: Version, session: Session, requests: int, who: str = EVE) -> None:
     """Append the requests of a session, one a second, and after each more principals than are remembered."""
     inputs, rng = victim().confirmation[0], np.random.default_rng(1)
     for i in range(min(requests, len(session))):
@@ -43,17 +44,17 @@ def flooded(world: World, version: Version, session: Session, requests: int) -> 
             frame_of(
                 np.concatenate([session.inputs[i : i + 1], ordinary]),
                 np.concatenate([session.probabilities[i : i + 1], answers]),
-                EVE,
+                who,
             ),
             principals=Coded(
-                (EVE, *(f"{i * FLOOD + j:032x}" for j in range(FLOOD))), np.arange(FLOOD + 1, dtype=np.int32)
+                (who, *(f"{i * FLOOD + j:032x}" for j in range(FLOOD))), np.arange(FLOOD + 1, dtype=np.int32)
             ),
         )
         world.log.append_now(
             NewEntry(
                 kind=EntryKind.BATCH,
                 version_id=version.id,
-                batch_id=f"{session.workload}-{i}",
+                batch_id=f"{who}-{i}",
                 rows=frame.rows,
                 body=encode_frame(frame),
             )
@@ -88,6 +89,22 @@ def test_an_explainer_between_as_many_is_left_alone(workload: str) -> None:
     world, version = world_with(reference(), FLOODED)
     flooded(world, version, benign_session_of(WORKLOADS[workload], victim(), "confirmation", 3, 7), 60)
     assert Kind.INTENT not in kinds(world)
+
+
+def test_a_bystander_who_was_forgotten_is_not_accused_of_what_others_do_around_its_input() -> None:
+    session = attack(0)
+    world, version = world_with(reference(), FLOODED)
+    # The bystander sends the input that is attacked, is forgotten, and sends it a little changed.
+    near = session.inputs[:1] + np.float32(1e-3) * np.sign(session.inputs[:1] - 0.5)
+    inputs = np.concatenate([session.inputs[:1], near]).astype(np.float32)
+    answers = victim().predict(inputs.astype(np.float64)).astype(np.float32)
+    flooded(world, version, replace(session, inputs=inputs, probabilities=answers), 2, BOB)
+    flooded(world, version, replace(session, inputs=session.inputs[1:], probabilities=session.probabilities[1:]), 60)
+    accused = [
+        alert.adversarial for alert in uses(world) if alert.adversarial and alert.adversarial.kind is Kind.INTENT
+    ]
+    assert accused
+    assert {held.principal for held in world.store.tables.containments.values()} == {EVE}
 
 
 def test_who_is_remembered_without_a_break_is_no_campaign_of_one() -> None:
