@@ -24,7 +24,8 @@ class Conduct:
         self._version_id = version_id
         self._follows = following is not None
         if following is not None:
-            self._ration, self._costs, self._labels = Ration(following), CostWatch(following), LabelWatch(following)
+            self._ration = Ration(following, version_id.encode())
+            self._costs, self._labels = CostWatch(following), LabelWatch(following)
         self._vouched = VouchedWatch()
         self._found: list[UseFound] = []
 

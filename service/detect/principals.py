@@ -74,7 +74,7 @@ class Principals:
         self._wanted = measure.wanted
         self._known: OrderedDict[str, Followed] = OrderedDict()
         self._flips = Flips(measure.yardstick.dimension)
-        self._ration = Ration(following)
+        self._ration = Ration(following, measure.space.key)
         self.examined = self.unexamined = self.invalid = self.invalid_answers = self.forgotten = 0
         self.prints = self.unreadable_prints = self.foreign_prints = 0
         self.unkept = 0
@@ -105,6 +105,7 @@ class Principals:
         self._began_us = self._began_us or entry.arrival_us
         if not self._ration.is_left(entry.arrival_us):
             self.unexamined += entry.rows
+            self._ration.pass_over(entry.rows)
             return
         try:
             frame = decode_printed(entry.body)
@@ -114,6 +115,7 @@ class Principals:
         columns = columns_of(frame, self._wanted)
         if frame.principals is None or not all(name in columns for name in self._measure.needed):
             self.unexamined += frame.rows
+            self._ration.pass_over(frame.rows)
             return
         self._take(frame, frame.principals, columns, entry)
 
@@ -191,6 +193,8 @@ class Principals:
             second=self._ration.second,
             taken=self._ration.taken,
             taken_of=self._ration.taken_of,
+            came=self._ration.came,
+            before=self._ration.before,
             counts={name: getattr(self, name) for name in COUNTS},
             flips=pack(self._flips.stored()),
             index=index,
@@ -216,7 +220,7 @@ class Principals:
         self._campaigns.adopt(self._packer, kept.stories, kept.index, kept.names)
         self._flips.adopt(*unpack(kept.flips))
         self._known, self._tag, self._began_us = known, kept.tag, Micros(kept.began_us)
-        self._ration.adopt(kept.second, kept.taken, kept.taken_of)
+        self._ration.adopt(kept.second, kept.taken, kept.taken_of, kept.came, kept.before)
         for name in COUNTS:
             setattr(self, name, kept.counts.get(name, 0))
         self.cadence.keep(Position(kept.position), len(content))
