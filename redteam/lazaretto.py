@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from detectors.principals.fingerprint import Fingerprinter
+from redteam.attacks import ATTACKS, Family
 from redteam.honest import honest
 from redteam.leaving import leave, truth_of
 from redteam.leftovers import OWNER, PREFIX, described
@@ -162,6 +163,8 @@ class Shadow:
     _seen: set[str] = field(default_factory=set)
     _contained: set[str] = field(default_factory=set)
     _sources: set[int] = field(default_factory=set)
+    _stale: bool = False
+    """Whether the next session needs a new version."""
     _alerts: Counter[str] = field(default_factory=Counter)
     _sessions: int = 0
     _maker: Fingerprinter | None = None
@@ -213,10 +216,12 @@ class Shadow:
         # Of an input that an earlier session went around, the campaigns know already.
         self._kind = session.kind
         known = session.source >= 0 and session.source in self._sources
-        # All who poison with labels are one alert of a version, and what others have sent would be a drift.
-        apart = session.feedback is not None or takes_days(session)
+        # All who poison with labels are one alert of a version, what others have sent would be a drift, and who poisons
+        # has asked around every input afterwards.
+        apart = poisons(session) or self._stale
         if known or apart or max(self._alerts.values(), default=0) > TIER_ALERTS_MAX - ROOM:
             self._renew()
+        self._stale = poisons(session)
         self._sources.add(session.source)
         if session.feedback is not None:
             self._send(honest(self.victim))
@@ -329,6 +334,12 @@ class Shadow:
         self.monitor.ask("PUT", path, json=POLICY)
         pseudonyms = [one.removeprefix("pseudonym:") for one in sealed]
         return dict(zip(pseudonyms, names, strict=True))
+
+
+def poisons(session: Session) -> bool:
+    """Tell whether a session works on labels, or on the traffic as a whole."""
+    attack = ATTACKS.get(session.workload) if session.kind is Kind.ATTACK else None
+    return session.feedback is not None or (attack is not None and attack.family is Family.POISONING)
 
 
 def place_of(session: Session, account: int, queries: int) -> int:

@@ -129,6 +129,9 @@ def test_who_reports_labels_is_judged_beside_honest_clients_under_a_version_of_i
     assert seen == Seen(alarm=2, tiers={"poisoning": 2}, contained=0)
     shadow.watch(replace(told, source=5))
     assert shadow.version == "3"
+    monitor.alerts = []
+    shadow.watch(session(6))
+    assert shadow.version == "4"
 
 
 def test_an_accusation_of_labels_is_placed_at_the_request_that_the_label_is_about() -> None:
@@ -143,7 +146,7 @@ def test_what_takes_days_is_sent_day_by_day_until_the_traffic_has_drifted(monkey
     monitor = Lazaretto()
     shadow = Shadow(monitor, VICTIM)
     shadow.watch(session(1))
-    slow = replace(session(2), seconds=np.repeat([0.0, 90_000.0, 100_000.0, 300_000.0], 3))
+    slow = replace(session(2), workload="boiling-frog", seconds=np.repeat([0.0, 90_000.0, 100_000.0, 300_000.0], 3))
     monitor.drifts_after = 3
     assert shadow.watch(slow) == Seen(alarm=8, tiers={"drift": 8}, contained=0)
     assert shadow.version == "2", "what others have sent is no drift of this one"
@@ -151,5 +154,10 @@ def test_what_takes_days_is_sent_day_by_day_until_the_traffic_has_drifted(monkey
     monitor.drifts_after = 10**9
     assert shadow.watch(slow) == Seen(alarm=None, tiers={}, contained=0)
     assert [body.num_rows for body in monitor.bodies[3:]] == [3, 6, 3]
+    assert shadow.version == "3"
+    shadow.watch(session(7))
+    assert shadow.version == "4", "which has asked around every input"
+    shadow.watch(session(8))
+    assert shadow.version == "4"
     assert not takes_days(replace(slow, kind=Kind.ORDINARY))
     assert not takes_days(replace(slow, seconds=np.arange(12) * 7_000.0))
