@@ -65,7 +65,7 @@ def sweep(ask: Ask, now: datetime, *, every: bool = False) -> Swept:
 
 
 def _own(model: Mapping[str, Any]) -> bool:
-    return model["owner"] == OWNER and model["name"].startswith(PREFIX)
+    return bool(model["owner"] == OWNER and model["name"].startswith(PREFIX))
 
 
 def _alive(model: Mapping[str, Any]) -> bool:

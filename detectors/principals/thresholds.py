@@ -110,15 +110,15 @@ def calibrate(
     for session in range(2 * SESSIONS):
         # One in two asks about a single class: such a client is nearer to itself than others are.
         pool = measured if session % 2 == 0 else measured[labels[measured] == classes[(session // 2) % len(classes)]]
-        reached = _played(yardstick, _shuffled(pool, session)[:REQUESTS], points, labels, probabilities)
-        most = {tier: max(value, reached[tier]) for tier, value in most.items()}
+        ended = _played(yardstick, _shuffled(pool, session)[:REQUESTS], points, labels, probabilities)
+        most = {tier: max(value, ended[tier]) for tier, value in most.items()}
     known, typical = np.asarray(points, np.float64), float(yardstick.population.typical.mean())
     for session in range(HARD):
         pool = _shuffled(measured, session)
         asked = _noise(known, pool, typical) if session % 2 == 0 else _sweep(known, pool)
         made = _answers(asked, known, np.asarray(probabilities, np.float64))
-        reached = _played(yardstick, np.arange(len(asked)), asked, made.argmax(axis=1), made)
-        most[Tier.INTENT] = max(most[Tier.INTENT], reached[Tier.INTENT])
+        ended = _played(yardstick, np.arange(len(asked)), asked, made.argmax(axis=1), made)
+        most[Tier.INTENT] = max(most[Tier.INTENT], ended[Tier.INTENT])
     thresholds = Thresholds(
         probing=max(PROBING_LEAST, MARGIN * most[Tier.PROBING]),
         intent=max(intent, MARGIN * most[Tier.INTENT]),

@@ -57,9 +57,10 @@ class Measure:
         """
         nominal = {Tier.PROBING: PROBING_LEAST, Tier.INTENT: INTENT, Tier.EXTRACTION: EXTRACTION_LEAST}
         found = {tier.value: {"nominal": nominal[tier]} for tier in Tier}
-        for tier in () if self.held is None else Tier:
-            count = self.held.sessions[tier]
-            found[tier.value] |= {"reached": self.held.reached.of(tier), "sessions": count, "at_most": at_most(count)}
+        if self.held is not None:
+            for tier, count in self.held.sessions.items():
+                reached = self.held.reached.of(tier)
+                found[tier.value] |= {"reached": reached, "sessions": count, "at_most": at_most(count)}
         return found
 
     @property
