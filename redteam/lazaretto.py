@@ -250,7 +250,7 @@ class Shadow:
             time.sleep(TICK_SECONDS)
             alerts = self.monitor.ask("GET", "/v1/alerts", params=self._which)["alerts"]
             if any(one["cause"] in DRIFTS for one in alerts):
-                return day.stop - 1
+                return int(day.stop) - 1
         return None
 
     @property

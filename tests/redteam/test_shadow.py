@@ -146,7 +146,7 @@ def test_what_takes_days_is_sent_day_by_day_until_the_traffic_has_drifted(monkey
     monitor = Lazaretto()
     shadow = Shadow(monitor, VICTIM)
     shadow.watch(session(1))
-    slow = replace(session(2), workload="boiling-frog", seconds=np.repeat([0.0, 90_000.0, 100_000.0, 300_000.0], 3))
+    slow = replace(session(2), workload="boiling-frog", seconds=np.repeat(np.array([0.0, 9e4, 1e5, 3e5]), 3))
     monitor.drifts_after = 3
     assert shadow.watch(slow) == Seen(alarm=8, tiers={"drift": 8}, contained=0)
     assert shadow.version == "2", "what others have sent is no drift of this one"
@@ -160,4 +160,4 @@ def test_what_takes_days_is_sent_day_by_day_until_the_traffic_has_drifted(monkey
     shadow.watch(session(8))
     assert shadow.version == "4"
     assert not takes_days(replace(slow, kind=Kind.ORDINARY))
-    assert not takes_days(replace(slow, seconds=np.arange(12) * 7_000.0))
+    assert not takes_days(replace(slow, seconds=np.linspace(0.0, 77_000.0, 12)))
