@@ -56,4 +56,5 @@ def _techniques(name: str) -> str:
 
 
 def _commits(results: Results) -> str:
-    return ", ".join(sorted(set(results.commits.values()))) or results.machine["commit"]
+    own = {commit for part, commit in results.commits.items() if part != "unseen"}
+    return ", ".join(sorted(own)) or results.machine["commit"]

@@ -42,6 +42,7 @@ def seen(workload: str, alarms: list[int | None], success: int | None = 9, detec
 
 def test_an_attack_that_is_seen_in_less_than_half_of_its_successes_is_red_unless_a_crowd_tells_of_it() -> None:
     results = Results(machine={"commit": "abc"}, plan="full", bars="0123456789")
+    results.commits = {"attacks digits": "abc", "unseen": "def"}
     results.seen = [
         *seen("zoo", [3, None, 9, None]),
         *seen("boundary", [3, 4, None, 9]),
