@@ -6,20 +6,26 @@ from bench.adversarial.report import GOAL_R, named, of, only, share
 from bench.adversarial.report_more import RED
 from bench.adversarial.results import EVERY, MONITOR, Results, Seen
 from bench.report import table
-from redteam.attacks import ATTACKS, Family
+from redteam.attacks import ATTACKS
 from redteam.judge import attack_result
 from redteam.session import Kind
 from service.domain.atlas import atlas
 
-ELSEWHERE = frozenset({Family.MEMBERSHIP, Family.COST, Family.POISONING, Family.FLOODING})
-"""What tiers see, or the traffic as a whole, that the benchmark does not measure."""
-HEAD = ("victim", "attack", "sessions", "succeed", "seen in time, any tier", "all accounts together", "ATLAS")
+ELSEWHERE = {
+    "membership-copies": "*membership*",
+    "sponge": "*cost*",
+    "label-flips": "*poisoning*",
+    "baseline-poison": "whoever accepts a baseline",
+}
+"""What sees an attack that the benchmark does not measure; tests hold it to that."""
+HEAD = ("victim", "attack", "sessions", "succeed", "seen in time", "all accounts together", "what else sees it",
+        "ATLAS")  # fmt: skip
 
 
 def blind_spots(results: Results) -> str:
     """Return every attack that is seen in time in less than half of its successes, and what never succeeds.
 
-    Red are those that no crowd tells of either.
+    Red are those that no crowd tells of either, and nothing else.
     """
     rows: list[list[str]] = []
     silent: list[str] = []
@@ -32,13 +38,13 @@ def blind_spots(results: Results) -> str:
             if not found.timely.trials:
                 silent.append(f"{name} on {victim}")
             elif found.timely.ratio < GOAL_R:
-                unseen = not together.trials or together.ratio < GOAL_R
+                unseen = name not in ELSEWHERE and (not together.trials or together.ratio < GOAL_R)
                 blind += unseen
                 title = f"{RED} {ATTACKS[name].title}" if unseen else ATTACKS[name].title
                 rows.append([victim, title, str(found.sessions), str(found.timely.trials), share(found.timely),
-                             share(together), _techniques(name)])  # fmt: skip
+                             share(together), ELSEWHERE.get(name, "-"), _techniques(name)])  # fmt: skip
     head = (
-        f"{blind} of {tried} attacks, and {len(rows) - blind} that only campaigns see; "
+        f"{blind} of {tried} attacks, and {len(rows) - blind} that campaigns or what else stands there see; "
         f"thresholds `{results.bars[:8]}`, commits {_commits(results)}."
     )
     never = f"\n\nNo success, so nothing is said of being seen in time: {', '.join(silent)}." if silent else ""
@@ -47,7 +53,7 @@ def blind_spots(results: Results) -> str:
 
 def _tried(seen: Sequence[Seen], victim: str) -> list[str]:
     names = named(of(seen, MONITOR, EVERY, victim), Kind.ATTACK)
-    return [name for name in names if name in ATTACKS and ATTACKS[name].family not in ELSEWHERE]
+    return [name for name in names if name in ATTACKS]
 
 
 def _techniques(name: str) -> str:

@@ -52,6 +52,7 @@ def test_an_attack_that_is_seen_in_less_than_half_of_its_successes_is_red_unless
         *seen("square-linf+sybil20", [2, None, None], detector="campaign"),
         *seen("knockoff-noise", [None, 5], success=None),
         *seen("sponge", [None, None]),
+        *seen("flood", [None, None]),
     ]
     text = blind_spots(results)
     lines = {line.split("|")[2].strip(): line for line in text.splitlines() if line.startswith("| digits")}
@@ -59,10 +60,15 @@ def test_an_attack_that_is_seen_in_less_than_half_of_its_successes_is_red_unless
         f"{RED} {ATTACKS['zoo'].title}",
         ATTACKS["simba-dct+sybil20"].title,
         f"{RED} {ATTACKS['square-linf+sybil20'].title}",
+        f"{RED} {ATTACKS['flood'].title}",
+        ATTACKS["sponge"].title,
     }
+    assert "*cost*" in lines[ATTACKS["sponge"].title]
     assert "0.25 [" in lines[f"{RED} {ATTACKS['zoo'].title}"]
     assert "AML.T0043.001 Craft Adversarial Data" in lines[f"{RED} {ATTACKS['zoo'].title}"]
-    assert text.startswith("2 of 5 attacks, and 1 that only campaigns see; thresholds `01234567`, commits abc.")
+    assert text.startswith(
+        "3 of 7 attacks, and 2 that campaigns or what else stands there see; thresholds `01234567`, commits abc."
+    )
     assert text.endswith("knockoff-noise on digits.")
 
 
