@@ -15,8 +15,8 @@ from detectors.stretches import GRID, SCALES_MAX, scales_of
 
 __all__ = ["SCALES_MAX", "inflation_of", "ratios_of", "scales_of"]
 
-CELLS = 2_000_000
-"""At most so many numbers are held at once, but for the rows of one direction."""
+CELLS = 400_000
+"""At most so many numbers are worked on at once, but for the rows of one direction: about what a cache holds."""
 COUNTS = 20_000_000
 """At most so many counts are held at once, but for those of two bins."""
 

@@ -20,7 +20,7 @@ from detectors.evidence.explain import Explanation, explain, insufficiency
 from detectors.evidence.fusion import Blame, Evidence, blamed, log_sum, log_sum_by
 from detectors.evidence.layout import lay_out
 from detectors.evidence.options import EvidenceOptions
-from detectors.evidence.recursion import Work, advance, check_ticks, chunk_of, fixed_increments, nothing_yet
+from detectors.evidence.recursion import Work, advance, check_ticks, chunk_of, increments_of, nothing_yet
 from detectors.evidence.seasons import SeasonalLayouts, pieces_of
 from detectors.evidence.selfreplay import SelfTest, self_test, strengths_of
 from detectors.evidence.state import EvidenceState, Run
@@ -229,14 +229,15 @@ class EvidenceEngine:
             sums=state.sums.copy(),
             peaks=state.peaks.copy(),
             since=state.since.copy(),
-            memory=state.memory.copy(),
+            memory=state.memory,
         )
         seen: list[float] = []
         limit = np.inf if log_threshold is None else log_threshold
         for chunk, layout in pieces:
-            padded, increments = fixed_increments(layout, counts[chunk])
-            for tick, *row in zip(ticks[chunk].tolist(), padded, increments, strict=True):
-                advance(layout, self._options.learned_events, work, tick, (row[0], row[1]))
+            kept = self._options.learned_events
+            increments, memories = increments_of(layout, kept, work.memory, counts[chunk])
+            for tick, increment, memory in zip(ticks[chunk].tolist(), increments, memories[1:], strict=True):
+                advance(work, tick, increment, memory)
                 seen.append(log_sum(work.sums + self._log_weights))
                 if seen[-1] >= limit:
                     return Run(state=self._seal(work), log_model=np.array(seen), alarm=len(seen) - 1)
@@ -385,5 +386,5 @@ class EvidenceEngine:
             sums=work.sums,
             peaks=work.peaks,
             since=work.since,
-            memory=work.memory,
+            memory=work.memory.copy(),
         )

@@ -20,7 +20,8 @@ LEARNED = "distribution"
 TINY = 1e-12
 SMALL = 0.1
 """What smoothing adds is told when it is more than this share of the tolerance."""
-
+LARGE_STAKES = 0.9
+"""Below this share of one divided by the inflation, the exponent is not explained by that alone."""
 STILL = 1e-9
 """A direction with a smaller standard deviation cannot move, such as the spread of two values that are equally
 frequent: what is left of it is rounding."""
@@ -198,6 +199,8 @@ def _why(baseline: Baseline, options: EvidenceOptions, null: Null, eta: float, s
         )
     else:
         parts.append(_vary(worst))
+    if options.calibrate and baseline.ordered and eta < LARGE_STAKES * strength / worst:
+        parts.append("that is of its largest stakes, small ones have more")
     if strength < 1.0:
         parts.append(f"halved {round(-np.log2(strength))} times, because the reference raised alarms against itself")
     return f"exponent {eta:.3g}: {'; '.join(parts)}"

@@ -70,10 +70,10 @@ def log_sum(values: NDArray[np.float64]) -> float:
     >>> log_sum(np.array([1e6, 1e6 - 800.0]))
     1000000.0
     """
-    top = float(values.max())
+    top = float(np.maximum.reduce(values))
     if top == -np.inf:
         return top
-    return top + float(np.log(np.exp(values - top).sum()))
+    return top + float(np.log(np.add.reduce(np.exp(values - top))))
 
 
 def log_sum_by(values: NDArray[np.float64], starts: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -140,7 +140,7 @@ def fixed_increments(layout: Layout, counts: NDArray[np.int64]) -> tuple[NDArray
     padded[:, :-1] = counts[:, : layout.total]
     increments = np.zeros((len(counts), len(layout.columns)))
     for group in layout.fixed:
-        gathered = padded[:, group.gather].transpose(1, 0, 2)
+        gathered = padded.take(group.gather, axis=1).transpose(1, 0, 2)
         products = np.matmul(gathered, group.logs)
         increments[:, group.place] = products.transpose(1, 0, 2).reshape(len(counts), -1)
     sums = counts[:, layout.total :].astype(np.float64)
@@ -149,14 +149,13 @@ def fixed_increments(layout: Layout, counts: NDArray[np.int64]) -> tuple[NDArray
     return padded, increments
 
 
-def advance(
-    layout: Layout,
-    events_kept: float,
-    work: Work,
-    tick: int,
-    increments: tuple[NDArray[np.float64], NDArray[np.float64]],
-) -> None:
-    """Take one tick; ``work`` and the increment are changed.
+def increments_of(
+    layout: Layout, events_kept: float, memory: NDArray[np.float64], counts: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Work out the log increments of all bets over some ticks, one after the other.
+
+    What the learned bets remember depends on the ticks alone and not on what was won, so it is known for all of them
+    before any sum is.
 
     Parameters
     ----------
@@ -164,25 +163,50 @@ def advance(
         Of the bets.
     events_kept : float
         How many of the latest events the learned bets remember.
+    memory : ndarray of float64, shape (n_cells,)
+        Before the first tick.
+    counts : ndarray of int64, shape (n_ticks, total) or (n_ticks, total + sums)
+        As for ``fixed_increments``.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_ticks, n_bets)
+        With the exponent.
+    ndarray of float64, shape (n_ticks + 1, n_cells)
+        The memory before each tick, and after the last one.
+    """
+    padded, increments = fixed_increments(layout, counts)
+    memories = []
+    for group in layout.learned:
+        own = padded.take(group.gather, axis=1)
+        before = memory[group.cells].reshape(group.gather.shape)
+        found = remember(before, moved(own, group.moves), events_kept)
+        increments[:, group.place] = learned_increments(group.null, found[:-1], group.caps, own, group.moves)
+        memories.append(found.reshape(len(found), -1))
+    if layout.tempered:
+        increments *= layout.etas
+    return increments, memories[0] if len(memories) == 1 else np.concatenate(memories, axis=1)
+
+
+def advance(work: Work, tick: int, increment: NDArray[np.float64], memory: NDArray[np.float64]) -> None:
+    """Take one tick.
+
+    Parameters
+    ----------
     work : Work
         Before the tick; after it when this returns.
     tick : int
         Its number.
-    increments : tuple of ndarray
-        One row of each array of ``fixed_increments``.
+    increment : ndarray of float64, shape (n_bets,)
+        Its row of ``increments_of``.
+    memory : ndarray of float64, shape (n_cells,)
+        After it; it is not copied.
     """
-    padded, increment = increments
-    for group in layout.learned:
-        counts = padded[group.gather]
-        memory = work.memory[group.cells].reshape(counts.shape)
-        increment[group.place] = learned_increments(group.null, memory, group.caps, counts, group.moves)
-        work.memory[group.cells] = remember(memory, moved(counts, group.moves), events_kept).ravel()
-    if layout.tempered:
-        increment *= layout.etas
     np.logaddexp(work.sums, 0.0, out=work.sums)
     work.sums += increment
     work.since[work.peaks <= 0.0] = tick
     np.maximum(work.peaks, 0.0, out=work.peaks)
     work.peaks += increment
+    work.memory = memory
     work.ticks += 1
     work.last_tick = tick

@@ -29,6 +29,8 @@ from detectors.evidence.layout import FIXED_FACTOR, LEARNED_FACTOR, FixedGroup, 
 from detectors.evidence.options import ColumnOptions, EvidenceOptions
 
 KEPT_MIN = 2
+FIRST_TICKS = 8
+"""In the first piece; each one after it has twice as many, up to the most."""
 SLOT_ERRORS = 1.0
 """A slot may be off by so many standard errors of its own rows."""
 
@@ -305,7 +307,7 @@ def pieces_of(
     Returns
     -------
     iterator of (slice, Layout)
-        Neighbouring pieces, and the bets of each.
+        Neighbouring pieces, the first ones of few ticks, and the bets of each.
 
     Raises
     ------
@@ -313,7 +315,7 @@ def pieces_of(
         When seasons are needed and not there, or not known.
     """
     if isinstance(layouts, Layout):
-        return ((slice(start, start + chunk), layouts) for start in range(0, ticks, chunk))
+        return ((piece, layouts) for piece in _growing(0, ticks, chunk))
     if seasons is None or seasons.shape != (ticks,):
         raise DetectorError(f"the baseline has seasons: that of each of {ticks} ticks is needed")
     if ticks and not 0 <= int(seasons.min()) <= int(seasons.max()) < WEEK_HOURS**2:
@@ -325,5 +327,13 @@ def pieces_of(
 def _in_seasons(chunk: int, layouts: SeasonalLayouts, seasons: NDArray[np.int64]) -> Iterator[tuple[slice, Layout]]:
     bounds = [0, *(np.flatnonzero(seasons[1:] != seasons[:-1]) + 1).tolist(), len(seasons)]
     for first, end in pairwise(bounds):
-        for start in range(first, end, chunk):
-            yield slice(start, min(start + chunk, end)), layouts.at(int(seasons[start]))
+        for piece in _growing(first, end, chunk):
+            yield piece, layouts.at(int(seasons[first]))
+
+
+def _growing(first: int, end: int, chunk: int) -> Iterator[slice]:
+    """Cut ticks into pieces, small ones first: after an alarm the rest of a piece was for nothing."""
+    size = min(FIRST_TICKS, chunk)
+    while first < end:
+        yield slice(first, min(first + size, end))
+        first, size = first + size, min(2 * size, chunk)

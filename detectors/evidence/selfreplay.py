@@ -16,7 +16,7 @@ from detectors.baseline.ties import caveat
 from detectors.evidence.fusion import blamed, log_sum, log_sum_by
 from detectors.evidence.layout import Layout, lay_out
 from detectors.evidence.options import EvidenceOptions
-from detectors.evidence.recursion import advance, fixed_increments, nothing_yet
+from detectors.evidence.recursion import advance, chunk_of, increments_of, nothing_yet
 
 FOLDS = 5
 BLOCKS_MIN = 10
@@ -148,10 +148,13 @@ def _replayed(layout: Layout, options: EvidenceOptions, counts: NDArray[np.int64
     """Return the log evidence of each column after each tick."""
     work = nothing_yet(layout)
     found = np.empty((len(counts), len(layout.starts)))
-    for tick in range(len(counts)):
-        padded, increments = fixed_increments(layout, counts[tick : tick + 1])
-        advance(layout, options.learned_events, work, tick, (padded[0], increments[0]))
-        found[tick] = log_sum_by((work.sums + layout.log_weights)[layout.by_column], layout.starts)
+    step = chunk_of(layout)
+    for start in range(0, len(counts), step):
+        part = counts[start : start + step]
+        increments, memories = increments_of(layout, options.learned_events, work.memory, part)
+        for tick, (increment, memory) in enumerate(zip(increments, memories[1:], strict=True), start):
+            advance(work, tick, increment, memory)
+            found[tick] = log_sum_by((work.sums + layout.log_weights)[layout.by_column], layout.starts)
     return found
 
 

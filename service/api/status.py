@@ -67,7 +67,7 @@ class ColumnStatus(View, frozen=True, kw_only=True):
 
 
 class SegmentColumnStatus(View, frozen=True, kw_only=True):
-    """One of a segment's strongest columns; effects are of its events since the change, once it is blamed."""
+    """One of a segment's strongest columns; effects and intervals are of its events since the change, once blamed."""
 
     name: str
     evidence: float
@@ -75,6 +75,7 @@ class SegmentColumnStatus(View, frozen=True, kw_only=True):
     direction: str | None
     since: str | None
     effects: Effects
+    intervals: Intervals
 
 
 class SegmentStatus(View, frozen=True, kw_only=True):
@@ -371,6 +372,7 @@ def _segment(segment: SegmentWatch) -> SegmentStatus:
                 direction=column.direction,
                 since=None if column.since_us is None else iso(Micros(column.since_us)),
                 effects=column.effects,
+                intervals=column.intervals,
             )
             for column in segment.columns
         ],

@@ -46,6 +46,7 @@ class SegmentColumn(msgspec.Struct, frozen=True, kw_only=True):
     since_us: int | None = None
     direction: str | None = None
     effects: Effects = {}
+    intervals: Intervals = {}
 
 
 class SegmentWatch(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,8 @@
 """The command line. Commands import what they need when they run: ``lazaretto --help`` must not load the service."""
 
+import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -21,6 +22,10 @@ from service.cli import (
     stories,
     vouch,
 )
+
+LINEAR_ALGEBRA_THREADS = "OPENBLAS_NUM_THREADS"
+"""Read when numpy is first imported. Matrices are small here: threads that share one wait for each other, which gains
+nothing on an idle machine and costs many times as much on a busy one; and the bits of a fit depend on their number."""
 
 
 def _tell_version(asked: bool) -> None:  # noqa: FBT001 - typer's protocol
@@ -72,17 +77,20 @@ app.command("replay")(stories.replay)
 
 def main() -> None:
     """Run a command; an expected failure is one sentence and exit code 1."""
-    from pydantic import ValidationError
+    from service.cli.failures import Failure, expected, sentences
 
-    from service.cli.failures import EXPECTED, sentence
-
+    os.environ.setdefault(LINEAR_ALGEBRA_THREADS, "1")
     try:
         app()
-    except ValidationError as error:
-        for one in error.errors():
-            where = ".".join(str(part) for part in one["loc"])
-            print(f"lazaretto: setting '{where}': {one['msg']}", file=sys.stderr)  # noqa: T201 - the command line speaks
-        sys.exit(1)
-    except EXPECTED as error:
-        print(f"lazaretto: {sentence(error)}", file=sys.stderr)  # noqa: T201 - the command line speaks
-        sys.exit(1)
+    except SystemExit:
+        raise  # how every command ends: what may have failed need not be known
+    except Failure as error:
+        _give_up([str(error)])
+    except expected() as error:
+        _give_up(sentences(error))
+
+
+def _give_up(sentences: list[str]) -> NoReturn:
+    for one in sentences:
+        print(f"lazaretto: {one}", file=sys.stderr)  # noqa: T201 - the command line speaks
+    sys.exit(1)

@@ -127,7 +127,7 @@ def _print_status(answer: "Status") -> None:
         rows,
     )
     if answer.segments:
-        print_table("Segments", ["segment", "evidence", "share", "strongest column"], _segment_rows(answer))
+        print_table("Segments", ["segment", "evidence", "share", "strongest column", "psi"], _segment_rows(answer))
 
 
 def status_lines(answer: "Status") -> list[str]:
@@ -154,9 +154,9 @@ def status_lines(answer: "Status") -> list[str]:
 
 def traffic_line(traffic: "TrafficStatus") -> str:
     """Say what comes, against what is usual; of a version that still learns that, how far it is."""
-    if traffic.monitoring != "watching":
-        return f"traffic: {traffic.monitoring}, {traffic.learnt:.0%} of what it learns from"
     told = [f"{column.name} {column.now}" for column in traffic.columns]
+    if traffic.monitoring != "watching":
+        told = [f"{traffic.monitoring}, {traffic.learnt:.0%} of what it learns from"]
     unknown = [f"unknown fields {', '.join(traffic.unknown_fields)}"] if traffic.unknown_fields else []
     return f"traffic: {'; '.join([*told, *unknown])}"
 
@@ -188,15 +188,19 @@ def _seconds(time: str) -> str:
 
 
 def _segment_rows(answer: "Status") -> list[list[str]]:
-    return [
-        [
-            segment.segment,
-            "" if segment.evidence_log10 is None else f"10^{segment.evidence_log10:.2f}",
-            f"{100 * segment.share:.3g} %",
-            segment.columns[0].name if segment.columns else segment.insufficient or "",
-        ]
-        for segment in answer.segments
-    ]
+    rows = []
+    for segment in answer.segments:
+        strongest = segment.columns[0] if segment.columns else None
+        rows.append(
+            [
+                segment.segment,
+                "" if segment.evidence_log10 is None else f"10^{segment.evidence_log10:.2f}",
+                f"{100 * segment.share:.3g} %",
+                segment.insufficient or "" if strongest is None else strongest.name,
+                "" if strongest is None else _number(strongest.effects.get("psi"), strongest.intervals.get("psi")),
+            ]
+        )
+    return rows
 
 
 def _number(value: float | None, limits: tuple[float, float] | None) -> str:

@@ -65,6 +65,14 @@ class StatusColumn(msgspec.Struct, frozen=True, kw_only=True):
     intervals: dict[str, Intervals] = {}
 
 
+class SegmentColumn(msgspec.Struct, frozen=True, kw_only=True):
+    """One of a segment's strongest columns, as the worker wrote it; the numbers are there once it is blamed."""
+
+    name: str
+    effects: Effects = {}
+    intervals: Intervals = {}
+
+
 class StatusSegment(msgspec.Struct, frozen=True, kw_only=True):
     """One declared segment, as the worker wrote it."""
 
@@ -72,6 +80,7 @@ class StatusSegment(msgspec.Struct, frozen=True, kw_only=True):
     share: float = 0.0
     insufficient: str | None = None
     log_evidence: float | None = None
+    columns: tuple[SegmentColumn, ...] = ()
 
 
 class TrafficColumn(msgspec.Struct, frozen=True, kw_only=True):

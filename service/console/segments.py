@@ -46,10 +46,12 @@ def _text(segment: StatusSegment, findings: list[ColumnFinding]) -> str:
         return f"Not watched by itself: {segment.insufficient}."
     if not findings:
         return "Nothing is blamed here."
-    said = []
+    said, now = [], {column.name: column for column in segment.columns if column.effects}
     for finding in findings[:COLUMNS_NAMED]:
-        psi = finding.effects.get("psi")
-        effect = "" if psi is None else f", PSI {psi:.2f}"
+        column = now.get(finding.name)
+        psi = (finding if column is None else column).effects.get("psi")
+        limits = None if column is None else column.intervals.get("psi")
+        effect = "" if psi is None else f", PSI {words.with_interval(psi, limits)}"
         said.append(f"{finding.name} ({finding.direction}{effect}) since {words.moment(finding.since_us)[11:19]}")
     more = len(findings) - COLUMNS_NAMED
     return f"{', '.join(said)}{f' and {more} more' if more > 0 else ''}."

@@ -1,13 +1,17 @@
 """Segments: parts of the traffic with evidence of their own, from the events of one value of a column each."""
 
+from collections.abc import Collection
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from detectors.baseline import Baseline
 from detectors.binning import count
 from detectors.columns import Values
 from detectors.errors import StateError
 from detectors.evidence import EvidenceState, PartEvidence
+from service.detect.baselines import Limits, Sizes, sized
 from service.detect.changes import Changes
 from service.detect.engines import Engine, Segment
 from service.detect.splitting import labels_of, places_of, split
@@ -41,6 +45,8 @@ class SegmentPart:
         self.closed: tuple[int, NDArray[np.int64]] | None = None
         """Events and counts of the tick that was closed last, if it had any."""
         self._evidence_bytes: bytes | None = None
+        self._blamed: Baseline | None = None
+        """The baseline of the columns that were blamed last: what effect sizes work out of it once is kept with it."""
         self._set(engine.bets.start())
 
     def _set(self, state: EvidenceState, stored: bytes | None = None) -> None:
@@ -93,6 +99,17 @@ class SegmentPart:
         counts = self.changes.since(strongest_tick(self.engine, self.state)).counts
         blames = self.engine.bets.name(self.state, places)
         return findings_of(self.engine, blames, counts, tick_us, self.name)
+
+    def sized(self, names: Collection[str]) -> dict[str, tuple[Sizes, Limits]]:
+        """Return the effect sizes of some columns, over the events since the change, and their intervals."""
+        if not names:
+            return {}
+        if self._blamed is None or set(self._blamed.names) != set(names):
+            self._blamed = self.engine.baseline.only(names)
+        counts = self.changes.since(strongest_tick(self.engine, self.state)).counts
+        index, slices = self.engine.baseline.index, self.engine.baseline.slices
+        own = np.concatenate([counts[slices[index[name]]] for name in self._blamed.names])
+        return dict(zip(self._blamed.names, zip(*sized(self._blamed, own), strict=True), strict=True))
 
     def settle(self) -> None:
         """Keep the beginning of the change readable."""
@@ -169,20 +186,25 @@ def _shown(segment: Segment, part: SegmentPart | None, findings: tuple[ColumnFin
     strongest = np.argsort(-(logs + part.engine.bets.log_shares), kind="stable")[:COLUMNS_SHOWN].tolist()
     names = part.engine.names
     shown = [*blamed, *(names[place] for place in strongest if names[place] not in blamed)][:COLUMNS_SHOWN]
-    place_of = part.engine.baseline.index
+    place_of, sizes = part.engine.baseline.index, part.sized(blamed)
     return common | {
         "log_evidence": finite(part.read.log_model),
         "events_total": part.events_total,
         "ticks": part.read.ticks,
-        "columns": [_column(name, float(logs[place_of[name]]), blamed.get(name)) for name in shown],
+        "columns": [
+            _column(name, float(logs[place_of[name]]), blamed.get(name), sizes.get(name, ({}, {}))) for name in shown
+        ],
     }
 
 
-def _column(name: str, log_evidence: float, finding: ColumnFinding | None) -> dict[str, object]:
+def _column(
+    name: str, log_evidence: float, finding: ColumnFinding | None, sizes: tuple[Sizes, Limits]
+) -> dict[str, object]:
     return {
         "name": name,
         "log_evidence": finite(log_evidence),
         "since_us": None if finding is None else finding.since_us,
         "direction": None if finding is None else finding.direction,
-        "effects": {} if finding is None else finding.effects,
+        "effects": sizes[0],
+        "intervals": sizes[1],
     }

@@ -3,9 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from service.replay.desk import Deed
+from service.replay.deeds import Deed, Side, WhatIf
 from service.replay.times import spell
-from service.replay.what_if import Side, WhatIf
 
 ACTIONS = ("record", "notify", "suspect", "quarantine", "held back")
 SHOWN_MAX = 20

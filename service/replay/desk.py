@@ -7,7 +7,7 @@ the threshold: alerts are closed and the version is active again.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from service.decisions import Decisions
 from service.domain.evaluation import Evaluation
@@ -19,26 +19,10 @@ from service.domain.schema import Prediction, PredictionKind, Schema
 from service.domain.states import SERVING, Event, State
 from service.pipeline import Memory, WorkStages, judge
 from service.ports import Control, LogEntry, Outcome
+from service.replay.deeds import Deed
 
 ONE = VersionId(1)
 HELD_BACK = frozenset({Kind.DRY_RUN, Kind.CAPPED})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deed:
-    """What a policy would have done after one tick."""
-
-    row: int
-    """The last one of the tick."""
-    at_us: int | None
-    """When the tick began; without times ``None``."""
-    columns: tuple[str, ...]
-    """The blamed ones, strongest first."""
-    action: str
-    """``record``, ``notify``, ``suspect``, ``quarantine`` or ``held back``: the strongest of what was done."""
-    pages: int
-    """Messages sent to people."""
-    text: str
 
 
 class Desk:

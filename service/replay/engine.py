@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -11,20 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.baseline import Baseline
-from detectors.effects import effect_sizes
 from detectors.evidence import Blame, EvidenceEngine, EvidenceOptions, Together
 from service.detect.tuning import all_lacking, fit
 from service.domain.policy import MINIMUM_EFFECT
+from service.replay.ahead import ahead
+from service.replay.deeds import Lane, WhatIf
 from service.replay.divided import Divided
+from service.replay.measure import Limits, Measure, Sizes
 from service.replay.policies import Given
 from service.replay.reference import Choice, Watched, choose
 from service.replay.segments import Division, Segmenter, of_policy
 from service.replay.sources import Format, ReplayError, Source, open_source
-from service.replay.ticks import Cutting, OutOfOrder, Span, cut_ticks, read_spans
+from service.replay.ticks import Cutting, OutOfOrder, Span, Ticks, cut_ticks, read_spans
 from service.replay.times import SECOND_US
-from service.replay.what_if import Lane, WhatIf, compare
 
-EFFECT_NAMES = ("psi", "js", "ks", "wasserstein")
 TICK_ROWS_MAX = 10_000_000
 BUDGET_MAX = 1e15
 
@@ -122,8 +122,10 @@ class ReplayAlarm:
     blames: tuple[Blame, ...]
     """The columns that changed, strongest first."""
     evidence_log10: float
-    effects: dict[str, dict[str, float | None]]
+    effects: dict[str, Sizes]
     """By name of what is blamed, over its rows from ``since_row`` to ``row``; None where undefined."""
+    intervals: dict[str, Limits] = field(default_factory=dict)
+    """The same with the ends of 95 % intervals; empty for alarms after the first thousand."""
     at_us: int | None = None
     """When the tick that alarmed began; None without times."""
     since_us: int | None = None
@@ -212,12 +214,14 @@ class _Reader:
 def _replay(reader: _Reader, watched: Watched, options: ReplayOptions, cutting: Cutting) -> ReplayResult:
     lanes = options.lanes(watched.baseline)
     divided = reader.segmenter.divided(lanes[-1].division)
-    engine = divided.engine(lanes[-1].evidence, lanes[-1].tuning)
     budget = options.budget if lanes[-1].insufficient is None else math.inf
-    with closing(reader.spans(cutting, "evidence")) as spans:
-        found = _detect(spans, divided, engine, budget, cutting)
+    with closing(reader.spans(cutting, "evidence")) as spans, ahead(cut_ticks(spans, divided)) as ticks:
+        engine = divided.engine(lanes[-1].evidence, lanes[-1].tuning)
+        found = _detect(ticks, divided, engine, budget, cutting)
     what_if = None
     if options.policies is not None:
+        from service.replay.what_if import compare  # with all of the service's decisions, which take a while to import
+
         what_if = compare(
             reader.segmenter,
             options.policies,
@@ -273,10 +277,10 @@ class _Since:
         return int(np.concatenate(self._starts)[np.searchsorted(np.concatenate(self._numbers), tick)])
 
 
-def _detect(spans: Iterator[Span], divided: Divided, engine: Together, budget: float, cutting: Cutting) -> _Detected:
+def _detect(parts: Iterator[Ticks], divided: Divided, engine: Together, budget: float, cutting: Cutting) -> _Detected:
     states, since, threshold = engine.start(), _Since(), math.log(budget)
     found = _Detected(alarms=[])
-    for ticks in cut_ticks(spans, divided):
+    for ticks in parts:
         starts = np.concatenate([[found.rows], ticks.ends[:-1]])
         at = 0
         while at < len(ticks.numbers):
@@ -322,7 +326,7 @@ def _with_effects(
         return
     merged = np.zeros((len(alarms), divided.total), dtype=np.int64)
     current = 0
-    with closing(reader.spans(cutting, "effects")) as spans:
+    with ahead(reader.spans(cutting, "effects")) as spans:
         for span in spans:
             at, end = span.first_row, span.first_row + span.rows
             labels = span.labels.get(divided.column)
@@ -332,13 +336,8 @@ def _with_effects(
                 if alarms[current].row >= end:
                     break
                 current += 1
+    measure = Measure(divided)
     for alarm, counts in zip(alarms, merged, strict=True):
-        found = [effect_sizes(b, counts[place]) for b, place in zip(divided.baselines, divided.slices, strict=True)]
         inside = alarm.inside or (None,) * len(alarm.blames)
-        named: dict[str, dict[str, float | None]] = {}
-        for name, blame, segment in zip(alarm.names, alarm.blames, inside, strict=True):
-            part = divided.names.index(segment)
-            place = divided.baselines[part].index[blame.name]
-            sizes = {effect: float(getattr(found[part], effect)[place]) for effect in EFFECT_NAMES}
-            named[name] = {effect: value if math.isfinite(value) else None for effect, value in sizes.items()}
-        yield replace(alarm, effects=named)
+        effects, intervals = measure.of(counts, list(zip(alarm.names, alarm.blames, inside, strict=True)))
+        yield replace(alarm, effects=effects, intervals=intervals)

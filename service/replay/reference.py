@@ -1,6 +1,6 @@
 """Which columns are watched, and what is normal for them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -16,6 +16,7 @@ from detectors.columns import Codes, ColumnKind, ColumnSpec, Values
 from detectors.errors import BaselineError
 from service.detect.references import from_bytes
 from service.replay.cells import codes, is_number, is_text, numbers
+from service.replay.json_rows import field_names
 from service.replay.sources import Batch, Format, ReplayError, Source, read_batches, read_bytes
 from service.replay.times import times_of
 
@@ -67,7 +68,8 @@ def choose(reference: Source, source: Source, choice: Choice) -> Watched:
         except BaselineError as error:
             raise ReplayError(f"{reference.path}: {error}") from error
         made = {column: space.inputs for space in saved.spaces for column in space.columns}
-        names, warnings = _names(reference, [n for n in saved.names if n not in made], source, list(head), choice)
+        have = [n for n in saved.names if n not in made]
+        names, warnings = _names(reference, have, source, _found(source, head, have), choice)
         scores = [column for column, inputs in made.items() if inputs and choice.together and set(inputs) <= set(names)]
         kept = saved.only([*names, *scores])
         if choice.time is None and kept.seasonal:
@@ -75,8 +77,8 @@ def choose(reference: Source, source: Source, choice: Choice) -> Watched:
             warnings.append(f"the baseline knows which hours {followed} follow, which takes --time: ignored")
             kept = kept.without_seasons()
         return Watched(kept, (*warnings, *_followed(kept)))
-    have = list(_head(reference))
-    names, warnings = _names(reference, have, source, list(head), choice)
+    have = columns_of(reference)
+    names, warnings = _names(reference, have, source, _found(source, head, have), choice)
     arrays = load(reference, [*names, choice.time] if choice.time in have and choice.time not in names else names)
     times = None
     if choice.time in have:
@@ -87,9 +89,21 @@ def choose(reference: Source, source: Source, choice: Choice) -> Watched:
     return _compile(reference, arrays, (head, times), choice, [*reference.notes, *warnings])
 
 
-def head_of(source: Source) -> list[str]:
-    """Return the columns of a file."""
-    return list(_head(source))
+def columns_of(source: Source, sought: Collection[str] | None = None) -> list[str]:
+    """Return the columns of a file. NDJSON is read for them, up to its end or until those sought have come."""
+    if source.format is Format.NDJSON:
+        return field_names(source, sought)
+    with closing(read_batches(source)) as batches:
+        return list(next(batches))
+
+
+def _found(source: Source, head: Batch, sought: Collection[str]) -> list[str]:
+    """Return the columns of the file to replay, and remember that people are told of them."""
+    found = list(head)
+    if source.format is Format.NDJSON and not set(sought) <= set(found):
+        found = columns_of(source, sought)
+    source.known.update(found)
+    return found
 
 
 def _head(source: Source) -> Batch:
@@ -139,8 +153,7 @@ def _named(
         if name not in have:
             raise ReplayError(f"{reference.path}: no column {name!r}{_near(name, have)}")
         if name not in found:
-            first = " in its first rows" if source.format is Format.NDJSON else ""
-            lost = f"{source.path.name} has no column {name!r}{first}{_near(name, found)}"
+            lost = f"{source.path.name} has no column {name!r}{_near(name, found)}"
             warnings.append(f"{lost}: where it is not, it counts as missing")
     return [name for name in have if name in columns], warnings
 

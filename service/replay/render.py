@@ -39,6 +39,10 @@ def _alarm(alarm: ReplayAlarm) -> dict[str, object]:
             name: {effect: None if value is None else round(value, 6) for effect, value in found.items()}
             for name, found in alarm.effects.items()
         },
+        "intervals": {
+            name: {effect: None if ends is None else [round(end, 6) for end in ends] for effect, ends in found.items()}
+            for name, found in alarm.intervals.items()
+        },
     }
     if alarm.inside:
         told = zip(alarm.blames, alarm.inside, strict=True)
@@ -80,15 +84,21 @@ def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
+def _with_limits(value: float | None, limits: tuple[float, float] | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if limits is None else f"{value:.3f}, {limits[0]:.2f} to {limits[1]:.2f}"
+
+
 def _alarm_lines(alarm: ReplayAlarm) -> list[str]:
     at = "" if alarm.at_us is None else f" ({spell(alarm.at_us)})"
     since = "" if alarm.since_us is None else f" ({spell(alarm.since_us)})"
     evidence = f"evidence 10^{alarm.evidence_log10:.1f}"
     lines = [f"row {alarm.row}{at}: alarm, {evidence}, changed since about row {alarm.since_row}{since}"]
     for name, blame in list(zip(alarm.names, alarm.blames, strict=True))[:NAMED_MAX]:
+        limits = alarm.intervals.get(name, {})
         effects = "  ".join(
-            f"{effect} {'-' if value is None else format(value, '.3f')}"
-            for effect, value in alarm.effects[name].items()
+            f"{effect} {_with_limits(value, limits.get(effect))}" for effect, value in alarm.effects[name].items()
         )
         lines.append(f"    {name}: {blame.direction}  ({effects})")
     if len(alarm.blames) > NAMED_MAX:

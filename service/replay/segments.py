@@ -16,7 +16,7 @@ from service.detect.splitting import places_of
 from service.domain.policy import SEGMENT_PREFIX, SEGMENTS_MAX, Segments
 from service.frames import Coded
 from service.replay.divided import Divided
-from service.replay.reference import head_of, load
+from service.replay.reference import columns_of, load
 from service.replay.sources import Format, ReplayError, Source, read_bytes
 from service.replay.ticks import labels_of, values_of
 from service.replay.times import times_of
@@ -132,10 +132,12 @@ class Segmenter:
 
     def _column(self, name: str) -> str:
         """Return what the file calls the column: a key of events' segments may stand there without its prefix."""
-        have = head_of(self._source)
-        for each in (name, name.removeprefix(SEGMENT_PREFIX)):
-            if each in have:
-                return each
+        have: list[str] = []
+        for sought in ((), None):  # the first rows mostly tell; NDJSON may bring a field later
+            have = columns_of(self._source, sought)
+            for each in (name, name.removeprefix(SEGMENT_PREFIX)):
+                if each in have:
+                    return each
         raise ReplayError(f"segments: {self._source.path}: no column {name!r}; it has {', '.join(have[:8])}")
 
     def _saved(self, division: Division, references: References) -> dict[str, Baseline | str]:

@@ -124,7 +124,7 @@ def read_spans(
                 progress(rows)
 
 
-def cut_ticks(spans: Iterator[Span], divided: Divided) -> Iterator[Ticks]:
+def cut_ticks(spans: Iterator[Span], divided: Divided) -> Generator[Ticks]:
     """Count ticks; those that reach over several spans are put together."""
     size = max(1, min(CHUNK_TICKS, CHUNK_CELLS // divided.total))
     held: Ticks | None = None

@@ -2,63 +2,19 @@
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.evidence import EvidenceOptions, Together
+from detectors.evidence import Together
 from service.domain.ids import Micros
-from service.domain.policy import Tuning
 from service.domain.records import ColumnFinding
-from service.replay.desk import Deed, Desk
+from service.replay.ahead import ahead
+from service.replay.deeds import Lane, Side, WhatIf
+from service.replay.desk import Desk
 from service.replay.policies import Given
-from service.replay.segments import Division, Segmenter
+from service.replay.segments import Segmenter
 from service.replay.ticks import Cutting, Span, Ticks, cut_ticks
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
-    """One policy and what it would have done."""
-
-    given: Given
-    deeds: tuple[Deed, ...]
-
-    @property
-    def pages(self) -> int:
-        """How many messages people would have got."""
-        return sum(deed.pages for deed in self.deeds)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WhatIf:
-    """Two policies side by side."""
-
-    current: Side
-    new: Side
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
-    """What a policy asks of cutting and of the engine; policies that ask for the same share the evidence."""
-
-    cutting: Cutting
-    evidence: EvidenceOptions
-    insufficient: str | None = None
-    """Why the policy leaves nothing to watch, if it does: then it accuses nobody."""
-    notes: tuple[str, ...] = ()
-    """What it says without effect."""
-
-    division: Division | None = None
-    """Parts of the rows with evidence of their own."""
-    tuning: Tuning | None = None
-    """What the policy says, for these parts."""
-
-    @property
-    def asked(self) -> tuple[object, ...]:
-        """All that evidence depends on."""
-        return self.cutting, self.evidence, self.insufficient, self.division
-
 
 Read = Callable[[Cutting], Generator[Span]]
 
@@ -72,8 +28,8 @@ def compare(segmenter: Segmenter, pair: tuple[Given, Given], lanes: Sequence[Lan
         if (lane.insufficient or engine.engines[0].insufficient) is not None:  # it accuses nobody
             continue
         own = [desk for desk, other in zip(desks, lanes, strict=True) if other.asked == lane.asked]
-        with closing(read(lane.cutting)) as spans:
-            follow(engine, cut_ticks(spans, divided), own, lane.cutting, divided.names)
+        with closing(read(lane.cutting)) as spans, ahead(cut_ticks(spans, divided)) as ticks:
+            follow(engine, ticks, own, lane.cutting, divided.names)
     current, new = (Side(given=given, deeds=tuple(desk.deeds)) for given, desk in zip(pair, desks, strict=True))
     return WhatIf(current=current, new=new)
 

@@ -163,11 +163,29 @@ def test_the_learned_bet_stakes_nothing_before_it_has_learned() -> None:
 def test_the_memory_of_the_learned_bet_fades_and_stays_bounded() -> None:
     memory = np.zeros((1, 3))
     for events in (10, 10**6, 5, 0):
-        memory = remember(memory, np.array([[float(events), 0.0, 0.0]]), 1000.0)
+        memory = remember(memory, np.array([[[float(events), 0.0, 0.0]]]), 1000.0)[-1]
         assert memory.sum() <= 2000
     for _ in range(50):
-        memory = remember(memory, np.array([[0.0, 100.0, 0.0]]), 1000.0)
+        memory = remember(memory, np.array([[[0.0, 100.0, 0.0]]]), 1000.0)[-1]
     assert memory[0, 0] < 0.01 * memory[0, 1]
+
+
+def test_many_ticks_are_remembered_and_bet_on_as_one_after_the_other() -> None:
+    """The same bits, whether the ticks hold few events or fill the bins."""
+    rng = np.random.default_rng(3)
+    stacked = stack([null_of(column, EvidenceOptions()) for column in MIXED.columns])
+    caps, shape = np.full(len(MIXED.columns), 0.5), stacked.probabilities.shape
+    for events in (0.05, 20.0):
+        counts = (rng.poisson(events, size=(30, *shape)) * (stacked.probabilities > 0.0)).astype(np.float64)
+        memory = rng.random(shape) * (stacked.probabilities > 0.0)
+        memories = remember(memory, counts, 200.0)
+        increments = learned_increments(stacked, memories[:-1], caps, counts)
+        assert increments.any()
+        for tick, own in enumerate(counts):
+            assert np.array_equal(memories[tick], memory)
+            assert np.array_equal(learned_increments(stacked, memory, caps, own), increments[tick])
+            memory = remember(memory, own[None], 200.0)[-1]
+        assert np.array_equal(memories[-1], memory)
 
 
 def tolerance_of_missing(baseline: Baseline, name: str = "missing up", **options: Any) -> float:

@@ -71,6 +71,8 @@ def test_rows_that_move_together_are_explained() -> None:
     assert found.eta < 0.2
     assert 200 < found.independent_rows < 700
     assert "sums over neighbouring rows of the reference vary up to" in found.text
+    assert found.text.endswith("; that is of its largest stakes, small ones have more")
+    assert found.eta < max(tolerated.eta for tolerated in found.directions)
     assert "3 standard errors of 5,000 rows that are worth" in found.directions[0].text
     unordered = compile_baseline([(spec_of("x", values), values)], ordered=False).baseline
     assert "in no order of time" in EvidenceEngine(unordered).explain()[0].text

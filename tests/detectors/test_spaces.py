@@ -18,7 +18,7 @@ from detectors.exact import DIMENSIONS_MAX, Coordinates, Fitted, fitted_of
 from detectors.numbers import normals_of, place_of, signs_of
 from detectors.registry import FITTED
 from detectors.scores.covariance import moments_of
-from detectors.scores.typicality import fit_typicality, typicality
+from detectors.scores.typicality import fit_typicality, typicality, without_each
 from detectors.spaces import Space, fit, fit_spaces
 from tests.detectors.samples import LABELS, NUMBERS, Columns, copy_of, rows_of, spec_of
 
@@ -359,3 +359,18 @@ def test_a_reference_of_which_the_fit_sees_hardly_any_row_is_not_fitted(monkeypa
     vectors = np.full((3_000, 8), np.nan, dtype=np.float32)
     vectors[15::30] = np.random.default_rng(3).normal(size=(100, 8))  # medians see these, and the fit every tenth row
     assert fit_spaces([], {"face": vectors}) == ((), [])
+
+
+@pytest.mark.parametrize("cuts", [[0, 100, 250, 600], [0, 0, 600 - 1, 600], [0, 1, 1, 300, 600]])
+def test_fits_without_each_part_are_those_to_the_others(cuts: list[int]) -> None:
+    """One pass for all folds: the same whole numbers as one fit after the other, also where a part has no row."""
+    coordinates = placed(np.random.default_rng(12).normal(size=(600, 5)))
+    whole = fit_typicality(coordinates)
+    found = without_each(coordinates, np.array(cuts), whole)
+    assert len(found) == len(cuts) - 1
+    for fitted, low, high in zip(found, cuts[:-1], cuts[1:], strict=True):
+        own = fit_typicality(np.concatenate([coordinates[:, :low], coordinates[:, high:]], axis=1), whole)
+        assert np.array_equal(fitted.offsets, own.offsets)
+        assert np.array_equal(fitted.amplitudes, own.amplitudes)
+        assert np.array_equal(fitted.weights, whole.weights)
+    assert any(not np.array_equal(fitted.amplitudes, whole.amplitudes) for fitted in found)

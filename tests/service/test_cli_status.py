@@ -49,4 +49,5 @@ def test_traffic_is_said_against_what_is_usual() -> None:
         status(traffic=TRAFFIC)
     )
     learning = TRAFFIC | {"state": "warming", "learnt": 0.25}
-    assert "traffic: warming, 25% of what it learns from" in status_lines(status(traffic=learning))
+    lines = status_lines(status(traffic=learning))
+    assert "traffic: warming, 25% of what it learns from; unknown fields shoe_size" in lines

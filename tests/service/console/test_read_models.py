@@ -283,40 +283,6 @@ def test_the_columns_of_several_alerts_are_blamed_together_strongest_first() -> 
     assert (page.incident.id, page.incident.others) == ("i2", 1)
 
 
-def segmented_fleet() -> Fleet:
-    """Let the worker have seen a change in one of three segments, of which one is not watched by itself."""
-    fleet = busy_fleet()
-    tables = fleet.store.tables
-    (digits,) = fleet.store.read.versions("digits")
-    snapshot = tables.snapshots[digits.id]
-    status = msgspec.json.decode(snapshot.status)
-    status["segments"] = [
-        {"segment": "region=br", "value": "br", "share": 0.25, "insufficient": None, "log_evidence": 3.0},
-        {"segment": "region=eu", "value": "eu", "share": 0.25, "insufficient": None, "log_evidence": 25.0},
-        {"segment": "region=us", "value": "us", "share": 0.0, "insufficient": "too few rows"},
-    ]
-    tables.snapshots[digits.id] = replace(snapshot, status=msgspec.json.encode(status).decode())
-    alert = tables.alerts["a1"]
-    inside = replace(alert.columns[0], evidence_log=25.0, segment="region=eu", effects={"psi": 0.314})
-    tables.alerts["a1"] = replace(alert, columns=(inside, alert.columns[1]))
-    return fleet
-
-
-def test_what_changed_in_a_segment_is_told_apart_from_what_changed_in_all_events() -> None:
-    page = version_page(facts_of(segmented_fleet(), "digits", "1"), ADA)
-    assert page.why == "Data drift: grain (mean up), sharpness (mean up) in region=eu."
-    assert {column.name for column in page.columns if column.blamed} == {"grain"}
-    eu, br, us = page.segments
-    assert (eu.name, eu.blamed, eu.share, eu.evidence) == ("region=eu", True, "25 %", "10.9")
-    assert eu.text.startswith("sharpness (mean up, PSI 0.31) since ")
-    assert (br.blamed, br.text) == (False, "Nothing is blamed here.")
-    assert (us.share, us.evidence, us.text) == ("none", None, "Not watched by itself: too few rows.")
-
-
-def test_without_segments_the_page_has_none() -> None:
-    assert version_page(facts_of(busy_fleet(), "digits", "1"), ADA).segments == ()
-
-
 def test_a_change_of_the_traffic_is_named_although_no_column_of_the_baseline_shows_it() -> None:
     fleet = busy_fleet()
     tables = fleet.store.tables

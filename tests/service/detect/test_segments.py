@@ -75,8 +75,11 @@ def test_the_status_lists_every_segment_and_what_is_blamed_in_it() -> None:
     assert isinstance(columns, list)
     assert len(columns) == 5
     assert (columns[0]["name"], columns[0]["direction"]) == ("age", "mean up")
-    assert columns[0]["effects"]["psi"] > 0.1
+    psi = columns[0]["effects"]["psi"]
+    low, high = columns[0]["intervals"]["psi"]
+    assert 0.05 < low < psi < high < 1.0
     assert columns[1]["direction"] is None
+    assert (columns[1]["effects"], columns[1]["intervals"]) == ({}, {})
     quiet = shown["region=eu"]["columns"]
     assert isinstance(quiet, list)
     assert all(column["since_us"] is None for column in quiet)

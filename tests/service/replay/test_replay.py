@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from detectors.baseline import add_spaces, compile_baseline
 from detectors.columns import Codes, ColumnKind, ColumnSpec
-from service.replay import sources, ticks
+from service.replay import json_rows, measure, ticks
 from service.replay.command import Asked, replay_command
 from service.replay.engine import ReplayOptions, replay_file
 from service.replay.reference import load
@@ -108,6 +108,20 @@ def test_effects_are_those_of_the_rows_from_since_to_the_alarm(reference: Path, 
     assert first.effects == {
         "letter": {"psi": first.effects["letter"]["psi"], "js": 1.0, "ks": None, "wasserstein": None}
     }
+    assert list(first.intervals) == ["letter"]
+    low, high = first.intervals["letter"]["psi"] or (0.0, 0.0)
+    assert low < (first.effects["letter"]["psi"] or 0.0) < high
+    assert first.intervals["letter"]["ks"] is None
+
+
+def test_very_many_alarms_have_effects_but_not_all_intervals(
+    reference: Path, changed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "INTERVALS_MAX", 2)
+    alarms = replay_file(changed, reference, ReplayOptions()).alarms
+    assert len(alarms) > 2
+    assert [bool(alarm.intervals) for alarm in alarms] == [True] * 2 + [False] * (len(alarms) - 2)
+    assert all(alarm.effects for alarm in alarms)
 
 
 @pytest.mark.parametrize("tick_rows", [1, 7, 16, 17, 64, 999, 1000, 1001, 5000])
@@ -225,7 +239,7 @@ def test_the_reference_decides_what_a_column_is(tmp_path: Path) -> None:
 def test_a_field_that_the_reference_lacks_for_long_keeps_its_type(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "BATCH_ROWS", 100)
+    monkeypatch.setattr(json_rows, "BATCH_ROWS", 100)
     rows = [{"n": n, "late": n, "flag": n > 0.5, "never": None} for n in np.random.default_rng(0).random(400).tolist()]
     for row in rows[:250]:
         del row["late"], row["flag"]
@@ -305,8 +319,10 @@ def test_the_command_prints_one_json_object_in_the_shape_of_the_contract(referen
     assert (code, err) == (0, "")
     assert list(found) == ["rows", "ticks", "budget", "alarms", "warnings"]
     assert found["budget"] == 100_000
-    assert list(found["alarms"][0]) == ["row", "since_row", "columns", "evidence_log10", "effects"]
+    assert list(found["alarms"][0]) == ["row", "since_row", "columns", "evidence_log10", "effects", "intervals"]
     assert list(found["alarms"][0]["effects"]["moves"]) == ["psi", "js", "ks", "wasserstein"]
+    low, high = found["alarms"][0]["intervals"]["moves"]["ks"]
+    assert low < found["alarms"][0]["effects"]["moves"]["ks"] < high
     assert found["alarms"][0]["evidence_log10"] >= 5
 
 

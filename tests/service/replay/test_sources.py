@@ -11,8 +11,8 @@ import pytest
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
-from service.replay import sources
-from service.replay.sources import Format, ReplayError, open_source, read_batches
+from service.replay import csv_rows, json_rows
+from service.replay.sources import Format, ReplayError, Source, open_source, read_batches
 
 TABLE = pa.table(
     {
@@ -71,7 +71,7 @@ def test_every_format_is_told_by_content_and_read(
     write(path)
     if packed:
         path.write_bytes(gzip.compress(path.read_bytes()))
-    assert open_source(path) == sources.Source(path, kind, packed)
+    assert open_source(path) == Source(path, kind, packed)
     found = read_all(path)
     if kind is Format.CSV:
         assert found == {"age": ["41.5", None, "3"], "country": ["DE", None, "FR"], "member": ["true", "false", None]}
@@ -81,7 +81,7 @@ def test_every_format_is_told_by_content_and_read(
 
 
 def test_long_files_are_read_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "BATCH_ROWS", 10)
+    monkeypatch.setattr(json_rows, "BATCH_ROWS", 10)
     path = tmp_path / "long.ndjson"
     path.write_text("".join(f'{{"x": {i}}}\n' for i in range(35)), encoding="utf-8")
     assert [len(batch["x"]) for batch in read_batches(open_source(path))] == [10, 10, 10, 5]
@@ -154,7 +154,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_line_without_end_is_refused_before_it_fills_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(json_rows, "BLOCK_BYTES", 100)
     path = tmp_path / "x.ndjson"
     path.write_bytes(b'{"a": "' + b"x" * 1000)
     with pytest.raises(ReplayError, match="line 1 is longer than 100 bytes"):
@@ -165,7 +165,7 @@ def test_a_line_without_end_is_refused_before_it_fills_the_memory(
 def test_a_csv_line_that_is_longer_than_a_block_is_read_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
-    monkeypatch.setattr(sources, "CSV_BLOCK_BYTES", 4096)
+    monkeypatch.setattr(csv_rows, "CSV_BLOCK_BYTES", 4096)
     words = [f"word {i}" if i != at else 'lo\nng "" ' * 2000 for i in range(2000)]
     path = tmp_path / "long.csv"
     # Empty lines, as files that were put together have them, are no rows.
@@ -180,7 +180,7 @@ def test_a_csv_line_that_is_longer_than_a_block_is_read_all_the_same(
 def test_a_row_that_ends_early_is_read_beside_a_line_that_is_longer_than_a_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_at: int
 ) -> None:
-    monkeypatch.setattr(sources, "CSV_BLOCK_BYTES", 4096)
+    monkeypatch.setattr(csv_rows, "CSV_BLOCK_BYTES", 4096)
     lines = [f"{i},{'x' * 20_000 if i == 700 else i}\n" if i != short_at else f"{i}\n" for i in range(2000)]
     path = tmp_path / "both.csv"
     path.write_text("n,word\n" + "".join(lines), encoding="utf-8")

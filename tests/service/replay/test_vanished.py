@@ -14,10 +14,11 @@ from pyarrow import feather, parquet
 
 from detectors.baseline import compile_baseline
 from detectors.columns import ColumnKind, ColumnSpec
-from service.replay import sources
+from service.replay import csv_rows, json_rows
 from service.replay.command import Asked, replay_command
 from service.replay.engine import ReplayOptions, ReplayResult, replay_file
 from service.replay.render import render_json
+from service.replay.segments import division_of
 from service.replay.sources import ReplayError
 
 ROWS = 600
@@ -112,7 +113,7 @@ def test_a_field_that_stops_coming_alarms_where_it_stops_also_in_a_later_batch(
     reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watched: tuple[str, ...] | None
 ) -> None:
     """Batches in which no row has any watched field have rows all the same."""
-    monkeypatch.setattr(sources, "BATCH_ROWS", 100)
+    monkeypatch.setattr(json_rows, "BATCH_ROWS", 100)
     rows = table(3).to_pylist()
     lines = [json.dumps({k: v for k, v in row.items() if k != "age" or i < 350}) for i, row in enumerate(rows)]
     path = tmp_path / "stops.ndjson"
@@ -123,8 +124,65 @@ def test_a_field_that_stops_coming_alarms_where_it_stops_also_in_a_later_batch(
     assert 350 <= result.alarms[0].row < 365
 
 
+def late(folder: Path, name: str, field: str, first: int, seed: int = 3) -> Path:
+    """Write rows of which the first ones lack a field."""
+    rows = table(seed, 1200).to_pylist()
+    lines = [json.dumps({k: v for k, v in row.items() if k != field or i >= first}) for i, row in enumerate(rows)]
+    path = folder / name
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def test_a_field_that_begins_in_a_later_batch_is_watched_as_one_that_begins_in_the_first(
+    reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it comes it is missing, which alarms; how many rows are read at once does not show."""
+    path = late(tmp_path, "late.ndjson", "income", 250)
+    whole = replay_file(path, reference, ReplayOptions())
+    monkeypatch.setattr(json_rows, "BATCH_ROWS", 100)
+    found = replay_file(path, reference, ReplayOptions())
+    assert found == whole
+    assert "income" in found.columns
+    assert first_blames(found)[0] == ("income", "missing up")
+    assert not any("income" in warning for warning in found.warnings)
+
+
+def test_segments_are_told_by_a_field_that_begins_in_a_later_batch(
+    reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_rows, "BATCH_ROWS", 100)
+    path = late(tmp_path, "late.ndjson", "town", 250)
+    found = replay_file(path, reference, ReplayOptions(columns=("age",), segments=division_of("town")))
+    assert found.segments == ("town=x", "town=y")
+    assert found.rows == 1200
+
+
+def test_a_field_that_begins_late_in_the_reference_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = late(tmp_path, "reference.ndjson", "income", 300, seed=1)
+    file = late(tmp_path, "file.ndjson", "income", 0)
+    monkeypatch.setattr(json_rows, "BATCH_ROWS", 100)
+    found = replay_file(file, reference, ReplayOptions(columns=("age", "income")))
+    assert found.columns == ("age", "income")
+
+
+def test_a_late_field_that_only_the_file_has_is_noted_once_with_its_row(
+    reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_rows, "BATCH_ROWS", 100)
+    rows = table(3, 400).to_pylist()
+    for row in rows[230:]:
+        row |= {"age": None, "colour": "red"}  # something alarms, so the file is read twice
+    path = tmp_path / "new.ndjson"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    found = replay_file(path, reference, ReplayOptions())
+    assert found.alarms
+    assert [warning for warning in found.warnings if "colour" in warning] == [
+        "new.ndjson: 'colour' first comes in row 230; not watched, as only this file has it"
+    ]
+
+
 def test_rows_without_any_field_are_rows(reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "BATCH_ROWS", 100)
+    monkeypatch.setattr(json_rows, "BATCH_ROWS", 100)
     lines = [json.dumps(row) for row in table(3, 200).to_pylist()] + ["{}"] * 150
     path = tmp_path / "empty.ndjson"
     path.write_text("\n".join(lines), encoding="utf-8")
@@ -174,7 +232,7 @@ def test_rows_of_csv_that_end_early_have_missing_cells_from_there_on(
     reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     whole = replay_file(stopping(tmp_path, "padded.csv", padded=True), reference, ReplayOptions())
-    monkeypatch.setattr(sources, "BATCH_ROWS", 70)
+    monkeypatch.setattr(csv_rows, "BATCH_ROWS", 70)
     result = replay_file(stopping(tmp_path, name, padded=False), reference, ReplayOptions())
     told = f"{name}: row 300 has 2 cells where the header has 3; cells that are not there count as missing"
     assert result.warnings == (told,)

@@ -21,7 +21,8 @@ from detectors.columns import ColumnKind, ColumnSpec
 from detectors.evidence import EvidenceEngine, Together
 from service.domain.policy import Policy, Segments
 from service.replay.command import Asked, options_of, replay_command
-from service.replay.desk import Deed, Desk
+from service.replay.deeds import Deed
+from service.replay.desk import Desk
 from service.replay.policies import Given, read_policy
 from service.replay.sources import ReplayError
 from service.replay.ticks import Cutting, Ticks
