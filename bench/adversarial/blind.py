@@ -62,5 +62,5 @@ def _techniques(name: str) -> str:
 
 
 def _commits(results: Results) -> str:
-    own = {commit for part, commit in results.commits.items() if part != "unseen"}
+    own = {commit for part, commit in results.commits.items() if not part.startswith(("unseen", "cost"))}
     return ", ".join(sorted(own)) or results.machine["commit"]
