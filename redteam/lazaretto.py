@@ -4,7 +4,8 @@ import secrets
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -13,9 +14,12 @@ import msgspec
 import numpy as np
 
 from detectors.principals.fingerprint import Fingerprinter
+from redteam.attacks import ATTACKS, Family
+from redteam.honest import honest
 from redteam.leaving import leave, truth_of
+from redteam.leftovers import OWNER, PREFIX, described
 from redteam.problems import Stopped
-from redteam.session import Kind, Session
+from redteam.session import Kind, Session, days_of, takes_days
 from redteam.telemetry import ARROW, arrow_of, beside, class_of, maker_of, schema_of
 from redteam.victims import Victim
 
@@ -31,10 +35,15 @@ LIST_MAX = 500
 TIER_ALERTS_MAX = 1_000
 ROOM = 400
 """A version begins anew when a tier has no room for so many more alerts: what is over the cap is not told."""
-OWNER = "red team"
 CAMPAIGN = "campaign "
 """How the subject of an alert about several accounts begins."""
 TIERS = ("probing", "intent", "extraction", "membership", "cost")
+DRIFT, DRIFTS = "drift", frozenset({"data_drift", "prediction_drift"})
+"""Not of a principal, but of the traffic as a whole; and the causes of such alerts."""
+TICK_SECONDS = 1.0
+"""Evidence of the whole is counted a tick at a time."""
+POISONING = "poisoning"
+"""Not of a principal's requests, but of its labels."""
 POLICY: dict[str, Any] = {
     "adversarial": {
         **dict.fromkeys(TIERS, "contain"),
@@ -69,6 +78,11 @@ class Seen:
     campaign: int | None = None
     """Place of the first alarm about several accounts together."""
 
+    def told_of_drift(self, place: int) -> "Seen":
+        """Return the same where the traffic as a whole was told of, too, at this place."""
+        alarm = place if self.alarm is None else min(self.alarm, place)
+        return replace(self, alarm=alarm, tiers={**self.tiers, DRIFT: place})
+
 
 @dataclass
 class Monitor:
@@ -86,6 +100,8 @@ class Monitor:
     rate: float
     run: str = field(default_factory=lambda: secrets.token_hex(4))
     """Part of every name that is made, so that nothing that stands there already is touched."""
+    ends: datetime | None = None
+    """When the run is over for certain: what it registered is left over then."""
     _next: float = 0.0
 
     def ask(self, method: str, path: str, **given: Any) -> Any:
@@ -143,9 +159,12 @@ class Shadow:
     version: str = ""
     _serial: int = 0
     _posted: int = 0
+    _labels: int = 0
     _seen: set[str] = field(default_factory=set)
     _contained: set[str] = field(default_factory=set)
     _sources: set[int] = field(default_factory=set)
+    _stale: bool = False
+    """Whether the next session needs a new version."""
     _alerts: Counter[str] = field(default_factory=Counter)
     _sessions: int = 0
     _maker: Fingerprinter | None = None
@@ -156,14 +175,15 @@ class Shadow:
 
     def __post_init__(self) -> None:
         self._maker = None if self.salt is None else maker_of(self.victim, self.salt)
-        body = {"name": self.model, "owner": OWNER, "description": "shadow of a victim of the red team"}
+        what = described("shadow of a victim of the red team", self.monitor.ends)
+        body = {"name": self.model, "owner": OWNER, "description": what}
         self.monitor.ask("POST", "/v1/models", json=body | {"policy": POLICY})
         self._renew()
 
     @property
     def model(self) -> str:
         """Its name."""
-        return f"redteam-{self.victim.name}-{self.monitor.run}"
+        return f"{PREFIX}{self.victim.name}-{self.monitor.run}"
 
     @property
     def path(self) -> str:
@@ -179,7 +199,7 @@ class Shadow:
     def _renew(self) -> None:
         self._serial += 1
         self.version = str(self._serial)
-        self._posted, self._alerts = 0, Counter()
+        self._posted, self._labels, self._alerts = 0, 0, Counter()
         self._seen, self._contained, self._sources = set(), set(), set()
         body = {"version": self.version, "schema": schema_of(self.victim), "deployed_by": OWNER}
         self.monitor.ask("POST", f"/v1/models/{quote(self.model, safe='')}/versions", json=body)
@@ -196,22 +216,54 @@ class Shadow:
         # Of an input that an earlier session went around, the campaigns know already.
         self._kind = session.kind
         known = session.source >= 0 and session.source in self._sources
-        if known or max(self._alerts.values(), default=0) > TIER_ALERTS_MAX - ROOM:
+        # All who poison with labels are one alert of a version, what others have sent would be a drift, and who poisons
+        # has asked around every input afterwards.
+        apart = poisons(session) or self._stale
+        if known or apart or max(self._alerts.values(), default=0) > TIER_ALERTS_MAX - ROOM:
             self._renew()
+        self._stale = poisons(session)
         self._sources.add(session.source)
+        if session.feedback is not None:
+            self._send(honest(self.victim))
+        names = self._names(session)
+        drifted = self._over_days(session, names) if takes_days(session) else None
+        if not takes_days(session):
+            self._post(session, names)
+        self._wait()
+        seen = self._seen_of(session, names)
+        return seen if drifted is None else seen.told_of_drift(drifted)
+
+    def _send(self, session: Session) -> None:
+        self._post(session, self._names(session))
+
+    def _names(self, session: Session) -> dict[int, str]:
+        """Name the accounts of the next session."""
         self._sessions += 1
         accounts = list(dict.fromkeys(session.accounts.tolist()))
-        names = {one: f"redteam-{self.monitor.run}-{self._sessions}-{one}" for one in accounts}
-        self._post(session, names)
-        self._wait()
-        return self._seen_of(session, names)
+        return {one: f"redteam-{self.monitor.run}-{self._sessions}-{one}" for one in accounts}
 
-    def _post(self, session: Session, names: dict[int, str]) -> None:
+    def _over_days(self, session: Session, names: dict[int, str]) -> int | None:
+        """Send a day's requests a tick, until the traffic as a whole has drifted; return the last place until then."""
+        for day in days_of(session):
+            self._post(session, names, day)
+            self._wait()
+            time.sleep(TICK_SECONDS)
+            alerts = self.monitor.ask("GET", "/v1/alerts", params=self._which)["alerts"]
+            if any(one["cause"] in DRIFTS for one in alerts):
+                return int(day.stop) - 1
+        return None
+
+    @property
+    def _which(self) -> dict[str, Any]:
+        return {"model": self.model, "version": self.version, "limit": LIST_MAX}
+
+    def _post(self, session: Session, names: dict[int, str], rows: slice | None = None) -> None:
         principals = [names[one] for one in session.accounts.tolist()]
         ids = [f"{self.monitor.run}-{self._sessions}-{i}" for i in range(len(session))]
         inputs, answers = session.inputs.astype(np.float64), session.probabilities.astype(np.float64)
-        for first in range(0, len(session), BODY_ROWS):
-            part = slice(first, first + BODY_ROWS)
+        begin, end, _ = (rows or slice(None)).indices(len(session))
+        for first in range(begin, end, BODY_ROWS):
+            part = slice(first, min(first + BODY_ROWS, end))
             late = None if session.latency_ms is None else session.latency_ms[part]
             more = beside(inputs[part], late, self._maker)
             content = arrow_of(self.victim, inputs[part], answers[part], ids[part], principals[part], more)
@@ -228,12 +280,13 @@ class Shadow:
             ]
             for first in range(0, len(told), BODY_ROWS):
                 self.monitor.ask("POST", f"{self.path}/labels", json={"labels": told[first : first + BODY_ROWS]})
+            self._labels += len(told)
 
     def _wait(self) -> None:
         deadline = time.monotonic() + WAIT_SECONDS
         while True:
             status = self.monitor.ask("GET", f"{self.path}/status")
-            if status["events_total"] >= self._posted:
+            if status["events_total"] >= self._posted and status["labels_total"] >= self._labels:
                 return
             if time.monotonic() > deadline:
                 done = f"{status['events_total']} of {self._posted} events"
@@ -254,7 +307,8 @@ class Shadow:
             if account is None:
                 continue  # what one more client of an input says of an earlier session is no alarm of this one
             self._truths.setdefault(one["incident_id"], truth_of(session.kind))
-            place = place_of(session, account, use["queries_at_alarm"])
+            asked = place_of if use["tier"] != POISONING else label_of
+            place = asked(session, account, use["queries_at_alarm"])
             tiers[use["tier"]] = min(tiers.get(use["tier"], place), place)
             if use["subject"].startswith(CAMPAIGN):
                 campaign = place if campaign is None else min(campaign, place)
@@ -263,8 +317,8 @@ class Shadow:
     def _list(self, path: str, what: str, key: str) -> list[dict[str, Any]]:
         """Return what is new in a list."""
         known = self._seen if what == "alerts" else self._contained
-        given = {"model": self.model, "version": self.version} if what == "alerts" else {"state": "all"}
-        whole = self.monitor.ask("GET", path.partition("?")[0], params=given | {"limit": LIST_MAX})[what]
+        given = self._which if what == "alerts" else {"state": "all", "limit": LIST_MAX}
+        whole = self.monitor.ask("GET", path.partition("?")[0], params=given)[what]
         new = [one for one in whole if one[key] not in known]
         if len(new) == LIST_MAX:
             raise MonitorFailed(f"one session raised more {what} than a list holds")
@@ -282,6 +336,12 @@ class Shadow:
         return dict(zip(pseudonyms, names, strict=True))
 
 
+def poisons(session: Session) -> bool:
+    """Tell whether a session works on labels, or on the traffic as a whole."""
+    attack = ATTACKS.get(session.workload) if session.kind is Kind.ATTACK else None
+    return session.feedback is not None or (attack is not None and attack.family is Family.POISONING)
+
+
 def place_of(session: Session, account: int, queries: int) -> int:
     """Return the place of an account's request that was its so-manieth different one; its last when it has fewer."""
     known: set[bytes] = set()
@@ -291,3 +351,10 @@ def place_of(session: Session, account: int, queries: int) -> int:
         if len(known) >= queries:
             return int(place)
     return int(places[-1])
+
+
+def label_of(session: Session, account: int, labels: int) -> int:
+    """Return the place of an account's request that its so-manieth label is about; its last when it has fewer."""
+    places = np.flatnonzero(session.accounts == account)
+    told = places if session.feedback is None else places[session.feedback[places] >= 0]
+    return int(told[min(max(labels, 1), len(told)) - 1]) if len(told) else int(places[-1])

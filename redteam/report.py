@@ -12,7 +12,6 @@ from statistics import median
 import msgspec
 
 from redteam.attacks import ATTACKS
-from redteam.attacks.base import Family
 from redteam.benign import WORKLOADS
 from redteam.judge import Share, Verdict, attack_result, benign_results, timely_rate
 from redteam.records import Folder, Head, Record, SceneRecord
@@ -28,8 +27,8 @@ INTENT = "intent"
 ERRORS_SHOWN = 3
 EVIDENCE_SHOWN, EVIDENCE_LENGTH = 12, 400
 PLACES = {name: place for place, name in enumerate(SCENARIOS)}
-OVER_DAYS = frozenset({Family.POISONING})
-"""What such attacks do is seen in the traffic as a whole, over days; a run of minutes looks at single principals."""
+FOR_PEOPLE = frozenset({"baseline-poison"})
+"""What such attacks do shows when a new baseline is compared with the old one, and people decide."""
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,9 +83,9 @@ class AttackRow(msgspec.Struct, frozen=True, kw_only=True):
     blind: bool
 
     @property
-    def over_days(self) -> bool:
-        """Whether the attack is of a kind that takes longer than a run."""
-        return self.family in OVER_DAYS
+    def for_people(self) -> bool:
+        """Whether no request tells of the attack, and people are to see it."""
+        return self.attack in FOR_PEOPLE
 
 
 class BenignRow(msgspec.Struct, frozen=True, kw_only=True):

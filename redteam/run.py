@@ -127,7 +127,7 @@ class Run:
         checks, error = Checks(), ""
         rng = np.random.default_rng([self.plan.seed, *name.encode()])
         try:
-            with Service(self.monitor.http, self.data_dir) as service:
+            with Service(self.monitor.http, self.data_dir, ends=self.monitor.ends) as service:
                 SCENARIOS[name].act(service, checks, rng)
                 self.stages += service.models[:1]
         except Exception as failed:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+DAY_SECONDS = 86_400.0
 ROUNDING = 1e-6
 """How far over its budget an input may be: what 32-bit arithmetic on the way adds."""
 
@@ -89,3 +91,15 @@ class Session:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+
+def takes_days(session: Session) -> bool:
+    """Tell whether an attack is spread over days, and so is a matter of the traffic as a whole."""
+    return session.kind is Kind.ATTACK and len(session) > 0 and session.seconds[-1] - session.seconds[0] >= DAY_SECONDS
+
+
+def days_of(session: Session) -> list[slice]:
+    """Return the requests of each day, counted from the first one."""
+    day = ((session.seconds - session.seconds[0]) // DAY_SECONDS).astype(np.int64)
+    bounds = [0, *(np.flatnonzero(np.diff(day)) + 1).tolist(), len(session)]
+    return [slice(first, last) for first, last in pairwise(bounds)]

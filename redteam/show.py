@@ -28,7 +28,7 @@ NO_SPOT = "No attack of this run that succeeds was seen in time in less than hal
 ALL_HELD = "Every defence of the service that was tried held."
 NO_SUCCESS = "No success, so nothing is said of being seen in time: "
 WRONGED = "Benign clients are wronged, so that being seen in time is worth less than it looks: "
-OVER_DAYS = "takes longer than a run; the traffic as a whole tells of it, not single principals"
+FOR_PEOPLE = "a new baseline is compared with the old one, and accepted by a person; no request tells"
 
 
 def attack_cells(row: AttackRow) -> tuple[str, ...]:
@@ -49,7 +49,7 @@ def attack_cells(row: AttackRow) -> tuple[str, ...]:
 def blind_cells(row: AttackRow) -> tuple[str, ...]:
     """Return the cells of a blind spot."""
     named = "; ".join(f"{one.id} {one.name}".strip() for one in row.techniques)
-    return (row.victim, row.title, rate_text(row.timely), f"{named} ({OVER_DAYS})" if row.over_days else named)
+    return (row.victim, row.title, rate_text(row.timely), f"{named} ({FOR_PEOPLE})" if row.for_people else named)
 
 
 def scenario_cells(row: ScenarioRow) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Measure what the monitor sees of adversarial use, beside published detectors; write docs/benchmarks-adversarial.md.
 
-usage: python -m bench.adversarial [--quick] [--data DIRECTORY] [--only PARTS] [--victims NAMES] [--redraw FILE ...]
+usage: python -m bench.adversarial [--short] [--data DIRECTORY] [--only PARTS] [--victims NAMES] [--redraw FILE ...]
 """
 
 import argparse
@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from bench.adversarial.blind import blind_spots
 from bench.adversarial.cost import measure_costs
 from bench.adversarial.harness import (
     Eyes,
@@ -26,23 +27,21 @@ from bench.adversarial.harness import (
     train_peer,
 )
 from bench.adversarial.report import render
-from bench.adversarial.results import Bars, Grown, Results, Unseen, Wronged
-from bench.adversarial.sessions import CALIBRATE, CONFIRM, FAMILIES, Part, Sizes
+from bench.adversarial.results import Bars, Results
+from bench.adversarial.sessions import CALIBRATE, CONFIRM, Part, Sizes
 from bench.adversarial.setting import VICTIMS, cached
-from bench.adversarial.train import grow, record, recorded, timely, without, wronged
+from bench.adversarial.train import record, recorded
+from bench.adversarial.unseen import Seminar
 from bench.report import update_page
 from bench.run import OUT, ROOT, SINGLE_THREADED, describe_machine
 from detectors.principals.grown import grown
 
 PAGE = ROOT / "docs" / "benchmarks-adversarial.md"
 DATA = PAGE.with_suffix(".json")
+BLIND_PAGE = ROOT / "docs" / "red-team.md"
 THRESHOLDS = ROOT / "bench" / "adversarial" / "thresholds.json"
 BEGIN = "<!-- measured: begin (written by make bench-adversarial) -->"
 PARTS = ("record", "calibrate", "benign", "attacks", "hidden", "thieves", "unseen", "cost")
-THINNED = 6
-"""Forests that some attacks are kept from are grown from so few of the other stories: every sixth."""
-STRANGERS = ("random_walk", "sweep", "lime", "noise", "video", "occlusion")
-"""Benign workloads that forests are grown without, to see whether clients nobody thought of are wronged."""
 PEER = 8
 """Sessions of each attack and workload that the one peer that is trained learns from."""
 JUDGED = ("digits", "mnist")
@@ -79,35 +78,6 @@ SHORT = Plan(
 )
 
 
-def unseen(results: Results, say: Say) -> None:
-    """Grow forests without some attacks, or without a victim, from half of the sources; judge them on the others."""
-    stories = recorded().thinned(THINNED)
-    half = stories.source % 4 < 2  # sources of recorded sessions are even
-    whole = grow(stories.of(half))
-    for turns in (4, 2, 1):
-        fewer = half & (stories.source // 4 % turns == 0)
-        forest = whole if turns == 1 else grow(stories.of(fewer))
-        for name in JUDGED:
-            rest = stories.of(~half & (stories.victim == name))
-            results.curve.append(Grown(name, int(fewer.sum()), timely(forest, rest)[0]))
-    for name in JUDGED:
-        forest = grow(stories.of(half & (stories.victim != name)))
-        rest = stories.of(~half & (stories.victim == name))
-        results.unseen.append(Unseen(name, name, *timely(forest, rest), timely(whole, rest)[0]))
-    for family in FAMILIES:
-        forest = grow(stories.of(half & without(stories, family)))
-        for name in JUDGED:
-            rest = stories.of(~half & (stories.victim == name))
-            results.unseen.append(Unseen(family, name, *timely(forest, rest, family), timely(whole, rest, family)[0]))
-        say(f"forest without {family}")
-    for workload in STRANGERS:
-        forest = grow(stories.of(half & (stories.workload != workload)))
-        for name in JUDGED:
-            rest = stories.of(~half & (stories.victim == name))
-            results.wronged.append(Wronged(workload, name, *wronged(forest, rest, workload)))
-        say(f"forest without {workload}")
-
-
 def eyes_of(name: str, part: Part, plan: Plan, data: Path) -> Eyes:
     """Return everything that looks at sessions of a victim."""
     victim = cached(name, data)
@@ -132,7 +102,10 @@ def run(plan: Plan, parts: tuple[str, ...], victims: tuple[str, ...], data: Path
         raise SystemExit("the thresholds are not of this forest: calibrate first")
     results.bars = bars.digest
     if "unseen" in parts:
-        unseen(results, say)
+        begin = time.perf_counter()
+        Seminar(recorded(), victims, OUT, say).hold(results)
+        results.seconds["unseen"] = time.perf_counter() - begin
+        results.commits["unseen"] = results.machine["commit"]
     for part in ("benign", "attacks", "hidden", "thieves", "cost"):
         for name in victims if part in parts else ():
             begin = time.perf_counter()
@@ -184,6 +157,7 @@ def draw(results: Results) -> str:
     bars = msgspec.json.decode(THRESHOLDS.read_bytes(), type=Bars)
     text, figures = render(results, bars)
     update_page(PAGE, text, BEGIN)
+    update_page(BLIND_PAGE, blind_spots(results), BEGIN)
     DATA.write_bytes(in_lines(figures))
     return text
 

@@ -86,7 +86,7 @@ def glass_of(victim: Victim) -> Glass:
     answers = victim.predict(inputs)
     points, labels = take_apart(maker.of(inputs), salt_tag(secret)).points, answers.argmax(axis=1)
     yardstick = Yardstick.fit(points, labels, answers, grown())
-    limits: Thresholds = calibrate(yardstick, points, labels, answers, INTENT)
+    limits: Thresholds = calibrate(yardstick, points, labels, answers, INTENT).thresholds
     classes = tuple(f"probabilities.{i}" for i in range(victim.classes))
     return Glass(
         measure=Measure(yardstick, limits, classes, Printed(salt_tag(secret), secret)),

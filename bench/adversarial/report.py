@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bench.adversarial.report_more import costs, goals, thieves
+from bench.adversarial.report_more import RED, costs, goals, thieves
 from bench.adversarial.results import EVERY, MONITOR, ORDINARY, Bars, Results, Seen
 from bench.adversarial.sessions import HIDDEN
 from bench.report import table
@@ -96,8 +96,9 @@ def _attack_row(
     label: str, any_tier: AttackResult, intent: AttackResult, probing: AttackResult, eager: AttackResult
 ) -> list[str]:
     technique = f" ({ATTACKS[label].techniques[0]})" if label in ATTACKS else ""
+    mark = f"{RED} " if any_tier.timely.ratio < GOAL_R else ""
     return [
-        label + technique,
+        mark + label + technique,
         str(any_tier.sessions),
         str(any_tier.timely.trials),
         share(any_tier.timely, bold=any_tier.timely.ratio < GOAL_R),
@@ -155,7 +156,8 @@ def unseen_table(results: Results, victim: str) -> str:
         if each.victim == victim
     ]
     return table(
-        ["left out", "attacks that succeed", "R, intent, never seen", "R, intent, seen on other sources"], rows
+        ["left out", "attacks that succeed", "R, intent, never seen", "R, intent, seen on other sources"],
+        rows,
     )
 
 
@@ -183,7 +185,8 @@ def hidden_table(seen: Sequence[Seen], victim: str) -> str:
     for name in names:
         found = attack_result(only(everyone, [name]))
         together = attack_result(only(of(seen, "campaign", EVERY, victim), [name])).timely
-        rows.append([name, str(found.sessions), str(found.timely.trials),
+        mark = f"{RED} " if found.timely.ratio < GOAL_R else ""
+        rows.append([mark + name, str(found.sessions), str(found.timely.trials),
                      share(found.timely, bold=found.timely.ratio < GOAL_R), share(together),
                      share(found.undetected, bold=found.undetected.hits > 0),
                      number(found.delay.median_all)])  # fmt: skip

@@ -13,6 +13,7 @@ STRANGE = ("knockoff-noise", "knockoff-strangers", "copycat-noise", "copycat-str
 SYNTHETIC = ("jacobian",)
 """Grown from inputs such as clients send, and near them: not from another distribution; shown beside."""
 ORDINARY_THEFT = ("knockoff-own", "copycat-own")
+RED = "\N{LARGE RED SQUARE}"
 PER_CORE = 3_000
 BENIGN = 0.01
 VERIFIED = 299
@@ -29,7 +30,7 @@ def goals(results: Results) -> str:
 
 def _row(goal: str, text: str, met: bool, *, shown: bool = True) -> list[str]:  # noqa: FBT001 - a formatter's only question
     """Return a goal and whether it is met; one that too few sessions speak for is not."""
-    verdict = "**missed**" if not met else "met" if shown else "**not shown: too few sessions**"
+    verdict = f"{RED} **missed**" if not met else "met" if shown else "**not shown: too few sessions**"
     return [goal, text if met and shown else f"**{text}**", verdict]
 
 

@@ -1,5 +1,7 @@
 """From which evidence on a principal is told of, calibrated on sessions that the reference itself gives."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +25,48 @@ PROBING_LEAST = 12.0
 requests that are close come to less than half of it, however many they are."""
 EXTRACTION_LEAST = 2.2
 """Above what explainers that mask all parts of an image at random reach there; ordinary clients stay below 0.9."""
+TAIL = 0.025
+"""What the exact (Clopper-Pearson) interval of 95 % leaves on either side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Thresholds, and what they were held against.
+
+    Parameters
+    ----------
+    thresholds : Thresholds
+        From which on is told.
+    reached : Thresholds
+        The largest evidence of a session that was played through; 0 where there was none.
+    sessions : dict of Tier to int
+        How many were played through.
+    """
+
+    thresholds: Thresholds
+    reached: Thresholds
+    sessions: dict[Tier, int]
+
+
+def at_most(sessions: int) -> float:
+    """Return how large a share of sessions may alarm, as none of so many did.
+
+    Parameters
+    ----------
+    sessions : int
+        At least 0.
+
+    Returns
+    -------
+    float
+        The upper end of the exact (Clopper-Pearson) interval of 95 %, 0 to 1; 1 without a session.
+
+    Examples
+    --------
+    >>> round(at_most(48), 3)
+    0.074
+    """
+    return 1.0 - float(TAIL ** (1.0 / sessions)) if sessions > 0 else 1.0
 
 
 def calibrate(
@@ -31,7 +75,7 @@ def calibrate(
     labels: NDArray[np.integer],
     probabilities: NDArray[np.floating],
     intent: float,
-) -> Thresholds:
+) -> Calibration:
     """Play ordinary clients through, and return thresholds that none of them reaches.
 
     That of intent is the forest's own unless one of them comes near it, or one who sends noise around a request, or
@@ -52,8 +96,8 @@ def calibrate(
 
     Returns
     -------
-    Thresholds
-        Of clients that ask about anything, and of clients that ask about one class only; for intent, also of clients
+    Calibration
+        By clients that ask about anything, and by clients that ask about one class only; for intent, also by clients
         that work around single requests.
 
     Notes
@@ -66,20 +110,23 @@ def calibrate(
     for session in range(2 * SESSIONS):
         # One in two asks about a single class: such a client is nearer to itself than others are.
         pool = measured if session % 2 == 0 else measured[labels[measured] == classes[(session // 2) % len(classes)]]
-        reached = _played(yardstick, _shuffled(pool, session)[:REQUESTS], points, labels, probabilities)
-        most = {tier: max(value, reached[tier]) for tier, value in most.items()}
+        ended = _played(yardstick, _shuffled(pool, session)[:REQUESTS], points, labels, probabilities)
+        most = {tier: max(value, ended[tier]) for tier, value in most.items()}
     known, typical = np.asarray(points, np.float64), float(yardstick.population.typical.mean())
     for session in range(HARD):
         pool = _shuffled(measured, session)
         asked = _noise(known, pool, typical) if session % 2 == 0 else _sweep(known, pool)
         made = _answers(asked, known, np.asarray(probabilities, np.float64))
-        reached = _played(yardstick, np.arange(len(asked)), asked, made.argmax(axis=1), made)
-        most[Tier.INTENT] = max(most[Tier.INTENT], reached[Tier.INTENT])
-    return Thresholds(
+        ended = _played(yardstick, np.arange(len(asked)), asked, made.argmax(axis=1), made)
+        most[Tier.INTENT] = max(most[Tier.INTENT], ended[Tier.INTENT])
+    thresholds = Thresholds(
         probing=max(PROBING_LEAST, MARGIN * most[Tier.PROBING]),
         intent=max(intent, MARGIN * most[Tier.INTENT]),
         extraction=max(EXTRACTION_LEAST, MARGIN * most[Tier.EXTRACTION]),
     )
+    reached = Thresholds(most[Tier.PROBING], most[Tier.INTENT], most[Tier.EXTRACTION])
+    sessions = dict.fromkeys(Tier, 2 * SESSIONS) | {Tier.INTENT: 2 * SESSIONS + HARD}
+    return Calibration(thresholds, reached, sessions)
 
 
 def _played(

@@ -4,6 +4,7 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -15,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from redteam.leaving import leave
+from redteam.leftovers import OWNER, PREFIX, described
 from redteam.problems import Stopped
 
 COLUMNS = 6
@@ -78,6 +80,8 @@ class Service:
     folder: Path | None = None
     run: str = field(default_factory=lambda: secrets.token_hex(4))
     """Part of every name that is made."""
+    ends: datetime | None = None
+    """When the run is over for certain."""
     _keys: list[str] = field(default_factory=list)
     _bare: httpx.Client = field(init=False)
     models: list[str] = field(default_factory=list)
@@ -131,8 +135,9 @@ class Service:
         self, rng: np.random.Generator, policy: Mapping[str, Any] | None = None, *, shift: float = 0.0
     ) -> "Target":
         """Register a model with one version and a baseline, whose reference lies so far from what is ordinary."""
-        name = f"redteam-service-{self.run}-{len(self.models) + 1}"
-        body = {"name": name, "owner": "red team", "policy": dict(policy or {})}
+        name = f"{PREFIX}service-{self.run}-{len(self.models) + 1}"
+        what = described("a scenario of the red team", self.ends)
+        body = {"name": name, "owner": OWNER, "description": what, "policy": dict(policy or {})}
         self.must("POST", "/v1/models", json=body)
         self.models.append(name)
         version = {"version": "1", "schema": SCHEMA, "deployed_by": "red team"}

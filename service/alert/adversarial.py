@@ -230,6 +230,6 @@ def reason_of(evidence: Evidence, use: AdversarialUse) -> str:
     if not use.calibrated:
         parts.append("a nominal threshold, not calibrated")
     if use.queries:
-        parts.append(f"after {use.queries} queries")
+        parts.append(f"after {use.queries} {'labels' if use.kind is Kind.POISONING else 'queries'}")
     text = f"{use.kind.capitalize()}: {', '.join(parts)}"
     return "; ".join((text, *use.reasons))

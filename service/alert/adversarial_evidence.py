@@ -83,6 +83,8 @@ def of_model(finding: ModelFinding, version: Version, transcript: Transcript) ->
         principals=_together(finding.principals),
         transcript=_reference(transcript, version, subject, finding.since_us, finding.until_us),
         until_us=finding.until_us,
+        queries=finding.queries,
+        queries_at_alarm=finding.queries,
         reasons=_short(finding.reasons),
     )
     return Evidence(

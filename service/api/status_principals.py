@@ -15,6 +15,9 @@ class PrincipalsStatus(View, frozen=True, kw_only=True):
     """Requests beyond the limits, or without principal, answer, or what is compared."""
     invalid: int
     """Requests whose point or answer could not be compared."""
+    invalid_answers: int
+    """Of these, by their answer: probabilities that do not sum to one, or are below zero. The others have an embedding
+    of another dimension, a fingerprint that is none or of another salt, or what else is no finite point."""
     fingerprints: dict[str, int]
     """Of the requests that were looked at: ``taken``, ``unreadable``, and ``foreign``, made with another salt."""
     campaigns: int
@@ -25,3 +28,7 @@ class PrincipalsStatus(View, frozen=True, kw_only=True):
     """By tier, each in the unit of its evidence."""
     calibrated: dict[str, bool]
     """By tier: whether the threshold was held against sessions that this baseline's own reference gives."""
+    calibration: dict[str, dict[str, float]]
+    """By tier: the ``nominal`` threshold, the largest evidence that such a session ``reached``, how many ``sessions``
+    there were, and ``at_most`` which share of them is above the threshold, as none was (95 %, exact). The last three
+    are missing of baselines of earlier releases."""

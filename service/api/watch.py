@@ -105,11 +105,13 @@ class PrincipalsWatch(msgspec.Struct, frozen=True, kw_only=True):
     examined: int = 0
     unexamined: int = 0
     invalid: int = 0
+    invalid_answers: int = 0
     fingerprints: dict[str, int] = {}
     campaigns: int = 0
     unkept: int = 0
     thresholds: dict[str, float] = {}
     calibrated: dict[str, bool] = {}
+    calibration: dict[str, dict[str, float]] = {}
 
 
 class ConductWatch(msgspec.Struct, frozen=True, kw_only=True):

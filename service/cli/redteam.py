@@ -12,6 +12,8 @@ import typer
 from service.cli.common import AsJson, print_json, print_table
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from redteam.lazaretto import Monitor
     from redteam.plan import Plan
     from redteam.report import Summary
@@ -61,6 +63,7 @@ def run(  # noqa: PLR0913, PLR0917 - one per option
         kept = Path(chosen.output)
         _check_targets(chosen, url, scope)
         with _heeding_sigterm(), _monitor(url, key, chosen.requests_per_second) as (monitor, folder):
+            _tidy(monitor, chosen, anew=url is not None)
             with bars(shown=not as_json) as told, open_run(chosen, monitor, told, folder) as running:
                 try:
                     running.go()
@@ -76,6 +79,36 @@ def run(  # noqa: PLR0913, PLR0917 - one per option
         typer.echo(f"Broken off. What is done is in {kept or 'the output folder'}; the same command goes on.", err=True)
         raise typer.Exit(BROKEN_OFF) from None
     _show(summary, as_json=as_json)
+
+
+@app.command()
+def clean(
+    url: Annotated[str, typer.Option("--url", envvar=URL_NAME, help="A running Lazaretto.")],
+    key: Annotated[str, typer.Option("--key", envvar=KEY_NAME, help="Needs the scopes read, operate and admin.")],
+    scope: Annotated[Path | None, typer.Option("--scope", help="As of run.")] = None,
+    *,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also models of runs that may be at work, and of earlier releases.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Retire what runs have left that were killed; every run against a running Lazaretto begins with it."""
+    from redteam.leftovers import sweep
+    from redteam.problems import Stopped
+    from service.cli.failures import Failure
+
+    try:
+        _refuse_strangers([("--url", url)], scope)
+        with _monitor(url, key, 1.0) as (monitor, _):
+            swept = sweep(monitor.ask, _now(), every=every)
+    except Stopped as error:
+        raise Failure(str(error)) from error
+    if as_json:
+        print_json({"retired": swept.retired, "failed": swept.failed})
+    else:
+        typer.echo(f"Retired: {', '.join(swept.retired) or 'nothing was left over'}")
+    if swept.failed:
+        raise Failure(f"not retired: {', '.join(swept.failed)}")
 
 
 @app.command("list")
@@ -159,21 +192,40 @@ def _plan(path: Path, seed: int | None, output: Path | None) -> "Plan":
 
 
 def _check_targets(plan: "Plan", url: str | None, scope: Path | None) -> None:
-    """Refuse targets that are not this machine, unless somebody has signed them off."""
-    from datetime import UTC, datetime, timedelta
-
-    from redteam.problems import Refused
-    from redteam.scope import read_scope, refuse_strangers
-    from service.clock import SystemClock
-
+    """Check what a plan and an option name."""
     targets = [] if plan.http is None else [("victim.http.url", plan.http.url)]
     targets += [] if url is None else [("--url", url)]
+    _refuse_strangers(targets, scope)
+
+
+def _refuse_strangers(targets: list[tuple[str, str]], scope: Path | None) -> None:
+    """Refuse targets that are not this machine, unless somebody has signed them off."""
+    from redteam.problems import Refused
+    from redteam.scope import read_scope, refuse_strangers
+
     try:
         permissions = [] if scope is None else read_scope(scope.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise Refused(f"cannot read the scope file {scope}: {error}") from None
-    now = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=SystemClock().now_us())
-    refuse_strangers(targets, permissions, now)
+    refuse_strangers(targets, permissions, _now())
+
+
+def _now() -> "datetime":
+    from datetime import UTC, datetime, timedelta
+
+    from service.clock import SystemClock
+
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=SystemClock().now_us())
+
+
+def _tidy(monitor: "Monitor", plan: "Plan", *, anew: bool) -> None:
+    """Say when the run is over, and retire what earlier ones have left that were killed, where some may have."""
+    from redteam.leftovers import end_of, sweep
+
+    now = _now()
+    monitor.ends = end_of(now, plan.seconds_max)
+    if anew and (swept := sweep(monitor.ask, now)).retired:
+        typer.echo(f"Retired what a run had left that was killed: {', '.join(swept.retired)}", err=True)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from service.console.read_models import Change, When
 from service.domain.ids import Micros
 from service.domain.keys import Identity
 from service.domain.policy import Cause
-from service.domain.principals import AdversarialUse, Containment
+from service.domain.principals import AdversarialUse, Containment, Kind
 from service.domain.records import Alert, Incident, IncidentStatus, Scope, TimelineItem
 from service.ports import ReadStore
 
@@ -168,7 +168,7 @@ def _figures(use: AdversarialUse) -> tuple[tuple[str, str], ...]:
     if not use.calibrated:
         figures.append(("Threshold", "nominal, not calibrated"))
     if use.queries:
-        figures.append(("Queries", f"{use.queries:,}"))
+        figures.append(("Labels" if use.kind is Kind.POISONING else "Queries", f"{use.queries:,}"))
     if use.flips:
         figures.append(("Label flips", f"{use.flips:,}"))
     if use.best_margin is not None:

@@ -38,7 +38,7 @@ def _intent(seen: Seen, request: Request, version_id: VersionId, queries: int, t
         log_evidence=seen.evidence,
         log_threshold=threshold,
         calibrated=False,
-        queries=queries,
+        queries=max(queries, share.requests),
         since_us=seen.story.since_us,
         until_us=request.at_us,
         best_margin=None if worst is None else math.tanh(worst.lowest / 2.0),
@@ -55,6 +55,8 @@ def _intent(seen: Seen, request: Request, version_id: VersionId, queries: int, t
 def _reasons(seen: Seen, flips: int) -> tuple[str, ...]:
     size = seen.story.principal.queries
     story = f"{size} near-duplicates of {len(seen.story.shares)} principals together went the way of an attack"
+    if len(seen.story.shares) == 1:
+        story = f"{size} near-duplicates went the way of an attack, between so many principals that it was forgotten"
     if not seen.accuses:
         return (story, "no single principal has evidence of its own yet: nobody is contained for it")
     own = f"{seen.share.advances} of this principal's requests brought it further"

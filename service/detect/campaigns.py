@@ -2,7 +2,8 @@
 
 Every request that is looked at leaves hashes in one table of fixed size. A cluster to which more than one principal has
 added is a *campaign*. Its requests are judged as if one principal had sent them, so an attack that is split over many
-accounts has evidence all the same.
+accounts has evidence all the same. So has one whose principal is forgotten in between, again and again, because a flood
+of other names comes between its requests: whoever is new, and near what it sent before, is judged like several.
 
 Whoever is accused has evidence of its own: requests of its own by which the story went further than ever before, and it
 is not the one around whose input the others work. Those who were merely near are named as members, and nothing else.
@@ -60,6 +61,8 @@ class Request(NamedTuple):
     at_us: Micros
     fresh: bool
     """Whether its principal was first seen a short while ago."""
+    since_us: Micros = Micros(0)
+    """Since when its principal is remembered without a break."""
 
 
 class Share(msgspec.Struct):
@@ -133,12 +136,18 @@ class Campaigns:
         """Take one request; return what it adds to a campaign, ``None`` when it belongs to none."""
         number = self._number_of(request.name)
         campaign = self.index.add(request.hashes, number, request.at_us)
-        if campaign is None or len(campaign.members) < 2:  # noqa: PLR2004 - others than oneself
+        if campaign is None:
+            return None
+        alone = len(campaign.members) < 2  # noqa: PLR2004 - others than oneself
+        if alone and campaign.since_us >= request.since_us and campaign.id not in self.stories:
             return None
         story = self._story_of(campaign, number)
         share = story.shares.get(request.name)
         if share is None:
             share = Share()
+            if not story.first and len(story.shares) == 1:
+                # Whoever comes to a story of one may be working around the input of that one, who has led nowhere yet.
+                story.first = next((name for name, one in story.shares.items() if not one.advances), "")
             # Beyond so many, a story goes on, and whoever comes is not named.
             if len(story.shares) < MEMBERS_MAX:
                 story.shares[request.name] = share
@@ -218,7 +227,8 @@ class Campaigns:
         story = self.stories.get(campaign.id)
         if story is None:
             others = [self.names.get(one, "") for one in sorted(campaign.members) if one != number]
-            story = Story(Principal(self._yardstick), Micros(campaign.since_us), others[0])
+            # Of one principal alone there is nobody else around whose input it might work.
+            story = Story(Principal(self._yardstick), Micros(campaign.since_us), others[0] if others else "")
             story.shares.update({name: Share() for name in others if name})
             self.stories[campaign.id] = story
             while len(self.stories) > self._stories_max:

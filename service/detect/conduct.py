@@ -20,11 +20,12 @@ from service.ports import LogEntry
 class Conduct:
     """Looks at the entries of one version, as far as a policy or an operator asks for it."""
 
-    def __init__(self, version_id: VersionId, following: Following | None = None) -> None:
+    def __init__(self, version_id: VersionId, following: Following | None = None, key: bytes = b"") -> None:
         self._version_id = version_id
         self._follows = following is not None
         if following is not None:
-            self._ration, self._costs, self._labels = Ration(following), CostWatch(following), LabelWatch(following)
+            self._ration = Ration(following, key)
+            self._costs, self._labels = CostWatch(following), LabelWatch(following)
         self._vouched = VouchedWatch()
         self._found: list[UseFound] = []
 

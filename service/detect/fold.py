@@ -113,7 +113,7 @@ class VersionFold:
                 engine, windows, era.tick_us, self._traffic_of(era, engine, before), Balance.of(era.tuning)
             )
         self.principals = Principals.of(self.version_id, engine, era.tuning)
-        self.conduct = Conduct(self.version_id, era.tuning.follow)
+        self.conduct = Conduct(self.version_id, era.tuning.follow, str(era.baseline_id).encode())
         self.requests = self._requests_of(era, engine)
         self.outcomes.begin(self.era, era)
         self.era = era
@@ -300,7 +300,7 @@ class VersionFold:
         )
         engine = engines.of(self.era)
         self.principals = Principals.of(self.version_id, engine, self.era.tuning)
-        self.conduct = Conduct(self.version_id, self.era.tuning.follow)
+        self.conduct = Conduct(self.version_id, self.era.tuning.follow, str(self.era.baseline_id).encode())
         self.requests = RequestWatch.of(engine, self.era.tuning, snapshot.baseline_id)
         if self.requests is not None:
             self.requests.restore(snapshot.status)

@@ -16,7 +16,7 @@ import msgspec
 from detectors.errors import StateError
 from service.domain.ids import Position
 
-FORMAT = 2
+FORMAT = 3
 WORK_MIN = 5_000
 """Requests, so many of which at least lie between two times: half a second of work."""
 BYTES_PER_REQUEST = 2_048
@@ -41,6 +41,8 @@ class Kept(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     second: int
     taken: int
     taken_of: dict[str, int]
+    came: int
+    before: int
     counts: dict[str, int]
     flips: Any
     index: Any

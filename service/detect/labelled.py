@@ -54,5 +54,6 @@ def _finding(name: str, reporter: Reporter, at_us: Micros) -> ModelFinding:
         since_us=reporter.since,
         until_us=at_us,
         principals=(name,),
+        queries=reporter.reported,
         reasons=tuple(reasons),
     )

@@ -46,6 +46,7 @@ COUNTS = (
     "examined",
     "unexamined",
     "invalid",
+    "invalid_answers",
     "forgotten",
     "prints",
     "unreadable_prints",
@@ -73,8 +74,8 @@ class Principals:
         self._wanted = measure.wanted
         self._known: OrderedDict[str, Followed] = OrderedDict()
         self._flips = Flips(measure.yardstick.dimension)
-        self._ration = Ration(following)
-        self.examined = self.unexamined = self.invalid = self.forgotten = 0
+        self._ration = Ration(following, measure.space.key)
+        self.examined = self.unexamined = self.invalid = self.invalid_answers = self.forgotten = 0
         self.prints = self.unreadable_prints = self.foreign_prints = 0
         self.unkept = 0
         """Principals that begin anew when the worker starts: there was no room to keep them."""
@@ -104,6 +105,7 @@ class Principals:
         self._began_us = self._began_us or entry.arrival_us
         if not self._ration.is_left(entry.arrival_us):
             self.unexamined += entry.rows
+            self._ration.pass_over(entry.rows)
             return
         try:
             frame = decode_printed(entry.body)
@@ -113,6 +115,7 @@ class Principals:
         columns = columns_of(frame, self._wanted)
         if frame.principals is None or not all(name in columns for name in self._measure.needed):
             self.unexamined += frame.rows
+            self._ration.pass_over(frame.rows)
             return
         self._take(frame, frame.principals, columns, entry)
 
@@ -122,9 +125,10 @@ class Principals:
         if not len(chosen):
             return
         told = told_by(frame, self._tag_of) if frame.fingerprints else None
-        points, probabilities, good = self._answers(frame, columns, chosen, told)
+        points, probabilities, answered, good = self._answers(frame, columns, chosen, told)
         absent = self._count_prints(told, chosen)
         self.invalid += int((~good & ~absent).sum())
+        self.invalid_answers += int((~answered & ~absent).sum())
         self.unexamined += int((~good & absent).sum())
         found: list[PrincipalFinding] = []
         for i in np.flatnonzero(good).tolist():
@@ -153,6 +157,7 @@ class Principals:
             "examined": self.examined,
             "unexamined": self.unexamined,
             "invalid": self.invalid,
+            "invalid_answers": self.invalid_answers,
             "fingerprints": {
                 "taken": self.prints,
                 "unreadable": self.unreadable_prints,
@@ -162,6 +167,7 @@ class Principals:
             "unkept": self.unkept,
             "thresholds": {tier.value: limits.of(tier) for tier in Tier},
             "calibrated": {tier.value: self._calibrated(tier) for tier in Tier},
+            "calibration": self._measure.told(),
         }
 
     def due(self, last: Position) -> bytes | None:
@@ -187,6 +193,8 @@ class Principals:
             second=self._ration.second,
             taken=self._ration.taken,
             taken_of=self._ration.taken_of,
+            came=self._ration.came,
+            before=self._ration.before,
             counts={name: getattr(self, name) for name in COUNTS},
             flips=pack(self._flips.stored()),
             index=index,
@@ -212,7 +220,7 @@ class Principals:
         self._campaigns.adopt(self._packer, kept.stories, kept.index, kept.names)
         self._flips.adopt(*unpack(kept.flips))
         self._known, self._tag, self._began_us = known, kept.tag, Micros(kept.began_us)
-        self._ration.adopt(kept.second, kept.taken, kept.taken_of)
+        self._ration.adopt(kept.second, kept.taken, kept.taken_of, kept.came, kept.before)
         for name in COUNTS:
             setattr(self, name, kept.counts.get(name, 0))
         self.cadence.keep(Position(kept.position), len(content))
@@ -236,20 +244,20 @@ class Principals:
 
     def _answers(
         self, frame: Frame, columns: Mapping[str, Values], chosen: NDArray[np.int64], told: Told | None
-    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_]]:
-        """Return points and probabilities of the chosen rows, and which of them are fit to be compared."""
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return points and probabilities of the chosen rows, which are an answer, and which are fit to be compared."""
         probabilities = self._measure.answers(columns, chosen)
+        with np.errstate(invalid="ignore"):
+            answered = np.abs(probabilities.sum(axis=1) - 1.0) <= SUM_OFF
+        answered &= (probabilities >= 0.0).all(axis=1)
         try:
             if told is not None and isinstance(self._measure.space, Printed):
                 points = told.points[chosen]
             else:
                 points = self._measure.points(frame, columns)[chosen]
         except (DetectorError, KeyError):
-            return np.zeros((len(chosen), 1), np.float32), probabilities, np.zeros(len(chosen), np.bool_)
-        with np.errstate(invalid="ignore"):
-            good = np.abs(probabilities.sum(axis=1) - 1.0) <= SUM_OFF
-        good &= usable(points) & (probabilities >= 0.0).all(axis=1)
-        return points, probabilities, good
+            return np.zeros((len(chosen), 1), np.float32), probabilities, answered, np.zeros(len(chosen), np.bool_)
+        return points, probabilities, answered, answered & usable(points)
 
     def _one(
         self,
@@ -265,7 +273,9 @@ class Principals:
         finder = self._flips.finder(point, label, within)
         reading = followed.principal.take(point, label, answer)
         fresh = followed.since_us > max(at_us - BURST_US, self._began_us + BURST_US)
-        together = self._together(Request(name, point, label, answer, hashes, at_us, fresh), followed)
+        together = self._together(
+            Request(name, point, label, answer, hashes, at_us, fresh, followed.since_us), followed
+        )
         if finder is not None and (reading.duplicate or finder != name):
             return together + self._came_again(name, followed, finder, at_us)
         found = together

@@ -13,10 +13,10 @@ from detectors.columns import Values
 from detectors.errors import BaselineError, DetectorError
 from detectors.principals.extraction import Moments
 from detectors.principals.grown import INTENT, grown
-from detectors.principals.monitor import LENGTH_MAX, Thresholds, Yardstick
+from detectors.principals.monitor import LENGTH_MAX, Thresholds, Tier, Yardstick
 from detectors.principals.points import Embedded, Projection
 from detectors.principals.population import Population
-from detectors.principals.thresholds import PROBING_LEAST, calibrate
+from detectors.principals.thresholds import EXTRACTION_LEAST, PROBING_LEAST, Calibration, at_most, calibrate
 from service.detect.answers import SURE, answers_of, labels_in
 from service.detect.printed import Printed, told_by
 from service.domain.schema import PREDICTION, PROBABILITY_PREFIX, FeatureKind, PredictionKind, Schema
@@ -46,6 +46,22 @@ class Measure:
     """Whether answers are labels only."""
     checked: bool = True
     """Whether the threshold of intent was held against what the reference itself gives."""
+    held: Calibration | None = None
+    """What thresholds were held against; ``None`` in baselines of earlier releases."""
+
+    def told(self) -> dict[str, dict[str, float]]:
+        """Return what the status says of each tier's threshold beside its value.
+
+        The nominal one, the largest evidence of a session of the reference, how many of those there were, and how
+        large a share of them may be above the threshold, as none is.
+        """
+        nominal = {Tier.PROBING: PROBING_LEAST, Tier.INTENT: INTENT, Tier.EXTRACTION: EXTRACTION_LEAST}
+        found = {tier.value: {"nominal": nominal[tier]} for tier in Tier}
+        if self.held is not None:
+            for tier, count in self.held.sessions.items():
+                reached = self.held.reached.of(tier)
+                found[tier.value] |= {"reached": reached, "sessions": count, "at_most": at_most(count)}
+        return found
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -86,6 +102,8 @@ class _Stored(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """Of the salt of the fingerprints that are the points; 0: they are not."""
     labelled: bool = False
     edition: int = 1
+    held: tuple[tuple[float, float, float], tuple[int, int, int]] | None = None
+    """The largest evidence of sessions of the reference, and how many there were, in the order of the thresholds."""
 
 
 def make(schema: Schema, frame: Frame, columns: Mapping[str, Values]) -> tuple[Measure | None, str]:
@@ -111,10 +129,10 @@ def make(schema: Schema, frame: Frame, columns: Mapping[str, Values]) -> tuple[M
         yardstick = Yardstick.fit(points, labels, answers, grown())
         yardstick = _of_labels(yardstick) if labelled else yardstick
         intent = INTENT_OF_LABELS if labelled else INTENT
-        thresholds = calibrate(yardstick, points, labels, answers, intent)
+        held = calibrate(yardstick, points, labels, answers, intent)
     except DetectorError as error:
         return None, f"single principals are not watched: {error}"
-    return Measure(yardstick, thresholds, classes, space, embedding, labelled), ""
+    return Measure(yardstick, held.thresholds, classes, space, embedding, labelled, held=held), ""
 
 
 def _points(
@@ -197,6 +215,7 @@ def to_bytes(measure: Measure) -> bytes:
         points=measure.yardstick.dimension,
         arrays=[np.ascontiguousarray(a).astype(a.dtype.newbyteorder("<"), copy=False).tobytes() for a in arrays],
         edition=EDITION if measure.checked else UNCHECKED,
+        held=_numbers(measure.held),
     )
     return msgspec.msgpack.encode(stored)
 
@@ -231,7 +250,24 @@ def from_bytes(content: bytes) -> Measure:
     probing, intent, extraction = stored.thresholds
     limits = Thresholds(probing if stored.edition >= UNCHECKED else PROBING_LEAST, intent, extraction)
     checked = stored.edition >= EDITION
-    return Measure(yardstick, limits, stored.classes, space, stored.embedding, stored.labelled, checked)
+    held = _calibration(limits, stored)
+    return Measure(yardstick, limits, stored.classes, space, stored.embedding, stored.labelled, checked, held)
+
+
+def _numbers(held: Calibration | None) -> tuple[tuple[float, float, float], tuple[int, int, int]] | None:
+    if held is None:
+        return None
+    reached, sessions = held.reached, held.sessions
+    counts = (sessions[Tier.PROBING], sessions[Tier.INTENT], sessions[Tier.EXTRACTION])
+    return (reached.probing, reached.intent, reached.extraction), counts
+
+
+def _calibration(limits: Thresholds, stored: _Stored) -> Calibration | None:
+    if stored.held is None:
+        return None
+    reached, counts = stored.held
+    tiers = (Tier.PROBING, Tier.INTENT, Tier.EXTRACTION)
+    return Calibration(limits, Thresholds(*reached), dict(zip(tiers, counts, strict=True)))
 
 
 def _read(content: bytes, kind: str, shape: Sequence[int]) -> NDArray[Any]:

@@ -88,6 +88,8 @@ class ModelFinding(msgspec.Struct, frozen=True, kw_only=True):
     until_us: int
     principals: tuple[str, ...] = ()
     """Whom the evidence comes from, where it comes from principals; none for a canary or an artefact."""
+    queries: int = 0
+    """What the first of them had sent until then: labels, where it is accused for its labels."""
     reasons: tuple[str, ...] = ()
 
 

@@ -71,7 +71,7 @@ def test_thresholds_are_above_what_close_requests_and_ordinary_clients_come_to()
     points = requests(np.random.default_rng(15), 2_000)
     labels, shares = labels_of(points), answers(points)
     own = replace(yardstick(), forest=saying(-1.0))
-    limits = calibrate(own, points, labels, shares, 3.0)
+    limits = calibrate(own, points, labels, shares, 3.0).thresholds
     assert limits.probing >= PROBING_LEAST > 2.0 * CLOSENESS_MAX
     assert (limits.intent, limits.extraction >= EXTRACTION_LEAST) == (3.0, True)
     for seed in range(60):

@@ -10,8 +10,8 @@ from detectors.principals import thresholds
 from detectors.principals.cluster import FEATURES
 from detectors.principals.forest import Forest
 from detectors.principals.grown import INTENT, grown
-from detectors.principals.monitor import Thresholds, Yardstick
-from detectors.principals.thresholds import EXTRACTION_LEAST, MARGIN, PROBING_LEAST, calibrate
+from detectors.principals.monitor import Thresholds, Tier, Yardstick
+from detectors.principals.thresholds import EXTRACTION_LEAST, MARGIN, PROBING_LEAST, at_most, calibrate
 from tests.detectors.clients import answers, labels_of, requests
 
 
@@ -30,7 +30,7 @@ class Judge:
 def of(forest: Forest | Judge, points: NDArray[np.float32]) -> Thresholds:
     labels, probabilities = labels_of(points), answers(points)
     yardstick = Yardstick.fit(points, labels, probabilities, forest)  # type: ignore[arg-type]  # it scores
-    return calibrate(yardstick, points, labels, probabilities, INTENT)
+    return calibrate(yardstick, points, labels, probabilities, INTENT).thresholds
 
 
 def test_a_reference_without_stories_keeps_the_threshold_of_the_forest() -> None:
@@ -70,7 +70,7 @@ def test_where_answers_are_labels_only_simulated_ones_are_labels() -> None:
             return super().score(story)
 
     watched = dataclasses.replace(yardstick, forest=Watched(0.0))  # type: ignore[arg-type]  # it scores
-    assert calibrate(watched, points, labels, probabilities, INTENT).intent == INTENT
+    assert calibrate(watched, points, labels, probabilities, INTENT).thresholds.intent == INTENT
     lowest = np.array(seen)[:, FEATURES.index("lowest")]
     # An answer is that of the root, or says that another class is ahead: nothing lies between.
     assert len(np.unique(np.round(lowest, 6))) <= 2
@@ -79,3 +79,14 @@ def test_where_answers_are_labels_only_simulated_ones_are_labels() -> None:
 def test_the_same_reference_gives_the_same_thresholds() -> None:
     points = requests(np.random.default_rng(4), 600)
     assert of(Judge(9.0), points) == of(Judge(9.0), points)
+
+
+def test_what_was_played_through_is_told_with_how_far_it_came() -> None:
+    points = requests(np.random.default_rng(2), 600)
+    labels, probabilities = labels_of(points), answers(points)
+    yardstick = Yardstick.fit(points, labels, probabilities, Judge(9.0))  # type: ignore[arg-type]  # it scores
+    found = calibrate(yardstick, points, labels, probabilities, INTENT)
+    assert found.reached.intent == 9.0
+    assert 0.0 < found.reached.extraction < EXTRACTION_LEAST
+    assert found.sessions == {Tier.PROBING: 48, Tier.EXTRACTION: 48, Tier.INTENT: 64}
+    assert at_most(0) == 1.0

@@ -208,7 +208,8 @@ def test_data_that_does_not_fit_the_endpoint_is_refused(tmp_path: Path, endpoint
 def test_the_command_line_attacks_a_lazaretto_of_its_own_and_reports(tmp_path: Path) -> None:
     plan, output = tmp_path / "plan.toml", tmp_path / "out"
     plan.write_text(
-        'victims = ["digits"]\nattacks = ["hopskipjump-l2", "hopskipjump-l2+sybil5"]\nbenign = ["one_class"]\n'
+        'victims = ["digits"]\nattacks = ["hopskipjump-l2", "hopskipjump-l2+sybil5", "label-flips"]\n'
+        'benign = ["one_class"]\n'
         "sessions = 1\nqueries_max = 250\n"
     )
     words = ["redteam", "run", "--plan", str(plan), "--output", str(output)]
@@ -224,13 +225,17 @@ def test_the_command_line_attacks_a_lazaretto_of_its_own_and_reports(tmp_path: P
     summary = msgspec.json.decode(told.stdout, type=Summary)
     assert summary.complete
     assert summary.errors == ()
-    plain, sybil = summary.attacks
+    plain, flips, sybil = summary.attacks
     # A client that feels its way around one image for 250 requests is seen, and so is one with five names.
     assert plain.seen.hits == sybil.seen.hits == 1
+    # What a client reports is judged beside what honest ones do, who come first.
+    assert flips.tiers == {"poisoning": 1}
+    assert flips.queries_median is not None
+    assert flips.queries_median <= 80
     assert plain.queries_median is not None
     assert plain.queries_median < 250
     assert "hopskipjump-l2" in run("redteam", "report", str(output), "--markdown")
-    assert json.loads(run("redteam", "report", str(output), "--json"))["total"] == 3
+    assert json.loads(run("redteam", "report", str(output), "--json"))["total"] == 4
     text = run("redteam", "run", "--plan", str(plan), "--output", str(output), "--seed", "9", expect=1)
     assert "not mixed" in text
 
@@ -293,6 +298,36 @@ def test_whoever_ends_a_run_ends_it_in_order(tmp_path: Path, number: signal.Sign
     assert "Broken off" in errors
     assert "Traceback" not in errors
     assert "goes on" in run("redteam", "report", str(output))
+
+
+@pytest.mark.slow
+def test_what_a_killed_run_has_left_is_retired(tmp_path: Path) -> None:
+    plan, output = tmp_path / "plan.toml", tmp_path / "out"
+    plan.write_text(
+        'victims = ["digits"]\nattacks = ["hopskipjump-l2"]\nsessions = 300\nqueries_max = 60\nseconds_max = 600\n'
+    )
+    with serving(tmp_path / "data") as running:
+        headers = make_key(running.data_dir, "ingest", "read", "operate", "admin")
+        words = ["--url", running.url, "--key", headers["authorization"].removeprefix("Bearer ")]
+        command = [sys.executable, "-m", "service", "redteam", "run", "--plan", str(plan), "--output", str(output)]
+        with subprocess.Popen([*command, *words], cwd=ROOT, env=environment(), stderr=subprocess.DEVNULL) as process:
+            eventually((output / "sessions.jsonl").exists, "a session is done", 120)
+            process.kill()
+        with httpx.Client(base_url=running.url, headers=headers, timeout=60.0) as client:
+
+            def states() -> list[str]:
+                models = client.get("/v1/models").json()["models"]
+                return [version["state"] for one in models for version in one["versions"]]
+
+            assert states() == ["active"]
+            # For all that is known the run may be at work.
+            assert json.loads(run("redteam", "clean", *words, "--json")) == {"retired": [], "failed": []}
+            assert states() == ["active"]
+            [name] = json.loads(run("redteam", "clean", *words, "--all", "--json"))["retired"]
+            assert name.startswith("redteam-digits-")
+            assert states() == ["retired"]
+            assert client.get("/v1/incidents", params={"status": "open"}).json()["incidents"] == []
+    assert "is not this machine" in run("redteam", "clean", "--url", "http://models.example", "--key", "k", expect=1)
 
 
 def test_bad_plans_and_strangers_are_refused_in_sentences(tmp_path: Path) -> None:

@@ -5,9 +5,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
-from redteam.lazaretto import Monitor, Seen, Shadow
-from redteam.session import Kind, Session
+from redteam.attacks.streams import HONEST
+from redteam.honest import REPORTERS
+from redteam.lazaretto import Monitor, Seen, Shadow, label_of
+from redteam.session import Kind, Session, takes_days
 from redteam.telemetry import FINGERPRINT, salt_of
 from tests.redteam.toys import toy_victim
 
@@ -24,6 +27,9 @@ class Lazaretto(Monitor):
         self.baselines: list[pa.Table] = []
         self.alerts: list[dict[str, Any]] = []
         self.policy: dict[str, Any] = {}
+        self.labels: list[int] = []
+        self.looks = 0
+        self.drifts_after = 10**9
 
     def ask(self, method: str, path: str, **given: Any) -> Any:
         self.asked.append((method, path))
@@ -38,8 +44,13 @@ class Lazaretto(Monitor):
             names = self.policy["adversarial"].get("explainers", [])
             return {"adversarial": {"explainers": [f"pseudonym:of {name}" for name in names]}}
         if path == "/v1/alerts":
-            return {"alerts": self.alerts}
-        return {"events_total": 10**9, "principals": []}
+            drift = {"id": "d", "incident_id": "i", "cause": "data_drift", "adversarial": None}
+            return {"alerts": [*self.alerts, *([drift] if len(self.bodies) >= self.drifts_after else [])]}
+        if path.endswith("/labels"):
+            self.labels.append(len(given["json"]["labels"]))
+        self.looks += path.endswith("/status")
+        # Labels are worked off after the events that they are about.
+        return {"events_total": 10**9, "labels_total": sum(self.labels) if self.looks > 1 else 0, "principals": []}
 
 
 def session(source: int, accounts: int = 1, requests: int = 12) -> Session:
@@ -57,9 +68,9 @@ def session(source: int, accounts: int = 1, requests: int = 12) -> Session:
     )
 
 
-def alert(name: str, principal: str, queries: int, subject: str = "p") -> dict[str, Any]:
-    use = {"tier": "intent", "principals": [principal], "queries_at_alarm": queries, "subject": subject}
-    return {"id": name, "incident_id": f"i-{name}", "adversarial": use}
+def alert(name: str, principal: str, queries: int, subject: str = "p", tier: str = "intent") -> dict[str, Any]:
+    use = {"tier": tier, "principals": [principal], "queries_at_alarm": queries, "subject": subject}
+    return {"id": name, "incident_id": f"i-{name}", "cause": "adversarial", "adversarial": use}
 
 
 def test_no_two_sessions_go_around_one_input_under_one_version() -> None:
@@ -98,3 +109,55 @@ def test_what_is_said_of_an_earlier_session_is_no_alarm_of_this_one() -> None:
     monitor.alerts = [alert("late", f"of redteam-{monitor.run}-1-0", 3)]
     assert shadow.watch(session(2)) == Seen(alarm=None, tiers={}, contained=0)
     assert shadow.watch(session(5)).alarm is None, "and it is told once"
+
+
+def test_who_reports_labels_is_judged_beside_honest_clients_under_a_version_of_its_own() -> None:
+    monitor = Lazaretto()
+    shadow = Shadow(monitor, VICTIM)
+    shadow.watch(session(1))
+    told = replace(session(2), feedback=np.arange(12, dtype=np.int32) % 5)
+    monitor.alerts = [alert("p", f"of redteam-{monitor.run}-3-0", 3, "poisoning by principals", "poisoning")]
+    monitor.looks = 0
+    seen = shadow.watch(told)
+    assert shadow.version == "2"
+    assert sum(monitor.labels) == HONEST + 12
+    assert monitor.looks == 2, "it waits for the labels, too"
+    honest = [name for body in monitor.bodies[1:-1] for name in body.column("principal").to_pylist()]
+    assert len(honest) == HONEST
+    assert len(set(honest)) == REPORTERS
+    assert set(monitor.bodies[-1].column("principal").to_pylist()) == {f"redteam-{monitor.run}-3-0"}
+    assert seen == Seen(alarm=2, tiers={"poisoning": 2}, contained=0)
+    shadow.watch(replace(told, source=5))
+    assert shadow.version == "3"
+    monitor.alerts = []
+    shadow.watch(session(6))
+    assert shadow.version == "4"
+
+
+def test_an_accusation_of_labels_is_placed_at_the_request_that_the_label_is_about() -> None:
+    told = replace(session(2), feedback=np.array([-1, 0, -1, 1, 2, -1, 3, -1, -1, -1, -1, -1], np.int32))
+    assert [label_of(told, 0, n) for n in (0, 1, 2, 3, 4, 9)] == [1, 1, 3, 4, 6, 6]
+    assert label_of(session(2), 0, 2) == 1
+    assert label_of(replace(told, feedback=np.full(12, -1, np.int32)), 0, 2) == 11
+
+
+def test_what_takes_days_is_sent_day_by_day_until_the_traffic_has_drifted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("redteam.lazaretto.TICK_SECONDS", 0.0)
+    monitor = Lazaretto()
+    shadow = Shadow(monitor, VICTIM)
+    shadow.watch(session(1))
+    slow = replace(session(2), workload="boiling-frog", seconds=np.repeat(np.array([0.0, 9e4, 1e5, 3e5]), 3))
+    monitor.drifts_after = 3
+    assert shadow.watch(slow) == Seen(alarm=8, tiers={"drift": 8}, contained=0)
+    assert shadow.version == "2", "what others have sent is no drift of this one"
+    assert [body.num_rows for body in monitor.bodies[1:]] == [3, 6], "the last day is not needed"
+    monitor.drifts_after = 10**9
+    assert shadow.watch(slow) == Seen(alarm=None, tiers={}, contained=0)
+    assert [body.num_rows for body in monitor.bodies[3:]] == [3, 6, 3]
+    assert shadow.version == "3"
+    shadow.watch(session(7))
+    assert shadow.version == "4", "which has asked around every input"
+    shadow.watch(session(8))
+    assert shadow.version == "4"
+    assert not takes_days(replace(slow, kind=Kind.ORDINARY))
+    assert not takes_days(replace(slow, seconds=np.linspace(0.0, 77_000.0, 12)))

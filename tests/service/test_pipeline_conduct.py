@@ -178,6 +178,9 @@ def test_flipped_labels_name_their_reporter_and_one_quarantines_nothing(named: b
     (use,) = found(world)
     assert (use.kind, use.principals) == (Kind.POISONING, (EVE,))
     assert {"AML.T0020", "AML.T0059"} == set(use.techniques)
+    assert 10 <= use.queries_at_alarm <= 80
+    (alert,) = world.store.tables.alerts.values()
+    assert f"after {use.queries_at_alarm} labels" in alert.reason
     assert world.state(version) is State.ACTIVE
 
 

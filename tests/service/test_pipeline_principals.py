@@ -225,10 +225,14 @@ def test_odd_answers_are_counted_and_never_an_error() -> None:
         version, POLICY, snapshot, Moment(now_us=Micros(0), stale_seconds=60.0, lag_seconds=0.0)
     ).principals
     assert status is not None
-    assert status.invalid == 40
+    assert (status.invalid, status.invalid_answers) == (40, 20)
     assert status.examined == len(session) - 40
     assert status.thresholds.keys() == {"probing", "intent", "extraction"}
     assert status.calibrated == {"probing": True, "intent": True, "extraction": True}
+    for tier, told in status.calibration.items():
+        assert told["reached"] < status.thresholds[tier]
+        assert told["nominal"] <= status.thresholds[tier]
+        assert 0.0 < told["at_most"] < 0.08
 
 
 def test_a_flipped_input_is_known_again_whoever_sends_it_and_the_oldest_is_forgotten() -> None:

@@ -80,7 +80,7 @@ def test_what_is_no_fingerprint_or_of_another_salt_is_counted_and_never_an_error
     world.catch_up()
     status = told(world, version)
     assert status["fingerprints"] == {"taken": len(session) - 45, "unreadable": 25, "foreign": 10}
-    assert (status["invalid"], status["unexamined"]) == (35, 10)
+    assert (status["invalid"], status["invalid_answers"], status["unexamined"]) == (35, 0, 10)
     assert status["examined"] == len(session) - 45
 
 
