@@ -20,6 +20,7 @@ from service.console.roll import Roll
 from service.console.sessions import Signer
 from service.console.transcripts import add_transcripts
 from service.console.views import Asked, Views
+from service.console.window_reports import add_window_reports
 from service.detect.windows import ROLLING
 from service.domain.errors import LazarettoError, NotFound, Unauthenticated
 from service.domain.records import Scope
@@ -58,6 +59,7 @@ def build_router(deps: ConsoleDeps) -> APIRouter:
     add_live(router, deps, access)
     add_transcripts(router, deps, access)
     add_reports(router, deps, access)  # before the forms of incidents, which take any other name
+    add_window_reports(router, deps, access)
     add_incidents(router, deps, access, views)
     add_desks(router, deps, access)
     _add_actions(router, deps, access, views)
