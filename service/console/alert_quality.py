@@ -11,7 +11,7 @@ from service.console.access import Access, Viewer
 from service.console.addresses import address
 from service.console.deps import ConsoleDeps
 from service.console.incident_past import TONES, so_many
-from service.console.lists import Choice, Pager, number_of, one_of, pager, text_of
+from service.console.lists import Choice, Pager, number_of, one_of, pager, rows_of, text_of
 from service.console.pages import render
 from service.domain.ids import Micros
 from service.domain.records import Verdict
@@ -78,7 +78,7 @@ def quality_page(desk: IncidentDesk, viewer: Viewer, query: Mapping[str, str], n
     """Read what was judged, and decide what the page shows."""
     day, model = one_of(query, "days", DAYS, "30"), text_of(query, "model")
     since_us = Micros(now_us - int(day) * DAY_US)
-    found = desk.since(since_us, INCIDENTS_MAX)
+    found = desk.judged(since_us, INCIDENTS_MAX)
     who = viewer.identity
     incidents = [one for one in found if who.sees(one.model) and model in {"", one.model}]
     exposures = [one for one in desk.exposures(since_us) if who.sees(one.model) and model in {"", one.model}]
@@ -86,7 +86,7 @@ def quality_page(desk: IncidentDesk, viewer: Viewer, query: Mapping[str, str], n
     said = {"model": model, "days": None if day == "30" else day}
     part = pager("/quality", said, number_of(query), len(models))
     order = sorted(models, key=lambda name: (models[name].promise.kept, -models[name].incidents, name))
-    shown = order[max(0, part.first - 1) : part.last]
+    shown = rows_of(order, part)
     causes = [
         _row(words.CAUSE_NAMES[cause], f"/incidents?status=all&cause={cause}", one)
         for cause, one in by_cause(incidents).items()

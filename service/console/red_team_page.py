@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from service.console.access import Access, Viewer
 from service.console.coverage import STRIDE, DetectorRow, StrideRow, TacticRow, coverage, threats
 from service.console.deps import ConsoleDeps
-from service.console.lists import ROWS, Choice, one_of, text_of
+from service.console.lists import Choice, Pager, number_of, one_of, pager, rows_of, text_of
 from service.console.pages import render
 from service.console.read_models import When
 from service.console.redteam import EQUIVALENT, WRONGED, Defence, ScheduleLine, defence_of, schedule_line
@@ -16,6 +16,10 @@ from service.domain.atlas import atlas
 from service.domain.ids import Micros
 from service.domain.records import Version
 from service.domain.redteam import AttackRow, BenignRow, Rate, RedTeamRun
+
+PATH = "/red-team"
+CHOICES = 200
+"""Runs that the filter offers; the others are chosen in the list of runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,21 +74,21 @@ class RedTeamPage:
     """Everything on the page."""
 
     runs: tuple[RunRow, ...]
-    runs_left: int
+    runs_part: Pager
     which: str
     attacks: tuple[Attack, ...]
-    attacks_left: int
+    attacks_part: Pager
     attacks_total: int
     blind: int
     only: str
     families: tuple[Choice, ...]
     choices: tuple[Choice, ...]
     benign: tuple[Benign, ...]
-    benign_left: int
+    benign_part: Pager
     defences: tuple[Defence, ...]
-    defences_left: int
+    defences_part: Pager
     skipped: tuple[tuple[str, str], ...]
-    skipped_left: int
+    skipped_part: Pager
     tactics: tuple[TacticRow, ...]
     detectors: tuple[DetectorRow, ...]
     stride: tuple[StrideRow, ...]
@@ -107,28 +111,36 @@ def red_team_page(deps: ConsoleDeps, viewer: Viewer, query: Mapping[str, str]) -
     benign = [row for run in shown for row in run.summary.benign]
     skipped = [pair for run in shown for pair in run.summary.skipped]
     defences = _defences(shown)
+    said = {"run": which, "family": text_of(query, "family"), "only": one_of(query, "only", ("blind",))}
+
+    def part(name: str, total: int) -> Pager:
+        return pager(PATH, said, number_of(query, name), total, name=name)
+
     families = sorted({row.family for row in rows})
     family = family if family in families else ""
     tried = tuple(row for row in rows if row.successes)
     wanted = [row for row in rows if family in {"", row.family} and (not only or row.blind)]
     wanted.sort(key=lambda row: (not row.blind, not row.successes, row.timely.ratio or 0.0, row.title, row.victim))
+    runs_part, attacks_part = part("runs", len(runs)), part("attacks", len(wanted))
+    benign_part, skipped_part = part("benign", len(benign)), part("skipped", len(skipped))
+    defences_part = part("scenarios", len(defences))
     return RedTeamPage(
-        runs=tuple(_run(run, version, which, now_us) for run, version in runs[:ROWS]),
-        runs_left=max(0, len(runs) - ROWS),
+        runs=tuple(_run(run, version, which, now_us) for run, version in rows_of(runs, runs_part)),
+        runs_part=runs_part,
         which=which,
-        attacks=tuple(_attack(row) for row in wanted[:ROWS]),
-        attacks_left=max(0, len(wanted) - ROWS),
+        attacks=tuple(_attack(row) for row in rows_of(wanted, attacks_part)),
+        attacks_part=attacks_part,
         attacks_total=len(tried),
         blind=sum(row.blind for row in tried),
         only=only,
         families=(Choice("", "any family", not family), *(Choice(one, one, one == family) for one in families)),
-        choices=(Choice("", "all runs", not which), *(Choice(one, one, one == which) for one in names[:ROWS])),
-        benign=tuple(_benign(row) for row in benign[:ROWS]),
-        benign_left=max(0, len(benign) - ROWS),
-        defences=defences[:ROWS],
-        defences_left=max(0, len(defences) - ROWS),
-        skipped=tuple(skipped[:ROWS]),
-        skipped_left=max(0, len(skipped) - ROWS),
+        choices=(Choice("", "all runs", not which), *(Choice(one, one, one == which) for one in names[:CHOICES])),
+        benign=tuple(_benign(row) for row in rows_of(benign, benign_part)),
+        benign_part=benign_part,
+        defences=tuple(rows_of(defences, defences_part)),
+        defences_part=defences_part,
+        skipped=tuple(rows_of(skipped, skipped_part)),
+        skipped_part=skipped_part,
         tactics=coverage(tried),
         detectors=threats().detectors,
         stride=threats().stride,

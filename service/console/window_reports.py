@@ -11,7 +11,7 @@ from service.console import words
 from service.console.access import Access, Viewer, read_form
 from service.console.addresses import page_url, report_url, reports_url
 from service.console.deps import ConsoleDeps
-from service.console.lists import number_of, pager
+from service.console.lists import number_of, pager, rows_of
 from service.console.maintenance import time_in
 from service.console.pages import empty, render
 from service.console.read_models import When
@@ -188,7 +188,7 @@ class WindowViews:
             viewer=viewer,
             version=version,
             address=where,
-            rows=[row_of(one, now_us) for one in found[max(0, part.first - 1) : part.last]],
+            rows=[row_of(one, now_us) for one in rows_of(found, part)],
             part=part,
             waiting=any(one.status in WAITING for one in found),
             kept=None if model is None else model.policy.reports,
