@@ -19,7 +19,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_windows_watched",
         "windows",
-        ["version_id", "start_us"],
+        ["version_id", "start_us", "level", "events"],
         sqlite_where=WATCHED,
         postgresql_where=WATCHED,
     )

@@ -14,7 +14,7 @@ from service.ports_incidents import IncidentTx
 from service.store.changes import add_to_timeline, upsert
 from service.store.control import SqlControlTx
 from service.store.engine import Database
-from service.store.judged import exposures_since, judged_since
+from service.store.judged import Watched, judged_since
 from service.store.notified import told_of
 from service.store.opened import windows_after
 from service.store.queries import find_incident, find_model, select_incidents
@@ -117,6 +117,7 @@ class SqlIncidentDesk:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._watched = Watched(database)
 
     def write(self) -> AbstractContextManager[IncidentTx]:
         """Open a write transaction; wait for the lock at most the configured time, then raise Unavailable."""
@@ -193,7 +194,7 @@ class SqlIncidentDesk:
 
     def exposures(self, start_us: Micros) -> Sequence[Exposure]:
         """Return for how long each version was watched since a time."""
-        return exposures_since(self._database, start_us)
+        return self._watched.since(start_us)
 
 
 def _one(connection: Connection, table: Table, incident_id: str) -> RowMapping | None:

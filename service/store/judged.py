@@ -1,19 +1,24 @@
 """What the quality of alerts is counted from, read for many incidents and versions at once."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
-from sqlalchemy import exists, func, select
+from sqlalchemy import Select, exists, func, select
 
 from service.domain.ids import Micros
 from service.domain.incidents import Exposure, Judged, LinkKind
 from service.domain.policy import Cause, Policy
 from service.domain.records import Verdict
 from service.store.engine import Database
-from service.store.tables import incidents, models, versions, windows
+from service.store.tables import WATCHED, incidents, models, versions, windows
 from service.store.tables_incidents import incident_links
 
 CAUSES = {cause.value: cause for cause in Cause}
+HOUR_US = 3_600_000_000
+KEPT_SECONDS, KEPT_MAX = 30.0, 16
+"""How long a count of hours stands: a version is watched for another hour once an hour. And how many are kept."""
 VERDICTS = {None: None, **{verdict.value: verdict for verdict in Verdict}}
 
 
@@ -37,26 +42,46 @@ def judged_since(database: Database, start_us: Micros, limit: int) -> Sequence[J
     ]
 
 
-def exposures_since(database: Database, start_us: Micros) -> Sequence[Exposure]:
-    """Return for how long each version was watched since a time."""
+@dataclass(slots=True)
+class Watched:
+    """Counts the hours that versions were watched, the same ones at most once in ``KEPT_SECONDS``."""
+
+    database: Database
+    _known: dict[int, tuple[float, Mapping[int, int]]] = field(default_factory=dict, init=False)
+
+    def since(self, start_us: Micros) -> Sequence[Exposure]:
+        """Return for how long each version was watched since a time."""
+        first = -(-start_us // HOUR_US)
+        at, hours = self._known.get(first, (-KEPT_SECONDS, {}))
+        owners = select(versions.c.id, models.c.name, models.c.policy).join(models, models.c.id == versions.c.model_id)
+        with self.database.read() as connection:
+            if time.monotonic() - at >= KEPT_SECONDS:
+                hours = dict(connection.execute(_hours(first * HOUR_US)).tuples().all())
+                self._keep(first, hours)
+            rows = connection.execute(owners.order_by(versions.c.id)).all()
+        # Most models of a fleet have the same policy: it is read once.
+        policies = {text: msgspec.json.decode(text, type=Policy) for text in {row.policy for row in rows}}
+        return [
+            Exposure(version_id=version_id, model=name, hours=hours[version_id], policy=policies[policy])
+            for version_id, name, policy in rows
+            if hours.get(version_id)
+        ]
+
+    def _keep(self, first: int, hours: Mapping[int, int]) -> None:
+        now = time.monotonic()
+        fresh = {key: one for key, one in self._known.items() if now - one[0] < KEPT_SECONDS}
+        while len(fresh) >= KEPT_MAX:
+            fresh.pop(min(fresh, key=lambda key: fresh[key][0]))
+        self._known = {**fresh, first: (now, hours)}
+
+
+def _hours(start_us: int) -> Select[tuple[int, int]]:
+    """Select how many hours each version was watched, one by one: so the index of just these hours is used."""
     t = windows
-    counted = (
-        select(t.c.version_id, func.count().label("hours"))
-        .where(t.c.level == "1h", t.c.events > 0, t.c.start_us >= start_us)
-        .group_by(t.c.version_id)
-        .subquery()
+    number = (
+        select(func.count())
+        .where(t.c.version_id == versions.c.id, WATCHED, t.c.start_us >= start_us)
+        .correlate(versions)
+        .scalar_subquery()
     )
-    wanted = (
-        select(counted.c.version_id, counted.c.hours, models.c.name, models.c.policy)
-        .join(versions, versions.c.id == counted.c.version_id)
-        .join(models, models.c.id == versions.c.model_id)
-        .order_by(counted.c.version_id)
-    )
-    with database.read() as connection:
-        rows = connection.execute(wanted).all()
-    # Most models of a fleet have the same policy: it is read once.
-    policies = {text: msgspec.json.decode(text, type=Policy) for text in {row.policy for row in rows}}
-    return [
-        Exposure(version_id=version_id, model=name, hours=hours, policy=policies[policy])
-        for version_id, hours, name, policy in rows
-    ]
+    return select(versions.c.id, number)
