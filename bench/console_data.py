@@ -49,7 +49,7 @@ def _run(version: int, now_us: int) -> Row:
     evade = [{"id": "AML.T0015", "name": "Evade AI Model"}]
     attacks = [
         {
-            "victim": "digits", "attack": f"a{n}", "title": f"Attack number {n}", 
+            "victim": "digits", "attack": f"a{n}", "title": f"Attack number {n}",
             "family": ("score", "decision")[n % 2],
             "techniques": evade, "sessions": 20, "errors": 0, "successes": 20, "timely": _rate((n * version) % 21, 20),
             "by_intent": _rate(n % 21, 20), "seen": _rate(n % 21, 20), "queries_median": 900.0,
