@@ -149,13 +149,13 @@ def _parts(one: Quality) -> tuple[Part, ...]:
 
 
 def _share(hits: int, trials: int) -> str:
-    return f"{100 * hits / trials:.0f} % ({hits} of {trials})"
+    return f"{100 * hits / trials:.0f} % ({hits:,} of {trials:,})"
 
 
 def _seconds(one: Seconds) -> str:
     if one.median is None or one.p90 is None:
         return "none measured"
-    return f"{words.duration(one.median)}, nine of ten within {words.duration(one.p90)} ({one.measured} measured)"
+    return f"{words.duration(one.median)}, nine of ten within {words.duration(one.p90)} ({one.measured:,} measured)"
 
 
 def add_quality(router: APIRouter, deps: ConsoleDeps, access: Access) -> None:

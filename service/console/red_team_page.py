@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from service.console.access import Access, Viewer
 from service.console.coverage import STRIDE, DetectorRow, StrideRow, TacticRow, coverage, threats
 from service.console.deps import ConsoleDeps
-from service.console.lists import Choice, Pager, number_of, one_of, pager, rows_of, text_of
+from service.console.lists import ROWS, Choice, Pager, number_of, one_of, pager, rows_of, text_of
 from service.console.pages import render
 from service.console.read_models import When
 from service.console.redteam import EQUIVALENT, WRONGED, Defence, ScheduleLine, defence_of, schedule_line
@@ -18,8 +18,8 @@ from service.domain.records import Version
 from service.domain.redteam import AttackRow, BenignRow, Rate, RedTeamRun
 
 PATH = "/red-team"
-CHOICES = 200
-"""Runs that the filter offers; the others are chosen in the list of runs."""
+CHOICES, RUNS = 200, 10
+"""Runs that the filter offers, the others are chosen in the list of runs; and of that, so many at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,8 @@ class Attack:
     """One attack on one victim."""
 
     title: str
+    which: str
+    """The version whose run it is of, where more than one run is shown."""
     family: str
     victim: str
     successes: str
@@ -107,20 +109,23 @@ def red_team_page(deps: ConsoleDeps, viewer: Viewer, query: Mapping[str, str]) -
     which = one_of({"run": text_of(query, "run")}, "run", names)
     shown = [run for run, version in runs if which in {"", _which(version)}]
     family, only = text_of(query, "family"), one_of(query, "only", ("blind",))
-    rows = [row for run in shown for row in run.summary.attacks]
+    named = {run.version_id: _which(version) for run, version in runs}
+    pairs = [("" if len(shown) == 1 else named[run.version_id], row) for run in shown for row in run.summary.attacks]
+    rows = [row for _, row in pairs]
     benign = [row for run in shown for row in run.summary.benign]
     skipped = [pair for run in shown for pair in run.summary.skipped]
     defences = _defences(shown)
     said = {"run": which, "family": text_of(query, "family"), "only": one_of(query, "only", ("blind",))}
 
     def part(name: str, total: int) -> Pager:
-        return pager(PATH, said, number_of(query, name), total, name=name)
+        size = RUNS if name == "runs" else ROWS
+        return pager(PATH, said, number_of(query, name), total, size, name)
 
     families = sorted({row.family for row in rows})
     family = family if family in families else ""
     tried = tuple(row for row in rows if row.successes)
-    wanted = [row for row in rows if family in {"", row.family} and (not only or row.blind)]
-    wanted.sort(key=lambda row: (not row.blind, not row.successes, row.timely.ratio or 0.0, row.title, row.victim))
+    wanted = [pair for pair in pairs if family in {"", pair[1].family} and (not only or pair[1].blind)]
+    wanted.sort(key=_unseen_first)
     runs_part, attacks_part = part("runs", len(runs)), part("attacks", len(wanted))
     benign_part, skipped_part = part("benign", len(benign)), part("skipped", len(skipped))
     defences_part = part("scenarios", len(defences))
@@ -128,7 +133,7 @@ def red_team_page(deps: ConsoleDeps, viewer: Viewer, query: Mapping[str, str]) -
         runs=tuple(_run(run, version, which, now_us) for run, version in rows_of(runs, runs_part)),
         runs_part=runs_part,
         which=which,
-        attacks=tuple(_attack(row) for row in rows_of(wanted, attacks_part)),
+        attacks=tuple(_attack(which, row) for which, row in rows_of(wanted, attacks_part)),
         attacks_part=attacks_part,
         attacks_total=len(tried),
         blind=sum(row.blind for row in tried),
@@ -173,9 +178,15 @@ def _run(run: RedTeamRun, version: Version, which: str, now_us: Micros) -> RunRo
     )
 
 
-def _attack(row: AttackRow) -> Attack:
+def _unseen_first(pair: tuple[str, AttackRow]) -> tuple[bool, bool, float, str, str, str]:
+    which, row = pair
+    return not row.blind, not row.successes, row.timely.ratio or 0.0, row.title, row.victim, which
+
+
+def _attack(which: str, row: AttackRow) -> Attack:
     ratio = row.timely.ratio
     return Attack(
+        which=which,
         title=row.title,
         family=row.family,
         victim=row.victim,

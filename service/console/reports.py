@@ -119,8 +119,13 @@ def add_parts(router: APIRouter, below: str, access: Access, desk: ReportDesk, f
 
     @router.get(f"{below}/frame")
     def frame(request: Request, identity: str) -> Response:
-        record = find(request, identity, Part.HTML)
-        return Response(desk.part(record, Part.HTML), media_type="text/html", headers=FRAME_HEADERS)
+        try:
+            record = find(request, identity, Part.HTML)
+            content = desk.part(record, Part.HTML)
+        except LazarettoError as error:
+            # A page of ours would not show in a frame: why there is none does.
+            return Response(error.detail, error.status, media_type="text/plain", headers=FRAME_HEADERS)
+        return Response(content, media_type="text/html", headers=FRAME_HEADERS)
 
     @router.get(f"{below}/report.html")
     def page(request: Request, identity: str) -> Response:

@@ -22,9 +22,10 @@ from service.console.transcripts import add_transcripts
 from service.console.views import Asked, Views
 from service.console.window_reports import add_window_reports
 from service.detect.windows import ROLLING
-from service.domain.errors import LazarettoError, NotFound, Unauthenticated
+from service.domain.errors import LazarettoError, NotFound, Unauthenticated, Unavailable
 from service.domain.records import Scope
 
+AGAIN_SECONDS = 5
 COLUMN_MAX = 300
 """Letters of a column's name that are read."""
 
@@ -42,9 +43,17 @@ class ConsoleRoute(APIRoute):
             except SignInNeeded:
                 return sign_in_first(request)
             except LazarettoError as error:
-                return render("message.html", error.status, title=error.title, text=error.detail)
+                return _refusal(request, error)
 
         return handle
+
+
+def _refusal(request: Request, error: LazarettoError) -> Response:
+    """Say why there is no page; what is only away for a moment is asked for again, unless it was a form."""
+    after = max(AGAIN_SECONDS, error.retry_after_seconds) if isinstance(error, Unavailable) else None
+    headers = {"retry-after": str(after)} if after else {}
+    again = after if request.method == "GET" else None
+    return render("message.html", error.status, headers, title=error.title, text=error.detail, again=again)
 
 
 def build_router(deps: ConsoleDeps) -> APIRouter:

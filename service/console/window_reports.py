@@ -30,7 +30,7 @@ READ = 10_000
 SIZE = 25
 DRIFTED_SHOWN = 4
 HOUR_US = 3_600_000_000
-LENGTHS = {"1h": ("the last hour", 1), "6h": ("6 hours", 6), "1d": ("a day", 24), "7d": ("7 days", 168)}
+LENGTHS = {"1h": ("hour", 1), "6h": ("6 hours", 6), "1d": ("day", 24), "7d": ("7 days", 168)}
 """Times that are asked for by one button, by name: as it is called, and its hours."""
 FORM = "report"
 

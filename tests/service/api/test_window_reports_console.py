@@ -70,6 +70,8 @@ def test_a_failed_one_says_why_and_gives_its_rows(attacked: Attacked) -> None:
     assert rows.headers["content-disposition"].startswith("attachment")
     refused = visitor.get(f"{where}/frame")
     assert (refused.status_code, "nothing to compare with" in refused.text) == (404, True)
+    assert refused.headers["x-frame-options"] == "SAMEORIGIN", "why there is none shows in the frame"
+    assert refused.headers["content-type"].startswith("text/plain")
     assert told["detail"].split(":")[0] in visitor.get(url).text
 
 

@@ -153,6 +153,7 @@ def test_a_refused_stream_is_an_answer_and_not_a_page_that_hangs(console: Consol
     console.streams.most = 0
     answer = console.signed_in("ada").get("/live")
     assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "15"
     assert "console_streams_max" in answer.text
 
 

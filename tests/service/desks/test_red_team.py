@@ -74,7 +74,7 @@ def test_of_many_scenarios_the_first_are_shown_and_the_others_on_the_next_part(d
     page = desk.visitor("ada").page("/red-team")
     assert page.count("An alert flood") == 50
     assert "1 to 50 of 53 scenarios" in page
-    later = desk.visitor("ada").page("/red-team?scenarios=2&runs=2")
+    later = desk.visitor("ada").page("/red-team?scenarios=2&runs=6")
     assert later.count("An alert flood") == 3
     assert later.count("plan nightly") == 3
     assert len(rows(page)) == 50
