@@ -56,7 +56,7 @@ class Watched:
         owners = select(versions.c.id, models.c.name, models.c.policy).join(models, models.c.id == versions.c.model_id)
         with self.database.read() as connection:
             if time.monotonic() - at >= KEPT_SECONDS:
-                hours = dict(connection.execute(_hours(first * HOUR_US)).tuples().all())
+                hours = dict(connection.execute(_hours(first * HOUR_US)).all())
                 self._keep(first, hours)
             rows = connection.execute(owners.order_by(versions.c.id)).all()
         # Most models of a fleet have the same policy: it is read once.
