@@ -88,7 +88,7 @@ def test_runs_families_and_blind_spots_are_chosen_by_the_address(desk: Desk) -> 
     ada = desk.visitor("ada")
     assert len(rows(ada.page("/red-team"))) == 3
     assert [title for title, _ in rows(ada.page("/red-team?run=fraud/1"))] == ["Other decision-based"]
-    assert [title for title, _ in rows(ada.page("/red-team?family=score-based"))] == ["Square score-based"]
+    assert [title for title, _ in rows(ada.page("/red-team?family=score-based"))] == ["Square score-based, of digits/1"]
     assert all(blind for _, blind in rows(ada.page("/red-team?only=blind")))
     fred = desk.visitor("fred", models=frozenset({"fraud"}))
     page = fred.page("/red-team?run=digits/1")
