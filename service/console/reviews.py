@@ -86,8 +86,8 @@ class ReviewViews:
         waiting = sum(row.mine for row in rows) + sum(row.mine for row in proposals)
         rows_asked = [row for row in rows if row.mine or not mine]
         proposals_asked = [row for row in proposals if row.mine or not mine]
-        said = {"mine": "yes" if mine else None}
-        numbers = {
+        said: dict[str, object] = {"mine": "yes" if mine else None}
+        numbers: dict[str, object] = {
             "held": held_page if held_page > 1 else None,
             "proposals": proposals_page if proposals_page > 1 else None,
         }

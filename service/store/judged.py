@@ -19,7 +19,7 @@ CAUSES = {cause.value: cause for cause in Cause}
 HOUR_US = 3_600_000_000
 KEPT_SECONDS, KEPT_MAX = 30.0, 16
 """How long a count of hours stands: a version is watched for another hour once an hour. And how many are kept."""
-VERDICTS = {None: None, **{verdict.value: verdict for verdict in Verdict}}
+VERDICTS: dict[str | None, Verdict | None] = {None: None} | {verdict.value: verdict for verdict in Verdict}
 
 
 def judged_since(database: Database, start_us: Micros, limit: int) -> Sequence[Judged]:
@@ -56,7 +56,7 @@ class Watched:
         owners = select(versions.c.id, models.c.name, models.c.policy).join(models, models.c.id == versions.c.model_id)
         with self.database.read() as connection:
             if time.monotonic() - at >= KEPT_SECONDS:
-                hours = dict(connection.execute(_hours(first * HOUR_US)).all())
+                hours = {row[0]: row[1] for row in connection.execute(_hours(first * HOUR_US))}
                 self._keep(first, hours)
             rows = connection.execute(owners.order_by(versions.c.id)).all()
         # Most models of a fleet have the same policy: it is read once.
@@ -75,7 +75,7 @@ class Watched:
         self._known = {**fresh, first: (now, hours)}
 
 
-def _hours(start_us: int) -> Select[tuple[int, int]]:
+def _hours(start_us: int) -> Select[int, int]:
     """Select how many hours each version was watched, one by one: so the index of just these hours is used."""
     t = windows
     number = (

@@ -4,6 +4,7 @@ import shutil
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -32,7 +33,7 @@ def stocked(store: Store, hours: int = 30) -> None:
     windows = [s.window(first, "1h", FIRST + n * HOUR_US, events=0 if n % 3 == 0 else 5) for n in range(hours)]
     windows += [s.window(first, "1m", FIRST + n * 60_000_000) for n in range(30)]
     base = s.incident(first)
-    over = {"status": IncidentStatus.RESOLVED, "resolved_us": s.at(900), "verdict": Verdict.DATA_BUG}
+    over: dict[str, Any] = {"status": IncidentStatus.RESOLVED, "resolved_us": s.at(900), "verdict": Verdict.DATA_BUG}
     incidents = [
         replace(base, id="a", opened_us=s.at(10)),
         replace(base, id="b", opened_us=s.at(20), **over),
@@ -70,8 +71,8 @@ def test_hours_with_events_count_from_the_first_whole_hour_on(sql_store: Store) 
 def test_a_count_stands_for_a_while_and_a_policy_does_not(sql_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     stocked(sql_store)
     now = 0.0
-    monkeypatch.setattr(judged.time, "monotonic", lambda: now)
-    watched = Watched(sql_store.incidents._database)  # type: ignore[attr-defined]
+    monkeypatch.setattr("service.store.judged.time.monotonic", lambda: now)
+    watched = Watched(sql_store.incidents._database)
     assert [one.hours for one in watched.since(FIRST)] == [20]
     with sql_store.control.write() as tx:
         owner = tx.model("fraud-scorer")

@@ -64,7 +64,7 @@ def test_so_many_are_told_a_second_and_nobody_is_left_out(monkeypatch: pytest.Mo
             nonlocal naps
             naps += 1
 
-        monkeypatch.setattr(streams_of.asyncio, "sleep", nap)
+        monkeypatch.setattr("service.console.streams.asyncio.sleep", nap)
         await streams._tell(hurry=False)
         paced, naps = naps, 0
         everybody = all([await streams.news(one, 0.5) for one in held])
