@@ -63,12 +63,13 @@ async def _marks(
 ) -> AsyncGenerator[bytes]:
     """Yield a mark whenever it has moved, and now and then when it has not."""
     ended, clock = streams.begin(token), asyncio.get_running_loop().time
-    streams.watch(partial(_seen, deps))
+    look = partial(_seen, deps)
     streams.due(token, clock(), 0.0)
     try:
         yield b"retry: 3000\n\n"
         shown, told, ends = mark(), -BEAT_SECONDS, clock() + STREAM_SECONDS
         while clock() < ends and not deps.ending.is_set():
+            streams.watch(look)  # the one that looks may have ended by an error
             if streams.due(token, clock(), CHECK_SECONDS) and not await run_in_threadpool(still_in):
                 streams.end(token)
             if ended.is_set():

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fastapi import APIRouter, Request, Response
 
@@ -18,6 +19,7 @@ from service.domain.records import Version
 from service.domain.redteam import AttackRow, BenignRow, Rate, RedTeamRun
 
 PATH = "/red-team"
+T = TypeVar("T")
 CHOICES, RUNS = 200, 10
 """Runs that the filter offers, the others are chosen in the list of runs; and of that, so many at once."""
 
@@ -108,43 +110,34 @@ def red_team_page(deps: ConsoleDeps, viewer: Viewer, query: Mapping[str, str]) -
     names = [_which(version) for _, version in runs]
     which = one_of({"run": text_of(query, "run")}, "run", names)
     shown = [run for run, version in runs if which in {"", _which(version)}]
-    family, only = text_of(query, "family"), one_of(query, "only", ("blind",))
     named = {run.version_id: _which(version) for run, version in runs}
     pairs = [("" if len(shown) == 1 else named[run.version_id], row) for run in shown for row in run.summary.attacks]
-    rows = [row for _, row in pairs]
-    benign = [row for run in shown for row in run.summary.benign]
-    skipped = [pair for run in shown for pair in run.summary.skipped]
-    defences = _defences(shown)
-    said = {"run": which, "family": text_of(query, "family"), "only": one_of(query, "only", ("blind",))}
-
-    def part(name: str, total: int) -> Pager:
-        size = RUNS if name == "runs" else ROWS
-        return pager(PATH, said, number_of(query, name), total, size, name)
-
-    families = sorted({row.family for row in rows})
-    family = family if family in families else ""
-    tried = tuple(row for row in rows if row.successes)
+    tried = tuple(row for _, row in pairs if row.successes)
+    families = sorted({row.family for _, row in pairs})
+    family, only = one_of(query, "family", families), one_of(query, "only", ("blind",))
     wanted = [pair for pair in pairs if family in {"", pair[1].family} and (not only or pair[1].blind)]
-    wanted.sort(key=_unseen_first)
-    runs_part, attacks_part = part("runs", len(runs)), part("attacks", len(wanted))
-    benign_part, skipped_part = part("benign", len(benign)), part("skipped", len(skipped))
-    defences_part = part("scenarios", len(defences))
+    parts = _Parts(query, {"run": which, "family": family, "only": only})
+    run_rows, runs_part = parts("runs", runs, RUNS)
+    attacks, attacks_part = parts("attacks", sorted(wanted, key=_unseen_first))
+    benign, benign_part = parts("benign", [row for run in shown for row in run.summary.benign])
+    defences, defences_part = parts("scenarios", _defences(shown))
+    skipped, skipped_part = parts("skipped", [pair for run in shown for pair in run.summary.skipped])
     return RedTeamPage(
-        runs=tuple(_run(run, version, which, now_us) for run, version in rows_of(runs, runs_part)),
+        runs=tuple(_run(run, version, which, now_us) for run, version in run_rows),
         runs_part=runs_part,
         which=which,
-        attacks=tuple(_attack(which, row) for which, row in rows_of(wanted, attacks_part)),
+        attacks=tuple(_attack(of, row) for of, row in attacks),
         attacks_part=attacks_part,
         attacks_total=len(tried),
         blind=sum(row.blind for row in tried),
         only=only,
         families=(Choice("", "any family", not family), *(Choice(one, one, one == family) for one in families)),
         choices=(Choice("", "all runs", not which), *(Choice(one, one, one == which) for one in names[:CHOICES])),
-        benign=tuple(_benign(row) for row in rows_of(benign, benign_part)),
+        benign=tuple(_benign(row) for row in benign),
         benign_part=benign_part,
-        defences=tuple(rows_of(defences, defences_part)),
+        defences=tuple(defences),
         defences_part=defences_part,
-        skipped=tuple(rows_of(skipped, skipped_part)),
+        skipped=tuple(skipped),
         skipped_part=skipped_part,
         tactics=coverage(tried),
         detectors=threats().detectors,
@@ -153,6 +146,19 @@ def red_team_page(deps: ConsoleDeps, viewer: Viewer, query: Mapping[str, str]) -
         atlas=atlas().version,
         schedule=schedule_line(deps.schedule(), now_us),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """Cuts the lists of the page into their parts."""
+
+    query: Mapping[str, str]
+    said: Mapping[str, object]
+    """What is chosen stays chosen on another part."""
+
+    def __call__(self, name: str, rows: Sequence[T], size: int = ROWS) -> tuple[Sequence[T], Pager]:
+        part = pager(PATH, self.said, number_of(self.query, name), len(rows), size, name)
+        return rows_of(rows, part), part
 
 
 def _which(version: Version) -> str:

@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from service.console import words
 from service.console.access import Access, Viewer, read_form
-from service.console.addresses import page_url, report_url, reports_url
+from service.console.addresses import address, page_url, report_url, reports_url
 from service.console.deps import ConsoleDeps
 from service.console.lists import number_of, pager, rows_of
 from service.console.maintenance import time_in
@@ -188,6 +188,7 @@ class WindowViews:
             viewer=viewer,
             version=version,
             address=where,
+            here_address=address(where, {"page": number_of(query) if number_of(query) > 1 else None}),
             rows=[row_of(one, now_us) for one in rows_of(found, part)],
             part=part,
             waiting=any(one.status in WAITING for one in found),
