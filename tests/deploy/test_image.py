@@ -114,7 +114,7 @@ def _step(box: Box, word: str, rest: str, roots: dict[str, Path]) -> Box:
 
 def _copy(box: Box, words: list[str], roots: dict[str, Path]) -> None:
     *sources, target = words
-    place = box.root / os.path.normpath(f"{box.workdir}/{target}").lstrip("/")
+    place = box.root / os.path.normpath(Path(box.workdir) / target).lstrip("/")
     if sources[0].startswith("--from="):
         stage, (source,) = sources[0].removeprefix("--from="), sources[1:]
         shutil.copytree(roots[stage] / source.lstrip("/"), place, symlinks=True)
