@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 PEERS := .venv-peers
 # Tests that mostly compute, which two processes share. The others start processes of their own and wait for them.
-COMPUTING := tests/architecture tests/bench tests/detectors tests/service
+COMPUTING := tests/architecture tests/bench tests/detectors tests/redteam tests/service
 
 .PHONY: help install demo serve test check fix bench bench-detection bench-console bench-adversarial lock
 
