@@ -106,20 +106,25 @@ def quality(incidents: Iterable[Judgeable], exposures: Iterable[Exposure]) -> Qu
         precision=Share(hits=sum(verdicts[one] for one in WORTH_IT), trials=len(judged)),
         acknowledge=_seconds([seconds for one in known if (seconds := _seen_after(one)) is not None]),
         decide=_seconds([(one.resolved_us - one.opened_us) / 1e6 for one in judged if one.resolved_us is not None]),
-        promise=_promise(
-            sum(one.verdict is Verdict.FALSE_ALARM and one.cause not in UNCOUNTED for one in judged), exposures
-        ),
+        promise=promise_of(judged, exposures),
     )
 
 
-def by_model(incidents: Iterable[Judgeable], exposures: Iterable[Exposure]) -> dict[str, Quality]:
-    """Return the same for each model that has incidents or was watched."""
+def grouped(
+    incidents: Iterable[Judgeable], exposures: Iterable[Exposure]
+) -> dict[str, tuple[list[Judgeable], list[Exposure]]]:
+    """Return what there is of each model that has incidents or was watched, by its name."""
     own: dict[str, tuple[list[Judgeable], list[Exposure]]] = {}
     for incident in incidents:
         own.setdefault(incident.model, ([], []))[0].append(incident)
     for exposure in exposures:
         own.setdefault(exposure.model, ([], []))[1].append(exposure)
-    return {model: quality(*own[model]) for model in sorted(own)}
+    return {model: own[model] for model in sorted(own)}
+
+
+def by_model(incidents: Iterable[Judgeable], exposures: Iterable[Exposure]) -> dict[str, Quality]:
+    """Return the same for each model that has incidents or was watched."""
+    return {model: quality(*own) for model, own in grouped(incidents, exposures).items()}
 
 
 def by_cause(incidents: Sequence[Judgeable]) -> dict[Cause, Quality]:
@@ -130,7 +135,10 @@ def by_cause(incidents: Sequence[Judgeable]) -> dict[Cause, Quality]:
     return {cause: quality(own[cause], ()) for cause in Cause if cause in own}
 
 
-def _promise(achieved: int, exposures: Iterable[Exposure]) -> Promise:
+def promise_of(incidents: Iterable[Judgeable], exposures: Iterable[Exposure]) -> Promise:
+    """Return what was promised, and how often people said that an alert with evidence was a false alarm."""
+    wrong = [one for one in incidents if one.verdict is Verdict.FALSE_ALARM]
+    achieved = sum(one.cause not in UNCOUNTED for one in wrong)
     watched = list(exposures)
     promised = 0.0
     for one in watched:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 
-from service.alert.quality import Quality, Seconds, by_cause, by_model, quality
+from service.alert.quality import Quality, Seconds, by_cause, grouped, promise_of, quality
 from service.console import words
 from service.console.access import Access, Viewer
 from service.console.addresses import address
@@ -82,24 +82,25 @@ def quality_page(desk: IncidentDesk, viewer: Viewer, query: Mapping[str, str], n
     who = viewer.identity
     incidents = [one for one in found if who.sees(one.model) and model in {"", one.model}]
     exposures = [one for one in desk.exposures(since_us) if who.sees(one.model) and model in {"", one.model}]
-    models = by_model(incidents, exposures)
+    own = grouped(incidents, exposures)
+    # Of all models only what decides their order: the figures are worked out for those that are shown.
+    rank = {name: (promise_of(*one).kept, -len(one[0]), name) for name, one in own.items()}
     said = {"model": model, "days": None if day == "30" else day}
-    part = pager("/quality", said, number_of(query), len(models))
-    order = sorted(models, key=lambda name: (models[name].promise.kept, -models[name].incidents, name))
-    shown = rows_of(order, part)
+    part = pager("/quality", said, number_of(query), len(own))
+    shown = rows_of(sorted(own, key=rank.__getitem__), part)
     causes = [
         _row(words.CAUSE_NAMES[cause], f"/incidents?status=all&cause={cause}", one)
         for cause, one in by_cause(incidents).items()
     ]
     return QualityPage(
         total=_row(model or "All models", "", quality(incidents, exposures)),
-        models=tuple(_row(name, address("/quality", {**said, "model": name}), models[name]) for name in shown),
+        models=tuple(_row(name, address("/quality", {**said, "model": name}), quality(*own[name])) for name in shown),
         part=part,
         causes=tuple(causes),
         days=tuple(Choice(one, f"{one} days", one == day) for one in DAYS),
         day=day,
         model=model,
-        names=tuple(models)[:MODELS_OFFERED],
+        names=tuple(own)[:MODELS_OFFERED],
         truncated=len(found) == INCIDENTS_MAX,
         verdicts=tuple((str(verdict), TONES[verdict]) for verdict in Verdict),
     )
