@@ -73,7 +73,8 @@ def image(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Image:
     for stage in STAGES:
         root = roots[stage.name] = tmp_path_factory.mktemp(stage.name)
         if stage.base in boxes:
-            shutil.copytree(roots[stage.base], root, symlinks=True, dirs_exist_ok=True)
+            # With its owners: the folder of the data is the user's.
+            subprocess.run(["cp", "--archive", f"{roots[stage.base]}/.", str(root)], check=True, timeout=STEP_SECONDS)
             box = replace(boxes[stage.base], root=root)
         else:
             make_root(root)
@@ -293,7 +294,7 @@ def test_what_is_shipped_is_the_locked_versions_and_nothing_else(image: Image) -
     # What renders is out of reach of the service, whose Arrow would import pandas if there were one; and the reverse.
     assert not {"evidently", "pandas", "scikit-learn"} & set(versions["lazaretto"])
     assert {"evidently", "pandas"} <= set(versions["reports"])
-    assert not {"cryptography", "psycopg", "sqlalchemy"} & set(versions["reports"])
+    assert not {"fastapi", "psycopg", "sqlalchemy"} & set(versions["reports"])
     assert not list(_site(image.box.root, "lazaretto").rglob("tests/deploy"))
 
 
