@@ -248,7 +248,9 @@ def _reported(client: httpx.Client) -> dict[str, Any]:
     while told["status"] in {"queued", "running"}:
         assert time.monotonic() < until, told
         time.sleep(0.5)
-        told = client.get(f"/v1/reports/{told['report_id']}").raise_for_status().json()
+        answer = client.get(f"/v1/reports/{told['report_id']}")
+        if answer.status_code != 503:  # while the store is being written it may be away for a moment
+            told = answer.raise_for_status().json()
     return told
 
 
