@@ -1,6 +1,7 @@
 # syntax=docker/dockerfile:1
 # The service without tests, benchmarks and demo: what pyproject.toml calls the core, plus PostgreSQL, all of it at the versions of
-# requirements.lock, the build tool included. tests/deploy/test_image.py takes these very steps in an empty root.
+# requirements.lock, the build tool included. Beside it, in an environment of its own that the service never imports from, what
+# renders drift reports; `--target service` leaves that out. tests/deploy/test_image.py takes these very steps in an empty root.
 ARG PYTHON_VERSION=3.11
 
 FROM python:${PYTHON_VERSION}-slim-bookworm AS build
@@ -22,7 +23,13 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /opt/whe
  && wheel=$(ls /opt/wheel/lazaretto-*.whl) \
  && /opt/build/bin/pip --python /opt/lazaretto install --only-binary :all: --constraint requirements.lock "${wheel}[postgres]"
 
-FROM python:${PYTHON_VERSION}-slim-bookworm
+FROM build AS build-reports
+# What the extra `reports` names, and nothing of the service: an interpreter that renders has no code of ours to reach.
+RUN python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["reports"], sep="\n")' > /opt/reports.txt \
+ && python -m venv --without-pip /opt/reports \
+ && /opt/build/bin/pip --python /opt/reports install --only-binary :all: --constraint requirements.lock --requirement /opt/reports.txt
+
+FROM python:${PYTHON_VERSION}-slim-bookworm AS service
 LABEL org.opencontainers.image.title="Lazaretto" \
       org.opencontainers.image.description="Model monitoring: telemetry in, evidence out, quarantine enforced at the gate" \
       org.opencontainers.image.licenses="Apache-2.0"
@@ -48,3 +55,9 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 CMD ["lazaretto", "health"]
 ENTRYPOINT ["lazaretto"]
 CMD ["serve"]
+
+FROM service AS reports
+COPY --from=build-reports /opt/reports /opt/reports
+# One process at a time renders, within these bytes of address space (700 to 800 MiB are used, 350 to 450 of them resident).
+ENV LAZARETTO_REPORTS_PYTHON=/opt/reports/bin/python \
+    LAZARETTO_REPORTS_MEMORY_BYTES_MAX=1073741824

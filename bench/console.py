@@ -24,6 +24,7 @@ import httpx
 import msgspec
 from sqlalchemy import Connection, create_engine, insert, select
 
+from bench import console_data
 from bench.processes import Service, SetupFailed, call, service
 from bench.report import table
 from bench.run import describe_machine
@@ -136,6 +137,7 @@ def make_store(data: Path, template: Template, now_us: int, models: int, inciden
         _fill_versions(connection, template, now_us, models)
         _fill_windows(connection, template, now_us, models)
         _fill_incidents(connection, now_us, models, incidents)
+        console_data.fill_beside(connection, template.baseline, now_us, models)
         _fill_audit(connection, now_us)
     engine.dispose()
 
@@ -194,6 +196,8 @@ def _fill_windows(connection: Connection, template: Template, now_us: int, model
         whole = version in deep
         connection.execute(insert(tables.windows), rows(version, "1m", MINUTE_US, MINUTES if whole else 3))
         connection.execute(insert(tables.windows), rows(version, "1h", HOUR_US, HOURS if whole else 2))
+    bare = [one for one in range(1, models + 1) if one not in deep]
+    console_data.fill_hours(connection, template.window, now_us, bare)
 
 
 def _fill_incidents(connection: Connection, now_us: int, models: int, incidents: int) -> None:
@@ -283,8 +287,11 @@ def paths_of(models: int) -> list[str]:
     return [
         "/", "/fleet", "/fleet?show=attention", "/fleet?sort=evidence&page=20", "/fleet?q=fraud&sort=last",
         f"/models/model-{min(100, models):04d}", urgent, f"{urgent}?span=1d", f"{urgent}?span=30d&window=1d",
-        f"/incidents/{derived_id('bench', 0)}", "/incidents", "/incidents?status=resolved&page=50", "/reviews",
-        "/quality", "/red-team", "/audit", "/settings",
+        f"{urgent}/reports", f"/reports/{derived_id('report', 0)}",
+        f"/incidents/{derived_id('bench', 0)}", f"/incidents/{derived_id('bench', 0)}/report", "/incidents",
+        "/incidents?status=resolved&page=50", "/reviews", f"/reviews/baselines/{derived_id('proposal', 1)}",
+        "/maintenance", "/quality", "/quality?days=365", "/red-team", "/red-team?run=model-0001/2026-11-02", "/audit",
+        "/audit?action=incident", "/settings", "/runbooks/data_drift",
     ]  # fmt: skip
 
 
@@ -311,7 +318,9 @@ def render(timings: Sequence[Timing], models: int, incidents: int, times: int, b
     )
     work = (
         f"{models:,} models of one version with {len(NUMERIC) + len(CATEGORICAL)} features each, {incidents:,} "
-        f"incidents, {AUDIT:,} audited changes, in SQLite. Server time of {times} requests one after the other, from "
+        f"incidents, {AUDIT:,} audited changes, {console_data.RUNS} red-team runs, {console_data.PROPOSALS} proposed "
+        f"baselines, {console_data.WINDOWS} windows of maintenance, {console_data.REPORTS} reports and a month of "
+        f"hours of each model, in SQLite. Server time of {times} requests one after the other, from "
         "the request to the last byte, in one process, while its own threads keep the fleet and the figures current: "
         "the median of what the process computed, and of what the clock says, which other programs lengthen. "
         "`python -m bench.console` writes this page."

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,12 +158,14 @@ def _register(port: int, key: str, reference: Stream) -> None:
 
 
 @contextmanager
-def service(data: Path, reference: Stream, *, core: int, role: str = "serve") -> Iterator[Service]:
+def service(
+    data: Path, reference: Stream, *, core: int, role: str = "serve", settings: Mapping[str, str] | None = None
+) -> Iterator[Service]:
     """Run the service in a fresh data directory: ``serve`` (API and worker) or ``api`` (detectors off)."""
     shutil.rmtree(data, ignore_errors=True)
     data.mkdir(parents=True)
     port = free_port()
-    env = _environment(data, port)
+    env = _environment(data, port) | dict(settings or {})
     create = [*_CLI, "keys", "create", "--name", "bench", "--scopes", "ingest,read,operate,admin", "--json"]
     made = subprocess.run(create, env=env, cwd=_ROOT, capture_output=True, check=False)
     if made.returncode != 0:

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from service.domain.ids import Micros
-from service.domain.incidents import Bearing, Exposure, Hushed, Link, Maintenance, Moved, Snooze
+from service.domain.incidents import Bearing, Exposure, Hushed, Judged, Link, Maintenance, Moved, Snooze
 from service.domain.records import Alert, Incident, Message, TimelineItem
 from service.ports import ControlTx
 
@@ -82,6 +82,9 @@ class IncidentDesk(Protocol):
 
     def since(self, start_us: Micros, limit: int) -> Sequence[Incident]:
         """Return incidents opened since a time, newest first, without those that were merged into others."""
+
+    def judged(self, start_us: Micros, limit: int) -> Sequence[Judged]:
+        """Return what there is to judge alerts by, of the same incidents as ``since`` and in the same order."""
 
     def exposures(self, start_us: Micros) -> Sequence[Exposure]:
         """Return for how long each version was watched since a time."""

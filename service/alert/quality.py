@@ -5,16 +5,19 @@ counts neither for nor against.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from scipy.special import betaincinv, gammaincinv
 
 from service.domain.ids import Micros
-from service.domain.incidents import Exposure
+from service.domain.incidents import Exposure, Judged
 from service.domain.policy import UNCOUNTED, Cause
 from service.domain.records import Incident, Verdict
 
+Judgeable = Incident | Judged
+"""Either has all that is counted."""
 WORTH_IT = frozenset({Verdict.REAL_DRIFT, Verdict.DATA_BUG, Verdict.ATTACK})
 """Verdicts of alerts that somebody should have been woken for. ``benign``: a change, but none that mattered."""
 TAIL = 0.025
@@ -73,7 +76,7 @@ class Promise:
     @property
     def kept(self) -> bool:
         """False only when so many are no chance: even the lower end is above what was promised."""
-        return self.interval[0] <= self.promised
+        return not self.achieved or self.interval[0] <= self.promised
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +93,12 @@ class Quality:
     promise: Promise
 
 
-def quality(incidents: Iterable[Incident], exposures: Iterable[Exposure]) -> Quality:
+def quality(incidents: Iterable[Judgeable], exposures: Iterable[Exposure]) -> Quality:
     """Return how good some alerts were; merged incidents are left out by the caller, as they are part of others."""
     known = list(incidents)
     judged = [one for one in known if one.verdict is not None]
-    verdicts = {verdict: sum(one.verdict is verdict for one in judged) for verdict in Verdict}
-    counted = [one for one in judged if one.cause not in UNCOUNTED]
+    counts = Counter(one.verdict for one in judged)
+    verdicts = {verdict: counts[verdict] for verdict in Verdict}
     return Quality(
         incidents=len(known),
         unjudged=len(known) - len(judged),
@@ -103,27 +106,39 @@ def quality(incidents: Iterable[Incident], exposures: Iterable[Exposure]) -> Qua
         precision=Share(hits=sum(verdicts[one] for one in WORTH_IT), trials=len(judged)),
         acknowledge=_seconds([seconds for one in known if (seconds := _seen_after(one)) is not None]),
         decide=_seconds([(one.resolved_us - one.opened_us) / 1e6 for one in judged if one.resolved_us is not None]),
-        promise=_promise(sum(one.verdict is Verdict.FALSE_ALARM for one in counted), exposures),
+        promise=promise_of(judged, exposures),
     )
 
 
-def by_model(incidents: Iterable[Incident], exposures: Iterable[Exposure]) -> dict[str, Quality]:
-    """Return the same for each model that has incidents or was watched."""
-    own: dict[str, tuple[list[Incident], list[Exposure]]] = {}
+def grouped(
+    incidents: Iterable[Judgeable], exposures: Iterable[Exposure]
+) -> dict[str, tuple[list[Judgeable], list[Exposure]]]:
+    """Return what there is of each model that has incidents or was watched, by its name."""
+    own: dict[str, tuple[list[Judgeable], list[Exposure]]] = {}
     for incident in incidents:
         own.setdefault(incident.model, ([], []))[0].append(incident)
     for exposure in exposures:
         own.setdefault(exposure.model, ([], []))[1].append(exposure)
-    return {model: quality(*own[model]) for model in sorted(own)}
+    return {model: own[model] for model in sorted(own)}
 
 
-def by_cause(incidents: Sequence[Incident]) -> dict[Cause, Quality]:
+def by_model(incidents: Iterable[Judgeable], exposures: Iterable[Exposure]) -> dict[str, Quality]:
+    """Return the same for each model that has incidents or was watched."""
+    return {model: quality(*own) for model, own in grouped(incidents, exposures).items()}
+
+
+def by_cause(incidents: Sequence[Judgeable]) -> dict[Cause, Quality]:
     """Return the same for each cause that has incidents; what was promised holds for a whole model, not for a cause."""
-    known = {one.cause for one in incidents}
-    return {cause: quality([one for one in incidents if one.cause is cause], ()) for cause in Cause if cause in known}
+    own: dict[Cause, list[Judgeable]] = {}
+    for incident in incidents:
+        own.setdefault(incident.cause, []).append(incident)
+    return {cause: quality(own[cause], ()) for cause in Cause if cause in own}
 
 
-def _promise(achieved: int, exposures: Iterable[Exposure]) -> Promise:
+def promise_of(incidents: Iterable[Judgeable], exposures: Iterable[Exposure]) -> Promise:
+    """Return what was promised, and how often people said that an alert with evidence was a false alarm."""
+    wrong = [one for one in incidents if one.verdict is Verdict.FALSE_ALARM]
+    achieved = sum(one.cause not in UNCOUNTED for one in wrong)
     watched = list(exposures)
     promised = 0.0
     for one in watched:
@@ -132,7 +147,7 @@ def _promise(achieved: int, exposures: Iterable[Exposure]) -> Promise:
     return Promise(achieved=achieved, promised=promised, watched_days=sum(one.hours for one in watched) / HOURS_PER_DAY)
 
 
-def _seen_after(incident: Incident) -> float | None:
+def _seen_after(incident: Judgeable) -> float | None:
     """Return after how many seconds a person took notice: who resolves at once has seen it too."""
     times = [incident.acknowledged_us]
     if incident.verdict is not None:

@@ -27,7 +27,7 @@ class QualityFigures:
         now_us = self.clock.now_us()
         if self._quality is None or now_us - self._read_us >= EVERY_US:
             since_us = Micros(now_us - DAYS * 86_400_000_000)
-            self._quality = quality(self.desk.since(since_us, INCIDENTS_MAX), self.desk.exposures(since_us))
+            self._quality = quality(self.desk.judged(since_us, INCIDENTS_MAX), self.desk.exposures(since_us))
             self._read_us = now_us
         return self._quality
 

@@ -17,7 +17,7 @@ COOKIE = "lazaretto_session"
 FORM_BYTES_MAX = 32 * 1024
 FORM_FIELDS_MAX = 20
 PAGES = frozenset({"/fleet", "/incidents", "/reviews", "/maintenance", "/quality", "/red-team", "/audit", "/settings"})
-BELOW = ("/models/", "/incidents/", "/reviews/", "/runbooks/")
+BELOW = ("/models/", "/incidents/", "/reviews/", "/reports/", "/runbooks/")
 ADDRESS_MAX = 2_000
 QUERY_LETTERS = "=&%+-._~,:@"
 """Of a query, beside letters and digits, that stay as they are."""

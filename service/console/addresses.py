@@ -26,3 +26,13 @@ def model_url(model: str) -> str:
 def incident_url(incident_id: str) -> str:
     """Return the address of an incident's page."""
     return f"/incidents/{quote(incident_id, safe='')}"
+
+
+def reports_url(model: str, version: str) -> str:
+    """Return the address of the reports about a version."""
+    return f"{page_url(model, version)}/reports"
+
+
+def report_url(report_id: str) -> str:
+    """Return the address of a report's page."""
+    return f"/reports/{quote(report_id, safe='')}"

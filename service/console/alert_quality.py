@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 
-from service.alert.quality import Quality, Seconds, by_cause, by_model, quality
+from service.alert.quality import Quality, Seconds, by_cause, grouped, promise_of, quality
 from service.console import words
 from service.console.access import Access, Viewer
 from service.console.addresses import address
 from service.console.deps import ConsoleDeps
 from service.console.incident_past import TONES, so_many
-from service.console.lists import Choice, Pager, number_of, one_of, pager, text_of
+from service.console.lists import Choice, Pager, number_of, one_of, pager, rows_of, text_of
 from service.console.pages import render
 from service.domain.ids import Micros
 from service.domain.records import Verdict
@@ -78,28 +78,29 @@ def quality_page(desk: IncidentDesk, viewer: Viewer, query: Mapping[str, str], n
     """Read what was judged, and decide what the page shows."""
     day, model = one_of(query, "days", DAYS, "30"), text_of(query, "model")
     since_us = Micros(now_us - int(day) * DAY_US)
-    found = desk.since(since_us, INCIDENTS_MAX)
+    found = desk.judged(since_us, INCIDENTS_MAX)
     who = viewer.identity
     incidents = [one for one in found if who.sees(one.model) and model in {"", one.model}]
     exposures = [one for one in desk.exposures(since_us) if who.sees(one.model) and model in {"", one.model}]
-    models = by_model(incidents, exposures)
+    own = grouped(incidents, exposures)
+    # Of all models only what decides their order: the figures are worked out for those that are shown.
+    rank = {name: (promise_of(*one).kept, -len(one[0]), name) for name, one in own.items()}
     said = {"model": model, "days": None if day == "30" else day}
-    part = pager("/quality", said, number_of(query), len(models))
-    order = sorted(models, key=lambda name: (models[name].promise.kept, -models[name].incidents, name))
-    shown = order[max(0, part.first - 1) : part.last]
+    part = pager("/quality", said, number_of(query), len(own))
+    shown = rows_of(sorted(own, key=rank.__getitem__), part)
     causes = [
         _row(words.CAUSE_NAMES[cause], f"/incidents?status=all&cause={cause}", one)
         for cause, one in by_cause(incidents).items()
     ]
     return QualityPage(
         total=_row(model or "All models", "", quality(incidents, exposures)),
-        models=tuple(_row(name, address("/quality", {**said, "model": name}), models[name]) for name in shown),
+        models=tuple(_row(name, address("/quality", {**said, "model": name}), quality(*own[name])) for name in shown),
         part=part,
         causes=tuple(causes),
         days=tuple(Choice(one, f"{one} days", one == day) for one in DAYS),
         day=day,
         model=model,
-        names=tuple(models)[:MODELS_OFFERED],
+        names=tuple(own)[:MODELS_OFFERED],
         truncated=len(found) == INCIDENTS_MAX,
         verdicts=tuple((str(verdict), TONES[verdict]) for verdict in Verdict),
     )
@@ -149,13 +150,13 @@ def _parts(one: Quality) -> tuple[Part, ...]:
 
 
 def _share(hits: int, trials: int) -> str:
-    return f"{100 * hits / trials:.0f} % ({hits} of {trials})"
+    return f"{100 * hits / trials:.0f} % ({hits:,} of {trials:,})"
 
 
 def _seconds(one: Seconds) -> str:
     if one.median is None or one.p90 is None:
         return "none measured"
-    return f"{words.duration(one.median)}, nine of ten within {words.duration(one.p90)} ({one.measured} measured)"
+    return f"{words.duration(one.median)}, nine of ten within {words.duration(one.p90)} ({one.measured:,} measured)"
 
 
 def add_quality(router: APIRouter, deps: ConsoleDeps, access: Access) -> None:

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.console import words
+from service.console.addresses import incident_url
 from service.console.adversarial import HELD_SHOWN, SEVERITY_TONES, SHOWN, Chain, Held, chain_of, held_of, uses_of
 from service.console.facts import CONTAINED_READ, TIMELINE_SHOWN
+from service.console.lists import NO_PARTS, Pager, pager, rows_of
 from service.console.read_models import Change, When
 from service.domain.ids import Micros
 from service.domain.keys import Identity
@@ -31,6 +33,8 @@ class IncidentFacts:
     alerts: Sequence[Alert] = ()
     """Newest first."""
     timeline: Sequence[TimelineItem] = ()
+    timeline_part: Pager = NO_PARTS
+    """Which part of the timeline that is."""
     contained: Sequence[Containment] = ()
 
 
@@ -87,20 +91,31 @@ class IncidentPage:
     held: tuple[Held, ...]
     held_left: int
     entries: tuple[Change, ...]
+    entries_part: Pager
     can_acknowledge: bool
     can_resolve: bool
 
 
-def gather_incident(read: ReadStore, incident: Incident, now_us: Micros) -> IncidentFacts:
-    """Read everything that the page of one incident shows."""
+def gather_incident(read: ReadStore, incident: Incident, now_us: Micros, number: int = 1) -> IncidentFacts:
+    """Read everything that the page of one incident shows; of a long timeline one part."""
     alerts = read.alerts_of(incident.id, ALERTS_READ)
     contained: Sequence[Containment] = ()
     if incident.cause is Cause.ADVERSARIAL:
         named = {principal for use in uses_of(alerts) for principal in use.principals}
         held = read.containments(version_id=incident.version_id, holding_us=now_us, limit=CONTAINED_READ)
         contained = [one for one in held if one.incident_id == incident.id or one.principal in named]
-    timeline = read.timeline(incident.id)[-TIMELINE_SHOWN:]
-    return IncidentFacts(now_us=now_us, incident=incident, alerts=alerts, timeline=timeline, contained=contained)
+    timeline = read.timeline(incident.id)
+    # The newest part is the first one; within a part the oldest entry stands first.
+    part = pager(incident_url(incident.id), {}, number, len(timeline), TIMELINE_SHOWN, "entries")
+    newest = rows_of(tuple(reversed(timeline)), part)
+    return IncidentFacts(
+        now_us=now_us,
+        incident=incident,
+        alerts=alerts,
+        timeline=tuple(reversed(newest)),
+        timeline_part=part,
+        contained=contained,
+    )
 
 
 def incident_page(facts: IncidentFacts, viewer: Identity) -> IncidentPage:
@@ -131,6 +146,7 @@ def incident_page(facts: IncidentFacts, viewer: Identity) -> IncidentPage:
             )
             for item in facts.timeline
         ),
+        entries_part=facts.timeline_part,
         can_acknowledge=may and incident.status is IncidentStatus.OPEN,
         can_resolve=may and incident.status is not IncidentStatus.RESOLVED,
     )

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from service.console import words
@@ -10,7 +10,6 @@ from service.detect.baselines import BaselineView, ColumnView
 
 QUANTILES = ((0.05, "5 %"), (0.25, "25 %"), (0.5, "median"), (0.75, "75 %"), (0.95, "95 %"))
 CATEGORIES_SHOWN = 12
-COLUMNS_SHOWN = 60
 SPECIAL = ("missing", "invalid")
 LARGEST, DIGITS_MAX = 1e9, 6
 OUTER = frozenset({"below", "above", "between", *SPECIAL})
@@ -41,12 +40,19 @@ class ComparedColumn:
     lines_left: int
 
 
-def compared_columns(before: BaselineView, after: BaselineView, said: dict[str, str]) -> tuple[ComparedColumn, ...]:
-    """Lay two baselines side by side: the columns that differ first, as the comparison found them."""
+def compared_names(before: BaselineView, after: BaselineView, said: Mapping[str, str]) -> Sequence[str]:
+    """Return the columns that both have: those that differ first, as the comparison found them."""
+    old, new = ({column.name for column in view.columns} for view in (before, after))
+    both = [column.name for column in before.columns if column.name in new]
+    return [name for name in said if name in old & new] + [name for name in both if name not in said]
+
+
+def compared_columns(
+    before: BaselineView, after: BaselineView, said: Mapping[str, str], names: Sequence[str]
+) -> tuple[ComparedColumn, ...]:
+    """Lay some columns of two baselines side by side."""
     old, new = ({column.name: column for column in view.columns} for view in (before, after))
-    both = [name for name in old if name in new]
-    order = [name for name in said if name in new and name in old] + [name for name in both if name not in said]
-    return tuple(_column(old[name], new[name], said.get(name, "")) for name in order[:COLUMNS_SHOWN])
+    return tuple(_column(old[name], new[name], said.get(name, "")) for name in names)
 
 
 def _column(before: ColumnView, after: ColumnView, said: str) -> ComparedColumn:

@@ -95,7 +95,7 @@ def _row(one: Alike, incident: Incident, columns: frozenset[str], now_us: Micros
 
 def so_many(verdict: Verdict, number: int) -> str:
     """Write how often people gave a verdict."""
-    return f"{number} {verdict}{'s' * (number != 1 and verdict is not Verdict.BENIGN)}"
+    return f"{number:,} {verdict}{'s' * (number != 1 and verdict is not Verdict.BENIGN)}"
 
 
 def _count(number: int) -> str:

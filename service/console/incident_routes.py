@@ -8,7 +8,8 @@ from service.console.access import Access, read_form
 from service.console.deps import ConsoleDeps
 from service.console.incident_acts import act
 from service.console.incident_list import incident_list
-from service.console.incident_views import IncidentViews
+from service.console.incident_views import IncidentAsked, IncidentViews
+from service.console.lists import number_of
 from service.console.pages import empty, render
 from service.console.runbooks import RUNBOOKS
 from service.console.typed import Typed
@@ -35,7 +36,8 @@ def _add_pages(router: APIRouter, deps: ConsoleDeps, access: Access, pages: Inci
         viewer = access.viewer(request)
         done = actions.DONE.get(request.query_params.get("done", ""))
         try:
-            return pages.page(viewer, incident_id, notice=done, known=request.headers.get("if-none-match"))
+            asked = IncidentAsked(request.headers.get("if-none-match"), number_of(request.query_params, "entries"))
+            return pages.page(viewer, incident_id, notice=done, asked=asked)
         except NotFound as error:
             return pages.missing(viewer, error)
 

@@ -7,7 +7,7 @@ from fastapi import Response
 
 from service.console.access import Viewer
 from service.console.actions import SNOOZE_HOURS
-from service.console.addresses import incident_url
+from service.console.addresses import address, incident_url
 from service.console.attack import gather_incident, incident_page
 from service.console.beside import beside_of
 from service.console.deps import ConsoleDeps
@@ -39,6 +39,19 @@ VERDICT_WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
+class IncidentAsked:
+    """What a request says beside the address of the page."""
+
+    known: str | None = None
+    """The tag of the page that the browser has."""
+    part: int = 1
+    """Of the timeline."""
+
+
+PLAIN = IncidentAsked()
+
+
+@dataclass(frozen=True, slots=True)
 class IncidentViews:
     """Makes the page of one incident."""
 
@@ -52,7 +65,7 @@ class IncidentViews:
         notice: str | None = None,
         problem: LazarettoError | None = None,
         typed: Typed = NOTHING,
-        known: str | None = None,
+        asked: IncidentAsked = PLAIN,
     ) -> Response:
         """Render the page, or say that it is still the one that the browser has.
 
@@ -67,10 +80,10 @@ class IncidentViews:
         if found is None or not viewer.identity.sees(found.model):
             raise NotFound(f"There is no incident '{incident_id[:100]}', or your key may not see it.")
         known_at = revision, self.deps.standing().revision
-        tag = tag_of(viewer.session.token, incident_id, known_at, now_us // FRESH_US)
-        if known == tag and problem is None:
+        tag = tag_of(viewer.session.token, incident_id, asked.part, known_at, now_us // FRESH_US)
+        if asked.known == tag and problem is None:
             return empty(304, {"etag": tag})
-        gathered = gather_incident(read, found, now_us)
+        gathered = gather_incident(read, found, now_us, asked.part)
         others, others_open = others_of(self.deps.pages, found)
         facts = self._facts(found, now_us, gathered.alerts, others_open)
         columns = frozenset(one.name for alert in gathered.alerts for one in alert.columns)
@@ -80,6 +93,7 @@ class IncidentViews:
             problem.status if problem else 200,
             {"etag": tag},
             viewer=viewer,
+            address=address(incident_url(found.id), {"entries": asked.part if asked.part > 1 else None}),
             page=incident_page(gathered, viewer.identity),
             fold=None if facts is None else fold_of(facts, viewer.identity),
             acts=None if facts is None else acts_of(facts, others, viewer.identity),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from service.console.addresses import address as address  # noqa: PLC0414 - whoever lists needs it too
 
@@ -10,6 +11,7 @@ ROWS = 50
 TEXT_MAX = 100
 """Letters of a search that are read."""
 NUMBER_DIGITS_MAX = 6
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,10 @@ class Pager:
     after: str | None
 
 
+NO_PARTS = Pager(first=0, last=0, total=0, before=None, after=None)
+"""Of an empty list."""
+
+
 def one_of(query: Mapping[str, str], name: str, allowed: Sequence[str], otherwise: str = "") -> str:
     """Return a value of a query if it is allowed; anything else is as good as none."""
     value = query.get(name, "")
@@ -59,14 +65,24 @@ def number_of(query: Mapping[str, str], name: str = "page") -> int:
     return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) <= NUMBER_DIGITS_MAX else 1
 
 
-def pager(path: str, query: Mapping[str, object], number: int, total: int, size: int = ROWS) -> Pager:
-    """Return the part ``number`` of a list, or the last one when there are fewer."""
-    parts = max(1, -(-total // size))
+def pager(
+    path: str, query: Mapping[str, object], number: int, total: int, size: int = ROWS, name: str = "page"
+) -> Pager:
+    """Return the part ``number`` of a list, or the last one when there are fewer.
+
+    A list that is not the whole page has a ``name`` of its own, which is also the id of its place on the page.
+    """
+    parts, at = max(1, -(-total // size)), "" if name == "page" else f"#{name}"
     number = min(max(1, number), parts)
     return Pager(
         first=(number - 1) * size + 1 if total else 0,
         last=min(number * size, total),
         total=total,
-        before=address(path, {**query, "page": number - 1 if number > 2 else None}) if number > 1 else None,  # noqa: PLR2004 - the first part needs no number
-        after=address(path, {**query, "page": number + 1}) if number < parts else None,
+        before=address(path, {**query, name: number - 1 if number > 2 else None}) + at if number > 1 else None,  # noqa: PLR2004 - the first part needs no number
+        after=address(path, {**query, name: number + 1}) + at if number < parts else None,
     )
+
+
+def rows_of(rows: Sequence[T], part: Pager) -> Sequence[T]:
+    """Return the rows of a part."""
+    return rows[max(0, part.first - 1) : part.last]

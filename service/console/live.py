@@ -6,6 +6,7 @@ time. So a stream can be lost, ended or refused, and nothing but speed is lost w
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from functools import partial
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -15,19 +16,18 @@ from starlette.responses import StreamingResponse
 from service.console.access import Access, SignInNeeded
 from service.console.deps import ConsoleDeps
 from service.console.pages import SECURITY_HEADERS
-from service.console.streams import Streams
+from service.console.streams import Seen, Streams
 from service.domain.errors import LazarettoError
 from service.domain.ids import VersionId
 from service.domain.keys import Identity
 from service.ports_console import Standing
 
-LOOK_SECONDS = 0.25
 BEAT_SECONDS = 5.0
 """So often a mark is told again, with the age of what is known, and so that nobody takes the stream for dead."""
 LISTS_SECONDS = 5.0
 """Evidence moves all the time somewhere in a fleet: the mark of a list follows it so often."""
 CHECK_SECONDS = 5.0
-"""So often a stream asks whether its key still may read."""
+"""So often a session is asked whether its key still may read."""
 STREAM_SECONDS = 600.0
 """Then a stream ends, and the browser opens another one."""
 
@@ -63,27 +63,38 @@ async def _marks(
 ) -> AsyncGenerator[bytes]:
     """Yield a mark whenever it has moved, and now and then when it has not."""
     ended, clock = streams.begin(token), asyncio.get_running_loop().time
+    look = partial(_seen, deps)
+    streams.due(token, clock(), 0.0)
     try:
         yield b"retry: 3000\n\n"
-        shown, told, checked, ends = "", -BEAT_SECONDS, clock(), clock() + STREAM_SECONDS
+        shown, told, ends = mark(), -BEAT_SECONDS, clock() + STREAM_SECONDS
         while clock() < ends and not deps.ending.is_set():
-            if clock() - checked >= CHECK_SECONDS:
-                checked = clock()
-                if not await run_in_threadpool(still_in):
-                    ended.set()
+            streams.watch(look)  # the one that looks may have ended by an error
+            if streams.due(token, clock(), CHECK_SECONDS) and not await run_in_threadpool(still_in):
+                streams.end(token)
             if ended.is_set():
                 yield b"event: gone\ndata: {}\n\n"
                 return
-            now = mark()
-            if now != shown or clock() - told >= BEAT_SECONDS:
-                shown, told = now, clock()
-                now_us = deps.clock.now_us()
-                age = max(0.0, (now_us - deps.standing().read_us) / 1e6)
-                data = msgspec.json.encode(_Mark(now, round(age, 1), now_us // 1_000)).decode()
-                yield f"event: mark\ndata: {data}\n\n".encode()
-            await asyncio.sleep(LOOK_SECONDS)
+            if clock() - told >= BEAT_SECONDS:
+                told = clock()
+                yield _line(deps, shown)
+            if await streams.news(ended, max(0.0, min(told + BEAT_SECONDS, ends) - clock())):
+                now = mark()
+                if now != shown:
+                    shown, told = now, -BEAT_SECONDS
     finally:
         streams.leave(token, ended)
+
+
+def _seen(deps: ConsoleDeps) -> Seen:
+    return Seen(deps.standing(), int(deps.clock.now_us() / (LISTS_SECONDS * 1e6)), deps.ending.is_set())
+
+
+def _line(deps: ConsoleDeps, mark: str) -> bytes:
+    now_us = deps.clock.now_us()
+    age = max(0.0, (now_us - deps.standing().read_us) / 1e6)
+    data = msgspec.json.encode(_Mark(mark, round(age, 1), now_us // 1_000)).decode()
+    return f"event: mark\ndata: {data}\n\n".encode()
 
 
 def add_live(router: APIRouter, deps: ConsoleDeps, access: Access) -> None:

@@ -1,5 +1,6 @@
 """Windows of maintenance: which there are, a form for a new one, and an end before the time."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -8,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from service.console.access import Access, Viewer, read_form
 from service.console.deps import ConsoleDeps
-from service.console.lists import ROWS
+from service.console.lists import number_of, pager, rows_of
 from service.console.pages import empty, render
 from service.console.read_models import When
 from service.console.typed import NOTHING, Typed, sentence
@@ -19,7 +20,8 @@ from service.domain.records import Scope
 from service.incident_office import IncidentOffice
 from service.ports_incidents import IncidentDesk
 
-WINDOWS_READ = 500
+WINDOWS_READ = 20_000
+"""As many as a thousand models may plan."""
 MODELS_OFFERED = 200
 DAY_US = 86_400_000_000
 DONE = {"planned": "The window is planned.", "ended": "The window is over."}
@@ -55,17 +57,19 @@ class MaintenanceViews:
         notice: str | None = None,
         problem: LazarettoError | None = None,
         typed: Typed = NOTHING,
+        query: Mapping[str, str] | None = None,
     ) -> Response:
         """Render the page."""
         now_us = self.deps.clock.now_us()
         windows = [one for one in self.desk.maintenance(None, now_us, WINDOWS_READ) if viewer.identity.sees(one.model)]
+        part = pager("/maintenance", {}, number_of(query or {}), len(windows))
         names = sorted(name for name in self.deps.standing().models if viewer.identity.sees(name))
         return render(
             "maintenance.html",
             problem.status if problem else 200,
             viewer=viewer,
-            rows=[_row(one, now_us) for one in windows[:ROWS]],
-            rows_left=max(0, len(windows) - ROWS),
+            rows=[_row(one, now_us) for one in rows_of(windows, part)],
+            part=part,
             models=names[:MODELS_OFFERED],
             may=viewer.identity.may(Scope.OPERATE),
             now_text=_field(now_us),
@@ -144,7 +148,8 @@ def add_maintenance(router: APIRouter, deps: ConsoleDeps, access: Access) -> Non
 
     @router.get("/maintenance")
     def maintenance(request: Request) -> Response:
-        return views.page(access.viewer(request), notice=DONE.get(request.query_params.get("done", "")))
+        query = request.query_params
+        return views.page(access.viewer(request), notice=DONE.get(query.get("done", "")), query=query)
 
     @router.post("/maintenance")
     async def plan(request: Request) -> Response:

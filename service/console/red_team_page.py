@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fastapi import APIRouter, Request, Response
 
 from service.console.access import Access, Viewer
 from service.console.coverage import STRIDE, DetectorRow, StrideRow, TacticRow, coverage, threats
 from service.console.deps import ConsoleDeps
-from service.console.lists import ROWS, Choice, one_of, text_of
+from service.console.lists import ROWS, Choice, Pager, number_of, one_of, pager, rows_of, text_of
 from service.console.pages import render
 from service.console.read_models import When
 from service.console.redteam import EQUIVALENT, WRONGED, Defence, ScheduleLine, defence_of, schedule_line
@@ -16,6 +17,11 @@ from service.domain.atlas import atlas
 from service.domain.ids import Micros
 from service.domain.records import Version
 from service.domain.redteam import AttackRow, BenignRow, Rate, RedTeamRun
+
+PATH = "/red-team"
+T = TypeVar("T")
+CHOICES, RUNS = 200, 10
+"""Runs that the filter offers, the others are chosen in the list of runs; and of that, so many at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +48,8 @@ class Attack:
     """One attack on one victim."""
 
     title: str
+    which: str
+    """The version whose run it is of, where more than one run is shown."""
     family: str
     victim: str
     successes: str
@@ -70,21 +78,21 @@ class RedTeamPage:
     """Everything on the page."""
 
     runs: tuple[RunRow, ...]
-    runs_left: int
+    runs_part: Pager
     which: str
     attacks: tuple[Attack, ...]
-    attacks_left: int
+    attacks_part: Pager
     attacks_total: int
     blind: int
     only: str
     families: tuple[Choice, ...]
     choices: tuple[Choice, ...]
     benign: tuple[Benign, ...]
-    benign_left: int
+    benign_part: Pager
     defences: tuple[Defence, ...]
-    defences_left: int
+    defences_part: Pager
     skipped: tuple[tuple[str, str], ...]
-    skipped_left: int
+    skipped_part: Pager
     tactics: tuple[TacticRow, ...]
     detectors: tuple[DetectorRow, ...]
     stride: tuple[StrideRow, ...]
@@ -102,33 +110,35 @@ def red_team_page(deps: ConsoleDeps, viewer: Viewer, query: Mapping[str, str]) -
     names = [_which(version) for _, version in runs]
     which = one_of({"run": text_of(query, "run")}, "run", names)
     shown = [run for run, version in runs if which in {"", _which(version)}]
-    family, only = text_of(query, "family"), one_of(query, "only", ("blind",))
-    rows = [row for run in shown for row in run.summary.attacks]
-    benign = [row for run in shown for row in run.summary.benign]
-    skipped = [pair for run in shown for pair in run.summary.skipped]
-    defences = _defences(shown)
-    families = sorted({row.family for row in rows})
-    family = family if family in families else ""
-    tried = tuple(row for row in rows if row.successes)
-    wanted = [row for row in rows if family in {"", row.family} and (not only or row.blind)]
-    wanted.sort(key=lambda row: (not row.blind, not row.successes, row.timely.ratio or 0.0, row.title, row.victim))
+    named = {run.version_id: _which(version) for run, version in runs}
+    pairs = [("" if len(shown) == 1 else named[run.version_id], row) for run in shown for row in run.summary.attacks]
+    tried = tuple(row for _, row in pairs if row.successes)
+    families = sorted({row.family for _, row in pairs})
+    family, only = one_of(query, "family", families), one_of(query, "only", ("blind",))
+    wanted = [pair for pair in pairs if family in {"", pair[1].family} and (not only or pair[1].blind)]
+    parts = _Parts(query, {"run": which, "family": family, "only": only})
+    run_rows, runs_part = parts("runs", runs, RUNS)
+    attacks, attacks_part = parts("attacks", sorted(wanted, key=_unseen_first))
+    benign, benign_part = parts("benign", [row for run in shown for row in run.summary.benign])
+    defences, defences_part = parts("scenarios", _defences(shown))
+    skipped, skipped_part = parts("skipped", [pair for run in shown for pair in run.summary.skipped])
     return RedTeamPage(
-        runs=tuple(_run(run, version, which, now_us) for run, version in runs[:ROWS]),
-        runs_left=max(0, len(runs) - ROWS),
+        runs=tuple(_run(run, version, which, now_us) for run, version in run_rows),
+        runs_part=runs_part,
         which=which,
-        attacks=tuple(_attack(row) for row in wanted[:ROWS]),
-        attacks_left=max(0, len(wanted) - ROWS),
+        attacks=tuple(_attack(of, row) for of, row in attacks),
+        attacks_part=attacks_part,
         attacks_total=len(tried),
         blind=sum(row.blind for row in tried),
         only=only,
         families=(Choice("", "any family", not family), *(Choice(one, one, one == family) for one in families)),
-        choices=(Choice("", "all runs", not which), *(Choice(one, one, one == which) for one in names[:ROWS])),
-        benign=tuple(_benign(row) for row in benign[:ROWS]),
-        benign_left=max(0, len(benign) - ROWS),
-        defences=defences[:ROWS],
-        defences_left=max(0, len(defences) - ROWS),
-        skipped=tuple(skipped[:ROWS]),
-        skipped_left=max(0, len(skipped) - ROWS),
+        choices=(Choice("", "all runs", not which), *(Choice(one, one, one == which) for one in names[:CHOICES])),
+        benign=tuple(_benign(row) for row in benign),
+        benign_part=benign_part,
+        defences=tuple(defences),
+        defences_part=defences_part,
+        skipped=tuple(skipped),
+        skipped_part=skipped_part,
         tactics=coverage(tried),
         detectors=threats().detectors,
         stride=threats().stride,
@@ -136,6 +146,19 @@ def red_team_page(deps: ConsoleDeps, viewer: Viewer, query: Mapping[str, str]) -
         atlas=atlas().version,
         schedule=schedule_line(deps.schedule(), now_us),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """Cuts the lists of the page into their parts."""
+
+    query: Mapping[str, str]
+    said: Mapping[str, object]
+    """What is chosen stays chosen on another part."""
+
+    def __call__(self, name: str, rows: Sequence[T], size: int = ROWS) -> tuple[Sequence[T], Pager]:
+        part = pager(PATH, self.said, number_of(self.query, name), len(rows), size, name)
+        return rows_of(rows, part), part
 
 
 def _which(version: Version) -> str:
@@ -161,9 +184,15 @@ def _run(run: RedTeamRun, version: Version, which: str, now_us: Micros) -> RunRo
     )
 
 
-def _attack(row: AttackRow) -> Attack:
+def _unseen_first(pair: tuple[str, AttackRow]) -> tuple[bool, bool, float, str, str, str]:
+    which, row = pair
+    return not row.blind, not row.successes, row.timely.ratio or 0.0, row.title, row.victim, which
+
+
+def _attack(which: str, row: AttackRow) -> Attack:
     ratio = row.timely.ratio
     return Attack(
+        which=which,
         title=row.title,
         family=row.family,
         victim=row.victim,

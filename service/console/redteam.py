@@ -9,7 +9,7 @@ from service.domain.ids import Micros
 from service.domain.redteam import AttackRow, Rate, ScenarioRow, TechniqueName
 from service.domain.schedule import Outcome, Schedule
 
-BLIND_SHOWN, EVIDENCE_SHOWN = 30, 3
+BLIND_SHOWN, EVIDENCE_SHOWN = 8, 3
 WRONGED = 0.01
 LATE_US = 600_000_000
 WORDS = {Outcome.DONE: "ended well", Outcome.FAILED: "failed", Outcome.TIMED_OUT: "took too long"}

@@ -1,25 +1,22 @@
 """The drift report of an incident: how it stands, the page itself in a frame of its own, and what can be downloaded."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from service.console import words
 from service.console.access import Access, Viewer, read_form
 from service.console.actions import incident_of
 from service.console.addresses import incident_url
 from service.console.deps import ConsoleDeps
 from service.console.pages import SECURITY_HEADERS, empty, render
-from service.console.read_models import When
+from service.console.report_cards import ReportCard, Subject, incident_card, incident_subject
 from service.domain.errors import LazarettoError, NotFound
-from service.domain.ids import Micros
 from service.domain.records import Incident, Scope
-from service.domain.reports import WAITING, Part, ReportRecord, ReportStatus
+from service.domain.reports import Part, ReportRecord
 from service.reports.desk import ReportDesk
 from service.reports.samples import ndjson
 
-DRIFTED_SHOWN = 12
 FRAME_HEADERS = {
     "content-security-policy": (
         "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
@@ -32,32 +29,8 @@ FRAME_HEADERS = {
 }
 """The report runs scripts, so it gets an origin of its own: it reaches neither our pages nor anybody else."""
 PAGE_POLICY = SECURITY_HEADERS["content-security-policy"] + "; frame-src 'self'"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportCard:
-    """What is shown of the newest report about an incident."""
-
-    url: str
-    exists: bool
-    status: str
-    waiting: bool
-    done: bool
-    failed: bool
-    detail: str
-    lines: tuple[str, ...]
-    drifted: tuple[str, ...]
-    drifted_more: int
-    left_out: tuple[tuple[str, str], ...]
-    ended: When | None
-    shown: bool
-    """Whether there is a page to show."""
-    earlier: When | None
-    """When that ended, where it is an earlier one."""
-    has_rows: bool
-    may_ask: bool
-    may_rows: bool
-    digest: str
+Find = Callable[[Request, str, Part], ReportRecord]
+"""Returns the report with a part that an address names, to who may see it."""
 
 
 def report_card(deps: ConsoleDeps, viewer: Viewer, incident: Incident) -> ReportCard | None:
@@ -65,52 +38,20 @@ def report_card(deps: ConsoleDeps, viewer: Viewer, incident: Incident) -> Report
     desk = deps.reports
     if desk is None:
         return None
-    return card_of(desk, viewer, incident, deps.clock.now_us())
+    return incident_card(desk, viewer, incident, deps.clock.now_us())
 
 
-def card_of(desk: ReportDesk, viewer: Viewer, incident: Incident, now_us: Micros) -> ReportCard:
-    """Write the newest report for people; while it is made, or where it failed, an earlier one can still be seen."""
-    record, shown = desk.found(incident), desk.found(incident, Part.HTML)
-    facts = None if record is None else record.facts
-    status = None if record is None else record.status
-    drifted = () if facts is None else facts.drifted
-    return ReportCard(
-        url=f"{incident_url(incident.id)}/report",
-        exists=record is not None,
-        status="" if status is None else str(status),
-        waiting=status in WAITING,
-        done=status is ReportStatus.DONE,
-        failed=status is ReportStatus.FAILED,
-        detail="" if record is None else record.detail,
-        lines=() if record is None else _lines(record),
-        drifted=drifted[:DRIFTED_SHOWN],
-        drifted_more=max(0, len(drifted) - DRIFTED_SHOWN),
-        left_out=() if facts is None else tuple(sorted(facts.left_out.items())),
-        ended=None if record is None or record.ended_us is None else When.of(record.ended_us, now_us),
-        shown=shown is not None,
-        earlier=None if shown is None or record == shown or shown.ended_us is None else When.of(shown.ended_us, now_us),
-        has_rows=desk.found(incident, Part.ROWS) is not None,
-        may_ask=viewer.identity.may(Scope.OPERATE) and status not in WAITING,
-        may_rows=viewer.identity.may(Scope.OPERATE),
-        digest="" if shown is None or shown.facts is None else shown.facts.html_sha256,
+def report_page(viewer: Viewer, about: Subject, card: ReportCard, problem: LazarettoError | None = None) -> Response:
+    """Render the page of a report."""
+    return render(
+        "report.html",
+        problem.status if problem else 200,
+        {"content-security-policy": PAGE_POLICY},
+        viewer=viewer,
+        about=about,
+        report=card,
+        problem=problem.detail if problem else None,
     )
-
-
-def _lines(record: ReportRecord) -> tuple[str, ...]:
-    facts = record.facts
-    if facts is None:
-        return ()
-    against = "rows of the reference that were kept" if facts.reference == "reference" else "events of the time before"
-    length = words.duration((facts.to_us - facts.from_us) / 1e6)
-    lines = [
-        f"{facts.current_rows:,} of {facts.current_seen:,} events since the change, in {length}",
-        f"compared with {facts.reference_rows:,} {against}",
-    ]
-    if facts.cut:
-        lines.append("the log has more than is read for a report: parts of it, evenly spread, were looked at")
-    if facts.frozen:
-        lines.append("the log has the events no more: these are the rows kept when the incident was opened")
-    return tuple(lines)
 
 
 def add_reports(router: APIRouter, deps: ConsoleDeps, access: Access) -> None:
@@ -119,24 +60,24 @@ def add_reports(router: APIRouter, deps: ConsoleDeps, access: Access) -> None:
     if desk is None:
         return
     _add_pages(router, deps, access, desk)
-    _add_downloads(router, deps, access, desk)
+    _add_bundle(router, deps, access)
+
+    def found(request: Request, incident_id: str, part: Part) -> ReportRecord:
+        return desk.having(incident_of(deps, access.viewer(request).identity, incident_id), part)
+
+    add_parts(router, "/incidents/{identity}/report", access, desk, found)
 
 
 def _add_pages(router: APIRouter, deps: ConsoleDeps, access: Access, desk: ReportDesk) -> None:
+    def shown(viewer: Viewer, about: Incident, problem: LazarettoError | None = None) -> Response:
+        may_bundle = deps.bundler is not None and viewer.identity.may(Scope.OPERATE)
+        card = incident_card(desk, viewer, about, deps.clock.now_us())
+        return report_page(viewer, incident_subject(about, may_bundle=may_bundle), card, problem)
+
     @router.get("/incidents/{incident_id}/report")
-    def report_page(request: Request, incident_id: str) -> Response:
+    def page(request: Request, incident_id: str) -> Response:
         viewer = access.viewer(request)
-        about = incident_of(deps, viewer.identity, incident_id)
-        card = card_of(desk, viewer, about, deps.clock.now_us())
-        return render(
-            "report.html",
-            headers={"content-security-policy": PAGE_POLICY},
-            viewer=viewer,
-            incident=about,
-            report=card,
-            may_bundle=deps.bundler is not None and viewer.identity.may(Scope.OPERATE),
-            problem=None,
-        )
+        return shown(viewer, incident_of(deps, viewer.identity, incident_id))
 
     @router.post("/incidents/{incident_id}/report")
     async def ask(request: Request, incident_id: str) -> Response:
@@ -150,44 +91,13 @@ def _add_pages(router: APIRouter, deps: ConsoleDeps, access: Access, desk: Repor
             try:
                 desk.ask_about(viewer.identity.actor, about)
             except LazarettoError as error:
-                card = card_of(desk, viewer, about, deps.clock.now_us())
-                headers = {"content-security-policy": PAGE_POLICY}
-                shown = {"viewer": viewer, "incident": about, "report": card, "problem": error.detail}
-                return render("report.html", error.status, headers, **shown, may_bundle=False)
+                return shown(viewer, about, error)
             return empty(303, {"location": f"{incident_url(about.id)}/report"})
 
         return await run_in_threadpool(act)
 
-    @router.get("/incidents/{incident_id}/report/frame")
-    def frame(request: Request, incident_id: str) -> Response:
-        viewer = access.viewer(request)
-        record = desk.having(incident_of(deps, viewer.identity, incident_id), Part.HTML)
-        return Response(desk.part(record, Part.HTML), media_type="text/html", headers=FRAME_HEADERS)
 
-
-def _add_downloads(router: APIRouter, deps: ConsoleDeps, access: Access, desk: ReportDesk) -> None:
-    def attached(content: bytes, media_type: str, name: str) -> Response:
-        headers = FRAME_HEADERS | {"content-disposition": f'attachment; filename="{name}"'}
-        return Response(content, media_type=media_type, headers=headers)
-
-    @router.get("/incidents/{incident_id}/report/report.html")
-    def page(request: Request, incident_id: str) -> Response:
-        record = desk.having(incident_of(deps, access.viewer(request).identity, incident_id), Part.HTML)
-        return attached(desk.part(record, Part.HTML), "text/html", f"report-{record.id}.html")
-
-    @router.get("/incidents/{incident_id}/report/report.json")
-    def as_json(request: Request, incident_id: str) -> Response:
-        record = desk.having(incident_of(deps, access.viewer(request).identity, incident_id), Part.JSON)
-        return attached(desk.part(record, Part.JSON), "application/json", f"report-{record.id}.json")
-
-    @router.get("/incidents/{incident_id}/report/samples.ndjson")
-    def rows(request: Request, incident_id: str) -> Response:
-        who = access.viewer(request).identity
-        who.require(Scope.OPERATE)
-        record = desk.having(incident_of(deps, who, incident_id), Part.ROWS)
-        lines = ndjson(*desk.rows(record, who.actor))
-        return attached(lines, "application/x-ndjson", f"samples-{record.id}.ndjson")
-
+def _add_bundle(router: APIRouter, deps: ConsoleDeps, access: Access) -> None:
     @router.get("/incidents/{incident_id}/bundle")
     def bundle(request: Request, incident_id: str) -> Response:
         who = access.viewer(request).identity
@@ -196,3 +106,41 @@ def _add_downloads(router: APIRouter, deps: ConsoleDeps, access: Access, desk: R
         if deps.bundler is None:
             raise NotFound("This console makes no bundles.")
         return attached(deps.bundler.bundle(about, who.actor), "application/zip", f"incident-{about.id}.zip")
+
+
+def attached(content: bytes, media_type: str, name: str) -> Response:
+    """Answer with a file to be saved, which is harmless when it is opened all the same."""
+    headers = FRAME_HEADERS | {"content-disposition": f'attachment; filename="{name}"'}
+    return Response(content, media_type=media_type, headers=headers)
+
+
+def add_parts(router: APIRouter, below: str, access: Access, desk: ReportDesk, find: Find) -> None:
+    """Add the frame and the downloads of a report below the address of its page."""
+
+    @router.get(f"{below}/frame")
+    def frame(request: Request, identity: str) -> Response:
+        try:
+            record = find(request, identity, Part.HTML)
+            content = desk.part(record, Part.HTML)
+        except LazarettoError as error:
+            # A page of ours would not show in a frame: why there is none does.
+            return Response(error.detail, error.status, media_type="text/plain", headers=FRAME_HEADERS)
+        return Response(content, media_type="text/html", headers=FRAME_HEADERS)
+
+    @router.get(f"{below}/report.html")
+    def page(request: Request, identity: str) -> Response:
+        record = find(request, identity, Part.HTML)
+        return attached(desk.part(record, Part.HTML), "text/html", f"report-{record.id}.html")
+
+    @router.get(f"{below}/report.json")
+    def as_json(request: Request, identity: str) -> Response:
+        record = find(request, identity, Part.JSON)
+        return attached(desk.part(record, Part.JSON), "application/json", f"report-{record.id}.json")
+
+    @router.get(f"{below}/samples.ndjson")
+    def rows(request: Request, identity: str) -> Response:
+        who = access.viewer(request).identity
+        who.require(Scope.OPERATE)
+        record = find(request, identity, Part.ROWS)
+        lines = ndjson(*desk.rows(record, who.actor))
+        return attached(lines, "application/x-ndjson", f"samples-{record.id}.ndjson")

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from service.console import actions
 from service.console.access import Access, Viewer, read_form
-from service.console.compare import ComparedColumn, compared_columns
+from service.console.compare import ComparedColumn, compared_columns, compared_names
 from service.console.deps import ConsoleDeps
 from service.console.incident_acts import UNRESOLVED
-from service.console.lists import ROWS
+from service.console.lists import NO_PARTS, address, number_of, pager, rows_of
 from service.console.pages import empty, render
 from service.console.read_models import When
 from service.console.review_rows import QueueFacts, proposals_of, queue_of
@@ -27,8 +28,9 @@ from service.ports_pages import IncidentsWanted, PageStore
 from service.quarantine.proposals import MOVED
 from service.review.stages import ReviewStages
 
-PROPOSALS_READ = 200
+PROPOSALS_READ = 5_000
 INCIDENTS_READ = 500
+PATH = "/reviews"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,9 @@ class ReviewViews:
         """Render the queue, or say that it is still the one that the browser has."""
         now_us = self.deps.clock.now_us()
         mine = query.get("mine") == "yes"
+        held_page, proposals_page = number_of(query, "held"), number_of(query, "proposals")
         known_at = self.deps.read.revision(), self.deps.standing().revision
-        tag = tag_of(viewer.session.token, mine, known_at, now_us // FRESH_US)
+        tag = tag_of(viewer.session.token, mine, held_page, proposals_page, known_at, now_us // FRESH_US)
         if known == tag and problem is None:
             return empty(304, {"etag": tag})
         facts = self.facts()
@@ -83,16 +86,24 @@ class ReviewViews:
         waiting = sum(row.mine for row in rows) + sum(row.mine for row in proposals)
         rows_asked = [row for row in rows if row.mine or not mine]
         proposals_asked = [row for row in proposals if row.mine or not mine]
+        said: dict[str, object] = {"mine": "yes" if mine else None}
+        numbers: dict[str, object] = {
+            "held": held_page if held_page > 1 else None,
+            "proposals": proposals_page if proposals_page > 1 else None,
+        }
+        held = pager(PATH, said | numbers, held_page, len(rows_asked), name="held")
+        proposed = pager(PATH, said | numbers, proposals_page, len(proposals_asked), name="proposals")
         return render(
             "reviews.html",
             problem.status if problem else 200,
             {"etag": tag},
             viewer=viewer,
-            rows=rows_asked[:ROWS],
-            rows_left=max(0, len(rows_asked) - ROWS),
+            rows=rows_of(rows_asked, held),
+            held=held,
+            address=address(PATH, said | numbers),
             rows_total=len(rows),
-            proposals=proposals_asked[:ROWS],
-            proposals_left=max(0, len(proposals_asked) - ROWS),
+            proposals=rows_of(proposals_asked, proposed),
+            proposed=proposed,
             proposals_total=len(proposals),
             waiting=waiting,
             mine=mine,
@@ -105,7 +116,13 @@ class ReviewViews:
         )
 
     def proposal(
-        self, viewer: Viewer, proposal_id: str, *, problem: LazarettoError | None = None, typed: Typed = NOTHING
+        self,
+        viewer: Viewer,
+        proposal_id: str,
+        *,
+        number: int = 1,
+        problem: LazarettoError | None = None,
+        typed: Typed = NOTHING,
     ) -> Response:
         """Render a baseline beside the one that it would replace.
 
@@ -125,10 +142,13 @@ class ReviewViews:
         loose = tuple(one["text"] for one in found.warnings if one["code"] == MOVED and not one["column"])
         before = self.deps.read.baseline(version.id)
         columns: tuple[ComparedColumn, ...] = ()
-        unreadable = ""
+        unreadable, part = "", NO_PARTS
         if found.artefact and before is not None:
             try:
-                columns = compared_columns(describe(before.artefact), describe(found.artefact), said)
+                views = describe(before.artefact), describe(found.artefact)
+                names = compared_names(*views, said)
+                part = pager(f"{PATH}/baselines/{quote(found.id, safe='')}", {}, number, len(names), name="columns")
+                columns = compared_columns(*views, said, rows_of(names, part))
             except RefusedBaseline as error:
                 unreadable = str(error)
         return render(
@@ -141,6 +161,7 @@ class ReviewViews:
             waits=found.status is ProposalStatus.PROPOSED,
             before=before,
             columns=columns,
+            part=part,
             loose=loose,
             unreadable=unreadable,
             problem=sentence(problem) if problem else None,
@@ -161,7 +182,7 @@ def add_reviews(router: APIRouter, deps: ConsoleDeps, access: Access) -> None:
 
     @router.get("/reviews/baselines/{proposal_id}")
     def proposal(request: Request, proposal_id: str) -> Response:
-        return views.proposal(access.viewer(request), proposal_id)
+        return views.proposal(access.viewer(request), proposal_id, number=number_of(request.query_params, "columns"))
 
     @router.post("/reviews/models/{model}/versions/{version}/{action}")
     async def decide(request: Request, model: str, version: str, action: str) -> Response:

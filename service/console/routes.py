@@ -20,10 +20,12 @@ from service.console.roll import Roll
 from service.console.sessions import Signer
 from service.console.transcripts import add_transcripts
 from service.console.views import Asked, Views
+from service.console.window_reports import add_window_reports
 from service.detect.windows import ROLLING
-from service.domain.errors import LazarettoError, NotFound, Unauthenticated
+from service.domain.errors import LazarettoError, NotFound, Unauthenticated, Unavailable
 from service.domain.records import Scope
 
+AGAIN_SECONDS = 5
 COLUMN_MAX = 300
 """Letters of a column's name that are read."""
 
@@ -41,9 +43,17 @@ class ConsoleRoute(APIRoute):
             except SignInNeeded:
                 return sign_in_first(request)
             except LazarettoError as error:
-                return render("message.html", error.status, title=error.title, text=error.detail)
+                return _refusal(request, error)
 
         return handle
+
+
+def _refusal(request: Request, error: LazarettoError) -> Response:
+    """Say why there is no page; what is only away for a moment is asked for again, unless it was a form."""
+    after = max(AGAIN_SECONDS, error.retry_after_seconds) if isinstance(error, Unavailable) else None
+    headers = {"retry-after": str(after)} if after else {}
+    again = after if request.method == "GET" else None
+    return render("message.html", error.status, headers, title=error.title, text=error.detail, again=again)
 
 
 def build_router(deps: ConsoleDeps) -> APIRouter:
@@ -58,6 +68,7 @@ def build_router(deps: ConsoleDeps) -> APIRouter:
     add_live(router, deps, access)
     add_transcripts(router, deps, access)
     add_reports(router, deps, access)  # before the forms of incidents, which take any other name
+    add_window_reports(router, deps, access)
     add_incidents(router, deps, access, views)
     add_desks(router, deps, access)
     _add_actions(router, deps, access, views)

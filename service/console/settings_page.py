@@ -8,6 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from service.console.access import Access, Viewer, read_form
 from service.console.deps import ConsoleDeps
+from service.console.lists import number_of, pager, rows_of
 from service.console.pages import empty, render
 from service.console.read_models import When
 from service.console.redteam import schedule_line
@@ -23,7 +24,6 @@ from service.office import new_id
 from service.ports_notify import NotificationDesk
 
 DEAD_SHOWN, LATEST_SHOWN = 20, 15
-KEYS_SHOWN = 200
 REPLAYED_MAX = 500
 DONE = {
     "test": "A test is on its way: what became of it stands under the latest messages.",
@@ -38,7 +38,9 @@ class SettingsViews:
     deps: ConsoleDeps
     desk: NotificationDesk
 
-    def page(self, viewer: Viewer, *, notice: str | None = None, problem: LazarettoError | None = None) -> Response:
+    def page(
+        self, viewer: Viewer, *, notice: str | None = None, problem: LazarettoError | None = None, number: int = 1
+    ) -> Response:
         """Render the page.
 
         Raises
@@ -51,6 +53,7 @@ class SettingsViews:
         settings, schedule = self.deps.settings, self.deps.schedule()
         may_keys = who.may(Scope.ADMIN)
         keys = self.deps.read.keys() if may_keys else ()
+        part = pager("/settings", {}, number, len(keys), name="keys")
         uses: Mapping[str, Micros] = self.deps.uses.uses() if self.deps.uses is not None and may_keys else {}
         return render(
             "settings.html",
@@ -64,8 +67,8 @@ class SettingsViews:
             schedule=schedule_line(schedule, now_us),
             planned=settings is not None and settings.redteam_plan is not None,
             next_run=When.of(schedule.next_us, now_us) if schedule.next_us else None,
-            keys=key_rows(keys, uses, now_us)[:KEYS_SHOWN],
-            keys_left=max(0, len(keys) - KEYS_SHOWN),
+            keys=rows_of(key_rows(keys, uses, now_us), part),
+            keys_part=part,
             may_keys=may_keys,
             may=who.may(Scope.OPERATE),
             notice=notice,
@@ -111,7 +114,10 @@ def add_settings(router: APIRouter, deps: ConsoleDeps, access: Access) -> None:
 
     @router.get("/settings")
     def settings(request: Request) -> Response:
-        return views.page(access.viewer(request), notice=DONE.get(request.query_params.get("done", "")))
+        query = request.query_params
+        return views.page(
+            access.viewer(request), notice=DONE.get(query.get("done", "")), number=number_of(query, "keys")
+        )
 
     @router.post("/settings/channels/{channel}/{action}")
     async def act(request: Request, channel: str, action: str) -> Response:

@@ -19,6 +19,7 @@ from service.console.roll import Roll
 from service.console.tags import FRESH_US, tag_of
 from service.console.together import together_section
 from service.console.typed import sentence
+from service.console.window_reports import reports_section
 from service.domain.errors import LazarettoError, NotFound
 from service.domain.records import Verdict
 
@@ -98,6 +99,7 @@ class Views:
             requests=request_section(facts),
             redteam=redteam_section(facts),
             as_of=When.of(standing.read_us, now_us),
+            reports=reports_section(self.deps, viewer.identity, found, now_us),
             schedule=schedule_line(self.deps.schedule(), now_us),
             rows=overview(entries),
             rows_left=max(0, len(entries) - OVERVIEW_ROWS),

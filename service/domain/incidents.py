@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from service.domain.ids import Actor, Micros, VersionId
-from service.domain.policy import SECONDS_PER_DAY, Policy
-from service.domain.records import Incident, IncidentStatus, Severity
+from service.domain.policy import SECONDS_PER_DAY, Cause, Policy
+from service.domain.records import Incident, IncidentStatus, Severity, Verdict
 
 
 class LinkKind(StrEnum):
@@ -182,6 +182,17 @@ def regressed(opened: Incident, resolved: Iterable[Incident]) -> Incident | None
 def regress_us(policy: Policy) -> int:
     """Return within which time after its end a cause counts as back, in microseconds."""
     return round(policy.incidents.regressed_within_days * SECONDS_PER_DAY * 1e6)
+
+
+class Judged(NamedTuple):
+    """What the quality of alerts is counted from, of one incident."""
+
+    model: str
+    cause: Cause
+    verdict: Verdict | None
+    opened_us: Micros
+    acknowledged_us: Micros | None
+    resolved_us: Micros | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

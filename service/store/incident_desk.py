@@ -7,18 +7,19 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Select, Table, delete, exists, func, insert, or_, select, update
 
 from service.domain.ids import Micros
-from service.domain.incidents import Bearing, Exposure, Hush, Hushed, Link, LinkKind, Maintenance, Moved, Snooze
+from service.domain.incidents import Bearing, Exposure, Hush, Hushed, Judged, Link, LinkKind, Maintenance, Moved, Snooze
 from service.domain.notices import Told
 from service.domain.records import Alert, Incident, IncidentStatus, Message, Severity, TimelineItem
 from service.ports_incidents import IncidentTx
 from service.store.changes import add_to_timeline, upsert
 from service.store.control import SqlControlTx
 from service.store.engine import Database
+from service.store.judged import Watched, judged_since
 from service.store.notified import told_of
 from service.store.opened import windows_after
 from service.store.queries import find_incident, find_model, select_incidents
-from service.store.rows import alert_of, incident_of, model_of, values_of
-from service.store.tables import alerts, incidents, models, versions, windows
+from service.store.rows import alert_of, incident_of, values_of
+from service.store.tables import alerts, incidents, models
 from service.store.tables_incidents import evidence, hushed, incident_links, maintenance, snoozes
 from service.store.tables_notify import outbox, told
 
@@ -116,6 +117,7 @@ class SqlIncidentDesk:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._watched = Watched(database)
 
     def write(self) -> AbstractContextManager[IncidentTx]:
         """Open a write transaction; wait for the lock at most the configured time, then raise Unavailable."""
@@ -186,23 +188,13 @@ class SqlIncidentDesk:
         with self._database.read() as connection:
             return [incident_of(row) for row in connection.execute(wanted).mappings()]
 
+    def judged(self, start_us: Micros, limit: int) -> Sequence[Judged]:
+        """Return what there is to judge alerts by, of the same incidents as ``since`` and in the same order."""
+        return judged_since(self._database, start_us, limit)
+
     def exposures(self, start_us: Micros) -> Sequence[Exposure]:
         """Return for how long each version was watched since a time."""
-        t = windows
-        hours = (
-            select(t.c.version_id, func.count().label("hours"))
-            .where(t.c.level == "1h", t.c.events > 0, t.c.start_us >= start_us)
-            .group_by(t.c.version_id)
-        )
-        with self._database.read() as connection:
-            known = {row["id"]: model_of(row) for row in connection.execute(select(models)).mappings()}
-            owners = {row.id: row.model_id for row in connection.execute(select(versions.c.id, versions.c.model_id))}
-            counted = list(connection.execute(hours))
-        found = []
-        for version_id, number in counted:
-            model = known[owners[version_id]]
-            found.append(Exposure(version_id=version_id, model=model.name, hours=number, policy=model.policy))
-        return found
+        return self._watched.since(start_us)
 
 
 def _one(connection: Connection, table: Table, incident_id: str) -> RowMapping | None:

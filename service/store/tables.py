@@ -341,6 +341,9 @@ snapshots = Table(
     *not_negative("position", "events_total", "labels_total", "leaks_total"),
 )
 
+WATCHED = text("level = '1h' AND events > 0")
+"""Hours that count as watched. Their index has all that counting them asks for: the rows themselves are large."""
+
 windows = Table(
     "windows",
     metadata,
@@ -354,6 +357,12 @@ windows = Table(
     Column("column_evidence", LargeBinary, nullable=False),
     Column("counts", LargeBinary, nullable=False),
     Index(None, "level", "start_us"),
+    Index(
+        "ix_windows_watched",
+        *("version_id", "start_us", "level", "events"),
+        sqlite_where=WATCHED,
+        postgresql_where=WATCHED,
+    ),
     one_of("level", ("1m", "1h")),
     *not_negative("events"),
 )

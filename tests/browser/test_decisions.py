@@ -283,6 +283,8 @@ def pages(service: Service, incident: str) -> dict[str, str]:
         "incident": incident,
         "incidents": "/incidents?status=all",
         "reviews": "/reviews",
+        "reports": f"{path.removeprefix('/v1')}/reports",
+        "report-of-a-time": f"/reports/{_report(service, path)}",
         "maintenance": "/maintenance",
         "quality": "/quality",
         "red-team": "/red-team",
@@ -290,6 +292,21 @@ def pages(service: Service, incident: str) -> dict[str, str]:
         "settings": "/settings",
         "runbook": "/runbooks/data_drift",
     }
+
+
+def _report(service: Service, path: str) -> str:
+    """Ask for a report about an hour without events, and wait until it has failed."""
+    now = SystemClock().now_us() / 1e6
+    start, end = (datetime.fromtimestamp(now - ago, UTC).isoformat() for ago in (7_200, 3_600))
+    told = service.ask("POST", f"{path}/reports", json={"from": start, "to": end}).json()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while told["status"] in {"queued", "running"}:
+        assert time.monotonic() < deadline, told
+        time.sleep(0.2)
+        told = service.ask("GET", f"/v1/reports/{told['report_id']}").json()
+    assert told["status"] == "failed"
+    identity: str = told["report_id"]
+    return identity
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

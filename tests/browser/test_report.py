@@ -1,7 +1,9 @@
 """The drift report in a real browser: it shows, it asks nobody, and it reaches nothing of ours."""
 
+import io
 import re
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,6 +97,7 @@ def test_what_can_be_downloaded_is_whole(
     assert b'"side":"current"' in saved["Rows (NDJSON)"].read_bytes()
     alone = chromium.new_context(offline=True)
     page = alone.new_page()
+    _reads_and_prints(page, bundle, tmp_path)
     page.goto(saved["Report (HTML)"].as_uri(), timeout=SLOW_MS, wait_until="commit")
     expect(page.get_by_text("Dataset Drift").first).to_be_visible(timeout=SLOW_MS)
     alone.close()
@@ -146,6 +149,24 @@ def test_a_report_that_cannot_be_made_says_why_and_gives_the_rows(open_page: Ope
     with page.expect_download() as download:
         page.get_by_role("link", name="Rows (NDJSON)").click()
     assert download.value.suggested_filename.startswith("samples-")
+
+
+def _reads_and_prints(page: Page, bundle: bytes, folder: Path) -> None:
+    """Open the page of a bundle from a folder, without a network, as it is read and as it is printed."""
+    with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
+        archive.extract("bundle.html", folder)
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.goto((folder / "bundle.html").as_uri())
+    expect(page.get_by_role("heading", name="Evidence at the trip")).to_be_visible()
+    expect(page.locator("svg").first).to_be_visible()
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 680, "height": 960})  # an A4 page less its margins
+    widths = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert widths[0] <= widths[1], "it is cut off on paper"
+    page.screenshot(path=ARTEFACTS / "bundle-printed.png", full_page=True)
+    page.emulate_media(media="screen")
+    assert said == [], "its own policy lets it be as it is"
 
 
 def _sign_in(page: Page, service: Service) -> None:

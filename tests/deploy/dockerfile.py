@@ -66,6 +66,22 @@ def read_stages(text: str) -> list[Stage]:
     return stages
 
 
+def whole(stages: list[Stage], name: str) -> Stage:
+    """Return a stage with the steps of the stages that it stands on before its own."""
+    by_name = {stage.name: stage for stage in stages}
+    stage = by_name[name]
+    if stage.base not in by_name:
+        return stage
+    below = whole(stages, stage.base)
+    return Stage(name, below.base, [*below.steps, *stage.steps])
+
+
+def shipped() -> Stage:
+    """Return what an engine makes of the Dockerfile when nobody names a stage."""
+    stages = read_stages((ROOT / "Dockerfile").read_text())
+    return whole(stages, stages[-1].name)
+
+
 def _instructions(text: str) -> list[tuple[str, str]]:
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     joined = re.sub(r"\\\n\s*", "", "\n".join(lines))

@@ -17,6 +17,8 @@ from service.settings import Settings
 from tests.deploy import dockerfile
 
 ROOT = dockerfile.ROOT
+ROOM_BYTES = 2 * 1024**3
+"""For the API process while a report is rendered beside it."""
 FOLDER = ROOT / "deploy"
 TEXT = (FOLDER / "compose.yaml").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
@@ -142,7 +144,7 @@ def test_the_made_settings_are_settings(name: str, secrets: Path, monkeypatch: p
 @pytest.mark.parametrize("name", sorted(OURS))
 def test_our_services_are_the_image_with_a_command_it_knows(name: str) -> None:
     service = SERVICES[name]
-    stage = dockerfile.read_stages((ROOT / "Dockerfile").read_text())[-1]
+    stage = dockerfile.shipped()
     (user,), (volume,), (port,) = (dockerfile.values(stage, word) for word in ("USER", "VOLUME", "EXPOSE"))
     assert service["user"] == user
     assert (FOLDER / service["build"]["context"]).resolve() == ROOT
@@ -154,6 +156,15 @@ def test_our_services_are_the_image_with_a_command_it_knows(name: str) -> None:
     )
     known = {f"LAZARETTO_{field.upper()}" for field in Settings.model_fields} | {"LAZARETTO_CONFIG"}
     assert set(service["environment"]) <= known
+
+
+def test_what_renders_reports_fits_beside_the_service() -> None:
+    variables = dockerfile.environment(" ".join(dockerfile.values(dockerfile.shipped(), "ENV")), {"PATH": ""})
+    renders = int(variables["LAZARETTO_REPORTS_MEMORY_BYTES_MAX"])
+    assert "target" not in COMPOSE["x-lazaretto"]["build"], "what is built by itself has reports"
+    for name in OURS - {"worker"}:
+        memory = SERVICES[name]["deploy"]["resources"]["limits"]["memory"]
+        assert int(memory.removesuffix("G")) * 1024**3 - renders >= ROOM_BYTES, name
 
 
 def test_each_variant_answers_to_the_name_that_prometheus_scrapes() -> None:

@@ -16,11 +16,14 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from service.clock import SystemClock
 from service.settings import Settings
 from tests.deploy import dockerfile, wheelhouse
 from tests.deploy.cleanroot import PATH, Box, first_process, make_root
@@ -29,12 +32,17 @@ ROOT = dockerfile.ROOT
 TEXT = (ROOT / "Dockerfile").read_text()
 IGNORE = (ROOT / ".dockerignore").read_text()
 STAGES = dockerfile.read_stages(TEXT)
-FINAL = STAGES[-1]
+FINAL = dockerfile.whole(STAGES, STAGES[-1].name)
+SLIM = dockerfile.whole(STAGES, "service")
 STEP_SECONDS = 900.0
 PATIENCE_SECONDS = 180.0
+REPORT_SECONDS = 400.0
 DATA = "/var/lib/lazaretto"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-WANTED = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["postgres"], "setuptools"]
+EXTRAS = PROJECT["optional-dependencies"]
+WANTED = [*PROJECT["dependencies"], *EXTRAS["postgres"], "setuptools"]
+SITES = {"lazaretto": wheelhouse.needed(WANTED) - {"setuptools"}, "reports": wheelhouse.needed(EXTRAS["reports"])}
+"""The environments of the image, and what is in each."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ class Image:
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheelhouse")
-    for name in wheelhouse.needed(WANTED):
+    for name in {"setuptools"}.union(*SITES.values()):
         wheelhouse.pack(name, folder)
     folder.chmod(0o755)
     return folder
@@ -60,21 +68,30 @@ def image(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Image:
     if os.geteuid() != 0:
         pytest.skip("only root may make an empty root and users in it")
     roots: dict[str, Path] = {}
+    boxes: dict[str, Box] = {}
     box = Box(Path())
     for stage in STAGES:
-        roots[stage.name] = tmp_path_factory.mktemp(stage.name)
-        make_root(roots[stage.name])
-        box = Box(roots[stage.name], {"PATH": PATH}, mounts={wheels: "/wheelhouse"})
+        root = roots[stage.name] = tmp_path_factory.mktemp(stage.name)
+        if stage.base in boxes:
+            # With its owners: the folder of the data is the user's.
+            subprocess.run(["cp", "--archive", f"{roots[stage.base]}/.", str(root)], check=True, timeout=STEP_SECONDS)
+            box = replace(boxes[stage.base], root=root)
+        else:
+            make_root(root)
+            box = Box(root, {"PATH": PATH}, mounts={wheels: "/wheelhouse"})
         for word, rest in stage.steps:
             box = _step(box, word, rest, roots)
-    shutil.rmtree(roots["build"])
-    wheelhouse.lend_bytecode(wheelhouse.needed(WANTED) - {"setuptools"}, _site(roots["final"]))
+        boxes[stage.name] = box
+    for name in set(roots) - {STAGES[-1].name}:
+        shutil.rmtree(roots[name])
+    for name, packages in SITES.items():
+        wheelhouse.lend_bytecode(packages, _site(box.root, name))
     command = [*json.loads(*dockerfile.values(FINAL, "ENTRYPOINT")), *json.loads(*dockerfile.values(FINAL, "CMD"))]
     return Image(replace(box, mounts={}), command)
 
 
-def _site(root: Path) -> Path:
-    (site,) = (root / "opt" / "lazaretto").glob("lib/python*/site-packages")
+def _site(root: Path, name: str) -> Path:
+    (site,) = (root / "opt" / name).glob("lib/python*/site-packages")
     return site
 
 
@@ -98,7 +115,7 @@ def _step(box: Box, word: str, rest: str, roots: dict[str, Path]) -> Box:
 
 def _copy(box: Box, words: list[str], roots: dict[str, Path]) -> None:
     *sources, target = words
-    place = box.root / os.path.normpath(f"{box.workdir}/{target}").lstrip("/")
+    place = box.root / os.path.normpath(Path(box.workdir) / target).lstrip("/")
     if sources[0].startswith("--from="):
         stage, (source,) = sources[0].removeprefix("--from="), sources[1:]
         shutil.copytree(roots[stage] / source.lstrip("/"), place, symlinks=True)
@@ -197,6 +214,47 @@ def test_the_steps_make_a_service_that_starts_is_healthy_and_ends_in_order(image
 
 
 @pytest.mark.slow
+def test_a_report_is_made_in_the_image_within_its_limits(image: Image, tmp_path: Path) -> None:
+    assert int(image.box.environment["LAZARETTO_REPORTS_MEMORY_BYTES_MAX"]) == 1024**3
+    with _running(image, tmp_path) as container:
+        container.wait_until_healthy()
+        words = ["keys", "create", "--name", "ada", "--scopes", "admin,operate,ingest,read", "--json"]
+        made = container.box.join(container.process, ["lazaretto", *words], PATIENCE_SECONDS)
+        headers = {"Authorization": f"Bearer {json.loads(made.stdout)['key']}"}
+        with httpx.Client(base_url=container.url, headers=headers, timeout=PATIENCE_SECONDS) as client:
+            told = _reported(client)
+            assert (told["status"], told["drifted"]) == ("done", ["age"]), told
+            page = client.get(f"/v1/reports/{told['report_id']}/report.html")
+            assert len(page.content) > 1_000_000
+            assert "evidently" in client.get(f"/v1/reports/{told['report_id']}").json()["ground"]["renderer"].lower()
+
+
+def _reported(client: httpx.Client) -> dict[str, Any]:
+    """Register a version whose numbers have moved, ask for a report about the last hour, and wait for it."""
+    reports = {"reports": {"reference_rows": 200}}
+    schema = {"features": [{"name": "age", "kind": "numeric"}], "prediction": {"kind": "class", "classes": ["a", "b"]}}
+    client.post("/v1/models", json={"name": "fraud", "owner": "risk", "policy": reports}).raise_for_status()
+    client.post("/v1/models/fraud/versions", json={"version": "1", "schema": schema}).raise_for_status()
+    path = "/v1/models/fraud/versions/1"
+    lines = "age\n" + "".join(f"{40 + i % 97 / 10}\n" for i in range(400))
+    put = client.put(f"{path}/baseline", content=lines, headers={"content-type": "text/csv"})
+    assert put.status_code == 200, put.text
+    ages = [60 + i % 97 / 10 for i in range(200)]
+    client.post(f"{path}/events", json={"columns": {"features": {"age": ages}}}).raise_for_status()
+    now = datetime.fromtimestamp(SystemClock().now_us() / 1e6, UTC)
+    span = {"from": (now - timedelta(hours=1)).isoformat(), "to": (now + timedelta(minutes=1)).isoformat()}
+    told: dict[str, Any] = client.post(f"{path}/reports", json=span).raise_for_status().json()
+    until = time.monotonic() + REPORT_SECONDS
+    while told["status"] in {"queued", "running"}:
+        assert time.monotonic() < until, told
+        time.sleep(0.5)
+        answer = client.get(f"/v1/reports/{told['report_id']}")
+        if answer.status_code != 503:  # while the store is being written it may be away for a moment
+            told = answer.raise_for_status().json()
+    return told
+
+
+@pytest.mark.slow
 def test_what_runs_is_not_root_has_no_capability_and_writes_to_its_volume_alone(image: Image, tmp_path: Path) -> None:
     with _running(image, tmp_path) as container:
         container.wait_until_healthy()
@@ -229,35 +287,43 @@ def test_a_dead_service_is_unhealthy(image: Image, tmp_path: Path) -> None:
 def test_what_is_shipped_is_the_locked_versions_and_nothing_else(image: Image) -> None:
     lines = (ROOT / "requirements.lock").read_text().splitlines()
     locked = {tuple(line.split(" ;")[0].strip().split("==")) for line in lines}  # some stand there once for each Python
-    site = _site(image.box.root)
-    found = {path.name.removesuffix(".dist-info").rsplit("-", 1)[0]: path for path in site.glob("*.dist-info")}
-    versions = {
-        name.replace("_", "-").lower(): path.name.removesuffix(".dist-info").rsplit("-", 1)[1]
-        for name, path in found.items()
-    }
-    assert versions.pop("lazaretto")
-    assert {name: version for name, version in versions.items() if (name, version) not in locked} == {}
-    assert {"fastapi", "numpy", "psycopg", "pyarrow"} <= set(versions)
-    assert not {"pip", "setuptools", "pytest", "scikit-learn"} & set(versions)
-    assert not list(site.rglob("tests/deploy"))
+    versions = {name: _versions(_site(image.box.root, name)) for name in SITES}
+    assert versions["lazaretto"].pop("lazaretto")
+    for found in versions.values():
+        assert {name: version for name, version in found.items() if (name, version) not in locked} == {}
+        assert not {"pip", "setuptools", "pytest", "lazaretto"} & set(found)
+    assert {"fastapi", "numpy", "psycopg", "pyarrow"} <= set(versions["lazaretto"])
+    # What renders is out of reach of the service, whose Arrow would import pandas if there were one; and the reverse.
+    assert not {"evidently", "pandas", "scikit-learn"} & set(versions["lazaretto"])
+    assert {"evidently", "pandas"} <= set(versions["reports"])
+    assert not {"fastapi", "psycopg", "sqlalchemy"} & set(versions["reports"])
+    assert not list(_site(image.box.root, "lazaretto").rglob("tests/deploy"))
+
+
+def _versions(site: Path) -> dict[str, str]:
+    parts = [path.name.removesuffix(".dist-info").rsplit("-", 1) for path in site.glob("*.dist-info")]
+    return {name.replace("_", "-").replace(".", "-").lower(): version for name, version in parts}
 
 
 def test_the_dockerfile_asks_for_nothing_but_locked_packages() -> None:
     runs = [rest for stage in STAGES for rest in dockerfile.values(stage, "RUN")]
     installs = [part for rest in runs for part in rest.split("&&") if re.search(r"pip\b.* install", part)]
-    assert len(installs) == 2
+    assert len(installs) == 3
     assert [part for part in installs if "--constraint requirements.lock" not in part] == []
     assert [rest for rest in runs if re.search(r"curl|wget|apt-get|https?:|git clone", rest)] == []
 
 
 def test_the_image_says_who_runs_it_how_it_ends_and_how_it_is() -> None:
     assert len(STAGES) >= 2
-    assert len({stage.base for stage in STAGES}) == 1
+    assert len({dockerfile.whole(STAGES, stage.name).base for stage in STAGES}) == 1
     assert "slim" in FINAL.base
     (user,) = dockerfile.values(FINAL, "USER")
     assert re.fullmatch(r"[1-9]\d{3,}:[1-9]\d{3,}", user)
     last = [word for word, _ in FINAL.steps]
-    assert last.index("USER") > max(index for index, word in enumerate(last) if word in {"RUN", "COPY"})
+    # What is copied later is root's all the same: COPY does not go by USER.
+    assert last.index("USER") > max(index for index, word in enumerate(last) if word == "RUN")
+    assert [word for word, _ in STAGES[-1].steps] == ["COPY", "ENV"], "with reports it is the same image and no more"
+    assert dockerfile.values(SLIM, "ENTRYPOINT") == dockerfile.values(FINAL, "ENTRYPOINT")
     assert dockerfile.values(FINAL, "STOPSIGNAL") == ["SIGTERM"]
     assert dockerfile.values(FINAL, "VOLUME") == [DATA]
     assert dockerfile.values(FINAL, "EXPOSE") == ["8080"]

@@ -21,6 +21,8 @@ GIVEN = {("Secret", "lazaretto-settings"), ("Secret", "lazaretto-redteam"), ("Co
 """What whoever runs it makes; docs/operations.md says how."""
 KUBE_SYSTEM = {"k8s-app": "kube-dns"}
 MINIMUM = (5, 0)
+ROOM_BYTES = 2 * 1024**3
+"""For the API process while a report is rendered beside it."""
 
 
 def _all(overlay: str) -> list[Manifest]:
@@ -108,7 +110,7 @@ def test_workloads_choose_their_own_pods_and_nobody_elses(overlay: str) -> None:
 @pytest.mark.parametrize("overlay", overlays())
 def test_ports_are_named_exist_and_are_what_the_image_listens_on(overlay: str) -> None:
     manifests = _all(overlay)
-    (exposed,) = dockerfile.values(dockerfile.read_stages((dockerfile.ROOT / "Dockerfile").read_text())[-1], "EXPOSE")
+    (exposed,) = dockerfile.values(dockerfile.shipped(), "EXPOSE")
     for service in _of(manifests, "Service"):
         for port in service["spec"]["ports"]:
             for template in _chosen(service["spec"]["selector"], manifests):
@@ -248,6 +250,17 @@ def test_nothing_is_reached_but_what_is_named(overlay: str) -> None:
     assert [rule for rule in rules if not rule.get("ports") or not (rule.get("from") or rule.get("to"))] == []
     open_to = [peer["ipBlock"] for rule in rules for peer in rule.get("to", []) if "ipBlock" in peer]
     assert [block for block in open_to if "169.254.0.0/16" not in block["except"]] == []
+
+
+@pytest.mark.parametrize("overlay", ["embedded", "postgres"])
+def test_what_renders_reports_fits_beside_the_service(overlay: str) -> None:
+    variables = dockerfile.environment(" ".join(dockerfile.values(dockerfile.shipped(), "ENV")), {"PATH": ""})
+    renders = int(variables["LAZARETTO_REPORTS_MEMORY_BYTES_MAX"])
+    for template in _pods(render(FOLDER / overlay)):
+        for box in template["spec"]["containers"]:
+            if box["args"][0] != "worker":
+                limit = int(box["resources"]["limits"]["memory"].removesuffix("Gi")) * 1024**3
+                assert limit - renders >= ROOM_BYTES, "the kernel would end the service for a report's sake"
 
 
 def test_a_budget_leaves_pods_to_evict_and_pods_to_serve() -> None:

@@ -25,7 +25,7 @@ def show_quality(api: ApiDep, who: Reader, model: ModelFilter = None, days: Days
         api.model(model)
     now_us = api.clock.now_us()
     since_us = Micros(now_us - round(days * DAY_US))
-    found = api.incidents.since(since_us, INCIDENTS_MAX)
+    found = api.incidents.judged(since_us, INCIDENTS_MAX)
     incidents = [one for one in found if who.sees(one.model) and model in {None, one.model}]
     exposures = [one for one in api.incidents.exposures(since_us) if who.sees(one.model) and model in {None, one.model}]
     return answer(

@@ -294,6 +294,12 @@ if (login) {
 for (const region of document.querySelectorAll("[data-live]")) shownIn.set(region, region.innerHTML);
 tellTimes(document);
 window.setInterval(() => tellTimes(document), TIMES_MS);
+// On a phone the ways are wider than the screen: where one is, is in sight.
+const way = document.querySelector(".ways [aria-current]");
+const ways = way && way.closest(".ways");
+if (ways && ways.scrollWidth > ways.clientWidth) {
+  ways.scrollLeft = way.offsetLeft - ways.offsetLeft - (ways.clientWidth - way.offsetWidth) / 2;
+}
 const page = document.querySelector("[data-poll]");
 if (page) {
   document.addEventListener("pointermove", (event) => { pointer = { x: event.clientX, y: event.clientY }; }, { passive: true });

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from service.console import live
+from service.console import streams as streams_of
 from service.console.access import SignInNeeded
 from service.console.live import mark_of, may_still_read
 from service.console.streams import STREAMS_OF_ONE, Streams
@@ -24,7 +25,8 @@ from tests.service.console.seeding import Fleet, busy_fleet
 
 @pytest.fixture(autouse=True)
 def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(streams_of, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(streams_of, "TOLD_PER_SECOND", 10_000.0)
 
 
 class Told:
@@ -151,6 +153,7 @@ def test_a_refused_stream_is_an_answer_and_not_a_page_that_hangs(console: Consol
     console.streams.most = 0
     answer = console.signed_in("ada").get("/live")
     assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "15"
     assert "console_streams_max" in answer.text
 
 

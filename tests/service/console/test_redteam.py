@@ -16,7 +16,7 @@ ODD = ATTACK | {"title": "<b>Square</b>"}
 
 
 def _section(page: str) -> str:
-    return page[page.index('data-live="redteam"') : page.index('data-live="changes"')]
+    return page[page.index('data-live="redteam"') : page.index('data-live="promise"')]
 
 
 def _file(console: Console) -> str:

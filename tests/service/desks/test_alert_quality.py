@@ -40,7 +40,7 @@ def test_the_figures_are_those_of_the_verdicts(desk: Desk) -> None:
     assert "Incidents 6 1 not judged" in said
     # 3 of 5 with Clopper and Pearson's interval.
     assert "60 % (3 of 5)" in said
-    assert "15 to 95 %, 95 of 100 times" in said
+    assert "60 % (3 of 5) 15 to 95 %" in said
     assert "1 minute, nine of ten within 1 minute (5 measured)" in said
     assert "1 hour, nine of ten within 1 hour (5 measured)" in said
     assert "1 real drift, 2 data bugs, 1 benign, 1 false alarm; 1 not judged" in said

@@ -67,13 +67,16 @@ def test_what_is_not_seen_comes_first_and_is_red(desk: Desk) -> None:
     assert "30 % (30 of 100)" in said
 
 
-def test_of_many_scenarios_the_first_are_shown_and_the_others_counted(desk: Desk) -> None:
+def test_of_many_scenarios_the_first_are_shown_and_the_others_on_the_next_part(desk: Desk) -> None:
     many = tuple(attack(f"An attack with a name, number {number}", 3) for number in range(60))
     for number in range(53):
         filed(desk, desk.version(f"m{number:02}"), *many)
     page = desk.visitor("ada").page("/red-team")
     assert page.count("An alert flood") == 50
-    assert "and 3 more: choose one run." in page
+    assert "1 to 50 of 53 scenarios" in page
+    later = desk.visitor("ada").page("/red-team?scenarios=2&runs=6")
+    assert later.count("An alert flood") == 3
+    assert later.count("plan nightly") == 3
     assert len(rows(page)) == 50
     assert "Not tried: 53" in page
     assert len(page.encode()) < 200_000
@@ -85,7 +88,7 @@ def test_runs_families_and_blind_spots_are_chosen_by_the_address(desk: Desk) -> 
     ada = desk.visitor("ada")
     assert len(rows(ada.page("/red-team"))) == 3
     assert [title for title, _ in rows(ada.page("/red-team?run=fraud/1"))] == ["Other decision-based"]
-    assert [title for title, _ in rows(ada.page("/red-team?family=score-based"))] == ["Square score-based"]
+    assert [title for title, _ in rows(ada.page("/red-team?family=score-based"))] == ["Square score-based, of digits/1"]
     assert all(blind for _, blind in rows(ada.page("/red-team?only=blind")))
     fred = desk.visitor("fred", models=frozenset({"fraud"}))
     page = fred.page("/red-team?run=digits/1")

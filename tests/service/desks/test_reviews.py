@@ -203,7 +203,7 @@ def test_a_held_version_has_its_incident_however_many_are_worse(desk: Desk, monk
     assert f'href="/incidents/{mine.id}"' in desk.visitor("ada").page("/reviews")
 
 
-def test_what_is_most_urgent_is_shown_and_the_others_counted(desk: Desk) -> None:
+def test_what_is_most_urgent_is_shown_and_the_others_on_the_next_part(desk: Desk) -> None:
     for number in range(53):
         version = desk.version(f"m{number:02}", state=State.QUARANTINED)
         with desk.store.reviews.write() as tx:
@@ -227,7 +227,11 @@ def test_what_is_most_urgent_is_shown_and_the_others_counted(desk: Desk) -> None
             )
     page = desk.visitor("ada").page("/reviews")
     assert len(order(page)) == 50
-    assert "and 3 more, less urgent than these." in page
+    assert "1 to 50 of 53 held versions" in page
+    assert "1 to 50 of 53 proposed baselines" in page
+    later = desk.visitor("ada").page("/reviews?held=2")
+    assert order(later) == ["m50", "m51", "m52"]
+    assert later.count("/reviews/baselines/p") == page.count("/reviews/baselines/p"), "each list has its own part"
+    assert 'href="/reviews?held=2&amp;proposals=2#proposals"' in later
     assert page.count("Side by side, and decide") == 50
-    assert "and 3 more, put later than these." in page
     assert len(page.encode()) < 200_000
