@@ -70,10 +70,19 @@ def best(work: Callable[[], object], units: int) -> float:
     return min(took)
 
 
-def remembered(entries: Sequence[LogEntry]) -> Outcomes:
-    """Return what is known after some batches."""
+def no_log(after: Position, *, max_entries: int, max_bytes: int) -> Sequence[LogEntry]:
+    """Return nothing: there is nothing before the first label."""
+    del after, max_entries, max_bytes
+    return ()
+
+
+def remembered(entries: Sequence[LogEntry], *, labelled: bool = True) -> Outcomes:
+    """Return what is known after some batches, of a version that has had a label or not."""
     outcomes = Outcomes(VersionId(1))
     outcomes.heed(Prediction(kind=PredictionKind.CLASS, classes=CLASSES), 50_000)
+    if labelled:
+        first = entry_of(0, EntryKind.LABELS, 1, encode_labels([LabelRow("of no event", "ok", -1)]))
+        outcomes.take_labels(first, None, no_log)
     for entry in entries:
         outcomes.take(entry, None)
     return outcomes
@@ -87,10 +96,11 @@ def main() -> None:
     print("| what | us |\n|---|---|")
     for rows in (1, 20, 1_000):
         number = chosen.batches if rows > 1 else 10 * chosen.batches
-        for named in (False, True):
+        for labelled, named in ((False, True), (True, False), (True, True)):
             entries = entries_of(number, rows, named=named)
-            took = best(lambda: remembered(entries), number * rows)  # noqa: B023 - called at once
-            print(f"| an event, batches of {rows}, {'with' if named else 'without'} ids | {took:.3f} |")
+            took = best(lambda: remembered(entries, labelled=labelled), number * rows)  # noqa: B023 - called at once
+            which = f"{'with' if named else 'without'} ids{'' if labelled else ', no label ever'}"
+            print(f"| an event, batches of {rows}, {which} | {took:.3f} |")
     entries = entries_of(chosen.batches, 1_000, named=True)
     for size in (1, 1_000):
         labels = [
@@ -107,7 +117,7 @@ def main() -> None:
             outcomes = remembered(entries)
             begun = time.process_time()
             for entry in labels:
-                outcomes.take_labels(entry, None)
+                outcomes.take_labels(entry, None, no_log)
             rounds.append((time.process_time() - begun) / (len(labels) * size) * 1e6)
         print(f"| a label, bodies of {size:,} among 50,000 answers | {min(rounds):.2f} |")
 

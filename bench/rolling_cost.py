@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from bench.labels_cost import no_log
 from bench.segment_cost import SCHEMA, events
 from service.api.history import points_of, span_of
 from service.api.rolling import columns_over
@@ -62,7 +63,7 @@ def fill(store: Store) -> Version:
     worker = store.worker("bench", 60.0, SystemClock())
     first = worker.position()
     control = worker.control()
-    watch = Watch(KEY, {}, worker.windows)
+    watch = Watch(KEY, {}, worker.windows, read_log=no_log)
     watch.heed(control)
     bodies = [encode_frame(events(i + 1, ROWS, 1)) for i in range(5)]
     for minute in range(MINUTES):

@@ -213,7 +213,8 @@ class Memory:
         self.position = stages.store.position()
         self.control = stages.store.control()
         read_at = arrival_of(stages.log, self.position)
-        self.watch = Watch(stages.signing_key, stages.store.snapshots(), stages.store.windows, read_at=read_at)
+        snapshots, windows = stages.store.snapshots(), stages.store.windows
+        self.watch = Watch(stages.signing_key, snapshots, windows, read_log=stages.log.read, read_at=read_at)
         self.drawn = DrawnBefore()
         self.carrier = partial(self.watch.carrier, stages.log)
         """Whose the evidence of a change is, as the log tells."""

@@ -18,6 +18,7 @@ from service.detect.parts import StoredPart
 from service.detect.plan import Era, Plan
 from service.detect.principals import Principals
 from service.detect.rebuild import Rebuild, StoredRebuild
+from service.detect.recall import ReadEntries
 from service.detect.requests import RequestWatch
 from service.detect.status import finite
 from service.detect.traffic import StoredTraffic, Traffic
@@ -68,9 +69,7 @@ class VersionFold:
 
     def __init__(self, version_id: VersionId) -> None:
         self.version_id = version_id
-        self.events_total = 0
-        self.labels_total = 0
-        self.leaks_total = 0
+        self.events_total = self.labels_total = self.leaks_total = 0
         self.last_arrival_us = 0
         self.heard_us = 0
         """Since when silence counts: the last event, or the end of a time in which nobody could have been heard."""
@@ -115,7 +114,7 @@ class VersionFold:
         self.principals = Principals.of(self.version_id, engine, era.tuning)
         self.conduct = Conduct(self.version_id, era.tuning.follow, str(era.baseline_id).encode())
         self.requests = self._requests_of(era, engine)
-        self.outcomes.begin(self.era, era)
+        self.outcomes.begin(self.era, era, self.position)
         self.era = era
 
     def _requests_of(self, era: Era, engine: Engine | None) -> RequestWatch | None:
@@ -175,10 +174,10 @@ class VersionFold:
         self.heard_us = entry.arrival_us
         self._touch(entry.position, entry.arrival_us)
 
-    def take_labels(self, entry: LogEntry) -> None:
-        """Count labels, compare those who report them, and join them with the answers that they are about."""
+    def take_labels(self, entry: LogEntry, read: ReadEntries) -> None:
+        """Count labels, compare those who report them, and join them with their answers; ``read`` reads the log."""
         self.labels_total += entry.rows
-        self.outcomes.take_labels(entry, self.watched)
+        self.outcomes.take_labels(entry, self.watched, read)
         self.conduct.take_labels(entry)
         self._touch(entry.position, entry.arrival_us)
 

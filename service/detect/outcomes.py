@@ -1,6 +1,7 @@
 """Labels and the answers that they are about: joined, added up, and counted as columns of the open tick.
 
-A label meets the latest answer of its event, among those that are remembered; the first label of an answer counts. One
+Answers are remembered from a version's first label on, and as far back from there as the log is looked through. A
+label meets the latest answer of its event, among those that are remembered; the first label of an answer counts. One
 that comes before its event waits a while. What an answer from before the baseline, or from before the last release,
 turns out to be is shown, and is no evidence: that begins anew there.
 """
@@ -18,16 +19,18 @@ from detectors.binning import count
 from detectors.errors import StateError
 from detectors.performance import NumberSums, Sums, class_outcomes, class_sums, number_outcomes, number_sums
 from service.detect.answered import Answered, Answering, Vocabulary, class_key
+from service.detect.answers_before import batches_before
 from service.detect.answers_kept import LATE, REPEATED, UNKNOWN, AnswersKept
 from service.detect.engines import Engine
 from service.detect.event_keys import NO_KEY, keys_of, weights_of
 from service.detect.outcome_bytes import seen_of
 from service.detect.outcome_windows import OutcomeWindows, StoredWindows
 from service.detect.plan import Era
+from service.detect.recall import ReadEntries
 from service.detect.reporters import Reporters
 from service.detect.watched import Watched
 from service.detect.witness import Carrier
-from service.domain.ids import Micros, VersionId
+from service.domain.ids import Micros, Position, VersionId
 from service.domain.performance import PerformanceSeen
 from service.domain.records import AnswerBlock, Snapshot
 from service.domain.schema import PREDICTION, Prediction
@@ -54,6 +57,8 @@ Told = tuple[Scalar, str]
 class StoredOutcomes(msgspec.Struct, array_like=True):
     """How a snapshot keeps it; the answers themselves are beside it."""
 
+    awake: bool
+    bet_after: int
     taken: int
     oldest: int
     first: int
@@ -112,8 +117,12 @@ class Outcomes:
         self._reporters = Reporters()
         """Of the labels that were evidence in this era."""
         self._windows = OutcomeWindows()
+        self._awake = False
+        """Whether a label has come: before, nothing is remembered."""
+        self._bet_after = Position(0)
+        """Of the answers up to this entry, outcomes are no evidence."""
         self._bet_from = 0
-        """Of the answers before this one, outcomes are no evidence."""
+        """The first answer after it, by its number."""
         self._seen: PerformanceSeen | None = None
         """Of the status, as far as only labels change it."""
 
@@ -126,15 +135,15 @@ class Outcomes:
         else:
             self._known.kept.forget(capacity)
 
-    def begin(self, before: Era | None, era: Era) -> None:
-        """Begin an era: under another baseline, or after a release, only answers that come now are evidence."""
+    def begin(self, before: Era | None, era: Era, position: Position) -> None:
+        """Begin an era: under another baseline, or after a release, only answers after an entry are evidence."""
         same = before is not None and (before.baseline_id, before.restart_position) == (
             era.baseline_id,
             era.restart_position,
         )
         self._seen = None
-        if not same and self._known is not None:
-            self._bet_from = self._known.kept.taken
+        if not same:
+            self._bet_after, self._bet_from = position, 0 if self._known is None else self._known.kept.taken
         self._reporters = Reporters()
 
     def carrier(self) -> Carrier | None:
@@ -145,7 +154,7 @@ class Outcomes:
     def take(self, entry: LogEntry, watched: Watched | None) -> None:
         """Remember the answers of an entry, and join the labels that wait for them."""
         known = self._known
-        if known is None:
+        if known is None or not self._awake:
             return
         try:
             frame = decode_named(entry.body)
@@ -162,11 +171,13 @@ class Outcomes:
         if self._waiting:
             self._join_waiting(known, keys, entry.arrival_us, watched)
 
-    def take_labels(self, entry: LogEntry, watched: Watched | None) -> None:
-        """Join the labels of an entry with the answers that they are about."""
+    def take_labels(self, entry: LogEntry, watched: Watched | None, read: ReadEntries) -> None:
+        """Join the labels of an entry with the answers that they are about; before the first ones, read what was."""
         known = self._known
         if known is None:
             return
+        if not self._awake:
+            self._wake(known, batches_before(read, entry, known.kept.capacity))
         try:
             labels = read_labels(entry.body)
         except LabelsError:
@@ -176,6 +187,13 @@ class Outcomes:
         self._counts.unfit += len(labels) - len(fit)
         if fit:
             self._join(known, fit, entry.arrival_us, watched)
+
+    def _wake(self, known: _Known, before: Sequence[LogEntry]) -> None:
+        self._awake = True
+        for entry in before:
+            self.take(entry, None)
+            if entry.position <= self._bet_after:
+                self._bet_from = known.kept.taken
 
     # -- joining --------------------------------------------------------------------------------------------------
 
@@ -259,6 +277,8 @@ class Outcomes:
             return None
         kept = self._known.kept
         return StoredOutcomes(
+            self._awake,
+            self._bet_after,
             kept.taken,
             kept.oldest,
             kept.first,
@@ -288,6 +308,7 @@ class Outcomes:
         if known.vocabulary.grows:
             known.vocabulary = Vocabulary(tuple(stored.names), grows=True)
         self._waiting, self._bet_from = dict(stored.waiting), stored.bet_from
+        self._awake, self._bet_after = stored.awake, Position(stored.bet_after)
         self._reporters = Reporters(*stored.reported)
         known.kept.forget(known.kept.capacity)
 
@@ -317,7 +338,7 @@ class Outcomes:
 
     def _forget(self, prediction: Prediction, capacity: int) -> None:
         self._known, self._counts, self._waiting = _Known(prediction, capacity), Counts(), {}
-        self._windows, self._bet_from, self._seen = OutcomeWindows(), 0, None
+        self._windows, self._bet_from, self._seen, self._awake = OutcomeWindows(), 0, None, False
         self._reporters = Reporters()
 
 

@@ -29,13 +29,14 @@ class Watch:
         snapshots: Mapping[VersionId, Snapshot],
         read: ReadWindow,
         *,
+        read_log: ReadEntries,
         read_at: Micros | None = None,
     ) -> None:
         """Begin after an entry that arrived at ``read_at``, where that is known."""
         self._engines = Engines(signing_key)
         self._snapshots = dict(snapshots)
         """Of versions that were not needed yet."""
-        self._read = read
+        self._read, self._read_log = read, read_log
         self._folds: dict[VersionId, VersionFold] = {}
         self._plans: dict[VersionId, Plan] = {}
         self._touched: set[VersionId] = set()
@@ -94,7 +95,7 @@ class Watch:
         fold = self._at(entry.version_id, entry.position)
         self._touched.add(entry.version_id)
         if entry.kind is EntryKind.LABELS:
-            fold.take_labels(entry)
+            fold.take_labels(entry, self._read_log)
             self._note_close(fold)
             return fold.conduct.take_found()
         fold.take_batch(entry, serving=serving)

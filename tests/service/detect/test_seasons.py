@@ -20,7 +20,7 @@ from service.detect.baselines import describe
 from service.detect.calibration import calibrate
 from service.detect.reference import CompiledReference, compile_reference
 from service.detect.watch import Watch
-from service.domain.ids import VersionId
+from service.domain.ids import Position, VersionId
 from service.domain.policy import Policy, Tuning
 from service.domain.records import Snapshot, Window
 from service.domain.schema import Feature, FeatureKind, Prediction, PredictionKind, Schema
@@ -89,6 +89,11 @@ def traffic(entries: int, *, late_us: int = 0) -> list[LogEntry]:
     return found
 
 
+def unread(after: Position, *, max_entries: int, max_bytes: int) -> list[LogEntry]:
+    """Only labels make a watch read the log."""
+    raise AssertionError((after, max_entries, max_bytes))
+
+
 def fold(entries: list[LogEntry], cuts: list[int]) -> tuple[Snapshot, list[float]]:
     """Fold entries, with a new process that goes on from the snapshot at each cut."""
     snapshots: dict[VersionId, Snapshot] = {}
@@ -99,7 +104,7 @@ def fold(entries: list[LogEntry], cuts: list[int]) -> tuple[Snapshot, list[float
         return windows.get((version_id, level, start_us))
 
     for start, end in pairwise([0, *cuts, len(entries)]):
-        watch = Watch(KEY, snapshots, read)
+        watch = Watch(KEY, snapshots, read, read_log=unread)
         watch.heed(control())
         for entry in entries[start:end]:
             evidence += [e.evidence_log for e in watch.close_due(entry)]

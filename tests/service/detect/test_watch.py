@@ -46,19 +46,27 @@ class Disk:
         self.snapshots: dict[VersionId, Snapshot] = {}
         self.windows: dict[tuple[VersionId, str, int], Window] = {}
         self.evaluations: list[Evaluation] = []
+        self.log: dict[Position, LogEntry] = {}
 
     def watch(self, read_at: Micros | None = None) -> Watch:
         watch = Watch(
             KEY,
             self.snapshots,
             lambda version_id, level, start: self.windows.get((version_id, level, start)),
+            read_log=self.read_log,
             read_at=read_at,
         )
         watch.heed(self.control)
         return watch
 
+    def read_log(self, after: Position, *, max_entries: int, max_bytes: int) -> list[LogEntry]:
+        """Return entries that were folded, or are being so."""
+        assert max_bytes
+        return [self.log[position] for position in sorted(self.log) if position > after][:max_entries]
+
     def fold(self, watch: Watch, entries: Sequence[LogEntry], *, serving: bool = True) -> None:
         """Do one pass."""
+        self.log |= {entry.position: entry for entry in entries}
         for entry in entries:
             self.evaluations += watch.close_due(entry)
             watch.take(entry, serving=serving)

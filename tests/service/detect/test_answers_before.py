@@ -1,0 +1,104 @@
+"""Answers from before the first label: of a version without labels nothing is kept, of one with them nothing missed."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from service.detect import answers_before
+from service.detect.answers_before import batches_before
+from service.domain.ids import Position, VersionId
+from service.ports import EntryKind, LogEntry
+from tests.service.detect.labelling import control_of, labelled_reference, labels_entry
+from tests.service.detect.test_outcomes import performance, story
+from tests.service.detect.test_watch import Disk, folded, status
+from tests.service.worker.world import batch_entry, make_frame
+
+ROWS = 40
+
+
+class Log:
+    """Entries that are read in pages."""
+
+    def __init__(self, entries: Sequence[LogEntry], at_once: int = 10**9) -> None:
+        self.entries, self.at_once, self.reads = entries, at_once, 0
+
+    def read(self, after: Position, *, max_entries: int, max_bytes: int) -> list[LogEntry]:
+        assert max_bytes > 0
+        self.reads += 1
+        found = [entry for entry in self.entries if entry.position > after]
+        return found[: min(max_entries, self.at_once)]
+
+
+def log_of(number: int) -> list[LogEntry]:
+    """Return batches of two versions in turn, with a mark now and then."""
+    entries = [batch_entry(i + 1, i, 1 + i % 2, make_frame(i, 3)) for i in range(number)]
+    return [replace(e, kind=EntryKind.MARK) if e.position % 10 == 0 else e for e in entries]
+
+
+def label_at(position: int) -> LogEntry:
+    return labels_entry(position, 5_000.0, [("event-1", "ok")])
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 10**9])
+def test_batches_of_the_version_come_in_order_whatever_a_read_returns(at_once: int) -> None:
+    entries = log_of(300)
+    found = batches_before(Log(entries, at_once).read, label_at(251), 10_000)
+    assert [e.position for e in found] == [p for p in range(1, 251) if p % 2 == 1]
+
+
+def test_no_more_is_read_than_holds_the_events_that_are_wanted() -> None:
+    log = Log(log_of(3_000))
+    found = batches_before(log.read, label_at(2_501), 30)
+    assert 30 <= sum(e.rows for e in found) <= 30 + answers_before.PAGE_ENTRIES * 3
+    assert found[-1].position == 2_499
+    assert log.reads == 1
+
+
+def test_a_search_ends_after_so_many_entries_of_others_and_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers_before, "ENTRIES_MAX", 400)
+    entries = log_of(1_000)
+    of_one = [replace(e, version_id=VersionId(1 if e.position < 300 else 2)) for e in entries]
+    assert batches_before(Log(of_one).read, label_at(1_001), 10_000) == []
+    monkeypatch.setattr(answers_before, "BYTES_MAX", 1)
+    found = batches_before(Log(entries).read, label_at(1_001), 10_000)
+    assert found[0].position > 1_001 - 2 * answers_before.PAGE_ENTRIES
+
+
+def test_a_log_that_has_lost_its_beginning_gives_the_rest() -> None:
+    entries = [entry for entry in log_of(300) if entry.position > 200]
+    found = batches_before(Log(entries).read, label_at(301), 10_000)
+    assert [e.position for e in found] == [p for p in range(201, 301) if p % 2 == 1]
+    assert batches_before(Log([]).read, label_at(301), 10_000) == []
+    assert batches_before(Log([]).read, label_at(1), 10_000) == []
+
+
+def test_nothing_is_kept_of_a_version_without_labels_and_the_first_one_meets_what_was_before_it() -> None:
+    entries = story(30, wrong=0.3, delay=100)
+    events = [entry for entry in entries if entry.kind is EntryKind.BATCH]
+    disk = Disk(control_of(labelled_reference()))
+    disk.fold(disk.watch(), events)
+    assert disk.snapshots[VersionId(1)].answers == ()
+    assert status(disk)["performance"] is None
+    # Another process, which has seen none of the answers itself.
+    disk.fold(disk.watch(), [entry for entry in entries if entry.kind is EntryKind.LABELS])
+    assert performance(disk)["joined"] == performance(disk)["bet"] == 30 * ROWS
+    assert disk.snapshots[VersionId(1)].answers
+
+
+def test_of_answers_from_before_a_release_the_first_labels_are_shown_alone() -> None:
+    entries = story(40, wrong=0.6, delay=100)
+    half = next(e.position for e in entries if e.kind is EntryKind.BATCH and e.position > 20)
+    for cuts in ((), (30,), (15, 35)):
+        disk = Disk(control_of(labelled_reference(), restart=half))
+        for start, end in zip((0, *cuts), (*cuts, len(entries)), strict=True):
+            disk.fold(disk.watch(), entries[start:end])
+        told = performance(disk)
+        assert told["joined"] == 40 * ROWS
+        assert told["joined"] - told["bet"] == half * ROWS
+
+
+def test_labels_that_come_before_any_event_wait_for_it() -> None:
+    entries = story(10, wrong=0.0, delay=-20)
+    told = performance(folded(control_of(labelled_reference()), entries))
+    assert told["joined"] == 10 * ROWS
