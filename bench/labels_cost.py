@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from service.detect.answers_before import LookBack
 from service.detect.outcomes import Outcomes
 from service.domain.ids import Micros, Position, VersionId
 from service.domain.schema import Prediction, PredictionKind
@@ -82,7 +83,7 @@ def remembered(entries: Sequence[LogEntry], *, labelled: bool = True) -> Outcome
     outcomes.heed(Prediction(kind=PredictionKind.CLASS, classes=CLASSES), 50_000)
     if labelled:
         first = entry_of(0, EntryKind.LABELS, 1, encode_labels([LabelRow("of no event", "ok", -1)]))
-        outcomes.take_labels(first, None, no_log)
+        outcomes.take_labels(first, None, LookBack(no_log))
     for entry in entries:
         outcomes.take(entry, None)
     return outcomes
@@ -117,7 +118,7 @@ def main() -> None:
             outcomes = remembered(entries)
             begun = time.process_time()
             for entry in labels:
-                outcomes.take_labels(entry, None, no_log)
+                outcomes.take_labels(entry, None, LookBack(no_log))
             rounds.append((time.process_time() - begun) / (len(labels) * size) * 1e6)
         print(f"| a label, bodies of {size:,} among 50,000 answers | {min(rounds):.2f} |")
 

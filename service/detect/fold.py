@@ -8,6 +8,7 @@ import numpy as np
 
 from detectors.errors import StateError
 from detectors.evidence import EvidenceState
+from service.detect.answers_before import LookBack
 from service.detect.balance import Balance, StoredBalance
 from service.detect.changes import Changes
 from service.detect.conduct import Conduct
@@ -18,7 +19,6 @@ from service.detect.parts import StoredPart
 from service.detect.plan import Era, Plan
 from service.detect.principals import Principals
 from service.detect.rebuild import Rebuild, StoredRebuild
-from service.detect.recall import ReadEntries
 from service.detect.requests import RequestWatch
 from service.detect.status import finite
 from service.detect.traffic import StoredTraffic, Traffic
@@ -174,10 +174,10 @@ class VersionFold:
         self.heard_us = entry.arrival_us
         self._touch(entry.position, entry.arrival_us)
 
-    def take_labels(self, entry: LogEntry, read: ReadEntries) -> None:
-        """Count labels, compare those who report them, and join them with their answers; ``read`` reads the log."""
+    def take_labels(self, entry: LogEntry, before: LookBack) -> None:
+        """Count labels, compare those who report them, and join them with their answers; ``before`` knows the log."""
         self.labels_total += entry.rows
-        self.outcomes.take_labels(entry, self.watched, read)
+        self.outcomes.take_labels(entry, self.watched, before)
         self.conduct.take_labels(entry)
         self._touch(entry.position, entry.arrival_us)
 

@@ -19,14 +19,13 @@ from detectors.binning import count
 from detectors.errors import StateError
 from detectors.performance import NumberSums, Sums, class_outcomes, class_sums, number_outcomes, number_sums
 from service.detect.answered import Answered, Answering, Vocabulary, class_key
-from service.detect.answers_before import batches_before
+from service.detect.answers_before import LookBack
 from service.detect.answers_kept import LATE, REPEATED, UNKNOWN, AnswersKept
 from service.detect.engines import Engine
 from service.detect.event_keys import NO_KEY, keys_of, weights_of
 from service.detect.outcome_bytes import seen_of
 from service.detect.outcome_windows import OutcomeWindows, StoredWindows
 from service.detect.plan import Era
-from service.detect.recall import ReadEntries
 from service.detect.reporters import Reporters
 from service.detect.watched import Watched
 from service.detect.witness import Carrier
@@ -171,13 +170,13 @@ class Outcomes:
         if self._waiting:
             self._join_waiting(known, keys, entry.arrival_us, watched)
 
-    def take_labels(self, entry: LogEntry, watched: Watched | None, read: ReadEntries) -> None:
+    def take_labels(self, entry: LogEntry, watched: Watched | None, before: LookBack) -> None:
         """Join the labels of an entry with the answers that they are about; before the first ones, read what was."""
         known = self._known
         if known is None:
             return
         if not self._awake:
-            self._wake(known, batches_before(read, entry, known.kept.capacity))
+            self._wake(known, before.batches(entry, known.kept.capacity))
         try:
             labels = read_labels(entry.body)
         except LabelsError:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 
 from detectors.columns import ColumnGroup
+from service.detect.answers_before import LookBack
 from service.detect.engines import Engines
 from service.detect.fold import VersionFold
 from service.detect.freeze import histograms_of
@@ -36,7 +37,7 @@ class Watch:
         self._engines = Engines(signing_key)
         self._snapshots = dict(snapshots)
         """Of versions that were not needed yet."""
-        self._read, self._read_log = read, read_log
+        self._read, self._before = read, LookBack(read_log)
         self._folds: dict[VersionId, VersionFold] = {}
         self._plans: dict[VersionId, Plan] = {}
         self._touched: set[VersionId] = set()
@@ -95,7 +96,7 @@ class Watch:
         fold = self._at(entry.version_id, entry.position)
         self._touched.add(entry.version_id)
         if entry.kind is EntryKind.LABELS:
-            fold.take_labels(entry, self._read_log)
+            fold.take_labels(entry, self._before)
             self._note_close(fold)
             return fold.conduct.take_found()
         fold.take_batch(entry, serving=serving)
@@ -155,6 +156,7 @@ class Watch:
                 self._touched.add(version_id)
         self._unsettled = {v for v in self._unsettled if self._plans[v].settled_after > last}
         self._last = last
+        self._before.forget()
         # What is known of principals must not stay behind the log while only others send.
         self._touched.update(
             version_id

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from service.detect import answers_before
-from service.detect.answers_before import batches_before
+from service.detect.answers_before import LookBack
 from service.domain.ids import Position, VersionId
 from service.ports import EntryKind, LogEntry
 from tests.service.detect.labelling import control_of, labelled_reference, labels_entry
@@ -43,34 +43,69 @@ def label_at(position: int) -> LogEntry:
 @pytest.mark.parametrize("at_once", [1, 7, 10**9])
 def test_batches_of_the_version_come_in_order_whatever_a_read_returns(at_once: int) -> None:
     entries = log_of(300)
-    found = batches_before(Log(entries, at_once).read, label_at(251), 10_000)
+    found = LookBack(Log(entries, at_once).read).batches(label_at(251), 10_000)
     assert [e.position for e in found] == [p for p in range(1, 251) if p % 2 == 1]
 
 
 def test_no_more_is_read_than_holds_the_events_that_are_wanted() -> None:
     log = Log(log_of(3_000))
-    found = batches_before(log.read, label_at(2_501), 30)
+    found = LookBack(log.read).batches(label_at(2_501), 30)
     assert 30 <= sum(e.rows for e in found) <= 30 + answers_before.PAGE_ENTRIES * 3
     assert found[-1].position == 2_499
-    assert log.reads == 1
+    assert log.reads <= 2
+
+
+def test_versions_that_get_their_first_labels_together_read_the_log_once() -> None:
+    entries = [replace(e, version_id=VersionId(1 + e.position % 50)) for e in log_of(2_000)]
+    labels = [replace(label_at(2_001 + place), version_id=VersionId(1 + place)) for place in range(50)]
+    log = Log([*entries, *labels])
+    look = LookBack(log.read)
+    for label in labels:
+        found = look.batches(label, 10_000)
+        assert found == [e for e in entries if e.version_id == label.version_id and e.kind is EntryKind.BATCH]
+    pages = 2_000 // answers_before.PAGE_ENTRIES
+    assert log.reads <= pages + 2 * 50 + 2
+    look.forget()
+    look.batches(label_at(2_001), 10_000)
+    assert log.reads > 2 * pages
+
+
+def test_large_bodies_are_held_no_further_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers_before, "BYTES_MAX", 100_000)
+    large = [replace(e, body=bytes(20_000)) for e in log_of(300)]
+    assert len(LookBack(Log(large).read).batches(label_at(290), 10_000)) <= 2 * 5
+    # Whatever came after the label, and however the log was cut into reads: the same.
+    for stop in range(257, 290):
+        one = LookBack(Log(large, 3).read).batches(label_at(stop), 10_000)
+        assert one == LookBack(Log(large[: stop - 1]).read).batches(label_at(stop), 10_000)
+    look = LookBack(Log(large).read)
+    for stop in range(257, 300):
+        again = LookBack(Log(large).read).batches(label_at(stop), 10_000)
+        assert look.batches(label_at(stop), 10_000) == again
+
+
+def test_where_the_log_is_gone_nothing_more_is_read() -> None:
+    log = Log([entry for entry in log_of(3_000) if entry.position > 2_900])
+    LookBack(log.read).batches(label_at(3_001), 10_000)
+    assert log.reads <= 100 // answers_before.PAGE_ENTRIES + 3
 
 
 def test_a_search_ends_after_so_many_entries_of_others_and_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers_before, "ENTRIES_MAX", 400)
     entries = log_of(1_000)
     of_one = [replace(e, version_id=VersionId(1 if e.position < 300 else 2)) for e in entries]
-    assert batches_before(Log(of_one).read, label_at(1_001), 10_000) == []
-    monkeypatch.setattr(answers_before, "BYTES_MAX", 1)
-    found = batches_before(Log(entries).read, label_at(1_001), 10_000)
+    assert LookBack(Log(of_one).read).batches(label_at(1_001), 10_000) == []
+    monkeypatch.setattr(answers_before, "BYTES_MAX", 2_000)
+    found = LookBack(Log(entries).read).batches(label_at(1_001), 10_000)
     assert found[0].position > 1_001 - 2 * answers_before.PAGE_ENTRIES
 
 
 def test_a_log_that_has_lost_its_beginning_gives_the_rest() -> None:
     entries = [entry for entry in log_of(300) if entry.position > 200]
-    found = batches_before(Log(entries).read, label_at(301), 10_000)
+    found = LookBack(Log(entries).read).batches(label_at(301), 10_000)
     assert [e.position for e in found] == [p for p in range(201, 301) if p % 2 == 1]
-    assert batches_before(Log([]).read, label_at(301), 10_000) == []
-    assert batches_before(Log([]).read, label_at(1), 10_000) == []
+    assert LookBack(Log([]).read).batches(label_at(301), 10_000) == []
+    assert LookBack(Log([]).read).batches(label_at(1), 10_000) == []
 
 
 def test_nothing_is_kept_of_a_version_without_labels_and_the_first_one_meets_what_was_before_it() -> None:
