@@ -94,8 +94,8 @@ class VersionFold:
         self._rows: list[Window] = []
         """Of windows under an earlier baseline, not written yet."""
 
-    def enter(self, era: Era, engine: Engine | None) -> None:
-        """Begin an era: what the open tick holds goes to the windows, and evidence starts from zero."""
+    def enter(self, era: Era, engine: Engine | None, position: Position) -> None:
+        """Begin an era with the entry at a position: the open tick goes to the windows, evidence starts from zero."""
         before = self.watched
         if before is not None:
             before.flush()
@@ -114,7 +114,7 @@ class VersionFold:
         self.principals = Principals.of(self.version_id, engine, era.tuning)
         self.conduct = Conduct(self.version_id, era.tuning.follow, str(era.baseline_id).encode())
         self.requests = self._requests_of(era, engine)
-        self.outcomes.begin(self.era, era, self.position)
+        self.outcomes.begin(self.era, era, Position(min(self.position, position - 1)))
         self.era = era
 
     def _requests_of(self, era: Era, engine: Engine | None) -> RequestWatch | None:

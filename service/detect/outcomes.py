@@ -105,7 +105,7 @@ class _Known:
 
 
 class Outcomes:
-    """Labels and answers of one version; without a capacity, nothing is remembered."""
+    """Labels and answers of one version; while people want no answers remembered, labels change nothing."""
 
     def __init__(self, version_id: VersionId) -> None:
         self._weights = weights_of(version_id)
@@ -127,9 +127,7 @@ class Outcomes:
 
     def heed(self, prediction: Prediction, capacity: int) -> None:
         """Remember as many answers as people decided."""
-        if not capacity:
-            self._known = None
-        elif self._known is None:
+        if self._known is None:
             self._forget(prediction, capacity)
         else:
             self._known.kept.forget(capacity)
@@ -153,7 +151,7 @@ class Outcomes:
     def take(self, entry: LogEntry, watched: Watched | None) -> None:
         """Remember the answers of an entry, and join the labels that wait for them."""
         known = self._known
-        if known is None or not self._awake:
+        if known is None or not known.kept.capacity or not self._awake:
             return
         try:
             frame = decode_named(entry.body)
@@ -173,7 +171,7 @@ class Outcomes:
     def take_labels(self, entry: LogEntry, watched: Watched | None, before: LookBack) -> None:
         """Join the labels of an entry with the answers that they are about; before the first ones, read what was."""
         known = self._known
-        if known is None:
+        if known is None or not known.kept.capacity:
             return
         if not self._awake:
             self._wake(known, before.batches(entry, known.kept.capacity))
@@ -303,6 +301,7 @@ class Outcomes:
             extra = {"version_id": self._version_id, "reason": str(error)}
             _logger.error("answers not understood: labels begin anew", extra=extra)  # noqa: TRY400 - the message says it all
             self._forget(known.prediction, known.kept.capacity)
+            self._bet_after = snapshot.position
             return
         if known.vocabulary.grows:
             known.vocabulary = Vocabulary(tuple(stored.names), grows=True)
@@ -312,9 +311,10 @@ class Outcomes:
         known.kept.forget(known.kept.capacity)
 
     def status(self, engine: Engine | None) -> PerformanceSeen | None:
-        """Return what people see; ``None`` while neither answers nor labels are known."""
-        known = self._known
-        if known is None or not (known.kept.taken or self._counts != Counts() or self._waiting):
+        """Return what people see; ``None`` while no label has come, and none is awaited as the reference has some."""
+        known, awaited = self._known, engine is not None and engine.performance is not None
+        told = awaited or self._counts != Counts() or self._waiting
+        if known is None or not known.kept.capacity or not (known.kept.taken or told):
             return None
         if self._seen is None:
             reference = None if engine is None else engine.performance

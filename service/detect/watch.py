@@ -186,7 +186,7 @@ class Watch:
         era = plan.era_at(position, fold.era)
         if era == fold.era:
             return fold
-        fold.enter(era, self._engines.of(era))
+        fold.enter(era, self._engines.of(era), position)
         return fold
 
     def _close(self, version_id: VersionId, position: Position, at_us: Micros) -> Evaluation | None:

@@ -3,16 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from service.detect import answers_before
 from service.detect.answers_before import LookBack
-from service.domain.ids import Position, VersionId
+from service.detect.watch import Watch
+from service.domain.ids import Micros, Position, VersionId
+from service.domain.performance import Performance
+from service.domain.policy import Policy, Traffic
 from service.ports import EntryKind, LogEntry
-from tests.service.detect.labelling import control_of, labelled_reference, labels_entry
+from tests.service.detect.labelling import BEGUN_US, control_of, labelled_reference, labels_entry, named
 from tests.service.detect.test_outcomes import performance, story
-from tests.service.detect.test_watch import Disk, folded, status
-from tests.service.worker.world import batch_entry, make_frame
+from tests.service.detect.test_watch import Disk, folded, mark, status
+from tests.service.worker.world import SMALL_BUDGET, baseline_record, batch_entry, make_frame
 
 ROWS = 40
 
@@ -114,7 +118,8 @@ def test_nothing_is_kept_of_a_version_without_labels_and_the_first_one_meets_wha
     disk = Disk(control_of(labelled_reference()))
     disk.fold(disk.watch(), events)
     assert disk.snapshots[VersionId(1)].answers == ()
-    assert status(disk)["performance"] is None
+    assert (performance(disk)["remembered"], performance(disk)["baseline"]["wrong"][0] > 0) == (0, True)
+    assert status(folded(control_of(), events))["performance"] is None
     # Another process, which has seen none of the answers itself.
     disk.fold(disk.watch(), [entry for entry in entries if entry.kind is EntryKind.LABELS])
     assert performance(disk)["joined"] == performance(disk)["bet"] == 30 * ROWS
@@ -137,3 +142,85 @@ def test_labels_that_come_before_any_event_wait_for_it() -> None:
     entries = story(10, wrong=0.0, delay=-20)
     told = performance(folded(control_of(labelled_reference()), entries))
     assert told["joined"] == 10 * ROWS
+
+
+# -- which of them are evidence --------------------------------------------------------------------------------------
+
+
+def answers_kept(number: int) -> Policy:
+    return msgspec.structs.replace(SMALL_BUDGET, performance=Performance(answers=number))
+
+
+def test_what_was_before_a_release_stays_no_evidence_while_people_want_no_answers_remembered() -> None:
+    entries = story(40, wrong=0.6, delay=100)
+    events = [entry for entry in entries if entry.kind is EntryKind.BATCH]
+    for restarted in (False, True):
+        disk = Disk(control_of(labelled_reference(), answers_kept(0), restart=20))
+        watch = disk.watch()
+        disk.fold(watch, events)
+        assert status(disk)["performance"] is None
+        disk.control = control_of(labelled_reference(), answers_kept(50_000), restart=20)
+        watch.heed(disk.control)
+        disk.fold(disk.watch() if restarted else watch, entries[len(events) :])
+        told = performance(disk)
+        assert (told["joined"], told["bet"]) == (40 * ROWS, 20 * ROWS)
+
+
+def test_a_label_is_not_bet_twice_when_answers_are_forgotten_and_remembered_again() -> None:
+    entries = story(20, wrong=0.3, delay=100)
+    disk = Disk(control_of(labelled_reference()))
+    watch = disk.watch()
+    disk.fold(watch, entries)
+    assert performance(disk)["bet"] == 20 * ROWS
+    for number in (0, 50_000):
+        watch.heed(control_of(labelled_reference(), answers_kept(number)))
+    again = [replace(e, position=Position(e.position + len(entries))) for e in entries if e.kind is EntryKind.LABELS]
+    disk.fold(watch, again)
+    assert performance(disk)["bet"] == 20 * ROWS
+    assert performance(disk)["late"] == 20 * ROWS
+
+
+def test_what_was_before_a_snapshot_with_damaged_answers_is_read_again_and_no_evidence() -> None:
+    entries = story(20, wrong=0.3, delay=100)
+    events = [entry for entry in entries if entry.kind is EntryKind.BATCH]
+    disk = Disk(control_of(labelled_reference()))
+    disk.fold(disk.watch(), [*events, *entries[len(events) : -10]])
+    assert performance(disk)["bet"] == 10 * ROWS
+    disk.snapshots[VersionId(1)] = replace(disk.snapshots[VersionId(1)], answers=())
+    disk.fold(disk.watch(), entries[-10:])
+    assert (performance(disk)["joined"], performance(disk)["bet"]) == (10 * ROWS, 0)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_the_entry_that_ends_a_silence_is_evidence_under_the_baseline_put_meanwhile(*, apart: bool) -> None:
+    policy = msgspec.structs.replace(SMALL_BUDGET, traffic=Traffic(stale_after_seconds=60.0))
+    first, later = control_of(labelled_reference(), policy), control_of(labelled_reference(), policy)
+    put = replace(baseline_record(1, labelled_reference()), id="another", from_position=Position(6))
+    later = replace(later, baselines={VersionId(1): [*first.baselines[VersionId(1)], put]})
+    frames = [named(make_frame(place, ROWS), place * ROWS) for place in range(2)]
+    label = [(f"event-{ROWS + row}", "ok") for row in range(ROWS)]
+    disk = Disk(first)
+    watch = disk.watch()
+    for entry in (batch_entry(1, 0, 1, frames[0]), *(mark(2 + place, 20 + 20 * place) for place in range(5))):
+        take(disk, watch, entry)
+    watch.settle(Position(6))
+    disk.snapshots |= {one.version_id: one for one in watch.take_snapshots()}
+    assert status(disk)["monitoring"] == "stale"
+    watch.heed(later)
+    if apart:
+        # A pass without an entry, before the silence ends.
+        watch.settle(Position(6))
+    for entry in (batch_entry(7, 110, 1, frames[1]), labels_entry(8, 120, label)):
+        take(disk, watch, entry)
+    watch.settle(Position(8))
+    disk.snapshots |= {one.version_id: one for one in watch.take_snapshots()}
+    assert status(disk)["monitoring"] == "watching"
+    assert performance(disk)["bet"] == ROWS
+
+
+def take(disk: Disk, watch: Watch, entry: LogEntry) -> None:
+    """Do what a pass does with an entry, silences among it."""
+    disk.log[entry.position] = entry
+    watch.close_due(entry)
+    watch.silences(entry, lambda _: Micros(BEGUN_US))
+    watch.take(entry, serving=True)
