@@ -10,7 +10,7 @@ WINDOW = "1d"
 
 
 def performance_lines(performance: "PerformanceStatus") -> list[str]:
-    """Say what labels tell, against the reference; nothing before the first one."""
+    """Say what labels tell, against the reference; before the first one, that they are awaited where it has some."""
     lines = []
     window = performance.windows.get(WINDOW)
     if window is not None:
@@ -23,6 +23,8 @@ def performance_lines(performance: "PerformanceStatus") -> list[str]:
         lines.append(f"labels without an answer of their own: {told}")
     if performance.lacking is not None and (lines or performance.joined):
         lines.append(f"wrong answers raise nothing: {performance.lacking}")
+    if not lines and performance.baseline is not None:
+        lines.append(f"performance: no label has come yet; baseline: {_figures(performance.baseline)}")
     return lines
 
 

@@ -52,9 +52,9 @@ class PerformanceSection:
 
 
 def performance_section(facts: Facts) -> PerformanceSection | None:
-    """Decide what the page shows; ``None`` while no label has come."""
+    """Decide what the page shows; ``None`` while no label has come, and none is awaited as the reference has some."""
     seen = facts.status.performance
-    if seen is None or not (seen.joined or seen.late or seen.unknown or seen.waiting or seen.unfit):
+    if seen is None or not (_labels_came(seen) or seen.baseline is not None):
         return None
     windows = _told_apart(seen)
     names, table = _collapsed(windows[0][1].figures) if windows else ([], [])
@@ -69,6 +69,10 @@ def performance_section(facts: Facts) -> PerformanceSection | None:
     )
 
 
+def _labels_came(seen: PerformanceSeen) -> bool:
+    return bool(seen.joined or seen.late or seen.unknown or seen.waiting or seen.unfit)
+
+
 def _told_apart(seen: PerformanceSeen) -> list[tuple[str, WindowSeen]]:
     """Return the windows that say more than the shorter ones before them; one that holds all labels is called so."""
     found: list[tuple[str, WindowSeen]] = []
@@ -80,6 +84,11 @@ def _told_apart(seen: PerformanceSeen) -> list[tuple[str, WindowSeen]]:
 
 
 def _text(seen: PerformanceSeen, windows: list[tuple[str, WindowSeen]]) -> str:
+    if not _labels_came(seen):
+        return (
+            "No label has come yet. The reference has labels: once some come for this version's events, its "
+            "answers are compared with them."
+        )
     if not windows:
         return "Labels have come, and none of them met an answer that is remembered."
     newest = windows[0][1]

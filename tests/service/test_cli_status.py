@@ -51,3 +51,13 @@ def test_traffic_is_said_against_what_is_usual() -> None:
     learning = TRAFFIC | {"state": "warming", "learnt": 0.25}
     lines = status_lines(status(traffic=learning))
     assert "traffic: warming, 25% of what it learns from; unknown fields shoe_size" in lines
+
+
+def test_labels_are_said_to_be_awaited_where_the_reference_has_some() -> None:
+    awaited = {"kind": "class", "baseline": {"answers": 900, "wrong": [0.05, 0.04, 0.06]}}
+    said = "performance: no label has come yet; baseline: wrong 5.0% (4.0% to 6.0%)"
+    assert said in status_lines(status(performance=awaited))
+    assert not any("performance" in line for line in status_lines(status(performance=None)))
+    unfit = status_lines(status(performance=awaited | {"unfit": 3}))
+    assert "labels without an answer of their own: 3 unfit" in unfit
+    assert said not in unfit

@@ -44,6 +44,15 @@ def test_there_is_no_section_while_no_label_has_come() -> None:
     assert found(PerformanceSeen(kind="class", remembered=100)) is None
 
 
+def test_where_the_reference_has_labels_the_page_says_that_they_are_awaited() -> None:
+    section = section_of(PerformanceSeen(kind="class", capacity=50_000, baseline=figures(900, 0.05)))
+    assert section.text.startswith("No label has come yet. The reference has labels")
+    assert [(row.name, row.values, row.baseline, row.worse) for row in section.rows] == [
+        ("Wrong answers", (), ("5.0%", "4.0% to 6.0%"), False)
+    ]
+    assert (section.notes, section.windows, section.confusion) == ((), (), ())
+
+
 def test_figures_stand_beside_those_of_the_reference_and_worse_ones_are_marked() -> None:
     windows = {"1h": window(5, 0.2), "1d": window(50, 0.2), "7d": window(90, 0.1), "total": window(90, 0.1)}
     seen = PerformanceSeen(
