@@ -20,14 +20,14 @@ def read_answers(connection: Connection) -> dict[VersionId, tuple[AnswerBlock, .
 
 def save_answers(connection: Connection, snapshots: Sequence[Snapshot]) -> None:
     """Write the blocks that have changed, and delete those that are needed no more."""
-    changed = [one for one in snapshots if one.answers]
     rows = [
         {"version_id": one.version_id, "number": block.number, "content": block.content}
-        for one in changed
+        for one in snapshots
         for block in one.answers
     ]
     upsert(connection, answers, rows)
-    for one in changed:
+    # Also where none has changed: people may want fewer answers remembered, or none.
+    for one in snapshots:
         if one.answers_first:
             old = (answers.c.version_id == one.version_id) & (answers.c.number < one.answers_first)
             connection.execute(delete(answers).where(old))

@@ -73,6 +73,7 @@ def test_blocks_of_answers_stay_until_they_change_or_are_needed_no_more(store: A
         ({}, 0, {0: b"a", 1: b"b"}),
         ({1: b"bc", 2: b"d"}, 0, {0: b"a", 1: b"bc", 2: b"d"}),
         ({3: b"e"}, 2, {2: b"d", 3: b"e"}),
+        ({}, 3, {3: b"e"}),
     ]
     for position, (changed, first, found) in enumerate(steps, start=5):
         blocks = tuple(AnswerBlock(number=number, content=content) for number, content in changed.items())
