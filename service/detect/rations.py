@@ -115,7 +115,7 @@ class Ration:
         last, gone = self.turn, min(second - self.turn.second, FORGOTTEN)
         often = {
             name: max(_faded(last.came_of.get(name, 0), gone - 1), _faded(last.before_of.get(name, 0), gone))
-            for name in last.came_of.keys() | last.before_of.keys()
+            for name in {name for name, count in last.came_of.items() if count > self._own.most} | last.before_of.keys()
         }
         more = sorted((-count, name) for name, count in often.items() if count > self._own.most)
         self.turn = Turn(
