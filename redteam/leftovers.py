@@ -27,6 +27,8 @@ class Swept:
     retired: tuple[str, ...]
     failed: tuple[str, ...]
     """Something was refused: they stay as they are."""
+    cut: bool = False
+    """There may be more models than a list holds: what comes after it by name was not looked at."""
 
 
 def end_of(begun: datetime, seconds_max: float) -> datetime:
@@ -61,6 +63,7 @@ def sweep(ask: Ask, now: datetime, *, every: bool = False) -> Swept:
     return Swept(
         retired=tuple(name for name, well in done.items() if well),
         failed=tuple(name for name, well in done.items() if not well),
+        cut=len(models) >= LIST_MAX,
     )
 
 

@@ -104,9 +104,11 @@ def clean(
     except Stopped as error:
         raise Failure(str(error)) from error
     if as_json:
-        print_json({"retired": swept.retired, "failed": swept.failed})
+        print_json({"retired": swept.retired, "failed": swept.failed, "cut": swept.cut})
     else:
         typer.echo(f"Retired: {', '.join(swept.retired) or 'nothing was left over'}")
+    if swept.cut:
+        typer.echo("there are more models than a list holds: some were not looked at", err=True)
     if swept.failed:
         raise Failure(f"not retired: {', '.join(swept.failed)}")
 

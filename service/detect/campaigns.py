@@ -146,8 +146,7 @@ class Campaigns:
         if share is None:
             share = Share()
             if not story.first and len(story.shares) == 1:
-                # Whoever comes to a story of one may be working around the input of that one, who has led nowhere yet.
-                story.first = next((name for name, one in story.shares.items() if not one.advances), "")
+                _met(story)
             # Beyond so many, a story goes on, and whoever comes is not named.
             if len(story.shares) < MEMBERS_MAX:
                 story.shares[request.name] = share
@@ -244,6 +243,18 @@ class Campaigns:
         while len(self.names) > self._names_max:
             self.names.popitem(last=False)
         return number
+
+
+def _met(story: Story) -> None:
+    """Somebody comes to a story of one, and may be working around the input of that one.
+
+    What that one did before is held against it only if it was told of; until then whatever it sent got lower at times.
+    """
+    for name, one in story.shares.items():
+        if not one.advances:
+            story.first = name
+        elif not one.told:
+            one.advances = 0
 
 
 def number_of(name: str) -> int:

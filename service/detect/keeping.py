@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 
 from detectors.errors import StateError
+from service.detect.rations import Turn
 from service.domain.ids import Position
 
-FORMAT = 3
+FORMAT = 4
 WORK_MIN = 5_000
 """Requests, so many of which at least lie between two times: half a second of work."""
 BYTES_PER_REQUEST = 2_048
@@ -38,11 +39,7 @@ class Kept(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     position: int
     began_us: int
     tag: int
-    second: int
-    taken: int
-    taken_of: dict[str, int]
-    came: int
-    before: int
+    ration: Turn
     counts: dict[str, int]
     flips: Any
     index: Any

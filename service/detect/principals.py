@@ -115,7 +115,6 @@ class Principals:
         columns = columns_of(frame, self._wanted)
         if frame.principals is None or not all(name in columns for name in self._measure.needed):
             self.unexamined += frame.rows
-            self._ration.pass_over(frame.rows)
             return
         self._take(frame, frame.principals, columns, entry)
 
@@ -190,11 +189,7 @@ class Principals:
             position=last,
             began_us=self._began_us,
             tag=self._tag,
-            second=self._ration.second,
-            taken=self._ration.taken,
-            taken_of=self._ration.taken_of,
-            came=self._ration.came,
-            before=self._ration.before,
+            ration=self._ration.turn,
             counts={name: getattr(self, name) for name in COUNTS},
             flips=pack(self._flips.stored()),
             index=index,
@@ -220,7 +215,7 @@ class Principals:
         self._campaigns.adopt(self._packer, kept.stories, kept.index, kept.names)
         self._flips.adopt(*unpack(kept.flips))
         self._known, self._tag, self._began_us = known, kept.tag, Micros(kept.began_us)
-        self._ration.adopt(kept.second, kept.taken, kept.taken_of, kept.came, kept.before)
+        self._ration.adopt(kept.ration)
         for name in COUNTS:
             setattr(self, name, kept.counts.get(name, 0))
         self.cadence.keep(Position(kept.position), len(content))

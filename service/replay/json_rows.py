@@ -54,12 +54,15 @@ def field_names(source: Source, sought: Collection[str] | None = None) -> list[s
         When the content is broken.
     """
     found: dict[str, None] = {}
-    with closing(_parts(source)) as parts:
-        for rows in parts:
-            found.update(dict.fromkeys(name for row in rows for name in row))
-            check_names(source, list(found))
-            if sought is not None and found.keys() >= set(sought):
-                break
+    try:
+        with closing(_parts(source)) as parts:
+            for rows in parts:
+                found.update(dict.fromkeys(name for row in rows for name in row))
+                check_names(source, list(found))
+                if sought is not None and found.keys() >= set(sought):
+                    break
+    except (OSError, pa.ArrowException) as error:
+        raise ReplayError(f"{source.path}: not readable as {source.format}: {one_line(error)}") from error
     return list(found)
 
 

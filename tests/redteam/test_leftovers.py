@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from redteam.leftovers import GRACE, described, end_of, leftovers, sweep
+from redteam.leftovers import GRACE, LIST_MAX, described, end_of, leftovers, sweep
 from redteam.problems import Stopped
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
@@ -65,6 +65,13 @@ def test_what_is_left_over_is_retired_and_what_is_refused_is_told() -> None:
     assert swept.retired == ("redteam-digits-1",)
     assert swept.failed == ("redteam-digits-4",)
     assert events == [("redteam-digits-1", "retire")]
+    assert not swept.cut
+
+
+def test_what_a_list_does_not_hold_is_told() -> None:
+    """Models are listed by name, and retired ones stay: those of a run may come after the last one."""
+    full = [model(f"fraud-{i}", None, owner="risk team") for i in range(LIST_MAX)]
+    assert sweep(lambda *_, **__: {"models": full}, NOW).cut
 
 
 def test_a_service_that_does_not_answer_is_no_clean_one() -> None:

@@ -321,7 +321,7 @@ def test_what_a_killed_run_has_left_is_retired(tmp_path: Path) -> None:
 
             assert states() == ["active"]
             # For all that is known the run may be at work.
-            assert json.loads(run("redteam", "clean", *words, "--json")) == {"retired": [], "failed": []}
+            assert json.loads(run("redteam", "clean", *words, "--json")) == {"retired": [], "failed": [], "cut": False}
             assert states() == ["active"]
             [name] = json.loads(run("redteam", "clean", *words, "--all", "--json"))["retired"]
             assert name.startswith("redteam-digits-")

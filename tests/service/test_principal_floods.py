@@ -5,10 +5,12 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from redteam.benign.registry import WORKLOADS
 from redteam.benign.registry import session_of as benign_session_of
 from redteam.session import Session
+from service.detect.campaigns import Campaigns, Request, Seen
 from service.domain.adversarial import Adversarial, Following
 from service.domain.principals import Kind
 from service.domain.records import Version
@@ -33,9 +35,9 @@ FOLLOW = Following(requests_per_second=10_000, share_of_one=1.0, principals_max=
 FLOODED = msgspec.structs.replace(POLICY, adversarial=Adversarial(follow=FOLLOW))
 
 
-def flooded(world: World, version: Version, session: Session, requests: int, who: str = EVE) -> None:
+def flooded(world: World, version: Version, session: Session, requests: int, who: str = EVE, flood: int = 1) -> None:
     """Append the requests of a session, one a second, and after each more principals than are remembered."""
-    inputs, rng = victim().confirmation[0], np.random.default_rng(1)
+    inputs, rng = victim().confirmation[0], np.random.default_rng(flood)
     for i in range(min(requests, len(session))):
         one, other = inputs[rng.integers(0, len(inputs), (2, FLOOD))]
         ordinary = ((one + other) / 2.0).astype(np.float32)  # nobody's near-duplicates
@@ -47,14 +49,15 @@ def flooded(world: World, version: Version, session: Session, requests: int, who
                 who,
             ),
             principals=Coded(
-                (who, *(f"{i * FLOOD + j:032x}" for j in range(FLOOD))), np.arange(FLOOD + 1, dtype=np.int32)
+                (who, *(f"{flood:024x}{i * FLOOD + j:08x}"[::-1] for j in range(FLOOD))),
+                np.arange(FLOOD + 1, dtype=np.int32),
             ),
         )
         world.log.append_now(
             NewEntry(
                 kind=EntryKind.BATCH,
                 version_id=version.id,
-                batch_id=f"{who}-{i}",
+                batch_id=f"{who}-{flood}-{i}",
                 rows=frame.rows,
                 body=encode_frame(frame),
             )
@@ -104,6 +107,39 @@ def test_a_bystander_who_was_forgotten_is_not_accused_of_what_others_do_around_i
         alert.adversarial for alert in uses(world) if alert.adversarial and alert.adversarial.kind is Kind.INTENT
     ]
     assert accused
+    assert {held.principal for held in world.store.tables.containments.values()} == {EVE}
+
+
+def test_a_bystander_whose_requests_went_one_way_is_not_accused_of_what_others_do_around_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Small steps towards another label are held against whoever sent them by themselves, not once others go on."""
+    take = Campaigns.take
+
+    def together(campaigns: Campaigns, request: Request) -> Seen | None:
+        """As if all that the two send were near-duplicates, whatever their hashes."""
+        if request.name in (BOB, EVE):
+            request = request._replace(hashes=(np.arange(1, 9, dtype=np.uint64) << np.uint64(24))[None])
+        return take(campaigns, request)
+
+    monkeypatch.setattr(Campaigns, "take", together)
+    session = attack(1)
+    world, version = world_with(reference(), FLOODED)
+    flips = session.probabilities.argmax(axis=1) != session.probabilities[0].argmax()
+    way = np.sign(session.inputs[flips][0] - session.inputs[0])
+    rng = np.random.default_rng(99)
+    late = session.inputs[0] + rng.normal(0.0, 0.01, (5, len(way)))
+
+    def bystander(inputs: NDArray[np.float64], flood: int) -> None:
+        sent = np.clip(inputs, 0.0, 1.0).astype(np.float32)
+        answers = victim().predict(sent.astype(np.float64)).astype(np.float32)
+        assert (answers.argmax(axis=1) == session.probabilities[0].argmax()).all()
+        flooded(world, version, replace(session, inputs=sent, probabilities=answers), len(sent), BOB, flood)
+
+    bystander(session.inputs[0] + 0.006 * np.arange(8)[:, None] * way, 1)
+    others = replace(session, inputs=session.inputs[1:], probabilities=session.probabilities[1:])
+    flooded(world, version, others, 60, EVE, 2)
+    bystander(late, 3)
     assert {held.principal for held in world.store.tables.containments.values()} == {EVE}
 
 

@@ -369,3 +369,15 @@ def test_progress_is_shown_on_a_terminal_and_never_beside_json(reference: Path, 
         assert replay_command(Asked(file=changed, baseline=reference), as_json=as_json, out=out, err=err) == 0
         assert ("1,000 rows" in err.getvalue()) is not as_json
         assert "evidence" not in out.getvalue().splitlines()[0] or as_json
+
+
+@pytest.mark.parametrize("broken", ["reference", "rows"])
+def test_a_file_that_ends_early_is_named(tmp_path: Path, broken: str) -> None:
+    paths = {}
+    for name in ("reference", "rows"):
+        rows = [{"x": Random(i).gauss(0.0, 1.0)} for i in range(70_000)]
+        content = gzip.compress("\n".join(json.dumps(row) for row in rows).encode())
+        paths[name] = tmp_path / f"{name}.json.gz"
+        paths[name].write_bytes(content[: len(content) // 2] if name == broken else content)
+    with pytest.raises(ReplayError, match=rf"{broken}\.json\.gz: not readable as NDJSON: "):
+        replay_file(paths["rows"], paths["reference"], ReplayOptions(tick_rows=100))
