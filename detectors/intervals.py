@@ -119,7 +119,8 @@ def effect_intervals(
       effect and ``c = R / 4a``. That is Patnaik's approximation of a noncentral chi-square when ``L`` is small, and
       the delta method when it is large. Limits below 0 are 0.
     * Bins that expect fewer than about three events hide what they are: both limits move out, in proportion to the
-      mean chance of no event in a bin. With few events in many bins this says: nothing is known.
+      mean chance of no event in a bin. With few events in many bins this says: nothing is known. Where both samples
+      lie in the same single bin, both limits are the effect, 0.
     * ``ks`` is off by at most ``sqrt(log(2 / (1 - level)) / 2 * (1 / n + 1 / m))`` (Dvoretzky, Kiefer, Wolfowitz;
       Massart).
     * ``wasserstein`` is a sum over edges. Edges that moved for certain give a linear statistic with its standard
@@ -228,7 +229,9 @@ def _divergences(
     true = np.add.reduceat(_kernels(now.shares, now.shares, before.shares, before.shares), starts, axis=1)
     seen = np.stack([effects.psi, effects.js**2, effects.hellinger**2])
     chance = _Chance(true, np.abs(bias), rest**2, along * largest / overall, hidden, vanished, least / overall)
-    psi, js, hellinger = np.stack(_limits(seen, bias, chance, z), axis=2)
+    limits = np.stack(_limits(seen, bias, chance, z), axis=2)
+    # All of both samples in one bin: nothing can vary, and what is left of rounding must not be divided by itself.
+    psi, js, hellinger = np.where((bins > 1.0)[:, None], limits, seen[:, :, None])
     return psi, np.sqrt(np.minimum(js, 1.0)), np.sqrt(np.minimum(hellinger, 1.0))
 
 

@@ -256,11 +256,13 @@ class _Name:
 
     def addresses(self, ends: float) -> Found:
         """Return the addresses; those known before while a look-up takes longer than half of what is left."""
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._look_up, name="lazaretto-guard-name", daemon=True)
-            self._thread.start()
-        self._thread.join(_left(ends) / (2 if self._known else 1))
-        trouble = None if self._thread.is_alive() else self._trouble
+        thread = self._thread
+        if thread is None or not thread.is_alive():
+            thread = threading.Thread(target=self._look_up, name="lazaretto-guard-name", daemon=True)
+            thread.start()
+            self._thread = thread
+        thread.join(_left(ends) / (2 if self._known else 1))
+        trouble = None if thread.is_alive() else self._trouble
         if trouble is not None and not (self._known and trouble.errno == socket.EAI_AGAIN):
             raise trouble
         if not self._known:

@@ -1,5 +1,6 @@
 """A new normal, drafted from the traffic itself, for others to sign: for the API and the console alike."""
 
+import logging
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,15 +10,16 @@ from service.api.compile import Wanted, compile_frame
 from service.api.deps import Api
 from service.detect.drafts import Stretch, draft_of
 from service.detect.reference import CompiledReference
-from service.domain.errors import Conflict, Place, Unprocessable
+from service.domain.errors import Conflict, Place, Unavailable, Unprocessable
 from service.domain.ids import Actor, Micros
 from service.domain.policy import Cause
-from service.domain.records import BaselineRecord, Version
+from service.domain.records import BaselineRecord, Model, Version
 from service.domain.texts import bad_text
 from service.log import open_reader
 from service.review.baselines import Offered, offer_baseline
 
 CONTAINED_MAX = 10_000
+_logger = logging.getLogger("lazaretto.api")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,19 +73,29 @@ async def draft_baseline(
     if places:
         raise Unprocessable(f"reason: {places[0].reason}", places=places)
     found = await anyio.to_thread.run_sync(api.version, model, version)
-    job, before = await anyio.to_thread.run_sync(_job, api, found, asked)
+    job, before, owner = await anyio.to_thread.run_sync(_job, api, found, asked)
     compiled = await api.compiler.work(partial(compile_draft, job))
     offer = partial(offer_baseline, api.review, actor, found, compiled, before.id, asked.reason.strip())
     offered = await anyio.to_thread.run_sync(offer)
     if compiled.sample:
-        owner = await anyio.to_thread.run_sync(api.model, found.model)
-        await anyio.to_thread.run_sync(api.reports.keep_reference, offered.record, owner, compiled.sample)
+        await anyio.to_thread.run_sync(keep_rows, api, offered.record, owner, compiled.sample)
     await anyio.to_thread.run_sync(api.changed)
     return offered, compiled
 
 
-def _job(api: Api, version: Version, asked: DraftAsked) -> tuple[Job, BaselineRecord]:
-    """Return what is to be done, and the baseline in force, which it is compared with."""
+def keep_rows(api: Api, record: BaselineRecord, owner: Model, packed: bytes) -> None:
+    """Keep rows of a reference for reports. Its baseline stands: a store that is away now must not make it look undone.
+
+    Whoever is told that nothing came of it asks again, and then there are two.
+    """
+    try:
+        api.reports.keep_reference(record, owner, packed)
+    except Unavailable as away:
+        _logger.warning("no rows of a reference kept", extra={"baseline": record.id, "reason": away.detail})
+
+
+def _job(api: Api, version: Version, asked: DraftAsked) -> tuple[Job, BaselineRecord, Model]:
+    """Return what is to be done, the baseline in force, which it is compared with, and the model."""
     name = f"{version.model}/{version.version}"
     before = api.read.baseline(version.id)
     if before is None:
@@ -91,7 +103,8 @@ def _job(api: Api, version: Version, asked: DraftAsked) -> tuple[Job, BaselineRe
     stretch = _stretch(api, version, asked)
     now_us = api.clock.now_us()
     held = api.read.containments(version_id=version.id, holding_us=now_us, limit=CONTAINED_MAX)
-    policy = api.model(version.model).policy
+    owner = api.model(version.model)
+    policy = owner.policy
     wanted = Wanted(
         schema=version.schema,
         tuning=policy.tuning,
@@ -100,7 +113,7 @@ def _job(api: Api, version: Version, asked: DraftAsked) -> tuple[Job, BaselineRe
         reports=policy.reports,
     )
     contained = frozenset(one.principal for one in held)
-    return Job(log_url=api.settings.telemetry_url, stretch=stretch, contained=contained, wanted=wanted), before
+    return Job(log_url=api.settings.telemetry_url, stretch=stretch, contained=contained, wanted=wanted), before, owner
 
 
 def _stretch(api: Api, version: Version, asked: DraftAsked) -> Stretch:

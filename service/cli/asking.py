@@ -41,7 +41,7 @@ def ask(
     timeout
         Seconds.
     content
-        ``json`` or ``content``, as httpx takes it.
+        ``json`` or ``content``, as httpx takes it; of a file it is read from the beginning each time it is sent.
 
     Raises
     ------
@@ -53,10 +53,15 @@ def ask(
     from service.cli.failures import Failure
 
     sent = {**(headers or {}), "authorization": f"Bearer {key}"}
+
+    def send() -> httpx.Response:
+        rewind = getattr(content.get("content"), "seek", None)
+        if rewind is not None:
+            rewind(0)
+        return httpx.request(method, url.rstrip("/") + path, headers=sent, timeout=timeout, **content)
+
     try:
-        answer = _answered(
-            lambda: httpx.request(method, url.rstrip("/") + path, headers=sent, timeout=timeout, **content)
-        )
+        answer = _answered(send)
     except (httpx.RequestError, httpx.InvalidURL) as error:
         raise Failure(f"no answer from {url} (--url or LAZARETTO_URL): {str(error) or type(error).__name__}") from error
     try:

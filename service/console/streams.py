@@ -105,14 +105,14 @@ class Streams:
             now = look()
             if now.differs(shown):
                 shown = now
-                await self._tell(hurry=now.over)
+                await self._tell(look)
 
-    async def _tell(self, *, hurry: bool) -> None:
-        """Wake every stream, so many a second."""
+    async def _tell(self, look: Callable[[], Seen]) -> None:
+        """Wake every stream, so many a second; once the process ends, the rest of them at once."""
         at_once = max(1, round(TOLD_PER_SECOND * LOOK_SECONDS))
         for number, woken in enumerate(list(self._woken.values()), 1):
             woken.set()
-            if number % at_once == 0 and not hurry:
+            if number % at_once == 0 and not look().over:
                 await asyncio.sleep(LOOK_SECONDS)
 
     @property

@@ -15,7 +15,7 @@ from detectors.effects import Effects, effect_sizes
 from detectors.errors import BaselineError
 from detectors.evidence.dependence import inflations_of
 from detectors.intervals import HIGHEST, LEVEL, effect_intervals, share_intervals
-from service.detect.references import References, from_bytes
+from service.detect.references import References, digest_of, from_bytes
 from service.domain.records import BaselineRecord
 
 CONTEXT = b"lazaretto baseline 1\0"
@@ -106,7 +106,7 @@ def describe(artefact: bytes) -> BaselineView:
     except BaselineError as error:
         raise RefusedBaseline(f"the baseline cannot be read: {error}") from error
     return BaselineView(
-        digest=baseline.digest,
+        digest=digest_of(artefact),
         rows=baseline.rows,
         total=baseline.total,
         columns=tuple(

@@ -37,8 +37,8 @@ def replacing(pages: PageStore, action: str, subject: str, seen: Marks | None, d
     Raises
     ------
     Replaced
-        With the newest ``changes``, newest last, and the ``members`` that differ, as far as the chain knows what the
-        person saw.
+        With the newest ``changes``, newest last, and the ``members`` that differ. As far as the chain knows what the
+        person saw, only what came after it is told.
     LazarettoError
         Whatever else the action raises.
     """
@@ -49,10 +49,12 @@ def replacing(pages: PageStore, action: str, subject: str, seen: Marks | None, d
         links = [link for link in pages.audit(wanted, LOOKED_AT) if link.subject == subject]
         if not links:
             raise
-        told = [_told(link) for link in reversed(links[:SHOWN])]
+        policies = [_policy(link) for link in links]
+        since = next((n for n, policy in enumerate(policies) if policy and mark_of(policy) in (seen or ())), None)
+        told = [_told(link) for link in reversed(links[: min(since or SHOWN, SHOWN)])]
         words = "; ".join(f"by {one['by']} at {one['at']}" for one in told)
         extra: dict[str, object] = refused.extra | {"changes": told}
-        members = _members(links, seen) if action == POLICY_SET else []
+        members = [] if since is None else _members(policies[since], policies[0])
         if members:
             extra["members"] = members
             words += f"; differs in {', '.join(members)}"
@@ -65,18 +67,18 @@ def _told(link: AuditEntry) -> dict[str, Any]:
     return told if link.action == POLICY_SET else told | {"detail": link.detail[:DETAIL_SHOWN]}
 
 
-def _members(links: list[AuditEntry], seen: Marks | None) -> list[str]:
-    """Return in what the newest policy differs from the one that the person saw, if the chain has that one."""
-    known = [policy for link in links if (policy := _policy(link)) is not None]
-    before = next((one for one in known if mark_of(one) in (seen or ())), None)
-    if before is None:
+def _members(before: Policy | None, now: Policy | None) -> list[str]:
+    """Return in what the newest policy differs from the one that the person saw, where both can be read."""
+    if before is None or now is None:
         return []
     was: Mapping[str, Any] = msgspec.to_builtins(before)
-    return list(changed_members(was, msgspec.to_builtins(known[0])))[:MEMBERS_SHOWN]
+    return list(changed_members(was, msgspec.to_builtins(now)))[:MEMBERS_SHOWN]
 
 
 def _policy(link: AuditEntry) -> Policy | None:
-    """Read a policy from the chain; one of another release may not be readable."""
+    """Read a policy from the chain; one of another release may not be readable, and other links have none."""
+    if link.action != POLICY_SET:
+        return None
     try:
         return msgspec.json.decode(link.detail, type=Policy)
     except msgspec.MsgspecError:

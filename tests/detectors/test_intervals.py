@@ -216,6 +216,15 @@ def test_one_event_and_one_row_are_enough_to_say_nothing() -> None:
     assert found.ks[0] == pytest.approx([0, 1])
 
 
+@pytest.mark.parametrize("rows", [50, 2_000])
+@pytest.mark.parametrize("events", [5, 50, 3_840])
+def test_what_is_always_the_same_has_no_effect_for_sure(rows: int, events: int) -> None:
+    baseline = baseline_of({"c": Codes(("a", "b"), np.zeros(rows, np.int32))})
+    counts = count(baseline, {"c": Codes(("a", "b"), np.zeros(events, np.int32))})
+    found = effect_intervals(baseline, counts, effect_sizes(baseline, counts))
+    assert [limits.tolist() for limits in (found.psi, found.js, found.hellinger)] == [[[0.0, 0.0]]] * 3
+
+
 def test_a_higher_level_is_wider_and_nonsense_is_refused() -> None:
     baseline, effects, low = simulated(tilted(10, 0.4), 5_000, 500, seed=9, runs=5)
     counts = np.zeros(baseline.total, np.int64)

@@ -1,5 +1,6 @@
 """What a command says of an answer, and of none."""
 
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -82,3 +83,20 @@ def test_who_is_busy_for_a_moment_is_asked_again_and_nobody_for_ever(
             ask("POST", URL, "/v1/x", "lzk_x", json={})
     assert len(times) == asked
     assert slept == [1] * (asked - 1)
+
+
+def test_a_file_is_sent_whole_again_to_who_was_busy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file, sent = tmp_path / "reference.csv", list[bytes]()
+    file.write_bytes(b"age\n40\n")
+
+    def busy_once(*_: object, content: Any, **__: object) -> httpx.Response:
+        sent.append(content.read())
+        if len(sent) > 1:
+            return httpx.Response(200, json={"rows": 1})
+        return httpx.Response(503, json={"detail": "locked"}, headers={"retry-after": "1"})
+
+    monkeypatch.setattr(httpx, "request", busy_once)
+    monkeypatch.setattr("service.cli.asking.time.sleep", lambda _: None)
+    with file.open("rb") as content:
+        assert ask("PUT", URL, "/v1/x", "lzk_x", content=content) == {"rows": 1}
+    assert sent == [b"age\n40\n"] * 2

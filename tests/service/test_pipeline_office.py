@@ -14,6 +14,7 @@ from service.domain.records import IncidentStatus, Verdict, Version
 from service.domain.schema import Feature, FeatureKind, Prediction, PredictionKind, Schema
 from service.domain.states import Event, State
 from service.office import act_on_incident, put_baseline, register_model, register_version, request_transition
+from tests.service.detect.labelling import labelled_reference
 from tests.service.worker.world import ANA, BOB, DANA, KEY, SCHEMA, World, compiled, make_frame
 
 
@@ -134,6 +135,11 @@ def test_a_baseline_is_described_without_raw_rows() -> None:
     assert sorted(country.bins[:3]) == ["DE", "FR", "PL"]
     assert sum(country.counts) == 4_000
     assert sum(len(column.bins) for column in view.columns) == view.total
+
+
+def test_a_baseline_with_labels_has_one_digest_wherever_it_is_shown() -> None:
+    found = labelled_reference()
+    assert describe(found.artefact).digest == found.digest
 
 
 def test_effects_of_the_baseline_against_itself_are_nil() -> None:

@@ -12,6 +12,7 @@ from service.api.calibrations import calibration_of
 from service.api.compile import Upload, check_encoding, spool
 from service.api.deps import Admin, Api, ApiDep, Reader, answer, documented_answer
 from service.api.digests import check_digest, wanted_digests
+from service.api.drafting import keep_rows
 from service.api.explained import BaselineView, of_baseline, of_column
 from service.detect.baselines import describe, verify
 from service.detect.reference import CompiledReference
@@ -81,7 +82,7 @@ async def put(
     compared = None if before is None else before.id
     offered = await anyio.to_thread.run_sync(_put, api, who, found, compiled, compared)
     if compiled.sample:
-        await anyio.to_thread.run_sync(api.reports.keep_reference, offered.record, owner, compiled.sample)
+        await anyio.to_thread.run_sync(keep_rows, api, offered.record, owner, compiled.sample)
     view = of_baseline(offered.record, compiled.calibration)
     if offered.need is None:
         return answer(view)

@@ -56,6 +56,18 @@ def test_a_policy_says_in_what_it_differs_from_the_one_that_was_seen(world: Worl
     assert world.client.get(path, headers=ada).json()["reviewers"] == 3
 
 
+def test_who_came_before_what_was_seen_has_replaced_nothing_of_it(world: World) -> None:
+    world.model("replaced-since")
+    path, ada = "/v1/models/replaced-since/policy", world.everything
+    ben, cleo = (world.key(Scope.ADMIN, name=name) for name in ("ben", "cleo"))
+    world.client.put(path, json={"reviewers": 3}, headers=ada)
+    seen = world.client.put(path, json={"reviewers": 4}, headers=ben).headers["etag"]
+    world.client.put(path, json={"reviewers": 5}, headers=cleo)
+    late = world.client.put(path, json={"reviewers": 1}, headers=ada | {"if-match": seen}).json()
+    assert [one["by"] for one in late["changes"]] == ["cleo"]
+    assert (late["members"], "by ben" in late["detail"]) == (["reviewers"], False)
+
+
 @pytest.mark.parametrize("tag", ["3", '"3"', '"abc', "", '"' + "g" * 32 + '"', ",".join(['"' + "0" * 32 + '"'] * 18)])
 def test_a_tag_that_can_be_of_nothing_is_refused_with_its_place(world: World, tag: str) -> None:
     if not world.client.get("/v1/models/replaced-tag", headers=world.everything).is_success:

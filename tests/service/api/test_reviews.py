@@ -3,9 +3,12 @@
 import re
 
 import httpx
+import pytest
 
 from service.api.views import iso
-from service.domain.records import Scope
+from service.domain.errors import Unavailable
+from service.domain.records import BaselineRecord, Scope
+from service.reports.desk import ReportDesk
 from tests.service.api.conftest import World
 
 ROWS = [
@@ -107,6 +110,30 @@ def test_what_has_changed_becomes_the_new_normal_once_others_have_signed_it(worl
     assert (done.status_code, done.json()["status"], done.json()["signed_by"]) == (200, "in_force", ["ben", "cleo"])
     shown = world.client.get(f"{path}/baseline", headers=ben).json()
     assert (shown["rows"], shown["supports_promise"]) == (600, True)
+
+
+def test_a_baseline_stands_though_the_rows_for_reports_could_not_be_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is told that the store was away asks again: then two baselines would wait."""
+    path = world.model("reviews-away")
+    policy = {"reports": {"reference_rows": 50}}
+    kept = world.client.put(f"{path.partition('/versions')[0]}/policy", json=policy, headers=world.everything)
+    assert kept.status_code == 200, kept.text
+    refused: list[str] = []
+
+    def away(_desk: ReportDesk, record: BaselineRecord, *_: object) -> bool:
+        refused.append(record.id)
+        raise Unavailable("the state store cannot be written: locked")
+
+    monkeypatch.setattr(ReportDesk, "keep_reference", away)
+    first = put(world, path, CSV)
+    assert (first.status_code, first.json()["status"]) == (200, "in_force"), first.text
+    start = iso(world.runtime.api.clock.now_us())
+    assert post(world, f"{path}/events", world.everything, **older_events(600)).status_code == 202
+    made = post(world, f"{path}/baselines/draft", world.everything, reason="the new sensor", start=start)
+    assert (made.status_code, made.json()["status"]) == (202, "proposed"), made.text
+    assert refused == [first.json()["baseline_id"], made.json()["baseline_id"]]
 
 
 def test_a_draft_needs_a_stretch_that_makes_sense(world: World) -> None:

@@ -52,6 +52,19 @@ def test_both_histograms_stand_side_by_side_with_their_effect_sizes(console: Con
     assert "the 600 events since the change began, 09:58:30 to 10:00:45 UTC" in text
 
 
+def test_no_column_with_more_evidence_than_the_budget_is_said_to_be_chance(console: Console) -> None:
+    """What the alarm did not name may change after it."""
+    said = r"<h3>contrast <span class=\"soft\">([^<]*)</span></h3>"
+    assert re.findall(said, console.signed_in("ada").get(PAGE).text) == ["may be chance"]
+    (digits,) = console.fleet.store.read.versions("digits")
+    snapshot = console.fleet.store.tables.snapshots[digits.id]
+    status = msgspec.json.decode(snapshot.status)
+    (contrast,) = (column for column in status["columns"] if column["name"] == "contrast")
+    contrast["log_evidence"] = 500.0
+    console.fleet.store.tables.snapshots[digits.id] = replace(snapshot, status=msgspec.json.encode(status).decode())
+    assert re.findall(said, console.signed_in("ben").get(PAGE).text) == ["not named by the alarm"]
+
+
 def test_a_reader_sees_no_buttons_and_is_told_why(console: Console) -> None:
     page = console.signed_in("rita", READER).get(PAGE).text
     assert "this needs a key with scope &#39;operate&#39;" in page

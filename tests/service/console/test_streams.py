@@ -56,7 +56,7 @@ def test_nobody_is_told_of_nothing_and_a_list_is_told_of_time() -> None:
 def test_so_many_are_told_a_second_and_nobody_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams_of, "TOLD_PER_SECOND", 10 / LOOK)
 
-    async def run() -> tuple[int, int, bool]:
+    async def run() -> tuple[int, int, bool, int]:
         streams, naps = Streams(100), 0
         held = [streams.begin(f"s{n}") for n in range(100)]
 
@@ -65,13 +65,16 @@ def test_so_many_are_told_a_second_and_nobody_is_left_out(monkeypatch: pytest.Mo
             naps += 1
 
         monkeypatch.setattr("service.console.streams.asyncio.sleep", nap)
-        await streams._tell(hurry=False)
+        await streams._tell(lambda: Seen(held, 1, over=False))
         paced, naps = naps, 0
         everybody = all([await streams.news(one, 0.5) for one in held])
-        await streams._tell(hurry=True)
-        return paced, naps, everybody
+        await streams._tell(lambda: Seen(held, 1, over=True))
+        ending, naps = naps, 0
+        await streams._tell(lambda: Seen(held, 1, over=naps >= 2))
+        return paced, ending, everybody, naps
 
-    assert asyncio.run(run()) == (10, 0, True), "ten at a time; none of them waits when the process ends"
+    told = asyncio.run(run())
+    assert told == (10, 0, True, 2), "ten at a time; none of them waits when the process ends, nor once it does"
 
 
 def test_the_end_of_the_process_is_told_at_once() -> None:
