@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import Any
 
 import httpx
@@ -21,6 +22,7 @@ from tests.service.api.test_redteam import SUMMARY
 pytestmark = pytest.mark.slow
 
 PANELS = [(board.uid, panel) for board in DASHBOARDS for row in board.rows for panel in row.panels]
+NUMBERS = count(1)
 EMPTY_HERE = {
     ("lazaretto-model", "Adversarial use by tier"): "nobody attacks the model of this test",
     ("lazaretto-red-team", "Adversarial use by tier"): "nobody attacks the model of this test",
@@ -85,17 +87,24 @@ def register(client: httpx.Client, model: str, policy: dict[str, Any]) -> str:
     body = {"version": "1", "schema": SCHEMA}
     assert client.post(f"/v1/models/{model}/versions", json=body).status_code == 201
     generator = np.random.default_rng(5)
-    rows = [f"{age:.3f},{'DE' if age > 40 else 'FR'},ok" for age in generator.normal(40, 10, 2_000)]
-    reference = "\n".join(["age,country,prediction", *rows])
+    ages = enumerate(generator.normal(40, 10, 2_000))
+    rows = [f"{age:.3f},{'DE' if age > 40 else 'FR'},ok,{'ok' if i % 10 else 'fraud'}" for i, age in ages]
+    reference = "\n".join(["age,country,prediction,outcome", *rows])
     path = f"/v1/models/{model}/versions/1"
-    answer = client.put(f"{path}/baseline", content=reference, headers={"content-type": "text/csv"})
+    answer = client.put(f"{path}/baseline?label=outcome", content=reference, headers={"content-type": "text/csv"})
     assert answer.status_code == 200, answer.text
     return path
 
 
 def send(client: httpx.Client, path: str) -> None:
-    batch = [{"features": {"age": 41, "country": "DE"}, "prediction": "ok"}, {"features": {"age": 39, "country": "FR"}}]
+    event = f"event-{next(NUMBERS)}"
+    batch = [
+        {"event_id": event, "features": {"age": 41, "country": "DE"}, "prediction": "ok"},
+        {"features": {"age": 39, "country": "FR"}},
+    ]
     assert client.post(f"{path}/events", json={"events": batch}).status_code == 202
+    labels = [{"event_id": event, "label": "ok"}]
+    assert client.post(f"{path}/labels", json={"labels": labels}).status_code == 202
 
 
 def ask_to(client: httpx.Client, path: str, event: str, headers: dict[str, str] | None = None) -> None:
