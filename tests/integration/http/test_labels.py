@@ -66,8 +66,8 @@ def test_labels_that_turn_wrong_are_an_incident_that_says_so(served: Served, cli
     assert "of the answers wrong where the baseline has" in incident["title"] or "missed" in incident["title"]
     shown = run("status", "labelled", "1", "--data-dir", str(served.data_dir))
     assert "labels of the last day: wrong" in shown
-    page = client.get("/metrics").text
-    assert 'lazaretto_model_performance{figure="wrong",model="labelled",version="1"}' in page
+    line = 'lazaretto_model_performance{figure="wrong",model="labelled",version="1"}'
+    eventually(lambda: line in client.get("/metrics").text, "the figure is exported")  # figures are read now and then
 
 
 def joined(client: httpx.Client, path: str, number: int) -> dict[str, Any] | None:
