@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from service.clock import SystemClock
@@ -186,6 +187,9 @@ def _running(image: Image, folder: Path) -> Iterator[Container]:
             yield Container(box, process, f"http://127.0.0.1:{port}", log)
         finally:
             if process.poll() is None:
+                # Whoever changes its user is no longer killed with its parent; and with process 1 all others end.
+                for first in psutil.Process(process.pid).children():
+                    first.kill()
                 process.kill()
 
 
