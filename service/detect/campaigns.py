@@ -9,6 +9,7 @@ Whoever is accused has evidence of its own: requests of its own by which the sto
 is not the one around whose input the others work. Those who were merely near are named as members, and nothing else.
 """
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -42,6 +43,12 @@ MEMBERS_MAX = 100
 """Members of a campaign that are told apart."""
 ADVANCES_MIN = 2
 """Requests by which a member brought the story further, before it is accused: one may be an accident."""
+STEERED_MIN = math.log(20.0)
+"""Evidence that this was no chance, before a member is accused where there are others: the logarithm."""
+STEERED_LEAST = -5.0
+"""Long ago counts for no more than this: whoever begins with harmless requests does not hide for good."""
+STEERS = 0.4
+"""How often a request of somebody who steers by the answers brings the story further."""
 BURST_MIN = 10
 """New principals in one campaign that are a burst."""
 BURST_US = 600_000_000
@@ -78,6 +85,12 @@ class Share(msgspec.Struct):
     """Whether it was accused."""
     fresh_us: int = -1
     """When it came, as a new principal; -1: it is none."""
+    steered: float = 0.0
+    """Evidence that its advances are no chance: the logarithm of a bet's capital."""
+
+    def own(self, *, alone: bool) -> bool:
+        """Tell whether it has evidence of its own, as far as advances go; those of one alone are its own anyway."""
+        return self.advances >= ADVANCES_MIN and (alone or self.told or self.steered >= STEERED_MIN)
 
 
 @dataclass(slots=True)
@@ -184,7 +197,7 @@ class Campaigns:
 
     def _told(self, campaign: Campaign, story: Story, share: Share, request: Request) -> Seen | None:
         worst = story.principal.worst
-        before = np.inf if worst is None else worst.lowest
+        before, size = (np.inf, 0) if worst is None else (worst.lowest, worst.size)
         reading = story.principal.take(request.point, request.label, request.answer)
         if reading.duplicate:
             return None
@@ -193,11 +206,13 @@ class Campaigns:
             share.fresh_us = request.at_us
         after = story.principal.worst
         flipped = after is not None and after.lowest < 0.0 and request.label != after.label
-        if after is not None and after is worst and after.lowest < before:
-            share.advances += 1
+        if after is not None and after is worst and after.size > size:
+            further = after.lowest < before
+            share.advances += further
+            share.steered = max(share.steered + _bet(after.size, further=further), STEERED_LEAST)
         share.flips += flipped
         evidence = reading.evidence[Tier.INTENT]
-        own = share.advances >= ADVANCES_MIN and request.name != story.first and evidence >= self._limit
+        own = share.own(alone=len(story.shares) < 2) and request.name != story.first and evidence >= self._limit  # noqa: PLR2004 - others than oneself
         # A first flip is news of somebody who was told of.
         news = own and (not share.told or (flipped and share.flips == 1))
         told = news or (evidence >= self._limit and len(story.shares) >= 2 * story.told)
@@ -255,6 +270,17 @@ def _met(story: Story) -> None:
             story.first = name
         elif not one.told:
             one.advances = 0
+
+
+def _bet(size: int, *, further: bool) -> float:
+    """Return what a request says against chance, as a logarithm.
+
+    Of near-duplicates that do not heed the answers, the last of ``size`` is the furthest one with a probability of one
+    in ``size``, whatever came before; with a smaller one where others steer.
+    """
+    chance = 1.0 / max(size, 2)
+    often = max(STEERS, chance)
+    return math.log(often / chance) if further else math.log((1.0 - often) / (1.0 - chance))
 
 
 def number_of(name: str) -> int:

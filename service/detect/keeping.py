@@ -17,7 +17,7 @@ from detectors.errors import StateError
 from service.detect.rations import Turn
 from service.domain.ids import Position
 
-FORMAT = 4
+FORMAT = 5
 WORK_MIN = 5_000
 """Requests, so many of which at least lie between two times: half a second of work."""
 BYTES_PER_REQUEST = 2_048
