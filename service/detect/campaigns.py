@@ -88,6 +88,18 @@ class Share(msgspec.Struct):
     steered: float = 0.0
     """Evidence that its advances are no chance: the logarithm of a bet's capital."""
 
+    def note(self, size: int, *, further: bool) -> None:
+        """Take the last one of so many near-duplicates, and bet against chance.
+
+        Of near-duplicates that do not heed the answers, it is the furthest one with a probability of one in ``size``,
+        whatever came before; with a smaller one where others steer.
+        """
+        chance = 1.0 / max(size, 2)
+        often = max(STEERS, chance)
+        self.advances += further
+        bet = often / chance if further else (1.0 - often) / (1.0 - chance)
+        self.steered = max(self.steered + math.log(bet), STEERED_LEAST)
+
     def own(self, *, alone: bool) -> bool:
         """Tell whether it has evidence of its own, as far as advances go; those of one alone are its own anyway."""
         return self.advances >= ADVANCES_MIN and (alone or self.told or self.steered >= STEERED_MIN)
@@ -207,9 +219,7 @@ class Campaigns:
         after = story.principal.worst
         flipped = after is not None and after.lowest < 0.0 and request.label != after.label
         if after is not None and after is worst and after.size > size:
-            further = after.lowest < before
-            share.advances += further
-            share.steered = max(share.steered + _bet(after.size, further=further), STEERED_LEAST)
+            share.note(after.size, further=after.lowest < before)
         share.flips += flipped
         evidence = reading.evidence[Tier.INTENT]
         own = share.own(alone=len(story.shares) < 2) and request.name != story.first and evidence >= self._limit  # noqa: PLR2004 - others than oneself
@@ -270,17 +280,6 @@ def _met(story: Story) -> None:
             story.first = name
         elif not one.told:
             one.advances = 0
-
-
-def _bet(size: int, *, further: bool) -> float:
-    """Return what a request says against chance, as a logarithm.
-
-    Of near-duplicates that do not heed the answers, the last of ``size`` is the furthest one with a probability of one
-    in ``size``, whatever came before; with a smaller one where others steer.
-    """
-    chance = 1.0 / max(size, 2)
-    often = max(STEERS, chance)
-    return math.log(often / chance) if further else math.log((1.0 - often) / (1.0 - chance))
 
 
 def number_of(name: str) -> int:
