@@ -25,7 +25,7 @@ from redteam.victims import Victim
 
 TIMEOUT_SECONDS = 60.0
 WAIT_SECONDS = 120.0
-"""How long the worker may take for one session."""
+"""How long the worker may do nothing: a busy machine is waited for."""
 POLL_SECONDS = 0.02
 BUSY_SECONDS, BUSY_PAUSE_SECONDS = 30.0, 0.2
 """How long a monitor is asked again that answers 503."""
@@ -283,14 +283,20 @@ class Shadow:
             self._labels += len(told)
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + WAIT_SECONDS
+        """Wait until all that was sent is worked off, as long as something is."""
+        deadline, before = time.monotonic() + WAIT_SECONDS, (-1, -1)
         while True:
             status = self.monitor.ask("GET", f"{self.path}/status")
-            if status["events_total"] >= self._posted and status["labels_total"] >= self._labels:
+            done = status["events_total"], status["labels_total"]
+            if done[0] >= self._posted and done[1] >= self._labels:
                 return
+            if done > before:
+                deadline, before = time.monotonic() + WAIT_SECONDS, done
             if time.monotonic() > deadline:
-                done = f"{status['events_total']} of {self._posted} events"
-                raise MonitorFailed(f"the monitor worked off {done} in {WAIT_SECONDS:g} s; does its worker run?")
+                rest = f"{self._posted - done[0]} of {self._posted} events"
+                raise MonitorFailed(
+                    f"the monitor worked off none of {rest} in {WAIT_SECONDS:g} s; does its worker run?"
+                )
             time.sleep(POLL_SECONDS)
 
     def _seen_of(self, session: Session, names: dict[int, str]) -> Seen:

@@ -9,7 +9,7 @@ import pytest
 
 from redteam.attacks.streams import HONEST
 from redteam.honest import REPORTERS
-from redteam.lazaretto import Monitor, Seen, Shadow, label_of
+from redteam.lazaretto import Monitor, MonitorFailed, Seen, Shadow, label_of
 from redteam.session import Kind, Session, takes_days
 from redteam.telemetry import FINGERPRINT, salt_of
 from tests.redteam.toys import toy_victim
@@ -132,6 +132,33 @@ def test_who_reports_labels_is_judged_beside_honest_clients_under_a_version_of_i
     monitor.alerts = []
     shadow.watch(session(6))
     assert shadow.version == "4"
+
+
+class Busy(Lazaretto):
+    """Works off one event at each look, as far as it comes."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def ask(self, method: str, path: str, **given: Any) -> Any:
+        answer = super().ask(method, path, **given)
+        if path.endswith("/status"):
+            answer |= {"events_total": min(self.looks, self.most), "labels_total": 0}
+        return answer
+
+
+def test_a_monitor_that_is_slow_is_waited_for_and_one_that_stands_still_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(10_000))
+    monkeypatch.setattr("redteam.lazaretto.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("redteam.lazaretto.time.sleep", lambda _: None)
+    monkeypatch.setattr("redteam.lazaretto.WAIT_SECONDS", 8.0)
+    busy = Busy(40)
+    # Far longer than the eight seconds, at one event every two or three.
+    assert Shadow(busy, VICTIM).watch(session(1, requests=40)).alarm is None
+    assert busy.looks == 40
+    with pytest.raises(MonitorFailed, match=r"none of 8 of 40 events in 8 s"):
+        Shadow(Busy(32), VICTIM).watch(session(1, requests=40))
 
 
 def test_an_accusation_of_labels_is_placed_at_the_request_that_the_label_is_about() -> None:
