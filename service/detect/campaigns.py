@@ -279,7 +279,7 @@ def _met(story: Story) -> None:
         if not one.advances:
             story.first = name
         elif not one.told:
-            one.advances = 0
+            one.advances, one.steered = 0, 0.0
 
 
 def number_of(name: str) -> int:
