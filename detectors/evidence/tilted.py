@@ -134,7 +134,7 @@ def tilt_groups(
             etas=etas * strengths[column],
             place=slice(start, start + number),
         )
-        cell += tilts.size
+        cell += space.sums_number
         start += number
 
 
