@@ -77,7 +77,7 @@ class Line:
         size = len(self.centre)
         if self.centre.shape != (size,) or not 1 <= size <= DIMENSIONS_MAX:
             raise DetectorError(f"a line has a centre of shape {self.centre.shape}; 1 to {DIMENSIONS_MAX} are possible")
-        if self.blocks.ndim != 2 or self.blocks.shape[1] != size or not 1 <= len(self.blocks) <= BLOCKS:  # noqa: PLR2004 - blocks by coordinates
+        if self.blocks.shape != (len(self.blocks), size) or not 1 <= len(self.blocks) <= BLOCKS:
             raise DetectorError(f"a line has blocks of shape {self.blocks.shape}; 1 to {BLOCKS} of {size} are possible")
         self._check_ties(size)
         numbers = (self.centre, self.blocks, self.tied_lines, self.inflation, self.rest)
