@@ -186,16 +186,17 @@ def _tilted(
         )
         eta = float(etas.max()) * strength
         yield Tolerated(direction=what, by=float(by.flat[worst]), cause=cause, eta=eta, text=text)
-        yield from _lined(space, options, told, strength, ordered=baseline.ordered)
+        yield from _lined(baseline, space, options, told, strength)
 
 
 def _lined(
-    space: Space, options: EvidenceOptions, told: ColumnOptions, strength: float, *, ordered: bool
+    baseline: Baseline, space: Space, options: EvidenceOptions, told: ColumnOptions, strength: float
 ) -> Iterator[Tolerated]:
     """Explain what the bet along a learned line tolerates."""
     if space.line is None:
         return
-    own = line_tolerance(space.line, options, told.minimum_effect, ordered=ordered)
+    growth = baseline.columns[baseline.index[space.tilted]].growth
+    own = line_tolerance(space.line, options, told.minimum_effect, ordered=baseline.ordered, growth=growth)
     cause, why = "minimum_effect", "the minimum effect"
     if own.error > own.minimum:
         cause, why = "standard_errors", f"{options.standard_errors:g} standard errors of the worst of all lines"

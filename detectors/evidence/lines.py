@@ -67,6 +67,8 @@ class LineGroup:
         What may be staked, per deviation.
     spreads : ndarray of float64, shape (n_stakes,)
         What the spread of events adds to the bound, for each of them.
+    ties : float
+        So many neighbouring rows of the reference are worth one independent row, on average over all lines; at least 1.
     eta : float
         Exponent.
     place : slice
@@ -84,6 +86,7 @@ class LineGroup:
     wander: NDArray[np.float64]
     stakes: NDArray[np.float64]
     spreads: NDArray[np.float64]
+    ties: float
     eta: float
     place: slice
     cells: slice
@@ -125,27 +128,34 @@ class LineGroup:
         -----
         A few passes over ``n_ticks * n`` numbers, and as many more as there are ways in which blocks differ.
         """
-        events = memory[:, 0]
-        whole = events + PRIOR_EVENTS
+        events, size = memory[:, 0], len(self.centre) - len(self.tied)
+        whole = events + PRIOR_EVENTS * self.ties
         mean = memory[:, 1:] / whole[:, None]
         if len(self.tied):
             mean = mean - np.einsum("tk,kd->td", np.einsum("td,kd->tk", mean, self.tied), self.tied)
         squared = np.einsum("td,td->t", mean, mean)
         # The mean of events that have not moved is as long as this; faded events count less than once.
-        chance = (
-            (len(self.centre) - len(self.tied)) * events * (1.0 - np.minimum(events / (2.0 * kept), 0.5)) / whole**2
-        )
-        beyond = squared - chance
+        own = events * (1.0 - np.minimum(events / (2.0 * kept), 0.5))
+        beyond = squared - self.ties * size * own / whole**2
         if not (beyond > 0.0).any():
             return np.zeros(len(memory))
         length = np.sqrt(np.maximum(squared, np.finfo(np.float64).tiny))
         line = mean / length[:, None]
-        logs = np.log1p(self.stakes * self.tolerances(line)[:, None] + self.spreads)
+        tolerance = self.tolerances(line) + size * self._echo(moved[:, 0]) / (whole * length)
+        logs = np.log1p(self.stakes * tolerance[:, None] + self.spreads)
         growth = self.stakes * (beyond / length)[:, None] - logs
         best = growth.argmax(axis=1)
         ticks = np.arange(len(best))
         won = self.stakes[best] * np.einsum("td,td->t", line, moved[:, 1:]) - moved[:, 0] * logs[ticks, best]
         return np.asarray(np.where(growth[ticks, best] > 0.0, won, 0.0))
+
+    def _echo(self, events: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return how often an event of a tick is like those before it, which have taught the line, per coordinate.
+
+        Of rows whose correlation fades geometrically, with ``ties`` the variance inflation of long sums: the sum of all
+        correlations with earlier rows, less those with rows of the same tick.
+        """
+        return np.minimum((self.ties - 1.0) / 2.0, (self.ties**2 - 1.0) / (4.0 * np.maximum(events, 1.0)))
 
     def tolerances(self, line: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return how far the mean may move along lines.
@@ -181,7 +191,7 @@ def along_line(
     sums : ndarray of float64, shape (n_ticks, baseline.sums) or (n_ticks, 0)
         Whole numbers; without, nothing is won and nothing is learned.
     kept : float
-        After so many events a past one weighs 1/e.
+        After so many independent events a past one weighs 1/e.
 
     Returns
     -------
@@ -192,7 +202,7 @@ def along_line(
     """
     if not sums.shape[1]:
         return np.repeat(memory[None], len(sums) + 1, axis=0), np.zeros(len(sums))
-    moved = group.moved(sums)
+    moved, kept = group.moved(sums), kept * group.ties
     events = moved[:, :1]
     faded = np.exp(-events / kept)
     added = moved * np.minimum(1.0, kept / np.maximum(events, 1.0))
@@ -231,9 +241,11 @@ def line_groups(
     for space in baseline.tilted:
         if space.line is not None and space.tilts is not None:
             line, column = space.line, baseline.index[space.tilted]
-            tied, ties = _settled(line, options, ordered=baseline.ordered)
+            growth = baseline.columns[column].growth
+            tied, ties = _settled(line, options, ordered=baseline.ordered, growth=growth)
             stakes, spreads = _stakes(line, options, ties)
-            told = line_tolerance(line, options, own[column].minimum_effect, ordered=baseline.ordered)
+            least = own[column].minimum_effect
+            told = line_tolerance(line, options, least, ordered=baseline.ordered, growth=growth)
             behind = at + space.tilts.size
             yield LineGroup(
                 column=column,
@@ -245,6 +257,7 @@ def line_groups(
                 wander=_wander(line, line.tied_lines[:tied], ties),
                 stakes=stakes,
                 spreads=spreads,
+                ties=max(ties.overall, 1.0),
                 eta=told.eta * float(strengths[column]),
                 place=slice(start, start + 1),
                 cells=slice(cell, cell + 1 + line.size),
@@ -285,7 +298,12 @@ class LineTolerance:
 
 
 def line_tolerance(
-    line: Line, options: EvidenceOptions, minimum_effect: float | None = None, *, ordered: bool = True
+    line: Line,
+    options: EvidenceOptions,
+    minimum_effect: float | None = None,
+    *,
+    ordered: bool = True,
+    growth: float = 0.0,
 ) -> LineTolerance:
     """Return how far the mean may move along any line.
 
@@ -299,13 +317,16 @@ def line_tolerance(
         The column's own minimum effect.
     ordered : bool, optional
         Whether the reference rows came in the order of time.
+    growth : float, optional
+        Of the column that the bet belongs to: with this power of their length stretches still vary more where the
+        reference ends.
 
     Returns
     -------
     LineTolerance
         What it is made of.
     """
-    tied, ties = _settled(line, options, ordered=ordered)
+    tied, ties = _settled(line, options, ordered=ordered, growth=growth)
     scheffe = ties.overall * float(chdtri(line.size - tied, ndtr(-options.standard_errors)))
     scheffe += max(ties.largest - ties.overall, 0.0) * options.standard_errors**2
     deviation = float(np.sqrt(line.square))
@@ -318,7 +339,7 @@ def line_tolerance(
     )
 
 
-def _settled(line: Line, options: EvidenceOptions, *, ordered: bool) -> tuple[int, Dependence]:
+def _settled(line: Line, options: EvidenceOptions, *, ordered: bool, growth: float) -> tuple[int, Dependence]:
     """Return along how many of the tied lines nothing is bet, and how far rows are tied along all others.
 
     A line left out costs what moves along it; one that is kept lowers the exponent for all.
@@ -332,6 +353,7 @@ def _settled(line: Line, options: EvidenceOptions, *, ordered: bool) -> tuple[in
             np.ones(lines - tied),
             blocks=len(line.blocks),
             tick_events=options.tick_events,
+            growth=growth,
         )
         for tied in range(max(lines, 1))
     ]
