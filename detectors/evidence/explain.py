@@ -10,7 +10,8 @@ from detectors.baseline import ROWS_MIN, Baseline, Column, Season
 from detectors.baseline.season import settled
 from detectors.evidence.bets import Bets, bets_of
 from detectors.evidence.calibrate import NATURAL_STDS, Null, null_of
-from detectors.evidence.lines import LINE_NAME, line_tolerance
+from detectors.evidence.lined import line_tolerance
+from detectors.evidence.lines import LINE_NAME
 from detectors.evidence.options import ColumnOptions, EvidenceOptions
 from detectors.evidence.tilted import names_of, terms
 from detectors.spaces import Space

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from detectors.baseline import Baseline
 from detectors.evidence.bets import Bets, bets_of
 from detectors.evidence.calibrate import Null, StackedNulls, null_of, stack
-from detectors.evidence.lines import LINE_NAME, LINE_SHARE, LineGroup, line_groups
+from detectors.evidence.lined import line_groups
+from detectors.evidence.lines import LINE_NAME, LINE_SHARE, LineGroup
 from detectors.evidence.options import EvidenceOptions
 from detectors.evidence.shares import shares_of
 from detectors.evidence.tilted import TILT_SHARE, TiltGroup, tilt_groups

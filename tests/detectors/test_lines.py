@@ -314,7 +314,32 @@ def test_inputs_that_move_against_their_correlation_are_found_and_the_line_is_na
         delays.append(run.alarm - 199)
         names.append(next((b.name, b.direction) for b in engine.blame(run.state, math.log(1e4))))
     assert 0 < np.median(delays) < 400
-    assert names.count(("score.pairs", "learned line")) >= 4
+    assert sum(column == "score.pairs" and way.startswith("learned line: x") for column, way in names) >= 4
+
+
+def test_the_inputs_that_moved_are_named_with_the_way() -> None:
+    """Two of ten inputs that are tied to each other move apart: one up, the other down."""
+    rng = np.random.default_rng(10)
+
+    def rows_of(rows: int, by: float) -> Floats:
+        found = rng.normal(size=(rows, 10))
+        found[:, 6] = 0.95 * found[:, 2] + 0.3 * found[:, 6]
+        return found + by * np.where(np.arange(10) == 2, 0.2, np.where(np.arange(10) == 6, -0.2, 0.0))
+
+    engine = EvidenceEngine(joint(rows_of(8000, 0.0)))
+    ticks = sums_only(engine.baseline, rows_of(900, 1.0))
+    state = engine.run(engine.start(), np.arange(900), ticks, None).state
+    named = {blame.direction for blame in engine.blame(state, math.log(1e4)) if blame.name == "score.pairs"}
+    assert named in ({"learned line: x6 down, x2 up"}, {"learned line: x2 up, x6 down"})
+    # Nothing is known of the coordinates of an embedding, and nothing was learned before the first event.
+    assert group().named(np.ones(97)) == "learned line"
+    assert layout_of(wide()).lines[0].named(np.zeros(3)) == "learned line"
+
+
+def test_an_input_with_labels_that_lie_in_no_order_has_no_way() -> None:
+    found = replace(layout_of(wide()).lines[0], categorical=(True, False))
+    moved = np.concatenate([[100.0], found.whitening @ np.array([80.0, 0.0])])
+    assert found.named(moved) == "learned line: x0 other labels"
 
 
 def test_what_the_learned_line_tolerates_is_explained() -> None:
