@@ -30,6 +30,8 @@ FIT_ROWS = 50_000
 STANDARD_ROWS = 20_000
 """Medians and spreads are taken of so many evenly spaced rows, at most."""
 STANDARD_CELLS = 20_000_000
+LINE_CELLS = 4_000_000
+"""For a learned line so many coordinates of evenly spaced rows are looked at, and as many of the first ones."""
 CHUNK_ROWS = 2_048
 SEED = "projection 1"
 NORMAL_IQR = 1.3489795
@@ -258,7 +260,9 @@ def _line(source: _Source, space: Space, placed: Coordinates) -> Line | None:
     """Learn the bet along a learned line."""
     if WHITENED not in space.fits:
         return None
-    return fit_line(*space.whitened(placed), space.whitened(_first(source, space, FIT_ROWS)))
+    most = max(LINE_CELLS // space.dimensions, 1)
+    step = max(1, -(-placed.shape[1] // most))
+    return fit_line(*space.whitened(placed[:, ::step]), space.whitened(_first(source, space, most)))
 
 
 def _fits(placed: Coordinates, like: Mapping[str, Fitted], of: str | None) -> dict[str, Fitted]:
