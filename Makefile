@@ -33,7 +33,7 @@ serve: install ## Run the service on http://127.0.0.1:8080 (API, gate, console a
 test: install ## Run every check and every test
 	@scripts/install-system test
 	@scripts/check --static
-	@failed=0; \
+	@TMPDIR=$$(scripts/test-folder); export TMPDIR; trap 'rm -rf "$$TMPDIR"' EXIT; failed=0; \
 	$(BIN)/pytest -n $(SHARING) --dist loadfile --no-loadscope-reorder $(ALONE:%=--ignore=%) || failed=1; \
 	$(BIN)/pytest $(ALONE) || failed=1; \
 	exit $$failed
