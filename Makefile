@@ -10,7 +10,7 @@ PEERS := .venv-peers
 # Tests that hold a promise about time or memory run by themselves. All others are shared by one process more than there are
 # cores, as many of them wait for processes of their own; each file is run by one process.
 ALONE := tests/e2e tests/gateways/test_drill.py tests/integration/http/test_memory.py tests/integration/http/test_slow_clients.py
-SHARING := $(shell cores=$$(nproc); echo $$((cores < 8 ? cores + 1 : 8)))
+SHARING := $(shell cores=$$(env -u OMP_NUM_THREADS nproc); echo $$((cores < 8 ? cores + 1 : 8)))
 # What tests start reads the compiled code of the last start, also where Python is told to keep none.
 unexport PYTHONDONTWRITEBYTECODE
 
