@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bench.adversarial.report_more import RED, costs, goals, thieves
-from bench.adversarial.results import EVERY, MONITOR, ORDINARY, Bars, Results, Seen
+from bench.adversarial.report_more import RED, as_set, costs, goals, thieves
+from bench.adversarial.results import EVERY, MONITOR, ORDINARY, PRODUCT, Bars, Results, Seen
 from bench.adversarial.sessions import HIDDEN
 from bench.report import table
 from redteam.attacks import ATTACKS, Family
@@ -16,6 +16,10 @@ TIERS = ("probing", "intent")
 PEERS = ("Blacklight", "Stateful kNN", "GWAD", "PRADA", "LFC")
 SEEN_BY = (MONITOR, *TIERS, *PEERS)
 GOAL_R = 0.5
+ELSEWHERE = (
+    "The largest share of a workload's calibration sessions above a threshold that the other half of the calibration "
+    "sources set, by the rule that it is set by:"
+)
 
 
 def share(found: Share, *, bold: bool = False) -> str:
@@ -200,17 +204,40 @@ def bars_table(bars: Bars, victim: str) -> str:
     nominal = {"intent": f"{math.log(99):.1f}", "Blacklight": "25",
                "LFC": "1.6", "PRADA": "0.10"}  # fmt: skip
     rows = [
-        [name, nominal.get(name, "-"), *(f"{rules[rule]:.2f} ({bars.worst[victim][name][rule]})"
-                                         for rule in (ORDINARY, EVERY))]
+        [name, nominal.get(name, "-"),
+         *(f"{rules[rule]:.2f} ({bars.worst[victim][name][rule]})" for rule in (ORDINARY, EVERY)),
+         f"{rules[PRODUCT]:.2f}" if PRODUCT in rules else "-"]
         for name, rules in bars.values[victim].items()
     ]  # fmt: skip
-    return table(["detector", "nominal", "from ordinary (worst workload)", "from all (worst workload)"], rows)
+    head = ["detector", "nominal", "from ordinary (worst workload)", "from all (worst workload)", "a baseline's own"]
+    return table(head, rows)
+
+
+def rules_table(bars: Bars, victim: str) -> str:
+    """Return what rules are worth on calibration sources that did not set their thresholds."""
+    rows = [[tier, *(f"{100 * value:.1f} %" for value in of.values())] for tier, of in bars.elsewhere[victim].items()]
+    rules = dict.fromkeys(rule for of in bars.elsewhere[victim].values() for rule in of)
+    return table(["tier", *rules], rows)
+
+
+def fresh_table(seen: Sequence[Seen], victim: str) -> str:
+    """Return which workloads alarm that were drawn anew, and how many sessions there were of the others."""
+    keys = [(name, EVERY) for name in (MONITOR, *TIERS, "extraction")] + [(MONITOR, PRODUCT)]
+    found = {key: benign_results(of(seen, *key, victim)) for key in keys}
+    every = found[MONITOR, EVERY]
+    loud = [name for name in every if any(found[key][name].alarmed.hits for key in keys)]
+    rows = [[name, str(every[name].alarmed.trials), *(_alarmed(found[key][name].alarmed) for key in keys)]
+            for name in loud]  # fmt: skip
+    rest = [every[name].alarmed.trials for name in every if name not in loud]
+    quiet = f"No alarm in {sum(rest):,} sessions of the {len(rest)} other workloads."
+    head = ["workload", "sessions", *(f"{name} ({rule})" for name, rule in keys)]
+    return f"{table(head, rows)}\n\n{quiet}" if rows else quiet
 
 
 def figures(results: Results) -> list[dict[str, Any]]:
     """Return a row for every detector, rule, victim and workload."""
     groups: dict[tuple[str, str, str, str], list[Verdict]] = {}
-    for seen in results.seen:
+    for seen in (*results.seen, *(one._replace(rule=f"{one.rule}, anew") for one in results.fresh)):
         verdict = seen.verdict
         groups.setdefault((seen.detector, seen.rule, verdict.victim, verdict.workload), []).append(verdict)
     rows = []
@@ -235,6 +262,8 @@ def render(results: Results, bars: Bars) -> tuple[str, dict[str, Any]]:
         ),
         "### Goals",
         goals(results),
+        "### As a baseline sets it",
+        as_set(results),
     ]
     for victim in victims:
         parts += [
@@ -242,10 +271,12 @@ def render(results: Results, bars: Bars) -> tuple[str, dict[str, Any]]:
             f"### {victim}: benign sessions with an alarm", benign_table(results.seen, victim),
             "Sessions that nothing tells from an attack before the label flips, never counted as false alarms:",
             benign_table(results.seen, victim, equivalent=True),
+            f"### {victim}: benign sessions drawn anew", fresh_table(results.fresh, victim),
             f"### {victim}: beside published detectors", peers_table(results.seen, victim),
             f"### {victim}: attacks that the forest never saw", unseen_table(results, victim),
             f"### {victim}: attackers who hide", hidden_table(results.seen, victim),
             f"### {victim}: thresholds", bars_table(bars, victim),
+            ELSEWHERE, rules_table(bars, victim),
         ]  # fmt: skip
     parts += ["### Benign clients that the forest never saw", wronged_table(results)] if results.wronged else []
     parts += ["### What more sessions are worth to the forest", curve_table(results)] if results.curve else []
