@@ -68,7 +68,7 @@ class Plan:
 FULL = Plan(
     name="full",
     grow=Sizes(attacks=40, benign=40),
-    calibrate=Sizes(attacks=0, benign=300, peers=40),
+    calibrate=Sizes(attacks=0, benign=150, peers=40),
     confirm=Sizes(attacks=100, benign=300, peers=40),
     hidden=40,
     thieves=12,

@@ -16,10 +16,6 @@ TIERS = ("probing", "intent")
 PEERS = ("Blacklight", "Stateful kNN", "GWAD", "PRADA", "LFC")
 SEEN_BY = (MONITOR, *TIERS, *PEERS)
 GOAL_R = 0.5
-ELSEWHERE = (
-    "The largest share of a workload's calibration sessions above a threshold that the other half of the calibration "
-    "sources set, by the rule that it is set by:"
-)
 
 
 def share(found: Share, *, bold: bool = False) -> str:
@@ -213,13 +209,6 @@ def bars_table(bars: Bars, victim: str) -> str:
     return table(head, rows)
 
 
-def rules_table(bars: Bars, victim: str) -> str:
-    """Return what rules are worth on calibration sources that did not set their thresholds."""
-    rows = [[tier, *(f"{100 * value:.1f} %" for value in of.values())] for tier, of in bars.elsewhere[victim].items()]
-    rules = dict.fromkeys(rule for of in bars.elsewhere[victim].values() for rule in of)
-    return table(["tier", *rules], rows)
-
-
 def fresh_table(seen: Sequence[Seen], victim: str) -> str:
     """Return which workloads alarm that were drawn anew, and how many sessions there were of the others."""
     keys = [(name, EVERY) for name in (MONITOR, *TIERS, "extraction")] + [(MONITOR, PRODUCT)]
@@ -276,7 +265,6 @@ def render(results: Results, bars: Bars) -> tuple[str, dict[str, Any]]:
             f"### {victim}: attacks that the forest never saw", unseen_table(results, victim),
             f"### {victim}: attackers who hide", hidden_table(results.seen, victim),
             f"### {victim}: thresholds", bars_table(bars, victim),
-            ELSEWHERE, rules_table(bars, victim),
         ]  # fmt: skip
     parts += ["### Benign clients that the forest never saw", wronged_table(results)] if results.wronged else []
     parts += ["### What more sessions are worth to the forest", curve_table(results)] if results.curve else []

@@ -97,9 +97,6 @@ class Bars(msgspec.Struct):
     """By victim, detector, and rule."""
     worst: dict[str, dict[str, dict[str, str]]] = msgspec.field(default_factory=dict)
     """The workload that set each of them."""
-    elsewhere: dict[str, dict[str, dict[str, float]]] = msgspec.field(default_factory=dict)
-    """By victim, tier, and rule that could be: the largest share of a workload's calibration sessions above a threshold
-    that the other half of the calibration sources set."""
 
     def encoded(self) -> bytes:
         """Return the file that they are written to before anything is confirmed."""

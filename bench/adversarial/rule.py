@@ -1,10 +1,9 @@
-"""From the largest evidence of calibration sessions to thresholds, and what such a rule is worth on other sources.
+"""From the largest evidence of calibration sessions to thresholds.
 
-The rule is the product's own (``detectors.principals.thresholds``): a quarter above the largest evidence of any
-calibration session. Whatever is said of it here is said from calibration sessions alone.
+A threshold lies as much above what calibration sessions reach as the product puts it above what clients of the
+reference reach (``detectors.principals.thresholds``): another hundred sessions reach further than the first.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -22,21 +21,17 @@ from redteam.victims import Victim
 LEVEL = 0.99
 ENDLESS = 1e9
 """Stands for evidence without an end, which cannot be written down."""
-Rule = Callable[[list[float]], float]
+
+
+def reached(values: list[float]) -> float:
+    """Return the 99 % quantile of what the sessions of a workload reach: of fewer than 100 the largest."""
+    return quantile(values, LEVEL)
 
 
 def above(values: list[float]) -> float:
-    """Return what lies a quarter above the largest of values; above a negative one, that itself."""
-    most = max(values)
+    """Return what lies a quarter above that; of a negative value, that itself."""
+    most = reached(values)
     return max(most, MARGIN * most)
-
-
-RULES: dict[str, Rule] = {
-    "99 % quantile": lambda values: quantile(values, LEVEL),
-    "largest": max,
-    "a quarter above": above,
-}
-"""What thresholds could be, of the session maxima of a workload; the last one is what they are."""
 
 
 def read(folder: Path) -> list[Maxima]:
@@ -45,12 +40,12 @@ def read(folder: Path) -> list[Maxima]:
 
 
 def freeze(victim: Victim, held: list[Maxima], bars: Bars) -> None:
-    """Set the thresholds of a victim; those of published detectors are the largest evidence, which favours them."""
+    """Set the thresholds of a victim; those of published detectors have no quarter on top, which favours them."""
     own = {str(tier) for tier in Tier}
     values: dict[str, dict[str, float]] = {}
     worst: dict[str, dict[str, str]] = {}
     for name in dict.fromkeys(name for each in held for name in each.most):
-        rule = above if name in own else max
+        rule = above if name in own else reached
         of_rule = {EVERY: held, ORDINARY: [each for each in held if each.ordinary]}
         tops = {key: {each.workload: rule(each.most[name]) for each in some} for key, some in of_rule.items()}
         worst[name] = {key: max(of, key=of.__getitem__) for key, of in tops.items()}
@@ -62,7 +57,6 @@ def freeze(victim: Victim, held: list[Maxima], bars: Bars) -> None:
         values[name][PRODUCT], worst[name][PRODUCT] = value, "reference"
     bars.values[victim.name], bars.worst[victim.name] = values, worst
     bars.sessions[victim.name] = min(len(each.sources) for each in held)
-    bars.elsewhere[victim.name] = {name: elsewhere(held, name) for name in sorted(own)}
 
 
 def shipped(victim: Victim) -> dict[str, float]:
@@ -77,18 +71,4 @@ def shipped(victim: Victim) -> dict[str, float]:
         limits = calibrate(lens.yardstick, points, answers.argmax(axis=1), answers, INTENT).thresholds
         lens.recorder.stories.clear()
         found = {tier: max(value, limits.of(Tier(tier))) for tier, value in found.items()}
-    return found
-
-
-def elsewhere(held: list[Maxima], name: str) -> dict[str, float]:
-    """Return, by rule, the share of sessions of the worst workload above a threshold that the other sources set."""
-    found = {}
-    for rule, bar in RULES.items():
-        shares = []
-        for half in (0, 1):
-            sets = [np.array(each.sources) // 2 % 2 == half for each in held]
-            most = [np.array(each.most[name]) for each in held]
-            limit = max(bar(values[own].tolist()) for values, own in zip(most, sets, strict=True))
-            shares += [float((values[~own] > limit).mean()) for values, own in zip(most, sets, strict=True)]
-        found[rule] = max(shares)
     return found

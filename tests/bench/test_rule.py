@@ -8,7 +8,7 @@ from bench.adversarial import rule
 from bench.adversarial.again import again
 from bench.adversarial.harness import Eyes, judged
 from bench.adversarial.results import EVERY, MONITOR, ORDINARY, PRODUCT, Bars, Maxima, Results, Seen
-from bench.adversarial.rule import RULES, above, elsewhere, freeze
+from bench.adversarial.rule import above, freeze
 from bench.adversarial.sessions import CALIBRATE, CONFIRM, FRESH, GROW, of_attack, of_workload, turns
 from bench.adversarial.setting import salt
 from detectors.principals.grown import grown
@@ -27,8 +27,9 @@ def victim() -> Victim:
     return digits()
 
 
-def test_a_threshold_lies_a_quarter_above_the_largest_evidence_and_never_below_it() -> None:
+def test_a_threshold_lies_a_quarter_above_what_sessions_reach_and_never_below_it() -> None:
     assert above([1.0, 4.0, 2.0]) == MARGIN * 4.0 == 5.0
+    assert above([*range(200)]) == MARGIN * 197.0
     assert above([-3.0, -1.0]) == -1.0
 
 
@@ -49,15 +50,6 @@ def test_thresholds_are_of_the_worst_workload_and_peers_have_no_quarter(
     assert own["intent"][EVERY] > 5.0
     assert own["Blacklight"] == {EVERY: pytest.approx(7.0), ORDINARY: pytest.approx(3.0)}
     assert bars.worst["digits"]["probing"] == {EVERY: "lime", ORDINARY: "iid", PRODUCT: "reference"}
-
-
-def test_a_rule_is_judged_on_the_sources_that_did_not_set_its_threshold() -> None:
-    # Sources 1, 3, 5, 7, ... are of one half, then of the other, in turns.
-    quiet, loud = [1.0, 1.2] * 50, [0.1, 0.1] * 50
-    found = elsewhere([held(quiet, [0.0], ordinary=True, name="iid"),
-                       held(loud, [0.0], ordinary=False, name="lime")], "intent")  # fmt: skip
-    assert found == {"99 % quantile": 1.0, "largest": 1.0, "a quarter above": 0.0}
-    assert list(found) == list(RULES)
 
 
 def test_what_is_drawn_anew_has_seeds_salts_and_sources_of_its_own() -> None:
