@@ -123,7 +123,8 @@ def run(plan: Plan, parts: tuple[str, ...], victims: tuple[str, ...], data: Path
     for part in ("benign", "fresh", "attacks", "hidden", "oars", "thieves", "cost"):
         for name in victims if part in parts else ():
             begin = time.perf_counter()
-            eyes = eyes_of(name, FRESH if part == "fresh" else CONFIRM, plan, data, peers=part != "fresh")
+            peers = part not in {"fresh", "oars"}
+            eyes = eyes_of(name, FRESH if part == "fresh" else CONFIRM, plan, data, peers=peers)
             _measure(part, eyes, plan, bars, results, say)
             results.seconds[f"{part} {name}"] = time.perf_counter() - begin
             results.commits[f"{part} {name}"] = results.machine["commit"]

@@ -221,13 +221,13 @@ def confirm_hidden(eyes: Eyes, count: int, bars: Bars, results: Results, say: Sa
 
 
 def confirm_oars(eyes: Eyes, count: int, bars: Bars, results: Results, say: Say) -> None:
-    """Look at attackers who are told what the monitor says."""
+    """Look at attackers who are told what the monitor says; they adapt to nobody else, so no peer is shown them."""
     victim, own = eyes.victim, bars.values[eyes.victim.name]
     for attack in ATTACKS.values():
         if attack.name.startswith("oars") and attack.fits(victim):
             for session in _watched(eyes, attack, count, thresholds(own)):
                 if not session.error:
-                    results.seen += judged(session, eyes.look(session), own)
+                    results.seen += judged(session, eyes.look(session, peers=False), own)
             say(f"{victim.name}: {attack.name} confirmed")
 
 

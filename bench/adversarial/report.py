@@ -246,8 +246,8 @@ def render(results: Results, bars: Bars) -> tuple[str, dict[str, Any]]:
     machine = ", ".join(f"{name} {value}" for name, value in results.machine.items())
     parts = [
         (
-            f"Machine: {machine}. Plan: {results.plan}. SHA-256 of the thresholds, taken before the first confirmation "
-            f"session: `{results.bars}`; of the forest: `{bars.forest}`."
+            f"Machine: {machine}. Plan: {results.plan}. SHA-256 of the thresholds, taken before anything was judged by "
+            f"them: `{results.bars}`; of the forest: `{bars.forest}`."
         ),
         "### Goals",
         goals(results),
