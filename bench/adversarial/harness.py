@@ -40,6 +40,8 @@ from redteam.victims import Victim
 
 LONG = 3_000
 """Peers compare every request with every other one: longer sessions are the monitor's alone."""
+ALARMED = ("lime", "kernelshap", "kernelshap_paired", "sensitivity", "rise", "random_walk")
+"""Of these any session alarmed by the thresholds before the present ones: they are drawn anew first."""
 Say = Callable[[str], None]
 Series = dict[str, NDArray[np.float64]]
 
@@ -188,7 +190,8 @@ def confirm_benign(eyes: Eyes, sizes: Sizes, bars: Bars, results: Results, say: 
 def confirm_fresh(eyes: Eyes, count: int, bars: Bars, results: Results, say: Say) -> None:
     """Look at benign sessions that no rule was ever changed for, without published detectors."""
     victim, own = eyes.victim, bars.values[eyes.victim.name]
-    for workload in benign.workloads_for(victim, Kind.EXPLANATION, Kind.ORDINARY):
+    workloads = benign.workloads_for(victim, Kind.ORDINARY, Kind.EXPLANATION)
+    for workload in sorted(workloads, key=lambda one: one.name not in ALARMED):
         for session in of_workload(victim, workload, FRESH, count):
             results.fresh += judged(session, eyes.look(session, peers=False), own)
         say(f"{victim.name}: {workload.name} drawn anew")
