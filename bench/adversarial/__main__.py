@@ -168,7 +168,9 @@ def judge_again(path: Path, was: Path, victims: tuple[str, ...], data: Path, say
     for name in victims:
         begin = time.perf_counter()
         eyes = eyes_of(name, CONFIRM, FULL, data, peers=False)
-        results.seen += again(eyes, old, msgspec.json.decode(was.read_bytes(), type=Bars), now, say)
+        before = msgspec.json.decode(was.read_bytes(), type=Bars)
+        folder = OUT / f"again-{name}-{before.digest[:8]}-{now.digest[:8]}"
+        results.seen += again(eyes, old, before, now, folder, say)
         results.seconds[f"again {name}"] = time.perf_counter() - begin
         results.commits[f"again {name}"] = results.machine["commit"]
     return results

@@ -6,7 +6,9 @@ session has ended. Its earlier alarms must come at the same requests as before, 
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,8 +32,10 @@ Key = tuple[str, str]
 """Detector and rule."""
 
 
-def again(eyes: Eyes, old: Results, was: Bars, now: Bars, say: Say) -> list[Seen]:
+def again(eyes: Eyes, old: Results, was: Bars, now: Bars, folder: Path, say: Say) -> list[Seen]:
     """Return the sessions of a victim as they are seen by new thresholds; those that an oracle steered are left out.
+
+    What was judged already lies in a folder, a file for each workload, and is not judged again.
 
     Raises
     ------
@@ -42,16 +46,17 @@ def again(eyes: Eyes, old: Results, was: Bars, now: Bars, say: Say) -> list[Seen
     before, after = _limits(was, name), _limits(now, name)
     if lower := [key for key, bar in after.items() if bar < before[_earlier(key)]]:
         raise ValueError(f"lower than before: {lower}")
+    folder.mkdir(parents=True, exist_ok=True)
     found: list[Seen] = []
-    told = ""
-    for session in _sessions(old, name):
-        workload = next(iter(session.values())).workload
-        if workload.startswith("oars"):
-            continue
-        found += _again(eyes, session, before, after)
-        if told not in {"", workload}:
-            say(f"{name}: {told} judged again")
-        told = workload
+    for workload, sessions in _workloads(old, name).items():
+        path = folder / f"{workload}.msgpack"
+        if not path.exists():
+            judged = [seen for session in sessions for seen in _again(eyes, session, before, after)]
+            draft = path.with_suffix(".part")
+            draft.write_bytes(msgspec.msgpack.encode(judged))
+            draft.replace(path)
+            say(f"{name}: {workload} judged again")
+        found += msgspec.msgpack.decode(path.read_bytes(), type=list[Seen])
     return found
 
 
@@ -66,12 +71,15 @@ def _earlier(key: Key) -> Key:
     return (key[0], EVERY) if key[1] == PRODUCT else key
 
 
-def _sessions(old: Results, victim: str) -> Iterator[dict[Key, Verdict]]:
+def _workloads(old: Results, victim: str) -> dict[str, list[dict[Key, Verdict]]]:
     held: dict[tuple[str, int, int], dict[Key, Verdict]] = {}
     for detector, rule, verdict in old.seen:
-        if verdict.victim == victim:
+        if verdict.victim == victim and not verdict.workload.startswith("oars"):
             held.setdefault((verdict.workload, verdict.seed, verdict.source), {})[detector, rule] = verdict
-    return iter(held.values())
+    found: dict[str, list[dict[Key, Verdict]]] = {}
+    for (workload, _, _), verdicts in held.items():
+        found.setdefault(workload, []).append(verdicts)
+    return found
 
 
 def _again(eyes: Eyes, old: dict[Key, Verdict], before: dict[Key, float], after: dict[Key, float]) -> list[Seen]:

@@ -1,6 +1,7 @@
 """Thresholds of the benchmark of adversarial use: the rule by hand, and earlier sessions judged by higher ones."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -78,7 +79,7 @@ def by_key(seen: list[Seen]) -> dict[tuple[str, ...], Seen]:
     return {(s.detector, s.rule, s.verdict.workload, str(s.verdict.source)): s for s in seen}
 
 
-def test_sessions_of_an_earlier_run_are_judged_as_if_they_were_made_again(victim: Victim) -> None:
+def test_sessions_of_an_earlier_run_are_judged_as_if_they_were_made_again(victim: Victim, tmp_path: Path) -> None:
     """Everything is seeded: the same sessions, looked at as a whole by the new thresholds, say what is expected."""
     eyes = Eyes(victim, CONFIRM, {"": grown()})
     was, now = bars_of(0.5, 2.0, 0.7, 1.0), bars_of(0.5, 2.0, 0.7, 1.8)
@@ -90,23 +91,27 @@ def test_sessions_of_an_earlier_run_are_judged_as_if_they_were_made_again(victim
     peer = old.seen[0]._replace(detector="Blacklight")
     old.seen.append(peer)
     expected = [s for session, series in whole for s in judged(session, series, now.values["digits"])]
-    found = again(eyes, old, was, now, lambda _: None)
+    found = again(eyes, old, was, now, tmp_path, lambda _: None)
     assert by_key(found) == by_key([*expected, peer])
     assert len(found) == len(expected) + 1
+    said: list[str] = []
+    (tmp_path / "sweep.msgpack").unlink()
+    assert again(eyes, old, was, now, tmp_path, said.append) == found
+    assert said == ["digits: sweep judged again"]
     alarms = {s.rule: s.verdict.alarm for s in expected if s.detector == MONITOR and s.verdict.workload == "boundary"}
     assert alarms[EVERY] is not None
 
 
-def test_lower_thresholds_and_alarms_that_came_elsewhere_are_refused(victim: Victim) -> None:
+def test_lower_thresholds_and_alarms_that_came_elsewhere_are_refused(victim: Victim, tmp_path: Path) -> None:
     eyes = Eyes(victim, CONFIRM, {"": grown()})
     was = bars_of(0.5, 2.0, 0.7, 1.0)
     session = next(of_workload(victim, WORKLOADS["sweep"], CONFIRM, 1))
     old = Results(machine={}, plan="full")
     old.seen = judged(session, eyes.look(session, peers=False), was.values["digits"])
     with pytest.raises(ValueError, match="lower than before"):
-        again(eyes, old, was, bars_of(0.4, 2.0, 0.7, 1.0), lambda _: None)
+        again(eyes, old, was, bars_of(0.4, 2.0, 0.7, 1.0), tmp_path, lambda _: None)
     loud = next(i for i, s in enumerate(old.seen) if s.verdict.alarm and s.detector == "probing")
     moved = old.seen[loud].verdict
     old.seen[loud] = old.seen[loud]._replace(verdict=replace(moved, alarm=(moved.alarm or 0) + 1))
     with pytest.raises(ValueError, match="came elsewhere"):
-        again(eyes, old, was, was, lambda _: None)
+        again(eyes, old, was, was, tmp_path, lambda _: None)
