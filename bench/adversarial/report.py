@@ -255,12 +255,13 @@ def render(results: Results, bars: Bars) -> tuple[str, dict[str, Any]]:
         as_set(results),
     ]
     for victim in victims:
+        anew = of(results.fresh, MONITOR, EVERY, victim)
         parts += [
             f"### {victim}: attacks by queries", attacks_table(results.seen, victim),
             f"### {victim}: benign sessions with an alarm", benign_table(results.seen, victim),
             "Sessions that nothing tells from an attack before the label flips, never counted as false alarms:",
             benign_table(results.seen, victim, equivalent=True),
-            f"### {victim}: benign sessions drawn anew", fresh_table(results.fresh, victim),
+            *([f"### {victim}: benign sessions drawn anew", fresh_table(results.fresh, victim)] if anew else []),
             f"### {victim}: beside published detectors", peers_table(results.seen, victim),
             f"### {victim}: attacks that the forest never saw", unseen_table(results, victim),
             f"### {victim}: attackers who hide", hidden_table(results.seen, victim),
