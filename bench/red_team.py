@@ -58,8 +58,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--commit", default=describe_machine()["commit"], help="that was run (this one)")
     given = parser.parse_args(arguments)
     summary = summary_of(Folder(given.folder), {one.id: one.name for one in atlas().techniques.values()})
-    if summary is None:
-        parser.error(f"{given.folder} holds no run")
+    if summary is None or not summary.complete:
+        parser.error(f"{given.folder} holds no run that is done")
     if summary.plan != load_plan(PLANS / f"{given.name}.toml").digest:
         parser.error(f"{given.folder} is not of {given.name}.toml as it is now")
     runs = read(DATA.read_bytes()) if DATA.exists() else {}
