@@ -7,8 +7,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 PEERS := .venv-peers
-# Tests that mostly compute, which two processes share. The others start processes of their own and wait for them.
-COMPUTING := tests/architecture tests/bench tests/detectors tests/redteam tests/service
+# Tests that hold a promise about time or memory run by themselves. All others are shared by one process more than there are
+# cores, as many of them wait for processes of their own; each file is run by one process.
+ALONE := tests/e2e tests/gateways/test_drill.py tests/integration/http/test_memory.py tests/integration/http/test_slow_clients.py
+SHARING := $(shell cores=$$(env -u OMP_NUM_THREADS nproc); echo $$((cores < 8 ? cores + 1 : 8)))
+# What tests start reads the compiled code of the last start, also where Python is told to keep none.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install demo serve test check fix bench bench-detection bench-console bench-adversarial lock
 
@@ -29,9 +33,9 @@ serve: install ## Run the service on http://127.0.0.1:8080 (API, gate, console a
 test: install ## Run every check and every test
 	@scripts/install-system test
 	@scripts/check --static
-	@failed=0; \
-	$(BIN)/pytest -n 2 --dist loadfile $(COMPUTING) || failed=1; \
-	$(BIN)/pytest $(COMPUTING:%=--ignore=%) || failed=1; \
+	@TMPDIR=$$(scripts/test-folder); export TMPDIR; trap 'rm -rf "$$TMPDIR"' EXIT; failed=0; \
+	$(BIN)/pytest -n $(SHARING) --dist loadfile --no-loadscope-reorder $(ALONE:%=--ignore=%) || failed=1; \
+	$(BIN)/pytest $(ALONE) || failed=1; \
 	exit $$failed
 
 check: install ## Run the fast checks: lint, format, types, import contracts, docstrings, architecture, migrations

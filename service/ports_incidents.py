@@ -1,6 +1,6 @@
 """What incidents need from the store beyond the record itself."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -83,8 +83,11 @@ class IncidentDesk(Protocol):
     def since(self, start_us: Micros, limit: int) -> Sequence[Incident]:
         """Return incidents opened since a time, newest first, without those that were merged into others."""
 
-    def judged(self, start_us: Micros, limit: int) -> Sequence[Judged]:
-        """Return what there is to judge alerts by, of the same incidents as ``since`` and in the same order."""
+    def judged(self, start_us: Micros, limit: int, models: Collection[str] | None = None) -> Sequence[Judged]:
+        """Return what there is to judge alerts by, of the same incidents as ``since`` and in the same order.
+
+        With ``models`` only of those: ``limit`` is of what is returned.
+        """
 
     def exposures(self, start_us: Micros) -> Sequence[Exposure]:
         """Return for how long each version was watched since a time."""

@@ -6,7 +6,7 @@ import msgspec
 
 from service.domain.errors import NotFound, Unprocessable
 from service.domain.ids import Actor
-from service.domain.marks import Marks, check_mark
+from service.domain.marks import Marks, check_mark, mark_of
 from service.domain.records import Version
 from service.domain.vouched import Vouched, bad_vouched, digest_of
 from service.office import OfficeStages
@@ -39,6 +39,7 @@ def vouch(
         artefact = None if vouched.artefact is None else digest_of(vouched.artefact)
         settled = msgspec.structs.replace(vouched, artefact=artefact, from_position=office.head())
         tx.set_vouched(found.id, settled)
-        what = f"artefact {artefact or 'any'}, {len(vouched.canaries)} canaries"
+        # With its mark, so that somebody who comes too late hears only of what came after the one that they saw.
+        what = f"artefact {artefact or 'any'}, {len(vouched.canaries)} canaries, mark {mark_of(settled)}"
         tx.audit(actor, "version.vouch", f"{model}/{version}", what, office.clock.now_us())
         return replace(found, vouched=settled)

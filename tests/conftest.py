@@ -18,6 +18,13 @@ settings.register_profile("lazaretto", deadline=None, derandomize=True)
 settings.load_profile("lazaretto")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long, so that no process that shares them is left with a long one in the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def _absent(reason: str) -> NoReturn:
     """Skip, saying why; in continuous integration a missing component is a failure."""
     if os.environ.get("CI") == "true":

@@ -1,5 +1,6 @@
 """A real PostgreSQL for tests: one server per session, one fresh database per test."""
 
+import fcntl
 import importlib
 import os
 import shutil
@@ -53,7 +54,8 @@ def run_postgres() -> Iterator[Postgres]:
 def _running_server(folder: Path) -> Iterator[Postgres]:
     server_package = _import_server_package(folder)
     try:
-        server = server_package.get_server(folder / "data", cleanup_mode=None)
+        with _one_at_a_time():
+            server = server_package.get_server(folder / "data", cleanup_mode=None)
     except (CalledProcessError, FileNotFoundError, PermissionError) as error:
         absent(f"PostgreSQL does not start: {error}")
     running = server.get_postmaster_info()
@@ -68,6 +70,14 @@ def _running_server(folder: Path) -> Iterator[Postgres]:
         running.process.send_signal(signal.SIGQUIT)
         running.process.wait(30)
         server.cleanup()
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Hold a lock of this machine: of several processes of one run only one may make the system user."""
+    with Path(tempfile.gettempdir(), f"lazaretto-tests-{os.getuid()}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _import_server_package(folder: Path) -> Any:

@@ -1,7 +1,7 @@
 """Build the bets along learned lines: what they tolerate, along which lines nothing is bet, and their exponents."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ STAKES = 12
 LOG_LEAST, LOG_MOST = 0.1, 2.5
 """The farthest event multiplies a stake by exp(0.1) to exp(2.5); staked is what grows fastest if the line is right."""
 PAYMENTS = 24
+FITTED_LEAST = 0.1
 
 
 def line_groups(
@@ -157,13 +158,15 @@ def _settled(line: Line, options: EvidenceOptions, *, ordered: bool, growth: flo
     lines = len(line.tied_lines) if options.calibrate and ordered else 0
     scales = line.rest.shape[1] if options.calibrate and ordered else 0
     candidates = [
-        dependence_from(
-            np.concatenate([line.inflation[tied:lines, :scales], line.rest[tied, None, :scales]]),
-            max(line.tied, 1),
-            np.ones(lines - tied),
-            blocks=len(line.blocks),
-            tick_events=options.tick_events,
-            growth=growth,
+        _strictly(
+            dependence_from(
+                np.concatenate([line.inflation[tied:lines, :scales], line.rest[tied, None, :scales]]),
+                max(line.tied, 1),
+                np.ones(lines - tied),
+                blocks=len(line.blocks),
+                tick_events=options.tick_events,
+                growth=growth,
+            )
         )
         for tied in range(max(lines, 1))
     ]
@@ -172,13 +175,24 @@ def _settled(line: Line, options: EvidenceOptions, *, ordered: bool, growth: flo
     return best, candidates[best]
 
 
+def _strictly(ties: Dependence) -> Dependence:
+    """Let lines count that are tied for too long to be sure of: whoever learns a line may learn that one."""
+    return replace(
+        ties,
+        largest=max(ties.largest, float(ties.error.max(initial=1.0))),
+        largest_bets=max(ties.largest_bets, float(ties.bets.max(initial=1.0))),
+    )
+
+
 def _stakes(line: Line, options: EvidenceOptions, ties: Dependence) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return what may be staked, and what the spread of events adds to the bound for each of it.
 
     The largest mean square along any line is the reference's, with its error and what it varies between blocks.
     """
-    error = np.sqrt(ties.overall * line.size / line.rows) + options.standard_errors * np.sqrt(ties.largest / line.rows)
-    square = line.square * (1.0 + error) ** 2 * (1.0 + NATURAL_STDS * line.unrest)
+    # Whitened by its own rows a reference is rounder than what follows: along some line that varies more by this.
+    fitted = max(1.0 - float(np.sqrt(ties.overall * line.size / line.rows)), FITTED_LEAST)
+    error = (1.0 + options.standard_errors * float(np.sqrt(ties.largest / line.rows))) / fitted
+    square = line.square * error**2 * (1.0 + NATURAL_STDS * line.unrest)
     reach = line.radius + float(np.sqrt((line.centre**2).sum()))
     farthest = np.geomspace(LOG_LEAST, LOG_MOST, STAKES)
     return farthest / reach, square * (np.expm1(farthest) - farthest) / reach**2
@@ -206,5 +220,7 @@ def _eta(inflation: float) -> float:
 
 
 def _whitening(space: Space) -> NDArray[np.float64]:
+    """Return what makes deviations of inputs round; nothing where inputs have no names."""
     fitted = space.fits[WHITENED]
-    return np.asarray(fitted.weights * 2.0**-fitted.exponent)
+    named = space.projected is None and bool(space.inputs)
+    return np.asarray(fitted.weights * 2.0**-fitted.exponent) if named else np.zeros((0, 0))

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import overload
 
 import numpy as np
 
@@ -122,6 +123,10 @@ def share_of(hits: int, events: int) -> Share | None:
     return hits / events, low, high
 
 
+@overload
+def figures_of(sums: ClassSums) -> ClassFigures: ...
+@overload
+def figures_of(sums: NumberSums) -> NumberFigures: ...
 def figures_of(sums: Sums) -> ClassFigures | NumberFigures:
     """Return the figures.
 

@@ -26,6 +26,10 @@ STRIDES = (4, 16, 64, 256, 1024)
 LINES_MAX = 8
 """So many lines at most, one after the other, each at right angles to those before."""
 STRETCHES_MIN = 16
+UNREST_MAX = 5.0
+"""The deviation of twenty means that are not negative is at most the root of twenty of their mean."""
+ANGLE_MAX = 0.02
+"""What rounding leaves of right angles."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,10 +85,13 @@ class Line:
             raise DetectorError(f"a line has blocks of shape {self.blocks.shape}; 1 to {BLOCKS} of {size} are possible")
         self._check_ties(size)
         numbers = (self.centre, self.blocks, self.tied_lines, self.inflation, self.rest)
-        if not all(np.isfinite(array).all() for array in numbers) or not 0.0 <= self.square + self.unrest < np.inf:
+        if not all(np.isfinite(array).all() for array in numbers):
             raise DetectorError("a line has numbers that are none")
-        if min(self.square, self.unrest) < 0.0:
-            raise DetectorError("a line has a mean square or an unrest below 0")
+        most = 2.0 * self.radius + 1.0
+        if max(float(np.abs(self.centre).max()), float(np.abs(self.blocks).max())) > most:
+            raise DetectorError(f"the centre of a line, or of a block, lies further away than its radius {self.radius}")
+        if not 0.0 < self.square <= most**2 or not 0.0 <= self.unrest <= UNREST_MAX:
+            raise DetectorError(f"a line has the mean square {self.square} and the unrest {self.unrest}")
         if not 2.0**-BITS <= self.radius <= RADIUS_MAX or self.rows < 1 or self.tied < 0:
             raise DetectorError(f"a line has the radius {self.radius} and is of {self.rows} and {self.tied} rows")
 
@@ -94,6 +101,13 @@ class Line:
             raise DetectorError(f"tied lines have shape {self.tied_lines.shape}; at most {LINES_MAX} are possible")
         if (self.inflation.shape, self.rest.shape) != ((lines, scales), (lines + 1, scales)):
             raise DetectorError(f"inflation has shapes {self.inflation.shape} and {self.rest.shape} for {lines} lines")
+        ratios = np.concatenate([self.inflation, self.rest])
+        if not ((ratios >= 0.0) & (ratios <= max(self.tied, 1))).all():
+            raise DetectorError(f"an inflation of a line is not from 0 to {self.tied}, the number of rows")
+        with np.errstate(over="ignore", invalid="ignore"):
+            off = np.abs(self.tied_lines @ self.tied_lines.T - np.eye(lines)) <= ANGLE_MAX
+        if not off.all():
+            raise DetectorError("tied lines are not of length one and at right angles")
 
     @property
     def size(self) -> int:
@@ -179,6 +193,9 @@ def fit_line(
     parts = parts_of(image, lengths, radius).astype(np.float64) * 2.0**-BITS
     centre = parts.mean(axis=1)
     off = parts - centre[:, None]
+    square = _rounded(float(np.linalg.eigvalsh(off @ off.T / rows)[-1]))
+    if not square > 0.0:
+        return None
     edges = np.linspace(0, rows, BLOCKS + 1).astype(np.int64)
     sizes = np.diff(edges)
     squares = np.einsum("ij,ij->j", off, off)
@@ -186,7 +203,7 @@ def fit_line(
     return Line(
         radius=radius,
         centre=_grid(centre),
-        square=_rounded(float(np.linalg.eigvalsh(off @ off.T / rows)[-1])),
+        square=square,
         unrest=_rounded(_unrest(squares, edges)),
         blocks=_grid((np.add.reduceat(off, edges[:-1], axis=1) / sizes).T),
         tied_lines=_grid(lines),

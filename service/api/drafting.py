@@ -16,6 +16,7 @@ from service.domain.policy import Cause
 from service.domain.records import BaselineRecord, Model, Version
 from service.domain.texts import bad_text
 from service.log import open_reader
+from service.quarantine.proposals import check_draft
 from service.review.baselines import Offered, offer_baseline
 
 CONTAINED_MAX = 10_000
@@ -65,7 +66,7 @@ async def draft_baseline(
     Unprocessable
         When there is no reason, no stretch, or no baseline can be made of what was sent in it.
     Conflict
-        When the version has no baseline yet, or too many wait already.
+        When the version has no baseline yet or is retired, or too many wait already.
     Unavailable
         When other baselines are being compiled.
     """
@@ -96,6 +97,7 @@ def keep_rows(api: Api, record: BaselineRecord, owner: Model, packed: bytes) -> 
 
 def _job(api: Api, version: Version, asked: DraftAsked) -> tuple[Job, BaselineRecord, Model]:
     """Return what is to be done, the baseline in force, which it is compared with, and the model."""
+    check_draft(version)
     name = f"{version.model}/{version.version}"
     before = api.read.baseline(version.id)
     if before is None:

@@ -29,7 +29,7 @@ def alert_quality(
         if model is not None and store.read.model(model) is None:
             raise Failure(f"there is no model '{model}'")
         since_us = Micros(SystemClock().now_us() - round(days * DAY_US))
-        incidents = [one for one in store.incidents.judged(since_us, INCIDENTS_MAX) if model in {None, one.model}]
+        incidents = store.incidents.judged(since_us, INCIDENTS_MAX, None if model is None else {model})
         exposures = [one for one in store.incidents.exposures(since_us) if model in {None, one.model}]
     finally:
         store.close()

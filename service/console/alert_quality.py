@@ -78,9 +78,8 @@ def quality_page(desk: IncidentDesk, viewer: Viewer, query: Mapping[str, str], n
     """Read what was judged, and decide what the page shows."""
     day, model = one_of(query, "days", DAYS, "30"), text_of(query, "model")
     since_us = Micros(now_us - int(day) * DAY_US)
-    found = desk.judged(since_us, INCIDENTS_MAX)
     who = viewer.identity
-    incidents = [one for one in found if who.sees(one.model) and model in {"", one.model}]
+    incidents = desk.judged(since_us, INCIDENTS_MAX, who.reached(model or None))
     exposures = [one for one in desk.exposures(since_us) if who.sees(one.model) and model in {"", one.model}]
     own = grouped(incidents, exposures)
     # Of all models only what decides their order: the figures are worked out for those that are shown.
@@ -101,7 +100,7 @@ def quality_page(desk: IncidentDesk, viewer: Viewer, query: Mapping[str, str], n
         day=day,
         model=model,
         names=tuple(own)[:MODELS_OFFERED],
-        truncated=len(found) == INCIDENTS_MAX,
+        truncated=len(incidents) == INCIDENTS_MAX,
         verdicts=tuple((str(verdict), TONES[verdict]) for verdict in Verdict),
     )
 

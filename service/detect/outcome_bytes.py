@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from detectors.errors import StateError
 from detectors.performance import (
     CLASSES_MAX,
-    ClassFigures,
     ClassRow,
     ClassSums,
     NumberSums,
@@ -95,20 +94,26 @@ def bins_of(spread: Spread) -> Bins:
 
 def seen_of(sums: Sums) -> FiguresSeen:
     """Return the figures as people see them."""
+    return _seen_of_classes(sums) if isinstance(sums, ClassSums) else _seen_of_numbers(sums)
+
+
+def _seen_of_classes(sums: ClassSums) -> FiguresSeen:
     figures = figures_of(sums)
-    if isinstance(figures, ClassFigures) and isinstance(sums, ClassSums):
-        return FiguresSeen(
-            answers=figures.answers,
-            wrong=_share(figures.wrong),
-            accuracy=_rounded(figures.accuracy),
-            balanced_accuracy=_rounded(figures.balanced_accuracy),
-            log_loss=_rounded(figures.log_loss),
-            brier=_rounded(figures.brier),
-            calibration_error=_rounded(figures.calibration_error),
-            classes=tuple(_class(row) for row in figures.classes),
-            confusion=tuple(tuple(row) for row in sums.confusion.tolist()),
-        )
-    assert not isinstance(figures, ClassFigures)  # noqa: S101 - for mypy: the figures are of the sums
+    return FiguresSeen(
+        answers=figures.answers,
+        wrong=_share(figures.wrong),
+        accuracy=_rounded(figures.accuracy),
+        balanced_accuracy=_rounded(figures.balanced_accuracy),
+        log_loss=_rounded(figures.log_loss),
+        brier=_rounded(figures.brier),
+        calibration_error=_rounded(figures.calibration_error),
+        classes=tuple(_class(row) for row in figures.classes),
+        confusion=tuple(tuple(row) for row in sums.confusion.tolist()),
+    )
+
+
+def _seen_of_numbers(sums: NumberSums) -> FiguresSeen:
+    figures = figures_of(sums)
     return FiguresSeen(
         answers=figures.answers,
         mae=_number(figures.mae),

@@ -7,7 +7,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.performance import Spread, Sums, spread_of
+from detectors.errors import StateError
+from detectors.performance import ClassSums, NumberSums, Spread, Sums, spread_of
 from service.detect.outcome_bytes import Bins, StoredSums, bins_of, seen_of, stored_of, sums_of
 from service.detect.windows import HOUR_US
 from service.domain.ids import Micros
@@ -117,6 +118,8 @@ class OutcomeWindows:
     def adopt(self, stored: StoredWindows) -> None:
         """Go on with what was kept; raises ``StateError`` or ``msgspec.MsgspecError`` when it is no such thing."""
         hours, days, total = ([_read(raw) for raw in level] for level in stored)
+        if len({type(bucket.sums) for bucket in (*hours, *days, *total)}) > 1:
+            raise StateError("sums over classes and over numbers stand side by side")
         self._buckets["hour"].extend(hours)
         self._buckets["day"].extend(days)
         self._total = total[0] if total else None
@@ -128,5 +131,8 @@ def _read(raw: msgspec.Raw) -> Bucket:
 
 
 def _merged(one: Sums, other: Sums) -> Sums:
-    # A version's answers are of one kind for ever.
-    return one.merged(other)  # type: ignore[arg-type]
+    if isinstance(one, ClassSums) and isinstance(other, ClassSums):
+        return one.merged(other)
+    if isinstance(one, NumberSums) and isinstance(other, NumberSums):
+        return one.merged(other)
+    raise StateError("sums over classes and over numbers cannot be merged: the answers of a version are of one kind")

@@ -76,6 +76,12 @@ class Identity:
         """Tell whether the key reaches a model."""
         return self.models is None or model in self.models
 
+    def reached(self, model: str | None) -> frozenset[str] | None:
+        """Return the models that an answer about one, or about all, is made of; ``None`` means every model."""
+        if model is None:
+            return self.models
+        return frozenset({model}) if self.sees(model) else frozenset()
+
     def require(self, scope: Scope) -> None:
         """Raise Forbidden, naming the scope, when the key lacks it."""
         if not self.may(scope):

@@ -11,7 +11,7 @@ from service.domain.ids import Actor
 from service.domain.policy import BaselineReview, Policy
 from service.domain.records import Version
 from service.domain.reviews import Proposal, ProposalStatus
-from service.domain.states import SERVING
+from service.domain.states import SERVING, State
 from service.domain.texts import bad_text
 
 MOVED = "moved"
@@ -31,6 +31,14 @@ def waits(version: Version, policy: Policy, warnings: Iterable[Mapping[str, str]
     if policy.baseline_review is BaselineReview.ALWAYS or version.state not in SERVING:
         return True
     return promises and any(warning["code"] == MOVED for warning in warnings)
+
+
+def check_draft(version: Version) -> None:
+    """Raise Conflict when a version is out of use for ever: no new normal would judge anything."""
+    if version.state is State.RETIRED:
+        name = f"{version.model}/{version.version}"
+        detail = f"{name} is retired, and nothing judges it any more: a draft would stand in place of nothing"
+        raise Conflict(detail, extra={"state": str(version.state)})
 
 
 def check_room(version: Version, waiting: int) -> None:

@@ -18,7 +18,7 @@ from service.notify.compose import compose
 from service.notify.reviews import baseline_proposed, baseline_settled
 from service.office import new_id
 from service.ports_review import ReviewTx
-from service.quarantine.proposals import check_room, check_settle, signatures_needed, waits
+from service.quarantine.proposals import check_draft, check_room, check_settle, signatures_needed, waits
 from service.review.stages import ReviewStages, of_version
 
 
@@ -57,11 +57,14 @@ def offer_baseline(
     NotFound
         When the version is gone.
     Conflict
-        When too many wait already, or it was compared with a baseline that is in force no more.
+        When too many wait already, it was compared with a baseline that is in force no more, or it is a draft and the
+        version is retired.
     """
     office = stages.office
     with stages.store.write() as tx:
         owner, current = of_version(tx, version.model, version.version)
+        if drafted is not None:
+            check_draft(current)
         strict = drafted is not None or owner.policy.baseline_review is not BaselineReview.NEVER
         if current.baseline_id != compared and strict:
             detail = (

@@ -1,5 +1,6 @@
 """Who replaced what a person was about to replace, and in what it differs from what they saw."""
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ SHOWN = 5
 MEMBERS_SHOWN = 20
 DETAIL_SHOWN = 200
 POLICY_SET, VOUCHED = "policy.set", "version.vouch"
+MARK = re.compile(r"mark ([0-9a-f]+)$")
 T = TypeVar("T")
 
 
@@ -50,7 +52,8 @@ def replacing(pages: PageStore, action: str, subject: str, seen: Marks | None, d
         if not links:
             raise
         policies = [_policy(link) for link in links]
-        since = next((n for n, policy in enumerate(policies) if policy and mark_of(policy) in (seen or ())), None)
+        marks = [mark_of(policy) if policy else _mark_in(link) for policy, link in zip(policies, links, strict=True)]
+        since = next((n for n, mark in enumerate(marks) if mark in (seen or ())), None)
         told = [_told(link) for link in reversed(links[: min(since or SHOWN, SHOWN)])]
         words = "; ".join(f"by {one['by']} at {one['at']}" for one in told)
         extra: dict[str, object] = refused.extra | {"changes": told}
@@ -73,6 +76,12 @@ def _members(before: Policy | None, now: Policy | None) -> list[str]:
         return []
     was: Mapping[str, Any] = msgspec.to_builtins(before)
     return list(changed_members(was, msgspec.to_builtins(now)))[:MEMBERS_SHOWN]
+
+
+def _mark_in(link: AuditEntry) -> str | None:
+    """Return the mark that a link names; those of earlier releases name none."""
+    found = MARK.search(link.detail)
+    return None if found is None else found[1]
 
 
 def _policy(link: AuditEntry) -> Policy | None:

@@ -1,6 +1,6 @@
 """What stands beside incidents, read and written."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -188,9 +188,9 @@ class SqlIncidentDesk:
         with self._database.read() as connection:
             return [incident_of(row) for row in connection.execute(wanted).mappings()]
 
-    def judged(self, start_us: Micros, limit: int) -> Sequence[Judged]:
-        """Return what there is to judge alerts by, of the same incidents as ``since`` and in the same order."""
-        return judged_since(self._database, start_us, limit)
+    def judged(self, start_us: Micros, limit: int, models: Collection[str] | None = None) -> Sequence[Judged]:
+        """Return what there is to judge alerts by, of ``models`` or of all, chosen and ordered as by ``since``."""
+        return judged_since(self._database, start_us, limit, models)
 
     def exposures(self, start_us: Micros) -> Sequence[Exposure]:
         """Return for how long each version was watched since a time."""

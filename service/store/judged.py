@@ -1,7 +1,7 @@
 """What the quality of alerts is counted from, read for many incidents and versions at once."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -22,8 +22,13 @@ KEPT_SECONDS, KEPT_MAX = 30.0, 16
 VERDICTS: dict[str | None, Verdict | None] = {None: None} | {verdict.value: verdict for verdict in Verdict}
 
 
-def judged_since(database: Database, start_us: Micros, limit: int) -> Sequence[Judged]:
-    """Return what there is to judge alerts by since a time, newest first, without incidents that are part of others."""
+def judged_since(
+    database: Database, start_us: Micros, limit: int, of: Collection[str] | None = None
+) -> Sequence[Judged]:
+    """Return what there is to judge alerts by since a time, newest first, without incidents that are part of others.
+
+    ``of`` names the models that are asked about; ``None`` is all of them.
+    """
     t = incidents
     merged = exists().where(incident_links.c.incident_id == t.c.id, incident_links.c.kind == LinkKind.MERGED.value)
     wanted = (
@@ -33,6 +38,10 @@ def judged_since(database: Database, start_us: Micros, limit: int) -> Sequence[J
         .limit(limit)
     )
     owners = select(versions.c.id, models.c.name).join(models, models.c.id == versions.c.model_id)
+    if of is not None:
+        named = models.c.name.in_(of)
+        owners = owners.where(named)
+        wanted = wanted.where(t.c.version_id.in_(select(versions.c.id).join(models).where(named)))
     with database.read() as connection:
         names = {one.id: one.name for one in connection.execute(owners)}
         rows = connection.execute(wanted).all()

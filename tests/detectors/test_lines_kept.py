@@ -28,11 +28,29 @@ from tests.detectors.test_lines import line_of, wide
         {"tied_lines": np.full((8, 96), np.nan)},
         {"rows": 0},
         {"tied": -1},
+        {"square": 0.0},
+        {"square": 1e9},
+        {"unrest": 6.0},
+        {"centre": np.full(96, 1e4)},
+        {"blocks": np.full((20, 96), 1e300)},
     ],
 )
 def test_a_line_that_cannot_be_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(DetectorError):
         replace(line_of(wide(), 1), **change)  # type: ignore[arg-type]  # the wrong values are the point
+
+
+def test_tied_lines_and_ratios_that_no_reference_has_are_refused() -> None:
+    line = line_of(wide(), 1)
+    assert len(line.tied_lines) > 1
+    once = np.vstack([line.tied_lines[:1], line.tied_lines[:-1]])
+    for changed in (line.tied_lines * 3.0, line.tied_lines * 1e160, once):
+        with pytest.raises(DetectorError, match="right angles"):
+            replace(line, tied_lines=changed)
+    for name in ("inflation", "rest"):
+        for value in (-2.0, 1e160):
+            with pytest.raises(DetectorError, match="not from 0 to"):
+                replace(line, **{name: np.full_like(getattr(line, name), value)})
 
 
 def test_a_line_of_another_space_is_refused() -> None:

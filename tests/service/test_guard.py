@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -298,10 +299,10 @@ def names(monkeypatch: pytest.MonkeyPatch, look_up: Callable[..., Any]) -> Itera
 def test_a_name_server_that_hangs_costs_no_more_than_the_deadline_and_known_addresses_go_on(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free, asked = threading.Event(), list[float]()
+    free, asked = threading.Event(), list[object]()
 
-    def hangs(*_: object, **__: object) -> Any:
-        asked.append(time.monotonic())
+    def hangs(_: object, port: object, **__: object) -> Any:
+        asked.append(port)
         free.wait(60)
         raise socket.gaierror(socket.EAI_NONAME, "no such name")
 
@@ -315,7 +316,8 @@ def test_a_name_server_that_hangs_costs_no_more_than_the_deadline_and_known_addr
         assert not fresh.refresh()
         assert time.monotonic() - began < 5.0
         assert "was not looked up in time" in fresh.decision().reason
-        assert len(asked) == 1, "of one name one look-up at a time"
+        # Threads that other tests of this process have left may look something up as well.
+        assert asked.count(urlsplit(gate.url).port) == 1, "of one name one look-up at a time"
         assert known.refresh(), "the address was known"
         assert not known.decision().allowed
         free.set()

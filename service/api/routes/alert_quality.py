@@ -25,14 +25,13 @@ def show_quality(api: ApiDep, who: Reader, model: ModelFilter = None, days: Days
         api.model(model)
     now_us = api.clock.now_us()
     since_us = Micros(now_us - round(days * DAY_US))
-    found = api.incidents.judged(since_us, INCIDENTS_MAX)
-    incidents = [one for one in found if who.sees(one.model) and model in {None, one.model}]
+    incidents = api.incidents.judged(since_us, INCIDENTS_MAX, who.reached(model))
     exposures = [one for one in api.incidents.exposures(since_us) if who.sees(one.model) and model in {None, one.model}]
     return answer(
         AlertQualityView(
             since=iso(since_us),
             until=iso(now_us),
-            truncated=len(found) == INCIDENTS_MAX,
+            truncated=len(incidents) == INCIDENTS_MAX,
             total=of_quality(quality(incidents, exposures)),
             models={name: of_quality(one) for name, one in by_model(incidents, exposures).items()},
             causes={str(cause): of_quality(one) for cause, one in by_cause(incidents).items()},

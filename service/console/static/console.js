@@ -113,6 +113,10 @@ function replaceRegion(region, fresh) {
     if (same) same.open = true;
   }
   region.className = fresh.className;
+  // A region with nothing in it has no heading that it could be named by.
+  const heading = fresh.getAttribute("aria-labelledby");
+  if (heading) region.setAttribute("aria-labelledby", heading);
+  else region.removeAttribute("aria-labelledby");
   region.replaceChildren(...fresh.childNodes);
   region.dispatchEvent(new CustomEvent("replaced", { bubbles: true }));
 }

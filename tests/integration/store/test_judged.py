@@ -59,6 +59,18 @@ def test_what_is_judged_are_the_incidents_that_are_counted(sql_store: Store) -> 
     assert len(sql_store.incidents.judged(s.at(0), 2)) == 2
 
 
+def test_a_limit_is_of_the_models_that_are_asked_about(sql_store: Store) -> None:
+    stocked(sql_store)
+
+    def found(limit: int, *models: str) -> list[tuple[str, int]]:
+        return [(one.model, one.opened_us) for one in sql_store.incidents.judged(s.at(0), limit, models)]
+
+    assert found(1, "other") == [("other", s.at(5))], "two newer ones are of another model"
+    assert found(9, "fraud-scorer") == [("fraud-scorer", s.at(20)), ("fraud-scorer", s.at(10))]
+    assert found(2, "fraud-scorer", "other", "no such") == found(2, "fraud-scorer")
+    assert found(9) == found(9, "no such") == []
+
+
 def test_hours_with_events_count_from_the_first_whole_hour_on(sql_store: Store) -> None:
     stocked(sql_store)
     (whole,) = sql_store.incidents.exposures(Micros(0))

@@ -9,7 +9,7 @@ from service.domain.errors import Unavailable
 from service.domain.ids import Actor, Micros, Position
 from service.domain.records import Incident, Version
 from service.domain.reports import Part, ReportFacts, ReportRecord, ReportStatus, SampleKind, SampleRecord
-from service.domain.reviews import Proposal, ProposalStatus
+from service.domain.reviews import ProposalStatus
 from service.ports import Outcome
 from service.ports_reports import Ask, Ended
 from service.store import Store
@@ -17,6 +17,7 @@ from service.store.audit import link
 from service.store.reports import GIVEN_UP
 from tests.fakes import ManualClock
 from tests.integration.store import samples as s
+from tests.proposals import proposal
 
 ADA = Actor("ada")
 NOW = s.at(100)
@@ -257,22 +258,3 @@ def test_of_a_refused_baseline_no_rows_are_kept_and_they_take_nobody_s_place(des
     assert desk.store.reports.sample("first", NOW) is not None, "it has its place"
     late = desk.sample("second", SampleKind.REFERENCE, NOW + 2)
     assert not desk.store.reports.keep(late, 2), "it was refused before its rows could be kept"
-
-
-def proposal(version: Version, name: str) -> Proposal:
-    return Proposal(
-        id=name,
-        version_id=version.id,
-        replaces="b",
-        digest="d" * 64,
-        signature="s" * 64,
-        artefact=b"a",
-        rows=9,
-        columns=(),
-        warnings=(),
-        calibration=None,
-        signed_by=(s.ANNA,),
-        status=ProposalStatus.PROPOSED,
-        created_us=s.at(1),
-        created_by=s.ANNA,
-    )

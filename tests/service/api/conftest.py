@@ -17,6 +17,7 @@ from service.domain.ids import Actor
 from service.domain.records import Scope
 from service.office import KeyRequest, issue_key
 from service.settings import Settings
+from service.store import engine
 from service.wiring import Runtime, build_runtime
 
 SCHEMA = {
@@ -24,6 +25,7 @@ SCHEMA = {
     "prediction": {"kind": "class", "classes": ["fraud", "ok"]},
 }
 EVENTS = {"events": [{"event_id": "e1", "features": {"age": 41, "country": "DE"}, "prediction": "ok"}]}
+PATIENCE_SECONDS = 30.0
 
 
 class Client:
@@ -96,7 +98,10 @@ def living(data_dir: Path, **changed: int) -> Iterator[World]:
     defaults = {"body_bytes_max": 100_000, "admin_bytes_max": 10_000, "baseline_bytes_max": 200_000}
     slow = {"refresh_seconds": 60.0, "figures_seconds": 60.0}
     secret = {"data_dir": data_dir, "secret_key": SecretStr("5a" * 32)}
-    runtime = build_runtime(Settings.model_validate({**defaults, **slow, **secret, **changed}))
+    with pytest.MonkeyPatch.context() as patched:
+        # On a busy disk a commit takes longer than people wait for an answer; here nobody is in a hurry.
+        patched.setattr(engine, "READ_TIMEOUT_SECONDS", PATIENCE_SECONDS)
+        runtime = build_runtime(Settings.model_validate({**defaults, **slow, **secret, **changed}))
     app = create_app(runtime)
     with start_blocking_portal() as portal:
         runtime.start()

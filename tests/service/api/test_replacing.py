@@ -67,6 +67,16 @@ def test_who_came_before_what_was_seen_has_replaced_nothing_of_it(world: World) 
     assert [one["by"] for one in late["changes"]] == ["cleo"]
     assert (late["members"], "by ben" in late["detail"]) == (["reviewers"], False)
 
+    path = "/v1/models/replaced-since/versions/1/vouched"
+    world.client.put(path, json=CANARY, headers=ada)
+    seen = world.client.put(path, json={"artefact": "b" * 64}, headers=ben).headers["etag"]
+    world.client.put(path, json={"artefact": "c" * 64}, headers=cleo)
+    late = world.client.put(path, json={"artefact": "d" * 64}, headers=ada | {"if-match": seen}).json()
+    assert [(one["by"], one["detail"].partition(",")[0]) for one in late["changes"]] == [
+        ("cleo", f"artefact {'c' * 64}")
+    ]
+    assert "by ben" not in late["detail"]
+
 
 @pytest.mark.parametrize("tag", ["3", '"3"', '"abc', "", '"' + "g" * 32 + '"', ",".join(['"' + "0" * 32 + '"'] * 18)])
 def test_a_tag_that_can_be_of_nothing_is_refused_with_its_place(world: World, tag: str) -> None:

@@ -5,6 +5,7 @@ import re
 import httpx
 import pytest
 
+from service.api import drafting
 from service.api.views import iso
 from service.domain.errors import Unavailable
 from service.domain.records import BaselineRecord, Scope
@@ -110,6 +111,25 @@ def test_what_has_changed_becomes_the_new_normal_once_others_have_signed_it(worl
     assert (done.status_code, done.json()["status"], done.json()["signed_by"]) == (200, "in_force", ["ben", "cleo"])
     shown = world.client.get(f"{path}/baseline", headers=ben).json()
     assert (shown["rows"], shown["supports_promise"]) == (600, True)
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_nothing_new_is_normal_for_a_retired_version(
+    world: World, meanwhile: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it was retired before somebody asked for a draft, or while it was being made."""
+    path = world.model(f"reviews-retired-{meanwhile}".lower())
+    put(world, path, CSV)
+    start = iso(world.runtime.api.clock.now_us())
+    assert post(world, f"{path}/events", world.everything, **older_events(600)).status_code == 202
+    assert post(world, f"{path}/transitions", world.everything, event="retire", reason="x").status_code == 200
+    if meanwhile:
+        monkeypatch.setattr(drafting, "check_draft", lambda _: None)
+    refused = post(world, f"{path}/baselines/draft", world.everything, reason="the new sensor", start=start)
+    assert (refused.status_code, refused.json()["state"]) == (409, "retired"), refused.text
+    assert "is retired, and nothing judges it any more" in refused.json()["detail"]
+    actions = [entry.action for entry in world.runtime.store.read.audit(2)]
+    assert "baseline.propose" not in actions
 
 
 def test_a_baseline_stands_though_the_rows_for_reports_could_not_be_kept(

@@ -9,6 +9,7 @@ import pytest
 from service.domain.policy import FailMode, Policy
 from service.domain.records import Scope
 from tests.service.console.conftest import Console
+from tests.service.console.naming import lost_names
 from tests.service.console.seeding import MINUTE_US, READER, Fleet
 
 PAGE = "/models/digits/versions/1"
@@ -34,6 +35,17 @@ def test_the_page_says_state_since_when_why_and_how_sure(console: Console) -> No
     assert "confirmed in 2 of 2 consecutive evaluations" in text
     assert re.search(r"Evidence 10\^\d+\.\d against a budget of 10\^6\.4: one false alarm in 30 days\.", text)
     assert "The alarm was raised 2 minutes ago." in text
+
+
+def test_every_part_is_named_by_a_heading_that_is_there(console: Console) -> None:
+    """Whether it has anything to show or not."""
+    browser = console.signed_in("ada")
+    parts = 0
+    for version in console.fleet.store.read.versions():
+        page = browser.get(f"/models/{version.model}/versions/{version.version}").text
+        assert lost_names(page) == []
+        parts += page.count('class="nothing"')
+    assert parts, "some have nothing to show, and no heading"
 
 
 def test_all_versions_are_listed_worst_first(console: Console) -> None:

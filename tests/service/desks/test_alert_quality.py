@@ -5,6 +5,7 @@ import re
 import pytest
 
 from service.alert.quality import by_cause, by_model, quality
+from service.console import alert_quality
 from service.domain.ids import Micros
 from service.domain.policy import Cause
 from service.domain.records import IncidentStatus, Verdict
@@ -68,6 +69,21 @@ def test_period_and_model_are_chosen_by_the_address(desk: Desk) -> None:
     page = fred.page("/quality")
     assert "Incidents 1 " in text_of(page)
     assert "digits" not in page
+
+
+def test_newer_incidents_of_other_models_take_no_place(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged(desk)
+    monkeypatch.setattr(alert_quality, "INCIDENTS_MAX", 2)
+    ada = desk.visitor("ada")
+    page = text_of(ada.page("/quality"))
+    assert "Incidents 2 " in page
+    assert "the newest ones count" in page
+    page = text_of(ada.page("/quality?model=fraud"))
+    assert "Incidents 1 0 not judged" in page, "two of digits are newer"
+    assert "the newest ones count" not in page
+    fred = desk.visitor("fred", models=frozenset({"fraud"}))
+    assert "Incidents 1 0 not judged" in text_of(fred.page("/quality"))
+    assert "Incidents 0 " in text_of(fred.page("/quality?model=digits"))
 
 
 def test_without_an_hour_of_watching_no_promise_is_called_broken(desk: Desk) -> None:

@@ -11,9 +11,9 @@ from service.console.routes import build_router
 from service.domain.errors import Unprocessable
 from service.domain.ids import Actor, Position
 from service.domain.records import BaselineRecord, Version
-from service.domain.reviews import Proposal, ProposalStatus
 from service.domain.states import Event, State
 from service.office import request_transition
+from tests.proposals import proposal
 from tests.service.desks.desk import HOUR_US, READER, Desk, text_of
 from tests.service.desks.test_reviews import artefact
 
@@ -62,25 +62,6 @@ def drafting(desk: Desk) -> Drafting:
     app.include_router(build_router(deps))
     one.desk = replace(desk, app=app, deps=deps)
     return one
-
-
-def proposal(version: Version, name: str) -> Proposal:
-    return Proposal(
-        id=name,
-        version_id=version.id,
-        replaces="b1",
-        digest="d" * 64,
-        signature="s" * 64,
-        artefact=b"a",
-        rows=9,
-        columns=(),
-        warnings=(),
-        calibration=None,
-        signed_by=(Actor("ada"),),
-        status=ProposalStatus.PROPOSED,
-        created_us=version.created_us,
-        created_by=Actor("ada"),
-    )
 
 
 def test_a_form_drafts_the_stretch_that_it_names(drafting: Drafting) -> None:

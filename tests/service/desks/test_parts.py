@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 
 from detectors.baseline import compile_baseline
 from detectors.columns import ColumnKind, ColumnSpec
@@ -13,6 +14,9 @@ from service.detect.baselines import describe
 from service.domain.ids import Actor, Micros
 from service.domain.keys import hash_secret, new_key
 from service.domain.records import ApiKey, TimelineItem
+from service.domain.states import State
+from tests.proposals import proposal
+from tests.service.console.naming import lost_names
 from tests.service.desks.desk import ADMIN, PEPPER, READER, Desk
 
 
@@ -81,3 +85,24 @@ def test_every_column_of_a_proposed_baseline_is_in_some_part() -> None:
 def _part(view: Any, names: Any, number: int) -> Any:
     part = pager("", {}, number, len(names), name="columns")
     return compared_columns(view, view, {"c59": "moved"}, rows_of(names, part))
+
+
+@pytest.mark.parametrize("filled", [False, True])
+def test_every_part_of_a_list_is_named_by_a_heading_that_is_there(desk: Desk, filled: bool) -> None:
+    version = desk.version("digits", state=State.UNDER_REVIEW)
+    pages = [
+        "/models/digits/versions/1",
+        "/models/digits",
+        "/reviews",
+        "/quality",
+        "/red-team",
+        "/settings",
+        "/maintenance",
+    ]
+    if filled:
+        pages.append(f"/incidents/{desk.incident(version).id}")
+        with desk.store.reviews.write() as tx:
+            tx.add_proposal(proposal(version, "p1"))
+        pages.append("/reviews/baselines/p1")
+    ada = desk.visitor("ada", ADMIN)
+    assert {path: lost for path in pages if (lost := lost_names(ada.page(path)))} == {}

@@ -12,11 +12,11 @@ from service.console import reviews
 from service.detect.baselines import describe, sign
 from service.domain.ids import Actor, Position
 from service.domain.records import BaselineRecord, Severity
-from service.domain.reviews import Proposal, ProposalStatus
 from service.domain.states import Event, State
 from service.office import request_transition
 from service.review.deadline import ReviewRequest, name_reviewers
 from service.review.glass import GlassRequest, break_glass
+from tests.proposals import proposal
 from tests.service.desks.desk import READER, Desk, text_of
 
 RNG = np.random.default_rng(7)
@@ -140,21 +140,16 @@ def proposed(desk: Desk) -> None:
     moved = {"column": "age", "code": "moved", "text": "differs from the baseline before: PSI 3.20"}
     with desk.store.reviews.write() as tx2:
         tx2.add_proposal(
-            Proposal(
-                id="p1",
-                version_id=version.id,
-                replaces="b1",
+            proposal(
+                version,
+                "p1",
                 digest=after.digest,
                 signature=sign(desk.deps.office.signing_key, after.to_bytes()),
                 artefact=after.to_bytes(),
                 rows=after.rows,
                 columns=after.names,
                 warnings=(moved,),
-                calibration=None,
-                signed_by=(Actor("ada"),),
-                status=ProposalStatus.PROPOSED,
                 created_us=now,
-                created_by=Actor("ada"),
             )
         )
 
@@ -207,24 +202,7 @@ def test_what_is_most_urgent_is_shown_and_the_others_on_the_next_part(desk: Desk
     for number in range(53):
         version = desk.version(f"m{number:02}", state=State.QUARANTINED)
         with desk.store.reviews.write() as tx:
-            tx.add_proposal(
-                Proposal(
-                    id=f"p{number:02}",
-                    version_id=version.id,
-                    replaces="b1",
-                    digest="d",
-                    signature="s",
-                    artefact=b"",
-                    rows=9,
-                    columns=(),
-                    warnings=(),
-                    calibration=None,
-                    signed_by=(Actor("ada"),),
-                    status=ProposalStatus.PROPOSED,
-                    created_us=desk.clock.now_us(),
-                    created_by=Actor("ada"),
-                )
-            )
+            tx.add_proposal(proposal(version, f"p{number:02}", created_us=desk.clock.now_us()))
     page = desk.visitor("ada").page("/reviews")
     assert len(order(page)) == 50
     assert "1 to 50 of 53 held versions" in page

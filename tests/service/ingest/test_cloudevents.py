@@ -20,7 +20,10 @@ from tests.service.ingest.support import LIMITS
 DATA = Path(__file__).parents[4] / "shared" / "data" / "telemetry" / "kserve_payload_logger_events.jsonl.gz"
 
 
-@pytest.mark.skipif(not DATA.exists() and os.environ.get("CI") != "true", reason="the shared data sets are not here")
+@pytest.mark.skipif(
+    not DATA.exists() and os.environ.get("CI") != "true",
+    reason="the data sets are not beside the repository: ../shared/data",
+)
 def test_real_events_of_kserve_are_read_in_every_mode() -> None:
     lines = gzip.decompress(DATA.read_bytes()).splitlines()
     whole = b"[" + b",".join(lines) + b"]"
@@ -42,7 +45,10 @@ def test_real_events_of_kserve_are_read_in_every_mode() -> None:
             assert (read.numeric_names, plain(read.categorical)) == ((), [["versicolor", "versicolor"]])
 
 
-@pytest.mark.skipif(not DATA.exists() and os.environ.get("CI") != "true", reason="the shared data sets are not here")
+@pytest.mark.skipif(
+    not DATA.exists() and os.environ.get("CI") != "true",
+    reason="the data sets are not beside the repository: ../shared/data",
+)
 def test_real_protobuf_messages_are_read() -> None:
     schema = Schema(
         features=tuple(Feature(name=name, kind=FeatureKind.NUMERIC) for name in "abc"),

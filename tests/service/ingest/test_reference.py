@@ -303,7 +303,10 @@ def test_segments_are_put_in_the_order_of_time_with_their_rows() -> None:
 DATA = Path(__file__).parents[4] / "shared" / "data" / "tabular"
 
 
-@pytest.mark.skipif(not DATA.exists() and os.environ.get("CI") != "true", reason="the shared data sets are not here")
+@pytest.mark.skipif(
+    not DATA.exists() and os.environ.get("CI") != "true",
+    reason="the data sets are not beside the repository: ../shared/data",
+)
 def test_a_real_table_is_read_as_parquet_and_csv_alike() -> None:
     source = DATA / "synthetic_car_loan_reference.parquet"
     table = pq.read_table(source)
