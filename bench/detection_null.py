@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaincinv
 
-from detectors.baseline import Baseline, compile_baseline
+from detectors.baseline import Baseline, add_spaces, compile_baseline
 from detectors.binning import bin_rows
 from detectors.columns import Codes, ColumnKind, ColumnSpec, Values
 from detectors.evidence import EvidenceEngine
+from detectors.sums import tick_sums
 
 Floats = NDArray[np.float64]
 CHUNK = 2_000
@@ -36,6 +37,8 @@ class Case:
     reference: int
     ticks: int
     budget: float
+    embedding: int | None = None
+    """Scores of all inputs together, and of an embedding of so many components, if any; None has no such scores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +156,32 @@ def one_row_ticks(baseline: Baseline, bins: NDArray[np.int32]) -> NDArray[np.int
     return counts
 
 
+def joint_alarms(case: Case, rng: np.random.Generator, make: Callable[[Baseline], EvidenceEngine]) -> int:
+    """Count alarms of an engine that looks at all inputs together as well, and at an embedding."""
+    table, size = table_of(case, rng), case.embedding or 0
+    vectors = np.column_stack([numeric(case.kind, rng, case.reference + case.ticks) for _ in range(max(size, 1))])
+    known = {"embedding": vectors[: case.reference].astype(np.float32)} if size else {}
+    reference = [(spec, cut(values, slice(0, case.reference))) for spec, values in table]
+    engine = make(add_spaces(compile_baseline(reference), reference, known).baseline)
+    state, alarms = engine.start(), 0
+    for start in range(case.reference, case.reference + case.ticks, CHUNK):
+        part = slice(start, min(start + CHUNK, case.reference + case.ticks))
+        later = {spec.name: cut(values, part) for spec, values in table}
+        for space in engine.baseline.spaces:
+            events = vectors[part].astype(np.float32)
+            later |= space.values_of_embedding(events) if space.name else space.values(later)
+        ticks = np.arange(part.start, part.stop)
+        counts = one_row_ticks(engine.baseline, bin_rows(engine.baseline, later))
+        counts = np.concatenate([counts, tick_sums(engine.baseline, later, np.arange(len(ticks) + 1))], axis=1)
+        while len(ticks):
+            run = engine.run(state, ticks, counts, math.log(case.budget))
+            state, taken = run.state, len(run.log_model)
+            ticks, counts = ticks[taken:], counts[taken:]
+            if run.alarm is not None:
+                alarms, state = alarms + 1, engine.start()
+    return alarms
+
+
 def alarms_on(engine: EvidenceEngine, bins: NDArray[np.int32], budget: float) -> list[int]:
     """Return the ticks of all alarms; the engine starts anew after each."""
     alarms: list[int] = []
@@ -171,6 +200,9 @@ def measure(case: Case, seeds: Sequence[int], make: Callable[[Baseline], Evidenc
     """Run a case with several seeds."""
     start, alarms = time.perf_counter(), 0
     for seed in seeds:
+        if case.embedding is not None:
+            alarms += joint_alarms(case, np.random.default_rng([seed, case.reference]), make)
+            continue
         table = table_of(case, np.random.default_rng([seed, case.reference]))
         reference = [(spec, cut(values, slice(0, case.reference))) for spec, values in table]
         engine = make(compile_baseline(reference).baseline)
@@ -190,12 +222,20 @@ def main() -> None:
     parser.add_argument("--ticks", type=int, default=60_000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--budget", type=float, default=1e4)
+    parser.add_argument("--embedding", type=int, help="all inputs together too, and with more than 0 an embedding")
     given = parser.parse_args()
     print(HEADER)
     for kind in given.kinds.split(","):
         for columns in map(int, given.columns.split(",")):
             for reference in map(int, given.reference.split(",")):
-                case = Case(kind=kind, columns=columns, reference=reference, ticks=given.ticks, budget=given.budget)
+                case = Case(
+                    kind=kind,
+                    columns=columns,
+                    reference=reference,
+                    ticks=given.ticks,
+                    budget=given.budget,
+                    embedding=given.embedding,
+                )
                 outcome = measure(case, range(given.seeds))
                 print(f"{outcome.line()}  {outcome.seconds:.0f} s", flush=True)
 

@@ -1,6 +1,7 @@
 """Measure what the monitor sees of adversarial use, beside published detectors; write docs/benchmarks-adversarial.md.
 
 usage: python -m bench.adversarial [--short] [--data DIRECTORY] [--only PARTS] [--victims NAMES] [--redraw FILE ...]
+       python -m bench.adversarial --again FILE --was THRESHOLDS [--data DIRECTORY] [--victims NAMES]
 """
 
 import argparse
@@ -9,12 +10,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from bench.adversarial.again import again
 from bench.adversarial.blind import blind_spots
 from bench.adversarial.cost import measure_costs
 from bench.adversarial.harness import (
@@ -22,13 +24,16 @@ from bench.adversarial.harness import (
     calibrate,
     confirm_attacks,
     confirm_benign,
+    confirm_fresh,
     confirm_hidden,
+    confirm_oars,
     confirm_thieves,
     train_peer,
 )
 from bench.adversarial.report import render
 from bench.adversarial.results import Bars, Results
-from bench.adversarial.sessions import CALIBRATE, CONFIRM, Part, Sizes
+from bench.adversarial.rule import freeze, read
+from bench.adversarial.sessions import CALIBRATE, CONFIRM, FRESH, Part, Sizes
 from bench.adversarial.setting import VICTIMS, cached
 from bench.adversarial.train import record, recorded
 from bench.adversarial.unseen import Seminar
@@ -41,7 +46,7 @@ DATA = PAGE.with_suffix(".json")
 BLIND_PAGE = ROOT / "docs" / "red-team.md"
 THRESHOLDS = ROOT / "bench" / "adversarial" / "thresholds.json"
 BEGIN = "<!-- measured: begin (written by make bench-adversarial) -->"
-PARTS = ("record", "calibrate", "benign", "attacks", "hidden", "thieves", "unseen", "cost")
+PARTS = ("record", "calibrate", "benign", "fresh", "attacks", "hidden", "oars", "thieves", "unseen", "cost")
 PEER = 8
 """Sessions of each attack and workload that the one peer that is trained learns from."""
 JUDGED = ("digits", "mnist")
@@ -78,11 +83,18 @@ SHORT = Plan(
 )
 
 
-def eyes_of(name: str, part: Part, plan: Plan, data: Path) -> Eyes:
-    """Return everything that looks at sessions of a victim."""
+def eyes_of(name: str, part: Part, plan: Plan, data: Path, *, peers: bool = True) -> Eyes:
+    """Return everything that looks at sessions of a victim; the one peer that is trained is where peers are wanted."""
     victim = cached(name, data)
+    if not peers:
+        return Eyes(victim, part, {"": grown()})
     sizes = Sizes(attacks=min(plan.grow.attacks, PEER), benign=min(plan.grow.benign, PEER))
     return Eyes(victim, part, {"": grown()}, train_peer(victim, sizes))
+
+
+def calibrated(name: str, plan: Plan) -> Path:
+    """Return where what the calibration sessions of a victim reach is kept: of this forest, and of so many."""
+    return OUT / f"calibration-{name}-{plan.calibrate.benign}-{grown().digest[:8]}"
 
 
 def run(plan: Plan, parts: tuple[str, ...], victims: tuple[str, ...], data: Path, say: Say, results: Results) -> None:
@@ -95,7 +107,9 @@ def run(plan: Plan, parts: tuple[str, ...], victims: tuple[str, ...], data: Path
     if "calibrate" in parts:
         bars.forest = grown().digest
         for name in victims:
-            calibrate(eyes_of(name, CALIBRATE, plan, data), plan.calibrate, bars, say)
+            eyes, folder = eyes_of(name, CALIBRATE, plan, data), calibrated(name, plan)
+            calibrate(eyes, plan.calibrate, folder, say)
+            freeze(eyes.victim, read(folder), bars)
             THRESHOLDS.write_bytes(bars.encoded())
         say(f"thresholds frozen, SHA-256 {bars.digest}")
     if bars.forest != grown().digest:
@@ -106,10 +120,11 @@ def run(plan: Plan, parts: tuple[str, ...], victims: tuple[str, ...], data: Path
         Seminar(recorded(), victims, OUT, say).hold(results)
         results.seconds["unseen"] = time.perf_counter() - begin
         results.commits["unseen"] = results.machine["commit"]
-    for part in ("benign", "attacks", "hidden", "thieves", "cost"):
+    for part in ("benign", "fresh", "attacks", "hidden", "oars", "thieves", "cost"):
         for name in victims if part in parts else ():
             begin = time.perf_counter()
-            eyes = eyes_of(name, CONFIRM, plan, data)
+            peers = part not in {"fresh", "oars"}
+            eyes = eyes_of(name, FRESH if part == "fresh" else CONFIRM, plan, data, peers=peers)
             _measure(part, eyes, plan, bars, results, say)
             results.seconds[f"{part} {name}"] = time.perf_counter() - begin
             results.commits[f"{part} {name}"] = results.machine["commit"]
@@ -118,10 +133,14 @@ def run(plan: Plan, parts: tuple[str, ...], victims: tuple[str, ...], data: Path
 def _measure(part: str, eyes: Eyes, plan: Plan, bars: Bars, results: Results, say: Say) -> None:
     if part == "benign":
         confirm_benign(eyes, plan.confirm, bars, results, say)
+    elif part == "fresh":
+        confirm_fresh(eyes, plan.confirm.benign, bars, results, say)
     elif part == "attacks":
         confirm_attacks(eyes, plan.confirm.attacks, bars, results, say)
     elif part == "hidden":
         confirm_hidden(eyes, plan.hidden, bars, results, say)
+    elif part == "oars":
+        confirm_oars(eyes, plan.hidden, bars, results, say)
     elif part == "thieves":
         confirm_thieves(eyes, plan.thieves, bars, results, say)
     else:
@@ -136,16 +155,34 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}; page left alone")
     parser.add_argument("--victims", default=",".join(JUDGED), help=f"some of {','.join(JUDGED)}")
     parser.add_argument("--redraw", type=Path, nargs="+", help="draw the page from results instead of measuring")
+    parser.add_argument("--again", type=Path, help="earlier results, to be judged by the thresholds of now")
+    parser.add_argument("--was", type=Path, help="the thresholds that those were judged by, none of them higher")
     return parser.parse_args(arguments)
+
+
+def judge_again(path: Path, was: Path, victims: tuple[str, ...], data: Path, say: Say) -> Results:
+    """Judge results of an earlier run by the thresholds of now, which must not be lower."""
+    old = msgspec.msgpack.decode(path.read_bytes(), type=Results)
+    now = msgspec.json.decode(THRESHOLDS.read_bytes(), type=Bars)
+    results = replace(old, machine=describe_machine(), bars=now.digest, seen=[])
+    for name in victims:
+        begin = time.perf_counter()
+        eyes = eyes_of(name, CONFIRM, FULL, data, peers=False)
+        before = msgspec.json.decode(was.read_bytes(), type=Bars)
+        folder = OUT / f"again-{name}-{before.digest[:8]}-{now.digest[:8]}"
+        results.seen += again(eyes, old, before, now, folder, say)
+        results.seconds[f"again {name}"] = time.perf_counter() - begin
+        results.commits[f"again {name}"] = results.machine["commit"]
+    return results
 
 
 def merged(paths: list[Path]) -> Results:
     """Read results, and put together what several runs have measured."""
     whole, *parts = [msgspec.msgpack.decode(path.read_bytes(), type=Results) for path in paths]
     for part in parts:
-        if part.bars != whole.bars:
+        if part.seen and part.bars != whole.bars:
             raise SystemExit("results of different thresholds do not belong on one page")
-        for name in ("seen", "copied", "unseen", "wronged", "curve", "costs"):
+        for name in ("seen", "fresh", "copied", "unseen", "wronged", "curve", "costs"):
             getattr(whole, name).extend(getattr(part, name))
         whole.seconds |= part.seconds
         whole.commits |= part.commits
@@ -186,6 +223,10 @@ def main(arguments: list[str]) -> int:
         print(f"[{time.perf_counter() - begin:5.0f} s] {text}", file=sys.stderr, flush=True)
 
     parts, victims = tuple(given.only.split(",")), tuple(given.victims.split(","))
+    if given.again:
+        results = judge_again(given.again, given.was, victims, given.data, say)
+        (OUT / f"adversarial-{'-'.join(('again', *victims))}.msgpack").write_bytes(msgspec.msgpack.encode(results))
+        return 0
     plan = SHORT if given.short else FULL
     OUT.mkdir(parents=True, exist_ok=True)
     results = Results(describe_machine(), plan.name)

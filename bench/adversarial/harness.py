@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,21 +14,34 @@ from bench.adversarial.peers.gwad import Gwad
 from bench.adversarial.peers.lfc import Lfc
 from bench.adversarial.peers.neighbours import Neighbours
 from bench.adversarial.peers.prada import Prada
-from bench.adversarial.results import EVERY, MONITOR, ORDINARY, Bars, Copied, Results, Seen
-from bench.adversarial.sessions import CALIBRATE, CONFIRM, GROW, Part, Sizes, hidden, of_attack, of_workload, plain
+from bench.adversarial.results import EVERY, MONITOR, PRODUCT, Bars, Copied, Maxima, Results, Seen
+from bench.adversarial.rule import ENDLESS
+from bench.adversarial.sessions import (
+    CALIBRATE,
+    CONFIRM,
+    FRESH,
+    GROW,
+    Part,
+    Sizes,
+    hidden,
+    of_attack,
+    of_workload,
+    plain,
+)
 from bench.adversarial.setting import Lenses
 from bench.adversarial.watch import Live, campaign_intent, watch
 from detectors.principals.forest import Forest
 from detectors.principals.monitor import Thresholds, Tier
 from redteam import benign
 from redteam.attacks import ATTACKS, Attack, Family, session_of, sources_of
-from redteam.judge import quantile, verdict_of
+from redteam.judge import verdict_of
 from redteam.session import Kind, Session
 from redteam.victims import Victim
 
-LEVEL = 0.99
 LONG = 3_000
 """Peers compare every request with every other one: longer sessions are the monitor's alone."""
+ALARMED = ("lime", "kernelshap", "kernelshap_paired", "sensitivity", "rise", "random_walk")
+"""Of these any session alarmed by the thresholds before the present ones: they are drawn anew first."""
 Say = Callable[[str], None]
 Series = dict[str, NDArray[np.float64]]
 
@@ -114,25 +129,22 @@ def train_peer(victim: Victim, sizes: Sizes) -> Gwad:
     return Gwad(sessions())
 
 
-def calibrate(eyes: Eyes, sizes: Sizes, bars: Bars, say: Say) -> None:
-    """Set thresholds: the 99 % quantile of session maxima, and of those the largest over the workloads."""
-    maxima: dict[str, dict[str, dict[str, list[float]]]] = {}
+def calibrate(eyes: Eyes, sizes: Sizes, folder: Path, say: Say) -> None:
+    """Keep the largest evidence of every calibration session: one file for each workload, and none is made twice."""
+    folder.mkdir(parents=True, exist_ok=True)
     for workload in benign.workloads_for(eyes.victim, Kind.ORDINARY, Kind.EXPLANATION):
+        path = folder / f"{workload.name}.json"
+        if path.exists():
+            continue
+        held = Maxima(workload=workload.name, ordinary=workload.kind is Kind.ORDINARY)
         for number, session in enumerate(of_workload(eyes.victim, workload, CALIBRATE, sizes.benign)):
             for name, scores in eyes.look(session, peers=sizes.peers is None or number < sizes.peers).items():
-                of_rule = maxima.setdefault(name, {EVERY: {}, ORDINARY: {}})
-                for rule in (EVERY, ORDINARY) if workload.kind is Kind.ORDINARY else (EVERY,):
-                    of_rule[rule].setdefault(workload.name, []).append(float(scores.max(initial=-np.inf)))
+                held.most.setdefault(name, []).append(min(float(scores.max(initial=-ENDLESS)), ENDLESS))
+            held.sources.append(session.source)
+        draft = path.with_suffix(".part")
+        draft.write_bytes(msgspec.json.encode(held))
+        draft.replace(path)
         say(f"{eyes.victim.name}: {workload.name} calibrated")
-    values: dict[str, dict[str, float]] = {}
-    worst: dict[str, dict[str, str]] = {}
-    for name, rules in maxima.items():
-        tops = {rule: {w: quantile(held, LEVEL) for w, held in of.items()} for rule, of in rules.items()}
-        worst[name] = {rule: max(of, key=lambda each: of[each]) for rule, of in tops.items()}
-        # Evidence that reaches a threshold alarms: it lies just above. Numbers without an end cannot be written down.
-        values[name] = {r: float(np.nextafter(max(of.values()), np.inf).clip(-1e9, 1e9)) for r, of in tops.items()}
-    bars.values[eyes.victim.name], bars.worst[eyes.victim.name] = values, worst
-    bars.sessions[eyes.victim.name] = sizes.benign
 
 
 def first(scores: NDArray[np.float64], bar: float) -> int | None:
@@ -142,10 +154,11 @@ def first(scores: NDArray[np.float64], bar: float) -> int | None:
 
 
 def judged(session: Session, series: Series, bars: dict[str, dict[str, float]]) -> list[Seen]:
-    """Return a session as every detector saw it, by both rules."""
+    """Return a session as every detector saw it, by every rule."""
     alarms = {(name, rule): first(scores, bar) for name, scores in series.items() for rule, bar in bars[name].items()}
-    tiers = [at for tier in Tier if (at := alarms[str(tier), EVERY]) is not None]
-    alarms[MONITOR, EVERY] = min(tiers, default=None)
+    for rule in (EVERY, PRODUCT):
+        tiers = [at for tier in Tier if (at := alarms.get((str(tier), rule))) is not None]
+        alarms[MONITOR, rule] = min(tiers, default=None)
     return [Seen(name, rule, verdict_of(session, at)) for (name, rule), at in alarms.items()]
 
 
@@ -174,6 +187,16 @@ def confirm_benign(eyes: Eyes, sizes: Sizes, bars: Bars, results: Results, say: 
         say(f"{victim.name}: {workload.name} confirmed")
 
 
+def confirm_fresh(eyes: Eyes, count: int, bars: Bars, results: Results, say: Say) -> None:
+    """Look at benign sessions that no rule was ever changed for, without published detectors."""
+    victim, own = eyes.victim, bars.values[eyes.victim.name]
+    workloads = benign.workloads_for(victim, Kind.ORDINARY, Kind.EXPLANATION)
+    for workload in sorted(workloads, key=lambda one: one.name not in ALARMED):
+        for session in of_workload(victim, workload, FRESH, count):
+            results.fresh += judged(session, eyes.look(session, peers=False), own)
+        say(f"{victim.name}: {workload.name} drawn anew")
+
+
 def confirm_attacks(eyes: Eyes, count: int, bars: Bars, results: Results, say: Say) -> None:
     """Look at attacks by queries that nothing was set on."""
     victim, own = eyes.victim, bars.values[eyes.victim.name]
@@ -185,7 +208,7 @@ def confirm_attacks(eyes: Eyes, count: int, bars: Bars, results: Results, say: S
 
 
 def confirm_hidden(eyes: Eyes, count: int, bars: Bars, results: Results, say: Say) -> None:
-    """Look at attackers who hide, and at those who see what the monitor says."""
+    """Look at attackers who hide."""
     victim, own = eyes.victim, bars.values[eyes.victim.name]
     for attack in disguised(victim):
         for session in of_attack(victim, attack, CONFIRM, count, 3_000):
@@ -198,11 +221,16 @@ def confirm_hidden(eyes: Eyes, count: int, bars: Bars, results: Results, say: Sa
                 at = first(together, own[str(Tier.INTENT)][EVERY])
                 results.seen.append(Seen("campaign", EVERY, verdict_of(session, at)))
         say(f"{victim.name}: {attack.name} confirmed")
+
+
+def confirm_oars(eyes: Eyes, count: int, bars: Bars, results: Results, say: Say) -> None:
+    """Look at attackers who are told what the monitor says; they adapt to nobody else, so no peer is shown them."""
+    victim, own = eyes.victim, bars.values[eyes.victim.name]
     for attack in ATTACKS.values():
         if attack.name.startswith("oars") and attack.fits(victim):
             for session in _watched(eyes, attack, count, thresholds(own)):
                 if not session.error:
-                    results.seen += judged(session, eyes.look(session), own)
+                    results.seen += judged(session, eyes.look(session, peers=False), own)
             say(f"{victim.name}: {attack.name} confirmed")
 
 

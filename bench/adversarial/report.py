@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bench.adversarial.report_more import RED, costs, goals, thieves
-from bench.adversarial.results import EVERY, MONITOR, ORDINARY, Bars, Results, Seen
+from bench.adversarial.report_more import RED, as_set, costs, goals, thieves
+from bench.adversarial.results import EVERY, MONITOR, ORDINARY, PRODUCT, Bars, Results, Seen
 from bench.adversarial.sessions import HIDDEN
 from bench.report import table
 from redteam.attacks import ATTACKS, Family
@@ -200,17 +200,33 @@ def bars_table(bars: Bars, victim: str) -> str:
     nominal = {"intent": f"{math.log(99):.1f}", "Blacklight": "25",
                "LFC": "1.6", "PRADA": "0.10"}  # fmt: skip
     rows = [
-        [name, nominal.get(name, "-"), *(f"{rules[rule]:.2f} ({bars.worst[victim][name][rule]})"
-                                         for rule in (ORDINARY, EVERY))]
+        [name, nominal.get(name, "-"),
+         *(f"{rules[rule]:.2f} ({bars.worst[victim][name][rule]})" for rule in (ORDINARY, EVERY)),
+         f"{rules[PRODUCT]:.2f}" if PRODUCT in rules else "-"]
         for name, rules in bars.values[victim].items()
     ]  # fmt: skip
-    return table(["detector", "nominal", "from ordinary (worst workload)", "from all (worst workload)"], rows)
+    head = ["detector", "nominal", "from ordinary (worst workload)", "from all (worst workload)", "a baseline's own"]
+    return table(head, rows)
+
+
+def fresh_table(seen: Sequence[Seen], victim: str) -> str:
+    """Return which workloads alarm that were drawn anew, and how many sessions there were of the others."""
+    keys = [(name, EVERY) for name in (MONITOR, *TIERS, "extraction")] + [(MONITOR, PRODUCT)]
+    found = {key: benign_results(of(seen, *key, victim)) for key in keys}
+    every = found[MONITOR, EVERY]
+    loud = [name for name in every if any(found[key][name].alarmed.hits for key in keys)]
+    rows = [[name, str(every[name].alarmed.trials), *(_alarmed(found[key][name].alarmed) for key in keys)]
+            for name in loud]  # fmt: skip
+    rest = [every[name].alarmed.trials for name in every if name not in loud]
+    quiet = f"No alarm in {sum(rest):,} sessions of the {len(rest)} other workloads."
+    head = ["workload", "sessions", *(f"{name} ({rule})" for name, rule in keys)]
+    return f"{table(head, rows)}\n\n{quiet}" if rows else quiet
 
 
 def figures(results: Results) -> list[dict[str, Any]]:
     """Return a row for every detector, rule, victim and workload."""
     groups: dict[tuple[str, str, str, str], list[Verdict]] = {}
-    for seen in results.seen:
+    for seen in (*results.seen, *(one._replace(rule=f"{one.rule}, anew") for one in results.fresh)):
         verdict = seen.verdict
         groups.setdefault((seen.detector, seen.rule, verdict.victim, verdict.workload), []).append(verdict)
     rows = []
@@ -230,18 +246,22 @@ def render(results: Results, bars: Bars) -> tuple[str, dict[str, Any]]:
     machine = ", ".join(f"{name} {value}" for name, value in results.machine.items())
     parts = [
         (
-            f"Machine: {machine}. Plan: {results.plan}. SHA-256 of the thresholds, taken before the first confirmation "
-            f"session: `{results.bars}`; of the forest: `{bars.forest}`."
+            f"Machine: {machine}. Plan: {results.plan}. SHA-256 of the thresholds, taken before anything was judged by "
+            f"them: `{results.bars}`; of the forest: `{bars.forest}`."
         ),
         "### Goals",
         goals(results),
+        "### As a baseline sets it",
+        as_set(results),
     ]
     for victim in victims:
+        anew = of(results.fresh, MONITOR, EVERY, victim)
         parts += [
             f"### {victim}: attacks by queries", attacks_table(results.seen, victim),
             f"### {victim}: benign sessions with an alarm", benign_table(results.seen, victim),
             "Sessions that nothing tells from an attack before the label flips, never counted as false alarms:",
             benign_table(results.seen, victim, equivalent=True),
+            *([f"### {victim}: benign sessions drawn anew", fresh_table(results.fresh, victim)] if anew else []),
             f"### {victim}: beside published detectors", peers_table(results.seen, victim),
             f"### {victim}: attacks that the forest never saw", unseen_table(results, victim),
             f"### {victim}: attackers who hide", hidden_table(results.seen, victim),

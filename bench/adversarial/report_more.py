@@ -3,10 +3,10 @@
 import statistics
 
 from bench.adversarial import report
-from bench.adversarial.results import EVERY, MONITOR, ORDINARY, Copied, Results, Seen
+from bench.adversarial.results import EVERY, MONITOR, ORDINARY, PRODUCT, Copied, Results, Seen
 from bench.report import table
 from redteam.attacks import ATTACKS, Family
-from redteam.judge import attack_result, benign_results
+from redteam.judge import Share, attack_result, benign_results
 from redteam.session import Kind
 
 STRANGE = ("knockoff-noise", "knockoff-strangers", "copycat-noise", "copycat-strangers")
@@ -78,16 +78,44 @@ def _goals(results: Results, victim: str) -> list[list[str]]:
     return rows
 
 
-def _wronged(results: Results, victim: str, tier: str) -> list[str]:
-    """Return whether a tier leaves every benign workload alone."""
-    found = benign_results(report.of(results.seen, tier, EVERY, victim)).values()
+def _worst(seen: list[Seen], victim: str, tier: str, rule: str = EVERY) -> Share | None:
+    """Return the largest share of a benign workload's sessions that alarm."""
+    found = benign_results(report.of(seen, tier, rule, victim)).values()
     rates = [each.alarmed for each in found if each.kind is not Kind.EQUIVALENT]
+    return max(rates, key=lambda each: each.ratio, default=None)
+
+
+def _told(worst: Share) -> str:
+    return f"worst {100 * worst.ratio:.1f} % of {worst.trials}, up to {100 * worst.interval.high:.1f} %"
+
+
+def _wronged(results: Results, victim: str, tier: str) -> list[str]:
+    """Return whether a tier leaves every benign workload alone, also where sessions were drawn anew."""
+    worst, anew = (_worst(seen, victim, tier) for seen in (results.seen, results.fresh))
     goal = f"{tier}: at most 1 % of sessions of each benign workload"
-    if not rates:
+    if worst is None:
         return _row(goal, "not measured", met=False)
-    worst = max(rates, key=lambda each: each.ratio)
-    text = f"worst {100 * worst.ratio:.1f} % of {worst.trials}, up to {100 * worst.interval.high:.1f} %"
-    return _row(goal, text, worst.ratio <= BENIGN, shown=worst.trials >= VERIFIED)
+    text = _told(worst) + (f"; drawn anew {_told(anew)}" if anew is not None else "")
+    met = max(each.ratio for each in (worst, anew) if each is not None) <= BENIGN
+    return _row(goal, text, met, shown=worst.trials >= VERIFIED)
+
+
+def as_set(results: Results) -> str:
+    """Return what there is to see with the thresholds that the product sets when it is given a baseline."""
+    rows = []
+    for victim in dict.fromkeys(seen.verdict.victim for seen in results.seen):
+        groups = dict(report.sums(report.of(results.seen, MONITOR, EVERY, victim)))
+        for name in ("intent", "probing", "extraction", MONITOR):
+            own = report.of(results.seen, name, PRODUCT, victim)
+            worst = [_worst(seen, victim, name, PRODUCT) for seen in (results.seen, results.fresh)]
+            rates = [attack_result(report.only(own, groups[group])).timely
+                     for group in ("all by labels", "all query attacks")]  # fmt: skip
+            strange = attack_result(report.only(own, STRANGE)).seen
+            rows.append([victim, "any tier" if name == MONITOR else name, *map(report.share, rates),
+                         report.share(strange), *("-" if each is None else _told(each) for each in worst)])  # fmt: skip
+    head = ("victim", "tier", "R, all by labels", "R, all query attacks", "strange theft: seen",
+            "benign sessions with an alarm", "drawn anew")  # fmt: skip
+    return table(head, rows)
 
 
 def thieves(results: Results) -> str:

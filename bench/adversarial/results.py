@@ -8,8 +8,8 @@ import msgspec
 
 from redteam.judge import Verdict
 
-ORDINARY, EVERY = "ordinary", "every"
-"""Rules: a threshold from ordinary workloads alone, or from explanation workloads, too."""
+ORDINARY, EVERY, PRODUCT = "ordinary", "every", "product"
+"""Rules: a threshold from ordinary workloads alone, from explanation workloads, too, or as a baseline sets it."""
 MONITOR = "monitor"
 """Stands for any tier, each with its threshold from every workload."""
 
@@ -76,6 +76,16 @@ class Cost(NamedTuple):
     """Kept of a principal after 1,000 requests."""
 
 
+class Maxima(msgspec.Struct):
+    """The largest evidence of each calibration session of a workload."""
+
+    workload: str
+    ordinary: bool
+    most: dict[str, list[float]] = msgspec.field(default_factory=dict)
+    """By detector; published ones were shown the first sessions only."""
+    sources: list[int] = msgspec.field(default_factory=list)
+
+
 class Bars(msgspec.Struct):
     """Thresholds, from calibration sessions alone."""
 
@@ -107,6 +117,8 @@ class Results:
     bars: str = ""
     """SHA-256 of the thresholds, taken before the first confirmation session."""
     seen: list[Seen] = field(default_factory=list)
+    fresh: list[Seen] = field(default_factory=list)
+    """Benign sessions drawn anew after the rule of the thresholds was changed."""
     copied: list[Copied] = field(default_factory=list)
     unseen: list[Unseen] = field(default_factory=list)
     wronged: list[Wronged] = field(default_factory=list)

@@ -22,11 +22,15 @@ class Part:
     """Sessions that cannot have a source of their own, because there are too few, have the next seeds."""
     odd: int | None
     """Only even (0) or odd (1) sources; ``None``: all."""
+    backwards: bool = False
+    """Whether the last sources come first."""
 
 
 GROW = Part(name="grow", split="calibration", seed=1_000, odd=0)
 CALIBRATE = Part(name="calibrate", split="calibration", seed=2_000, odd=1)
 CONFIRM = Part(name="confirm", split="confirmation", seed=3_000, odd=None)
+FRESH = Part(name="fresh", split="confirmation", seed=4_000, odd=None, backwards=True)
+"""Benign sessions that no rule was ever changed for: other dice, other salts and, where there are enough, sources."""
 QUERY = frozenset({Family.DECISION, Family.SCORE})
 HIDDEN = ("simba-throttled", "hopskipjump-l2+rounded", "square-linf+rounded", "simba-px+rounded",
           "hopskipjump-l2+noise", "simba-dct+noise")  # fmt: skip
@@ -63,6 +67,7 @@ def hidden(victim: Victim) -> list[Attack]:
 def turns(places: list[int], part: Part, wanted: int) -> Iterator[tuple[int, int]]:
     """Yield pairs of source and seed: every source once, then again with the next seed."""
     own = [place for place in places if part.odd is None or place % 2 == part.odd]
+    own = own[::-1] if part.backwards else own
     for i in range(wanted):
         yield own[i % len(own)], part.seed + i // len(own)
 

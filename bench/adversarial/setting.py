@@ -49,6 +49,10 @@ class Lens:
         """Return the fingerprints of a session's requests."""
         return take_apart(self.maker.of(session.inputs.astype(np.float64)), self.tag)
 
+    def points(self, session: Session) -> NDArray[np.float32]:
+        """Return the points of a session's requests, shape (n, dimension): what single principals are judged by."""
+        return self.maker.points(session.inputs.astype(np.float64))
+
 
 def load(name: str, data: Path) -> Victim:
     """Return a victim by its name; MNIST lies in a folder of its own under the data."""
@@ -84,7 +88,10 @@ class Lenses:
 
     def at(self, seed: int, source: int) -> Lens:
         """Return the lens of sessions with this seed and source."""
-        which = int(np.random.default_rng([seed, source + 1]).integers(SALTS))
+        return self.salted(int(np.random.default_rng([seed, source + 1]).integers(SALTS)))
+
+    def salted(self, which: int) -> Lens:
+        """Return the lens of one of the salts, 0 to ``SALTS - 1``."""
         if which not in self._made:
             self._made[which] = lens(self._victim, salt(self._victim.name, self._part, which))
         return self._made[which]
@@ -100,7 +107,7 @@ def lens(victim: Victim, secret: bytes) -> Lens:
     maker = Fingerprinter(secret, victim.dimension, low=victim.low, high=victim.high)
     inputs = victim.reference[0].astype(np.float32).astype(np.float64)
     answers = victim.predict(inputs)
-    points = take_apart(maker.of(inputs), salt_tag(secret)).points
+    points = maker.points(inputs)
     recorder = Recorder(grown())
     yardstick = Yardstick.fit(points, answers.argmax(axis=1), answers, cast(Forest, recorder))
     return Lens(maker=maker, tag=salt_tag(secret), yardstick=yardstick, recorder=recorder)

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from bench.adversarial.setting import Lens
 from detectors.principals.campaigns import Crowd
 from detectors.principals.cluster import FEATURES
-from detectors.principals.fingerprint import take_apart
 from detectors.principals.forest import DEPTH, Forest
 from detectors.principals.monitor import Principal, Thresholds, Tier
 from redteam.session import Session
@@ -50,7 +49,7 @@ def scores(forest: Forest, stories: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def watch(session: Session, lens: Lens) -> Trace:
     """Let the monitor look at a session; each account is a principal of its own."""
-    points = lens.of(session).points
+    points = lens.points(session)
     labels = session.labels
     principals: dict[int, Principal] = {}
     count = len(session)
@@ -78,7 +77,7 @@ def watch(session: Session, lens: Lens) -> Trace:
 def campaign_intent(session: Session, lens: Lens, forest: Forest) -> NDArray[np.float64]:
     """Return the evidence of intent, shape (n,), about near-duplicates that several accounts have sent."""
     crowd = Crowd(lens.yardstick.population, lens.yardstick.dimension, forest)
-    points, labels = lens.of(session).points, session.labels
+    points, labels = lens.points(session), session.labels
     found = np.full(len(session), -np.inf)
     for i, account in enumerate(session.accounts.tolist()):
         joint = crowd.take(points[i], int(labels[i]), session.probabilities[i], account)
@@ -109,6 +108,6 @@ class Live:
         """Take one request, and tell whether its principal is refused from now on."""
         del seconds
         principal = self._principals.setdefault(account, Principal(self._yardstick))
-        point = take_apart(self._lens.maker.of(row[None].astype(np.float64)), self._lens.tag).points[0]
+        point = self._lens.maker.points(row[None].astype(np.float64))[0]
         evidence = principal.take(point, int(answer.argmax()), answer).evidence
         return any(evidence[tier] >= self._thresholds.of(tier) for tier in Tier)

@@ -13,8 +13,10 @@ from detectors.scores.norm import norm
 
 COLUMNS = 20
 REFERENCE = 20_000
-EMBEDDING = 16
+EMBEDDINGS = (16, 64)
 TIE = 0.6
+APART, APART_BY = 10, 0.7
+"""So many tied columns move along a line of whitened columns, by so many deviations."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,11 +89,26 @@ def _tied(columns: int) -> Callable[[np.random.Generator, int, int], Table]:
     return make
 
 
-def _embedding(rng: np.random.Generator, before: int, after: int) -> Table:
-    vectors = rng.normal(size=(before + after, EMBEDDING))
-    direction = rng.normal(size=EMBEDDING)
-    vectors[before:] += direction / np.linalg.norm(direction)
-    return {"score.norm.e": norm(vectors.astype(np.float32))} | components_of(vectors)
+def _embedding(size: int) -> Callable[[np.random.Generator, int, int], Table]:
+    def make(rng: np.random.Generator, before: int, after: int) -> Table:
+        vectors = _along_a_line(rng, before, after, size, 1.0)
+        return {"score.norm.e": norm(vectors.astype(np.float32))} | components_of(vectors)
+
+    return make
+
+
+def _along_a_line(rng: np.random.Generator, before: int, after: int, size: int, by: float) -> Floats:
+    rows = rng.normal(size=(before + after, size))
+    line = rng.normal(size=size)
+    rows[before:] += by * line / np.linalg.norm(line)
+    return np.asarray(rows)
+
+
+def _apart(rng: np.random.Generator, before: int, after: int) -> Table:
+    """Let ten columns with one cause move along a line of what the cause leaves of them."""
+    root = np.linalg.cholesky((1 - TIE) * np.eye(APART) + TIE)
+    rows = _along_a_line(rng, before, after, APART, APART_BY) @ root.T
+    return {f"x{j}": np.ascontiguousarray(rows[:, j]) for j in range(APART)}
 
 
 def _moments() -> list[Case]:
@@ -126,5 +143,11 @@ def cases() -> list[Case]:
             Case(name=name, kind=f"p{n}", make=_tied(n), kl=bounds.correlation(TIE, n), how="exact", limited=False)
             for n, name in ((2, "correlation 0 to 0.6"), (5, "the same of five columns"), (COLUMNS, "the same of all"))
         ),
-        Case(name="embedding shift, 16 dim.", kind="e", make=_embedding, kl=0.5, how="exact", limited=False),
+        Case(name="ten tied columns apart", kind="t", make=_apart, kl=APART_BY**2 / 2, how="exact", limited=False),
+        *(
+            Case(
+                name=f"embedding shift, {n} dim.", kind=f"e{n}", make=_embedding(n), kl=0.5, how="exact", limited=False
+            )
+            for n in EMBEDDINGS
+        ),
     ]

@@ -81,7 +81,7 @@ class Baseline:
     @cached_property
     def sums(self) -> int:
         """How many such sums a tick has, see ``detectors.sums``."""
-        return sum(space.tilts.size for space in self.tilted if space.tilts is not None)
+        return sum(space.sums_number for space in self.tilted)
 
     @cached_property
     def width(self) -> int:

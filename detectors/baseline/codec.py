@@ -15,7 +15,8 @@ the spaces, see ``detectors.baseline.codec_spaces``.
 
 ``unsigned`` has 1, 2, 4 or 8 bytes, the fewest that hold the column's largest block count; the header says which.
 Version 2 added inflation and order, and made blocks smaller and more; version 3 added spaces; version 4 seasonal
-profiles; version 5 what bets on sums need; version 6 courses and growth. A baseline is written as the first version
+profiles; version 5 what bets on sums need; version 6 courses and growth; version 7 learned
+lines. A baseline is written as the first version
 that holds all of it, so that the digest of one without them, profiles and spaces stays what it was. Spaces of versions
 3 and 4 had other scores: they are refused.
 
@@ -48,6 +49,7 @@ VERSION = 3
 SEASONAL_VERSION = 4
 SPACES_VERSION = 5
 SLOW_VERSION = 6
+LINE_VERSION = 7
 HEADER_BYTES_MAX = 64 * 1024 * 1024
 COLUMNS_MAX = 10_000
 BINS_MAX = 4_096
@@ -98,6 +100,8 @@ def _all_arrays(column: Column) -> list[NDArray[Any]]:
 
 
 def _version(columns: Sequence[Column], spaces: Sequence[Space]) -> int:
+    if any(space.line is not None for space in spaces):
+        return LINE_VERSION
     if any(c.growth or c.slow is not None or (c.season is not None and c.season.slow is not None) for c in columns):
         return SLOW_VERSION
     if spaces:
@@ -201,8 +205,8 @@ def _header(data: bytes) -> tuple[dict[str, Any], int]:
     if not isinstance(header, dict):
         raise BaselineError("header: not an object")
     version = header.get("version")
-    if version not in (VERSION, SEASONAL_VERSION, SPACES_VERSION, SLOW_VERSION):
-        known = f"versions {VERSION} to {SLOW_VERSION}"
+    if version not in range(VERSION, LINE_VERSION + 1) or type(version) is not int:
+        known = f"versions {VERSION} to {LINE_VERSION}"
         raise BaselineError(f"header: version {version!r:.40}; this program reads {known}")
     if version < SPACES_VERSION and header.get("spaces"):
         raise BaselineError(f"header: version {version} had other scores of all inputs together: compile it anew")

@@ -3,11 +3,13 @@
 In the header, ``spaces`` is a list: name, inputs, which of them are categorical, number of raw values, number of
 coordinates (0 when raw values are coordinates themselves), seed, and of each fitted score its name, number of
 components, exponent, and whether it has amplitudes; and ``tilts``, null or the numbers of parts, statistics, scales and
-rows, and whether there is a standard. After the arrays of the last column, for each space: centres and inverse
+rows, and whether there is a standard; and ``line``, where there is one, the numbers of blocks, lines, scales, rows and
+tied rows. After the arrays of the last column, for each space: centres and inverse
 deviations of the raw values (float64), the same of the projection if there is one, and for each score weights (int32,
 ``components * coordinates``), offsets (int64), amplitudes (int32); then of the tilts centres and inverse deviations of
 the standard if there is one, statistics (int32, two each), and float64: slopes, means, variances, variances between
-blocks, inflation.
+blocks, inflation; and of the line, float64: radius, square and unrest, centre, blocks,
+tied lines, inflation of those and of the rest.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +21,8 @@ from numpy.typing import NDArray
 from detectors.errors import BaselineError, DetectorError
 from detectors.exact import COMPONENTS_MAX, DIMENSIONS_MAX, Fitted
 from detectors.registry import FITTED
-from detectors.spaces import Space, Standard, Tilts
+from detectors.spaces import Line, Space, Standard, Tilts
+from detectors.spaces.line import BLOCKS, LINES_MAX
 from detectors.spaces.space import INPUTS_MAX
 from detectors.spaces.tilts import STATISTICS_MAX, WAYS
 from detectors.stretches import SCALES_MAX
@@ -43,7 +46,7 @@ def describe_space(space: Space) -> dict[str, Any]:
     dict
         Of texts, numbers and lists.
     """
-    return {
+    described: dict[str, Any] = {
         "name": space.name,
         "inputs": list(space.inputs),
         "categorical": list(space.categorical),
@@ -61,6 +64,9 @@ def describe_space(space: Space) -> dict[str, Any]:
         ],
         "tilts": None if space.tilts is None else _describe_tilts(space.tilts),
     }
+    if space.line is not None:
+        described["line"] = _describe_line(space.line)
+    return described
 
 
 def _describe_tilts(tilts: Tilts) -> dict[str, Any]:
@@ -70,6 +76,16 @@ def _describe_tilts(tilts: Tilts) -> dict[str, Any]:
         "scales": tilts.inflation.shape[1],
         "rows": tilts.rows,
         "standard": tilts.standard is not None,
+    }
+
+
+def _describe_line(line: Line) -> dict[str, Any]:
+    return {
+        "blocks": len(line.blocks),
+        "lines": len(line.tied_lines),
+        "scales": line.rest.shape[1],
+        "rows": line.rows,
+        "tied": line.tied,
     }
 
 
@@ -96,6 +112,10 @@ def arrays_of_space(space: Space) -> list[NDArray[Any]]:
         if tilts.standard is not None:
             arrays += [tilts.standard.centre, tilts.standard.inverse]
         arrays += [tilts.statistics, tilts.slopes, tilts.log_means, tilts.variances, tilts.between, tilts.inflation]
+    line = space.line
+    if line is not None:
+        arrays += [np.array([line.radius, line.square, line.unrest]), line.centre]
+        arrays += [line.blocks, line.tied_lines, line.inflation, line.rest]
     return arrays
 
 
@@ -153,6 +173,7 @@ def _space(entry: Any, take: Take, place: str) -> Space:
         projected=projected,
         fits=fits,
         tilts=None if entry["tilts"] is None else _tilts(entry["tilts"], take, place),
+        line=None if "line" not in entry else _line(entry["line"], size or raw, take, place),
     )
 
 
@@ -175,6 +196,28 @@ def _tilts(entry: Any, take: Take, place: str) -> Tilts:
         between=between,
         inflation=take(real, (number + 1) * scales, place).reshape(number + 1, scales),
         rows=_whole(entry["rows"], ROWS_MAX, place, low=1),
+    )
+
+
+def _line(entry: Any, size: int, take: Take, place: str) -> Line:
+    blocks = _whole(entry["blocks"], BLOCKS, place, low=1)
+    lines = _whole(entry["lines"], LINES_MAX, place)
+    scales = _whole(entry["scales"], SCALES_MAX, place)
+    if size > DIMENSIONS_MAX:
+        raise BaselineError(f"{place}: a line of {size} coordinates; at most {DIMENSIONS_MAX} are possible")
+    real = np.dtype(np.float64)
+    radius, square, unrest = take(real, 3, place).tolist()
+    return Line(
+        radius=radius,
+        square=square,
+        unrest=unrest,
+        centre=take(real, size, place),
+        blocks=take(real, blocks * size, place).reshape(blocks, size),
+        tied_lines=take(real, lines * size, place).reshape(lines, size),
+        inflation=take(real, lines * scales, place).reshape(lines, scales),
+        rest=take(real, (lines + 1) * scales, place).reshape(lines + 1, scales),
+        rows=_whole(entry["rows"], ROWS_MAX, place, low=1),
+        tied=_whole(entry["tied"], ROWS_MAX, place),
     )
 
 

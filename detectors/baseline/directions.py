@@ -201,8 +201,28 @@ def _tails(column: NumericColumn, probabilities: NDArray[np.float64]) -> Iterato
 
 def _labels(column: CategoricalColumn, probabilities: NDArray[np.float64]) -> Iterator[Direction]:
     for place, label in enumerate(column.labels):
-        short = label if len(label) <= LABEL_MAX else label[: LABEL_MAX - 3] + "..."
-        yield _indicator(probabilities, [place], f"category {short!r}", "label")
+        yield _indicator(probabilities, [place], f"category {shortened(label)!r}", "label")
+
+
+def shortened(name: str) -> str:
+    """Return a name as it stands in the name of a direction.
+
+    Parameters
+    ----------
+    name : str
+        Of a label or of an input.
+
+    Returns
+    -------
+    str
+        At most 40 characters.
+
+    Examples
+    --------
+    >>> shortened("age"), len(shortened("x" * 100))
+    ('age', 40)
+    """
+    return name if len(name) <= LABEL_MAX else name[: LABEL_MAX - 3] + "..."
 
 
 def _indicator(

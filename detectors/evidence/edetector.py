@@ -331,12 +331,16 @@ class EvidenceEngine:
                 Blame(
                     name=spec.name,
                     group=spec.group,
-                    direction=layout.names[best],
+                    direction=self._direction(best, state),
                     log_evidence=float(log_columns[i]),
                     since_tick=int(state.since[own[np.argmax(state.peaks[own])]]),
                 )
             )
         return tuple(found)
+
+    def _direction(self, bet: int, state: EvidenceState) -> str:
+        line = next((line for line in self._layout.lines if line.place.start == bet), None)
+        return self._layout.names[bet] if line is None else line.named(state.memory[line.cells])
 
     def explain(self) -> tuple[Explanation, ...]:
         """Explain every tolerance and exponent in words.

@@ -10,8 +10,11 @@ from detectors.baseline import ROWS_MIN, Baseline, Column, Season
 from detectors.baseline.season import settled
 from detectors.evidence.bets import Bets, bets_of
 from detectors.evidence.calibrate import NATURAL_STDS, Null, null_of
+from detectors.evidence.lined import line_tolerance
+from detectors.evidence.lines import LINE_NAME
 from detectors.evidence.options import ColumnOptions, EvidenceOptions
 from detectors.evidence.tilted import names_of, terms
+from detectors.spaces import Space
 
 INDEPENDENT_MIN = 20.0
 """A column needs the worth of so many independent rows."""
@@ -184,6 +187,30 @@ def _tilted(
         )
         eta = float(etas.max()) * strength
         yield Tolerated(direction=what, by=float(by.flat[worst]), cause=cause, eta=eta, text=text)
+        yield from _lined(baseline, space, options, told, strength)
+
+
+def _lined(
+    baseline: Baseline, space: Space, options: EvidenceOptions, told: ColumnOptions, strength: float
+) -> Iterator[Tolerated]:
+    """Explain what the bet along a learned line tolerates."""
+    if space.line is None:
+        return
+    growth = baseline.columns[baseline.index[space.tilted]].growth
+    own = line_tolerance(space.line, options, told.minimum_effect, ordered=baseline.ordered, growth=growth)
+    cause, why = "minimum_effect", "the minimum effect"
+    if own.error > own.minimum:
+        cause, why = "standard_errors", f"{options.standard_errors:g} standard errors of the worst of all lines"
+    if own.ways:
+        why += f", and more in {_ways(own.ways)} in which blocks of the reference differ"
+    if own.tied:
+        why += f"; nothing is bet along {own.tied} {'line' if own.tied == 1 else 'lines'} along which rows are tied"
+    text = f"{LINE_NAME}: may move by {own.by:.2g} standard deviations, whichever way: {why}"
+    yield Tolerated(direction=LINE_NAME, by=own.by, cause=cause, eta=own.eta * strength, text=text)
+
+
+def _ways(number: int) -> str:
+    return f"{number} {'way' if number == 1 else 'ways'}"
 
 
 def _why(baseline: Baseline, options: EvidenceOptions, null: Null, eta: float, strength: float) -> str:
@@ -249,7 +276,7 @@ def _learned(null: Null, bets: Bets, options: EvidenceOptions, strength: float) 
     if by > null.minimum_effect:
         why, cause = f"{options.standard_errors:g} standard errors of the worst of all directions", "standard_errors"
     if ways:
-        why += f", and more in {ways} {'way' if ways == 1 else 'ways'} in which blocks of the reference differ"
+        why += f", and more in {_ways(ways)} in which blocks of the reference differ"
     text = f"{LEARNED}: may move by {by:.2g} standard deviations, whichever way: {why}"
     yield Tolerated(direction=LEARNED, by=by, cause=cause, eta=bets.learned_eta * strength, text=text)
 

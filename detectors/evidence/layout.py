@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from detectors.baseline import Baseline
 from detectors.evidence.bets import Bets, bets_of
 from detectors.evidence.calibrate import Null, StackedNulls, null_of, stack
+from detectors.evidence.lined import line_groups
+from detectors.evidence.lines import LINE_NAME, LINE_SHARE, LineGroup
 from detectors.evidence.options import EvidenceOptions
 from detectors.evidence.shares import shares_of
 from detectors.evidence.tilted import TILT_SHARE, TiltGroup, tilt_groups
@@ -84,6 +86,8 @@ class Layout:
         After them.
     tilts : tuple of TiltGroup
         The bets on sums, after those.
+    lines : tuple of LineGroup
+        The bets along learned lines, after those.
     total : int
         Bins of all columns; the sums of a tick stand behind them.
     columns : ndarray of int64, shape (n_bets,)
@@ -109,6 +113,7 @@ class Layout:
     fixed: tuple[FixedGroup, ...]
     learned: tuple[LearnedGroup, ...]
     tilts: tuple[TiltGroup, ...]
+    lines: tuple[LineGroup, ...]
     total: int
     columns: NDArray[np.int64]
     names: tuple[str, ...]
@@ -150,10 +155,9 @@ def lay_out(baseline: Baseline, options: EvidenceOptions, strengths: NDArray[np.
     etas = np.concatenate(builder.etas)
     columns = np.concatenate(builder.columns)
     etas = etas * np.where(columns >= 0, strengths[columns], 1.0)
-    tilts = tuple(tilt_groups(baseline, options, strengths, len(columns)))
-    for group in tilts:
-        builder.tilted(group)
-    columns, etas = np.concatenate(builder.columns), np.concatenate([etas, *(group.etas.ravel() for group in tilts)])
+    tilts, lines = builder.on_sums(options, strengths)
+    etas = np.concatenate([etas, *(group.etas.ravel() for group in tilts), [group.eta for group in lines]])
+    columns = np.concatenate(builder.columns)
     with np.errstate(divide="ignore"):
         log_shares = np.log(shares.columns)
     weighted = np.flatnonzero(columns >= 0)
@@ -162,6 +166,7 @@ def lay_out(baseline: Baseline, options: EvidenceOptions, strengths: NDArray[np.
         fixed=fixed,
         learned=learned,
         tilts=tilts,
+        lines=lines,
         total=baseline.total,
         columns=columns,
         names=tuple(builder.names),
@@ -247,10 +252,23 @@ class _Builder:
         null = stack([nulls[i] for i in group])
         return LearnedGroup(gather=gather, null=null, caps=caps, place=place, cells=cells)
 
-    def tilted(self, group: TiltGroup) -> None:
-        self.names += group.names
-        number = len(group.names)
-        self._place(np.full(number, group.column), np.full(number, np.log(TILT_SHARE / number)))
+    def on_sums(
+        self, options: EvidenceOptions, strengths: NDArray[np.float64]
+    ) -> tuple[tuple[TiltGroup, ...], tuple[LineGroup, ...]]:
+        tilts = tuple(tilt_groups(self._baseline, options, strengths, self._bets))
+        bets = self._bets + sum(len(group.names) for group in tilts)
+        lines = tuple(line_groups(self._baseline, options, strengths, bets, self.cells))
+        lined = {group.column for group in lines}
+        for group in tilts:
+            share = TILT_SHARE * (1.0 - LINE_SHARE) if group.column in lined else TILT_SHARE
+            number = len(group.names)
+            self.names += group.names
+            self._place(np.full(number, group.column), np.full(number, np.log(share / number)))
+        for line in lines:
+            self.names.append(LINE_NAME)
+            self._place(np.array([line.column]), np.array([np.log(TILT_SHARE * LINE_SHARE)]))
+            self.cells = line.cells.stop
+        return tilts, lines
 
     def _place(self, columns: NDArray[np.int64], log_weights: NDArray[np.float64]) -> slice:
         self.columns.append(columns.ravel())

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from detectors.errors import DetectorError
 from detectors.evidence.layout import Layout
 from detectors.evidence.learned import learned_increments, moved, remember
+from detectors.evidence.lines import KEPT_SHARE, along_line
 
 CHUNK_TICKS = 128
 """At most so many ticks' fixed increments are worked out at once; bounds the memory of a run."""
@@ -183,6 +184,11 @@ def increments_of(
         found = remember(before, moved(own, group.moves), events_kept)
         increments[:, group.place] = learned_increments(group.null, found[:-1], group.caps, own, group.moves)
         memories.append(found.reshape(len(found), -1))
+    sums = counts[:, layout.total :].astype(np.float64)
+    for line in layout.lines:
+        found, won = along_line(line, memory[line.cells], sums, KEPT_SHARE * events_kept)
+        increments[:, line.place] = won[:, None]
+        memories.append(found)
     if layout.tempered:
         increments *= layout.etas
     return increments, memories[0] if len(memories) == 1 else np.concatenate(memories, axis=1)

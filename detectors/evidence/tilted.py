@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.baseline import Baseline
-from detectors.baseline.directions import LABEL_MAX
+from detectors.baseline.directions import shortened
 from detectors.evidence.calibrate import NATURAL_STDS, block_factor
 from detectors.evidence.dependence import dependence_from, exponents
 from detectors.evidence.options import EvidenceOptions
@@ -134,7 +134,7 @@ def tilt_groups(
             etas=etas * strengths[column],
             place=slice(start, start + number),
         )
-        cell += tilts.size
+        cell += space.sums_number
         start += number
 
 
@@ -204,10 +204,6 @@ def _names(space: Space, tilts: Tilts) -> Iterator[str]:
         what = f"direction {i + 1}"
         if tilts.products:
             one, other = (space.inputs[place] if space.projected is None else str(place + 1) for place in (i, j))
-            what = f"correlation of {_short(one)} with {_short(other)}"
+            what = f"correlation of {shortened(one)} with {shortened(other)}"
         for a, _ in slopes:
             yield f"{what} {'up' if a > 0.0 else 'down'}"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LABEL_MAX else name[: LABEL_MAX - 3] + "..."

@@ -135,17 +135,43 @@ class Fingerprinter:
         DetectorError
             If the inputs have another length or are not finite.
         """
+        values = self._checked(inputs)
+        out = np.empty((len(values), BYTES), np.uint8)
+        out[:, : 8 * HASHES] = self._hashes(values).astype("<u8").view(np.uint8)
+        out[:, 8 * HASHES :] = self._projected(values).astype("<f4").view(np.uint8)
+        return out
+
+    def points(self, inputs: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return the points of fingerprints without their hashes, which take most of the time.
+
+        Parameters
+        ----------
+        inputs : ndarray of shape (n, dimension)
+            Finite numbers.
+
+        Returns
+        -------
+        ndarray of shape (n, PROJECTED)
+            As ``take_apart`` finds them in fingerprints, to the same bits.
+
+        Raises
+        ------
+        DetectorError
+            If the inputs have another length or are not finite.
+        """
+        return self._projected(self._checked(inputs)).astype(np.float32)
+
+    def _checked(self, inputs: NDArray[np.floating]) -> NDArray[np.float64]:
         values = np.atleast_2d(np.asarray(inputs, np.float64))
         if values.ndim != 2 or values.shape[1] != len(self._shift):  # noqa: PLR2004 - a matrix
             raise DetectorError(f"inputs have shape {values.shape}, not (n, {len(self._shift)})")
         if not np.isfinite(values).all():
             raise DetectorError("inputs must be finite")
-        out = np.empty((len(values), BYTES), np.uint8)
-        out[:, : 8 * HASHES] = self._hashes(values).astype("<u8").view(np.uint8)
+        return values
+
+    def _projected(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         # Row by row, so that an input has the same bits in whatever batch it comes.
-        points = np.stack([row @ self._project for row in values]) if len(values) else np.empty((0, PROJECTED))
-        out[:, 8 * HASHES :] = points.astype("<f4").view(np.uint8)
-        return out
+        return np.stack([row @ self._project for row in values]) if len(values) else np.empty((0, PROJECTED))
 
     def _hashes(self, values: NDArray[np.float64]) -> NDArray[np.uint64]:
         share = np.clip((values - self._low) / (self._high - self._low), 0.0, 1.0)

@@ -8,7 +8,7 @@ from detectors.principals.forest import Forest
 from detectors.principals.forest_data import CONTENT, DIGEST
 
 INTENT = 3.0
-"""Above the thresholds that the benchmark of adversarial use calibrated on benign sessions, whichever the victim."""
+"""Above the thresholds that the benchmark of adversarial use sets from benign sessions, whichever the victim."""
 
 
 @cache

@@ -21,10 +21,11 @@ REACH = 0.5
 MARGIN = 1.25
 """The largest evidence of so few sessions is exceeded by one in some tens: what is told of lies this much above it."""
 PROBING_LEAST = 12.0
-"""Twice what ordinary clients, explainers and benign optimisers of images reach in the benchmark of adversarial use;
-requests that are close come to less than half of it, however many they are."""
-EXTRACTION_LEAST = 2.2
-"""Above what explainers that mask all parts of an image at random reach there; ordinary clients stay below 0.9."""
+"""Nearly twice what ordinary clients, explainers and benign optimisers of images reach in the benchmark of adversarial
+use; requests that are close come to less than half of it, however many they are."""
+EXTRACTION_LEAST = 2.4
+"""A quarter above what explainers that mask all parts of an image at random reach there; ordinary clients stay below
+0.9."""
 TAIL = 0.025
 """What the exact (Clopper-Pearson) interval of 95 % leaves on either side."""
 

@@ -13,7 +13,9 @@ from detectors.exact import DIMENSIONS_MAX, Coordinates, Fitted
 from detectors.numbers import signs_of
 from detectors.registry import FITTED
 from detectors.scores.pairs import coarse
-from detectors.spaces.space import INPUTS_MAX, Space, lacking, stacked
+from detectors.spaces.inputs import lacking, stacked
+from detectors.spaces.line import Line, fit_line
+from detectors.spaces.space import INPUTS_MAX, WHITENED, Space
 from detectors.spaces.standard import INVERSE_MAX, Standard
 from detectors.spaces.tilts import Tilts, along, fit_tilts, rows_for
 
@@ -28,6 +30,8 @@ FIT_ROWS = 50_000
 STANDARD_ROWS = 20_000
 """Medians and spreads are taken of so many evenly spaced rows, at most."""
 STANDARD_CELLS = 20_000_000
+LINE_CELLS = 4_000_000
+"""For a learned line so many coordinates of evenly spaced rows are looked at, and as many of the first ones."""
 CHUNK_ROWS = 2_048
 SEED = "projection 1"
 NORMAL_IQR = 1.3489795
@@ -181,7 +185,8 @@ def _fit(source: _Source) -> tuple[Space, Scored] | None:
         fits=_fits(placed[:, usable], {}, "embeddings" if source.name else "features"),
     )
     scored = _scored(source, space, step, placed, usable)
-    return replace(space, tilts=_tilts(source, space, placed[:, usable])), scored
+    tilts = _tilts(source, space, placed[:, usable])
+    return replace(space, tilts=tilts, line=_line(source, space, placed[:, usable]) if tilts else None), scored
 
 
 def _first_standard(source: _Source, step: int) -> tuple[Standard, float]:
@@ -239,11 +244,25 @@ def _tilts(source: _Source, space: Space, placed: Coordinates) -> Tilts | None:
     standard = _standard(parts) if space.name else None
     number = int(np.count_nonzero(varies))
     statistics = number if space.name else number * (number - 1) // 2
-    raw = source.raw(slice(0, min(source.rows, FIT_ROWS, rows_for(statistics))))
-    first = space.parts(space.coordinates(raw[:, source.usable(raw)]))
+    first = space.parts(_first(source, space, rows_for(statistics)))
     if standard is None:
         return fit_tilts(coarse(parts), coarse(first), varies, None)
     return fit_tilts(along(parts, standard), along(first, standard), varies, standard)
+
+
+def _first(source: _Source, space: Space, most: int) -> Coordinates:
+    """Return the first rows of the reference, without gaps."""
+    raw = source.raw(slice(0, min(source.rows, FIT_ROWS, most)))
+    return space.coordinates(raw[:, source.usable(raw)])
+
+
+def _line(source: _Source, space: Space, placed: Coordinates) -> Line | None:
+    """Learn the bet along a learned line."""
+    if WHITENED not in space.fits:
+        return None
+    most = max(LINE_CELLS // space.dimensions, 1)
+    step = max(1, -(-placed.shape[1] // most))
+    return fit_line(*space.whitened(placed[:, ::step]), space.whitened(_first(source, space, most)))
 
 
 def _fits(placed: Coordinates, like: Mapping[str, Fitted], of: str | None) -> dict[str, Fitted]:

@@ -1,6 +1,6 @@
 """From the inputs of an event to whole-number coordinates, and from those to its fitted scores."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import Codes, Values
+from detectors.columns import Values
 from detectors.errors import ColumnError, DetectorError
-from detectors.exact import DIMENSIONS_MAX, Coordinates, Fitted
-from detectors.numbers import place_of, signs_of
+from detectors.exact import DIMENSIONS_MAX, Coordinates, Fitted, length_of
+from detectors.numbers import signs_of
 from detectors.registry import FITTED
+from detectors.spaces.inputs import lacking, stacked
+from detectors.spaces.line import Line
 from detectors.spaces.standard import Standard
 from detectors.spaces.tilts import Tilts
 
@@ -21,8 +23,8 @@ CHUNK_VALUES = 262_144
 CHUNK_MAX = 2_048
 INPUTS_MAX = 2**14
 """Sums of so many coordinates of 10 bits fit into the 24 bits of float32."""
-ABSENT_SHARE = 0.5
-"""An event that lacks more of its inputs has no scores."""
+WHITENED = "mahalanobis"
+"""The score whose map makes events round."""
 
 
 def score_column(score: str, space: str) -> str:
@@ -70,6 +72,8 @@ class Space:
         What each fitted score keeps, by name.
     tilts : Tilts or None, optional
         What bets on sums need, of the pairs of inputs or of an embedding's directions.
+    line : Line or None, optional
+        What the bet along a learned line needs, of a space that has tilts as well.
 
     Notes
     -----
@@ -99,6 +103,7 @@ class Space:
     projected: Standard | None
     fits: Mapping[str, Fitted]
     tilts: Tilts | None = None
+    line: Line | None = None
 
     def __post_init__(self) -> None:
         self._check_sizes()
@@ -110,6 +115,7 @@ class Space:
             if fitted.weights.shape[1] != self.dimensions:
                 raise DetectorError(f"space {self.name!r}: {name!r} is for {fitted.weights.shape[1]} coordinates")
         self._check_tilts()
+        self._check_line()
 
     def _check_tilts(self) -> None:
         if self.tilts is None:
@@ -118,6 +124,13 @@ class Space:
         parts = 0 if told is None else len(told.weights) if self.name else self.dimensions
         if self.tilts.parts != parts or self.tilts.products == bool(self.name):
             raise DetectorError(f"space {self.name!r}: tilts of {self.tilts.parts} parts do not fit {parts}")
+
+    def _check_line(self) -> None:
+        whitened = self.fits.get(WHITENED)
+        if self.line is not None and (
+            self.tilts is None or whitened is None or self.line.size != len(whitened.weights)
+        ):
+            raise DetectorError(f"space {self.name!r}: a line of {self.line.size} parts does not fit")
 
     def _check_sizes(self) -> None:
         raw = len(self.standard.centre)
@@ -138,6 +151,16 @@ class Space:
     def columns(self) -> tuple[str, ...]:
         """The columns that the scores of this space give."""
         return tuple(score_column(name, self.name) for name in self.fits)
+
+    @cached_property
+    def parts_number(self) -> int:
+        """How many parts of an event are added up, besides 1 for each that counts; 0 when none are."""
+        return 0 if self.tilts is None else self.tilts.parts + (0 if self.line is None else self.line.size)
+
+    @cached_property
+    def sums_number(self) -> int:
+        """How many sums of them a tick has: those for tilts, and behind them the parts for the learned line."""
+        return 0 if self.tilts is None else self.tilts.size + (0 if self.line is None else self.line.size)
 
     @cached_property
     def tilted(self) -> str:
@@ -282,15 +305,38 @@ class Space:
         found: dict[str, NDArray[Any]] = {column: np.empty(events) for column in columns.values()}
         parts = None
         if self.tilts is not None and self.tilted in found:
-            parts = np.ones((1 + self.tilts.parts, events), dtype=np.float32)
+            parts = np.ones((1 + self.parts_number, events), dtype=np.float32)
             found[self.parts_name] = parts.T
         for part in self._chunks(values.shape):
             coordinates = self.coordinates(values[:, part])
+            image, lengths = (None, None) if parts is None or self.line is None else self.whitened(coordinates)
             for name, column in columns.items():
-                found[column][part] = FITTED[name].apply(self.fits[name], coordinates)
-            if parts is not None:
-                parts[1:, part] = self._parts(coordinates)
+                known = lengths if name == WHITENED else None
+                found[column][part] = FITTED[name].apply(self.fits[name], coordinates) if known is None else known
+            if self.tilts is not None and parts is not None:
+                parts[1 : 1 + self.tilts.parts, part] = self._parts(coordinates)
+                if self.line is not None and image is not None and lengths is not None:
+                    parts[1 + self.tilts.parts :, part] = self.line.parts_of(image, lengths)
         return found
+
+    def whitened(self, coordinates: Coordinates) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Make events round.
+
+        Parameters
+        ----------
+        coordinates : ndarray of float32, shape (n_coordinates, n_events)
+            From ``coordinates``.
+
+        Returns
+        -------
+        image : ndarray of float64, shape (n_coordinates, n_events)
+            Whole numbers in units of 2^-8 deviations.
+        lengths : ndarray of float64, shape (n_events,)
+            Their lengths in deviations: the Mahalanobis distance.
+        """
+        fitted = self.fits[WHITENED]
+        image = fitted.image(coordinates)
+        return image, length_of(image, fitted.exponent)
 
     def parts(self, coordinates: Coordinates) -> Coordinates:
         """Return what parts are made of: the coordinates, or of an embedding where they lie along each direction.
@@ -314,60 +360,3 @@ class Space:
     def _chunks(shape: tuple[int, ...]) -> Iterator[slice]:
         size = max(64, min(CHUNK_MAX, CHUNK_VALUES // shape[0]))
         return (slice(start, start + size) for start in range(0, shape[1], size))
-
-
-def stacked(inputs: Sequence[str], categorical: Sequence[bool], columns: Mapping[str, Values]) -> NDArray[np.float64]:
-    """Return the raw values of inputs.
-
-    Parameters
-    ----------
-    inputs : sequence of str
-        Columns, in order.
-    categorical : sequence of bool
-        Which of them are categorical.
-    columns : mapping of str to Values
-        With all inputs.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_raw, n_events)
-        NaN where an input is missing, infinite where it is invalid.
-
-    Raises
-    ------
-    ColumnError
-        When an input is of the other kind.
-    """
-    rows: list[NDArray[Any]] = []
-    for name, kind in zip(inputs, categorical, strict=True):
-        values = columns[name]
-        if isinstance(values, Codes) != kind:
-            raise ColumnError(f"column {name!r} is {'numeric' if kind else 'categorical'} here only")
-        rows.append(_located(values) if isinstance(values, Codes) else values)
-    return np.array(rows, dtype=np.float64)
-
-
-def lacking(values: NDArray[Any]) -> NDArray[np.bool_] | None:
-    """Tell which events lack more than half of their raw values.
-
-    Parameters
-    ----------
-    values : ndarray of float64, shape (n_raw, n_events)
-        Raw values.
-
-    Returns
-    -------
-    ndarray of bool, shape (n_events,), or None
-        None when nothing is lacking at all.
-    """
-    usable = np.isfinite(values)
-    if usable.all():
-        return None
-    return np.asarray(usable.mean(axis=0) < 1.0 - ABSENT_SHARE)
-
-
-def _located(values: Codes) -> NDArray[np.float64]:
-    """Return the place of each event's label; NaN for a missing one, infinite for an invalid one."""
-    # Codes -2 and -1 count from the end of this table: invalid and missing.
-    table = np.array([*map(place_of, values.labels), np.inf, np.nan])
-    return np.asarray(table[values.codes])

@@ -14,15 +14,16 @@ from bench.adversarial.peers.gwad import histograms
 from bench.adversarial.peers.lfc import Lfc, ljung_box
 from bench.adversarial.peers.neighbours import Neighbours
 from bench.adversarial.peers.prada import Prada
-from bench.adversarial.results import EVERY, Bars
+from bench.adversarial.results import EVERY, ORDINARY, PRODUCT, Bars
 from bench.adversarial.sessions import CALIBRATE, CONFIRM, GROW, of_attack, of_workload, turns
 from bench.adversarial.setting import Lenses, salt
 from bench.adversarial.train import forest_of, write
 from bench.adversarial.watch import Live, scores, watch
 from detectors.principals.cluster import FEATURES
 from detectors.principals.forest_data import DIGEST
-from detectors.principals.grown import grown
+from detectors.principals.grown import INTENT, grown
 from detectors.principals.monitor import Tier
+from detectors.principals.thresholds import EXTRACTION_LEAST, PROBING_LEAST
 from redteam.attacks import ATTACKS, session_of
 from redteam.benign import WORKLOADS
 from redteam.judge import timely_rate, verdict_of
@@ -41,6 +42,13 @@ def bars() -> Bars:
 
 def test_the_forest_that_ships_is_the_one_that_thresholds_are_of(bars: Bars) -> None:
     assert grown().digest == DIGEST == bars.forest
+
+
+def test_the_product_is_never_more_eager_than_the_thresholds_of_the_benchmark(bars: Bars) -> None:
+    least = {"intent": INTENT, "probing": PROBING_LEAST, "extraction": EXTRACTION_LEAST}
+    for values in bars.values.values():
+        for tier, value in least.items():
+            assert values[tier][ORDINARY] <= values[tier][EVERY] <= value <= values[tier][PRODUCT]
 
 
 def test_the_thresholds_that_ship_are_the_ones_that_the_page_names(bars: Bars) -> None:

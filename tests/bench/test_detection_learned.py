@@ -1,4 +1,4 @@
-"""The learned bet that decision 14 compares with is honest, and learns."""
+"""The learned bets that decision 35 compares with are honest, and learn."""
 
 import numpy as np
 import pytest

@@ -135,7 +135,7 @@ def _with_header(change: str, value: object) -> bytes:
 @pytest.mark.parametrize(
     ("change", "value", "message"),
     [
-        ("version", 1, "this program reads versions 3 to 6"),
+        ("version", 1, "this program reads versions 3 to 7"),
         ("ordered", 1, "ordered must be"),
         ("scales", 31, "scales must be"),
         ("columns.0.block_bytes", 3, "block_bytes must be"),

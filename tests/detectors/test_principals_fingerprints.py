@@ -59,6 +59,16 @@ def test_fingerprints_of_another_salt_share_nothing_and_are_told(seed: int) -> N
     assert not np.allclose(ours.points, theirs.points)
 
 
+@pytest.mark.parametrize("dimension", [12, 64, 784])
+def test_points_without_hashes_are_those_of_the_fingerprints_to_the_same_bits(dimension: int) -> None:
+    maker = Fingerprinter(b"sixteen secret bytes", dimension)
+    inputs = np.random.default_rng(dimension).random((9, dimension))
+    whole = take_apart(maker.of(inputs), salt_tag(b"sixteen secret bytes")).points
+    assert maker.points(inputs).tobytes() == whole.tobytes()
+    with pytest.raises(DetectorError, match="shape"):
+        maker.points(inputs[:, 1:])
+
+
 def test_a_salt_has_enough_bytes_and_a_tag_that_no_empty_hash_has() -> None:
     with pytest.raises(DetectorError, match="15 bytes"):
         salt_tag(b"x" * 15)

@@ -17,6 +17,7 @@ from detectors.columns import Values
 from detectors.errors import ColumnError, DetectorError
 from detectors.evidence import ColumnOptions, EvidenceEngine, EvidenceOptions, EvidenceState
 from detectors.evidence.layout import lay_out
+from detectors.evidence.lines import LINE_SHARE
 from detectors.evidence.tilted import TILT_SHARE, TiltGroup, terms
 from detectors.spaces.tilts import LOG_MAX, Tilts, fit_tilts
 from detectors.sums import sums_of, tick_sums
@@ -218,7 +219,7 @@ def test_events_that_lack_most_inputs_are_not_added_up() -> None:
     rows[0, :4] = 1.0
     found = sums_of(baseline, values_of(baseline, rows, np.full((3, 6), np.nan)))
     assert found[0] == 1
-    assert not found[tilts_of(baseline, 0).size :].any()
+    assert not found[baseline.tilted[0].sums_number :].any()
 
 
 def test_evidence_with_sums_survives_a_snapshot_and_is_the_same_tick_by_tick() -> None:
@@ -252,13 +253,14 @@ def test_all_weights_add_up_to_one_with_bets_on_sums() -> None:
     layout = lay_out(baseline, EvidenceOptions(), np.ones(len(baseline.columns)))
     for i in range(len(baseline.columns)):
         assert np.exp(layout.log_weights[layout.columns == i]).sum() == pytest.approx(1.0)
-    assert np.exp(layout.log_weights[groups[0].place]).sum() == pytest.approx(TILT_SHARE)
+    assert np.exp(layout.log_weights[groups[0].place]).sum() == pytest.approx(TILT_SHARE * (1.0 - LINE_SHARE))
+    assert np.exp(layout.log_weights[layout.lines[0].place]).sum() == pytest.approx(TILT_SHARE * LINE_SHARE)
     assert baseline.only({"x0", "x1"}).sums == 0
 
 
 def test_the_tolerance_of_the_bets_on_sums_is_explained() -> None:
     baseline, _ = tied()
-    explained = {each.name: each.directions[-2] for each in EvidenceEngine(baseline).explain()}
+    explained = {each.name: each.directions[-3] for each in EvidenceEngine(baseline).explain()}
     pairs, direction = explained["score.pairs"], explained["score.direction.face"]
     assert pairs.text.startswith("correlation of any two inputs: may move by ")
     assert "by which of 40 bets looks at it; most of all correlation of x" in pairs.text

@@ -197,7 +197,7 @@ def test_sums_stand_behind_the_bins_of_all_rows_and_before_those_of_segments(
 ) -> None:
     rng = np.random.default_rng(seed)
     divided = Divided(whole=JOINT, segments=DIVIDED.segments, column="s", parts=DIVIDED.parts)
-    assert divided.whole.sums == 1 + 3 + 3
+    assert divided.whole.sums == 1 + 3 + 3 + 3
     bounds = np.concatenate([[0], np.cumsum([sizes[0]] * len(sizes) if even else sizes)])
     rows = int(bounds[-1])
     values: dict[str, Values] = {**columns_of(rng, rows), "y": rng.normal(size=rows)}
