@@ -54,6 +54,8 @@ def run(*words: str, data_dir: Path | None = None, expect: int = 0) -> str:
     with (
         patch.object(sys, "argv", ["lazaretto", *words, *where]),
         patch.dict(os.environ, environment(), clear=True),
+        # A worker steps back behind others, for good: all tests after it would.
+        patch.object(os, "nice"),
         redirect_stdout(out),
         redirect_stderr(out),
     ):
