@@ -26,6 +26,8 @@ STRIDES = (4, 16, 64, 256, 1024)
 LINES_MAX = 8
 """So many lines at most, one after the other, each at right angles to those before."""
 STRETCHES_MIN = 16
+NOTHING = 1e-6
+"""A mean square below this is what rounding leaves where nothing varies any more."""
 UNREST_MAX = 5.0
 """The deviation of twenty means that are not negative is at most the root of twenty of their mean."""
 ANGLE_MAX = 0.02
@@ -245,7 +247,7 @@ def _ties(
     lines: list[NDArray[np.float64]] = []
     inflation, rest = [np.ones((0, scales))], [ratios_of(second, scales).mean(axis=0)]
     for _ in range(min(LINES_MAX, len(parts) - 1)):
-        line = _most_tied(first)
+        line = _across(_most_tied(first), lines)
         if line is None:
             break
         inflation.append(ratios_of(line[None] @ second, scales))
@@ -255,9 +257,19 @@ def _ties(
     return np.array(lines).reshape(-1, len(parts)), np.concatenate(inflation), np.array(rest), second.shape[1]
 
 
+def _across(line: NDArray[np.float64] | None, lines: list[NDArray[np.float64]]) -> NDArray[np.float64] | None:
+    """Return what of a line is at right angles to others, of length one; None when that is little: rounding alone."""
+    if line is None:
+        return None
+    for known in lines:
+        line = line - known * float(known @ line)
+    length = float(np.linalg.norm(line))
+    return line / length if length > 0.5 else None  # noqa: PLR2004 - all of it, or what rounding left
+
+
 def _most_tied(parts: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """Return the line along which means of stretches vary most, compared with what chance makes of the largest."""
-    best, found = 0.0, None
+    best, found = NOTHING, None
     for stride in STRIDES:
         stretches = parts.shape[1] // stride
         if stretches < STRETCHES_MIN:

@@ -77,3 +77,15 @@ def test_few_rows_or_rows_in_the_centre_have_no_line() -> None:
 def test_no_event_is_lengthened_by_rounding() -> None:
     image = np.array([[255.0, -255.0]])
     assert parts_of(image, np.abs(image[0]) / 256.0, 8.0).tolist() == [[63.0, -63.0]]
+
+
+@pytest.mark.parametrize("varying", [1, 2, 3])
+def test_coordinates_of_which_few_vary_have_lines_at_right_angles(varying: int) -> None:
+    """What is left when all that varies was taken away is rounding: it is no line."""
+    rng = np.random.default_rng(varying)
+    image = np.zeros((6, 2000))
+    image[:varying] = np.rint(256.0 * rng.normal(size=(varying, 2000)))
+    lengths = np.sqrt((image**2).sum(axis=0)) / 256.0
+    line = fit_line(image, lengths, (image, lengths))
+    assert line is not None
+    assert len(line.tied_lines) <= varying
