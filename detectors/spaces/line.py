@@ -28,6 +28,8 @@ LINES_MAX = 8
 STRETCHES_MIN = 16
 NOTHING = 1e-6
 """A mean square below this is what rounding leaves where nothing varies any more."""
+ACROSS_MIN = 0.5
+"""What is left of a line of length one at right angles to others: all of it, or what rounding left."""
 UNREST_MAX = 5.0
 """The deviation of twenty means that are not negative is at most the root of twenty of their mean."""
 ANGLE_MAX = 0.02
@@ -264,7 +266,7 @@ def _across(line: NDArray[np.float64] | None, lines: list[NDArray[np.float64]]) 
     for known in lines:
         line = line - known * float(known @ line)
     length = float(np.linalg.norm(line))
-    return line / length if length > 0.5 else None  # noqa: PLR2004 - all of it, or what rounding left
+    return line / length if length > ACROSS_MIN else None
 
 
 def _most_tied(parts: NDArray[np.float64]) -> NDArray[np.float64] | None:

@@ -222,7 +222,7 @@ class Campaigns:
             share.note(after.size, further=after.lowest < before)
         share.flips += flipped
         evidence = reading.evidence[Tier.INTENT]
-        own = share.own(alone=len(story.shares) < 2) and request.name != story.first and evidence >= self._limit  # noqa: PLR2004 - others than oneself
+        own = share.own(alone=len(story.shares) <= 1) and request.name != story.first and evidence >= self._limit
         # A first flip is news of somebody who was told of.
         news = own and (not share.told or (flipped and share.flips == 1))
         told = news or (evidence >= self._limit and len(story.shares) >= 2 * story.told)

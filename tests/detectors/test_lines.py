@@ -11,34 +11,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import linprog
 
-from detectors.baseline import Baseline, add_spaces, compile_baseline
-from detectors.columns import Values
+from detectors.baseline import Baseline
 from detectors.evidence import EvidenceEngine, EvidenceOptions
 from detectors.evidence.layout import Layout, lay_out
 from detectors.evidence.lines import KEPT_SHARE, LineGroup, along_line
 from detectors.spaces import Line
 from detectors.spaces.line import BITS
 from detectors.sums import sums_of, tick_sums
-from tests.detectors.samples import spec_of
+from tests.detectors.test_tilts import joint, values_of
 
 Floats = NDArray[np.float64]
 KEPT = KEPT_SHARE * EvidenceOptions().learned_events
-
-
-def joint(rows: Floats, vectors: Floats | None = None) -> Baseline:
-    columns = [(spec_of(f"x{j}", rows[:, j]), np.ascontiguousarray(rows[:, j])) for j in range(rows.shape[1])]
-    embeddings = {} if vectors is None else {"face": vectors.astype(np.float32)}
-    return add_spaces(compile_baseline(columns), columns, embeddings).baseline
-
-
-def values_of(baseline: Baseline, rows: Floats, vectors: Floats | None = None) -> dict[str, Values]:
-    found: dict[str, Values] = {f"x{j}": rows[:, j] for j in range(rows.shape[1])}
-    for space in baseline.spaces:
-        if not space.name:
-            found |= space.values(found)
-        elif vectors is not None:
-            found |= space.values_of_embedding(vectors.astype(np.float32))
-    return found
 
 
 def sums_only(baseline: Baseline, rows: Floats, vectors: Floats | None = None, size: int = 1) -> NDArray[np.int64]:
