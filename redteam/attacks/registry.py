@@ -247,6 +247,8 @@ def _disguised(plain: dict[str, Attack]) -> list[Attack]:
         wrap.sybil(plain["knockoff-noise"], 20),
         wrap.sybil(plain["jacobian"], 20),
         *(wrap.covered(one, cover) for one in (hop, square, simba) for cover in (10, 100)),
+        *(wrap.decoyed(one) for one in (hop, simba, plain["nes-linf"])),
+        wrap.decoyed(simba, 3),
         *(wrap.blinded(one, 0.01) for one in (hop, simba)),
         *(wrap.shifted(one) for one in (hop, simba)),
         *(wrap.rounded(one) for one in (hop, square, plain["simba-px"])),

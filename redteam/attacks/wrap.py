@@ -21,6 +21,9 @@ QUERIES_MAX = 20_000
 CHECKED_EVERY = 20
 """Requests between two that are sent as they are by one that otherwise hides them."""
 
+DECOY = 0.03
+"""Standard deviation of the noise of a decoy, in units of the value range: near its input, and no copy of it."""
+
 
 class Relay:
     """Passes everything on to the endpoint behind it; the others change one thing.
@@ -128,6 +131,49 @@ class Covered(Relay):
         return taken
 
 
+class Decoyed(Relay):
+    """Sends harmless near-duplicates of the input that is attacked before each request, under the same account.
+
+    Parameters
+    ----------
+    behind : Endpoint
+        Who answers.
+    victim : Victim
+        Whose range of values they keep to.
+    source : Source
+        The input.
+    decoys : int
+        How many before each request, at least 1.
+    rng : numpy.random.Generator
+        Chooses them.
+    """
+
+    def __init__(self, behind: Endpoint, victim: Victim, source: Source, decoys: int, rng: np.random.Generator) -> None:
+        super().__init__(behind)
+        self._victim, self._root = victim, source.input
+        self._decoys, self._rng = decoys, rng
+        self._refused: list[bool] = []
+
+    @property
+    def refused(self) -> list[bool]:
+        """Of each row of the last call, the decoys left out."""
+        return self._refused
+
+    def ask(self, inputs: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Answer inputs, shape (n, dimension)."""
+        answers = []
+        self._refused = []
+        for row in np.asarray(inputs, dtype=np.float64):
+            answers.append(self.behind.ask(np.concatenate([self._next(), row[None]]))[-1])
+            self._refused.append(self.behind.refused[-1])
+        return np.array(answers)
+
+    def _next(self) -> NDArray[np.float64]:
+        low, high = self._victim.low, self._victim.high
+        noise = DECOY * (high - low) * self._rng.standard_normal((self._decoys, len(self._root)))
+        return np.clip(self._root + noise, low, high)
+
+
 class Changed(Relay):
     """Changes every input on its way; now and then one that seems to succeed is sent as it is, to make sure.
 
@@ -228,6 +274,17 @@ def covered(attack: Attack, cover: int) -> Attack:
 
     queries_max = min(attack.queries_max * (cover + 1), QUERIES_MAX)
     return wrapped(attack, f"cover{cover}", f"among ordinary requests 1:{cover}", before, queries_max=queries_max)
+
+
+def decoyed(attack: Attack, decoys: int = 1) -> Attack:
+    """Send harmless near-duplicates of the attacked input between the requests of an attack."""
+
+    def before(victim: Victim, oracle: Endpoint, source: Source, rng: np.random.Generator) -> Endpoint:
+        return Decoyed(oracle, victim, source, decoys, rng)
+
+    queries_max = min(attack.queries_max * (decoys + 1), QUERIES_MAX)
+    suffix, title = ("decoys", "a decoy") if decoys == 1 else (f"decoys{decoys}", f"{decoys} decoys")
+    return wrapped(attack, suffix, f"{title} before each request", before, queries_max=queries_max)
 
 
 def blinded(attack: Attack, noise: float) -> Attack:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from bench.adversarial import decoys
 from bench.adversarial.blind import ELSEWHERE, HEAD
 from bench.adversarial.fuzz import BEGIN as FUZZ
 from bench.adversarial.report import GOAL_R, share
@@ -44,13 +45,22 @@ def test_the_page_shows_the_figures_of_each_shipped_plan(name: str) -> None:
 def test_every_attack_of_the_run_of_all_that_is_seen_too_seldom_is_red_with_its_ids() -> None:
     summary = read(DATA.read_bytes())["everything"].summary
     tried = {row.attack for row in summary.attacks} | {name for _, name in summary.skipped}
-    assert tried >= set(ATTACKS)
+    assert tried | set(decoys.SHOWN) >= set(ATTACKS)
     _, _, spots = block(begin_of("everything")).partition("Blind spots:")
     for row in summary.attacks:
         seldom = bool(row.timely.trials) and row.timely.hits < row.timely.trials / 2
         shown = [line for line in spots.splitlines() if f" {RED} {row.title} |" in line]
         assert len(shown) == seldom
         assert all(one.id in line for line in shown for one in row.techniques)
+
+
+def test_the_table_of_decoys_has_their_attacks_and_shows_that_they_hide() -> None:
+    shown = [line.strip("| ").split(" | ") for line in block(decoys.BEGIN).splitlines() if line.startswith("| ")]
+    assert tuple(shown[0]) == decoys.HEAD
+    for victim in ("digits", "mnist"):
+        rows = {row[1]: row for row in shown if row[0] == victim}
+        assert tuple(rows) == decoys.SHOWN
+        assert int(rows["nes-linf+decoys"][3]) < int(rows["nes-linf"][3])
 
 
 def test_the_blind_spots_of_the_benchmark_are_those_of_its_figures() -> None:

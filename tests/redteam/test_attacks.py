@@ -117,7 +117,8 @@ def test_the_list_has_every_attack_workload_and_scenario_that_the_red_team_is_fo
     library |= {"simba-px", "simba-dct", "lowprofool", "membership-boundary", "membership-copies", "knockoff-own"}
     own = {"nes-linf", "nes-l2", "jacobian", "oars-hopskipjump", "oars-square", "oars-nes", "simba-throttled"}
     own |= {f"{name}+sybil{count}" for name in ("hopskipjump-l2", "simba-dct") for count in (1, 5, 20, 100)}
-    own |= {f"hopskipjump-l2+{how}" for how in ("cover10", "cover100", "noise", "rounded")}
+    own |= {f"hopskipjump-l2+{how}" for how in ("cover10", "cover100", "decoys", "noise", "rounded")}
+    own |= {"simba-dct+decoys", "simba-dct+decoys3", "nes-linf+decoys"}
     own |= {"copycat-own", "sponge", "label-flips", "boiling-frog", "baseline-poison", "chaff"}
     assert library | own <= set(ATTACKS)
     benign = {"iid", "retries", "one_class", "bursty", "drifting", "lime", "kernelshap", "occlusion", "rise", "noise"}

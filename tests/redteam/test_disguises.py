@@ -63,6 +63,24 @@ def test_cover_is_ordinary_and_between_the_requests(victim: Victim) -> None:
     assert set(covered.accounts) == {0}
 
 
+@pytest.mark.parametrize("decoys", [1, 3])
+def test_decoys_are_near_the_attacked_input_none_twice_and_count_as_requests(decoys: int, victim: Victim) -> None:
+    plain, hidden = run(PLAIN, victim), run(wrap.decoyed(PLAIN, decoys), victim)
+    own = np.s_[decoys :: decoys + 1]
+    assert len(hidden) == (decoys + 1) * ROWS
+    np.testing.assert_array_equal(hidden.inputs[own], plain.inputs)
+    assert set(hidden.accounts) == {0}
+    sent = np.delete(hidden.inputs, own, axis=0)
+    assert len({row.tobytes() for row in (*sent, *plain.inputs)}) == len(sent) + ROWS
+    away = np.linalg.norm(sent - plain.inputs[0], axis=1) / (victim.high - victim.low)
+    # About half of the noise is cut off at the ends of the range, all of it never: 7 standard errors.
+    assert np.all(
+        (away > 0.1 * wrap.DECOY * np.sqrt(victim.dimension)) & (away < 2 * wrap.DECOY * np.sqrt(victim.dimension))
+    )
+    name = "decoys" if decoys == 1 else "decoys3"
+    assert ATTACKS[f"simba-dct+{name}"].queries_max == (decoys + 1) * ATTACKS["simba-dct"].queries_max
+
+
 def test_disguises_nest(victim: Victim) -> None:
     plain = run(PLAIN, victim)
     outside = run(wrap.covered(wrap.sybil(PLAIN, 5), 2), victim)
