@@ -24,7 +24,7 @@ from tests.browser.conftest import ARTEFACTS, HOSTILE, ROOT, OpenPage, Service, 
 DESKTOP, TABLET, PHONE = {"width": 1280, "height": 800}, {"width": 820, "height": 1180}, {"width": 390, "height": 844}
 SIZES = {"desktop": DESKTOP, "tablet": TABLET, "phone": PHONE}
 TABS_MAX = 120
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 BYTES_MAX = 200 * 1024
 SERIOUS = {"serious", "critical"}
 UNFOLD = "document.querySelectorAll('main details').forEach((one) => { one.open = true; })"

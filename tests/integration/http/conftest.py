@@ -27,7 +27,7 @@ from service.office import KeyRequest, issue_key
 from service.settings import Secrets, Settings
 from service.store import open_store
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 
 SCHEMA = {
     "features": [{"name": "age", "kind": "numeric"}, {"name": "country", "kind": "categorical"}],

@@ -18,7 +18,7 @@ import pytest
 
 from tests.pg import run_postgres
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 120.0
 SCHEMA = {
     "features": [{"name": "age", "kind": "numeric"}, {"name": "country", "kind": "categorical"}],
     "prediction": {"kind": "class", "classes": ["fraud", "ok"]},
