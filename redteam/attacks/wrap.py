@@ -3,6 +3,7 @@
 Each wrapper takes an attack and returns another one, with something before the oracle. They nest.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -99,19 +100,16 @@ class Split(Relay):
         return np.concatenate(answers)
 
 
-class Covered(Relay):
-    """Sends ordinary inputs before each request, under the same account."""
+class Among(Relay, ABC):
+    """Sends something else before each request, under the same account."""
 
-    def __init__(self, behind: Endpoint, source: Source, cover: int, rng: np.random.Generator) -> None:
+    def __init__(self, behind: Endpoint) -> None:
         super().__init__(behind)
-        self._inputs = np.delete(source.data[0], source.index, axis=0)
-        self._cover, self._rng = cover, rng
-        self._order: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         self._refused: list[bool] = []
 
     @property
     def refused(self) -> list[bool]:
-        """Of each row of the last call, the ordinary ones left out."""
+        """Of each row of the last call, what was sent before each left out."""
         return self._refused
 
     def ask(self, inputs: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -123,6 +121,20 @@ class Covered(Relay):
             self._refused.append(self.behind.refused[-1])
         return np.array(answers)
 
+    @abstractmethod
+    def _next(self) -> NDArray[np.float64]:
+        """Return what is sent before the next request, shape (n, dimension)."""
+
+
+class Covered(Among):
+    """Sends ordinary inputs before each request, under the same account."""
+
+    def __init__(self, behind: Endpoint, source: Source, cover: int, rng: np.random.Generator) -> None:
+        super().__init__(behind)
+        self._inputs = np.delete(source.data[0], source.index, axis=0)
+        self._cover, self._rng = cover, rng
+        self._order: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+
     def _next(self) -> NDArray[np.float64]:
         while len(self._order) < self._cover:
             self._order = np.concatenate([self._order, self._rng.permutation(len(self._inputs))])
@@ -131,7 +143,7 @@ class Covered(Relay):
         return taken
 
 
-class Decoyed(Relay):
+class Decoyed(Among):
     """Sends harmless near-duplicates of the input that is attacked before each request, under the same account.
 
     Parameters
@@ -152,21 +164,6 @@ class Decoyed(Relay):
         super().__init__(behind)
         self._victim, self._root = victim, source.input
         self._decoys, self._rng = decoys, rng
-        self._refused: list[bool] = []
-
-    @property
-    def refused(self) -> list[bool]:
-        """Of each row of the last call, the decoys left out."""
-        return self._refused
-
-    def ask(self, inputs: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Answer inputs, shape (n, dimension)."""
-        answers = []
-        self._refused = []
-        for row in np.asarray(inputs, dtype=np.float64):
-            answers.append(self.behind.ask(np.concatenate([self._next(), row[None]]))[-1])
-            self._refused.append(self.behind.refused[-1])
-        return np.array(answers)
 
     def _next(self) -> NDArray[np.float64]:
         low, high = self._victim.low, self._victim.high
