@@ -1,102 +1,139 @@
-"""What bets on the stories of a principal would win, one after the other: an e-detector for each, e-BH over all.
+"""Clients who go on, input after input: when bets on their stories tell of them, and whether anybody benign is wronged.
 
-usage: python -m bench.adversarial.persistence [--victims NAMES] [--benign N] [--attacks N]
+usage: python -m bench.adversarial.persistence [--victims NAMES] [--clients N] [--inputs N] [--benign N]
 
-A story is what the first near-duplicates of one input tell; its p value is its rank among the stories of calibration
-sessions, the largest of all benign workloads: valid for a client of any of them, and for one that goes from one to the
-other. The bet on it wins half of one over the square root of p. Whoever attacks input after input multiplies what is
-won, and is told of among so many principals, with one in twenty told of wrongly, when it reaches twenty times their
-number.
+A client attacks one input after the other and gives each one up after 64 requests, or explains, sweeps or just asks, of
+one workload all its life. What its stories win is what the product's bets win, with the ladders that a baseline of the
+victim's reference gives; the thresholds of single stories are the product's own. No source, seed or salt was among what
+the forest of stories was grown from or its ladders are of.
 """
 
 import argparse
 import math
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bench.adversarial.sessions import CALIBRATE, CONFIRM, Part, of_attack, of_workload, plain
-from bench.adversarial.setting import Lenses, cached
-from bench.adversarial.watch import watch
+from bench.adversarial.sessions import CONFIRM, of_attack, of_workload, plain
+from bench.adversarial.setting import Lens, Lenses, cached
 from bench.report import table, update_page
 from bench.run import ROOT, SINGLE_THREADED
 from detectors.principals.grown import INTENT, grown
+from detectors.principals.monitor import Principal, Thresholds, Tier
+from detectors.principals.persistence import WRONG, Bets
+from detectors.principals.ranked import ranked
+from detectors.principals.thresholds import calibrate
 from redteam import benign
+from redteam.attacks import ATTACKS, Attack
 from redteam.session import Kind, Session
 from redteam.victims import Victim
 
 PAGE = ROOT / "docs" / "benchmarks-adversarial.md"
 BEGIN = "<!-- measured: begin (written by python -m bench.adversarial.persistence) -->"
-WITHIN = 64
-"""Near-duplicates of an input whose largest evidence is the story's."""
-PRINCIPALS = 100
-WRONG = 0.05
-"""Share of those told of who are told of wrongly."""
+REQUESTS = 64
+"""After so many an input is given up."""
+CALM = 150
+"""Requests of a benign client for each input, at most."""
+AMONG = 100
+LOG_THRESHOLD = math.log(AMONG / WRONG)
+HIDING = ("nes-linf+decoys", "simba-dct+decoys3", "simba-dct+cover10")
 
 
-class Won(NamedTuple):
-    """What the bets on the stories of one kind of client win."""
+class Life(NamedTuple):
+    """What was seen of one client."""
 
-    name: str
+    inputs: int
     stories: int
-    mean: float
-    """Of what a bet wins: no more than 1 of a benign client."""
-    growth: float
-    """Of the decimal logarithm of the capital, by each story."""
-    alone: float
-    """Share of the stories that reach the threshold of intent by themselves."""
+    told_after: int | None
+    """Inputs until bets told of it among so many; ``None``: they did not."""
+    alarm_after: int | None
+    """Inputs until a threshold of a single story or of closeness did."""
+    log_evidence: float
+    """At the end."""
 
 
-def story(session: Session, lenses: Lenses) -> float:
-    """Return the largest evidence of intent of a session's first near-duplicates; none without any."""
-    trace = watch(session, lenses.of(session))
-    told = trace.intent(grown())[trace.told[:WITHIN]]
-    return float(told.max(initial=-math.inf))
+class Eye:
+    """What a version of the victim makes of one client."""
+
+    def __init__(self, lens: Lens, limits: Thresholds, bets: Bets) -> None:
+        self._lens, self._limits = lens, limits
+        self._yardstick = replace(lens.yardstick, forest=grown(), bets=bets)
+
+    def follow(self, sessions: Iterable[Session], requests: int) -> Life:
+        """Follow a client through its sessions, one input each."""
+        principal = Principal(self._yardstick)
+        told = alarm = None
+        number = 0
+        for number, session in enumerate((one for one in sessions if not one.error), start=1):
+            points = self._lens.points(session)
+            for i in range(min(len(session), requests)):
+                reading = principal.take(points[i], int(session.labels[i]), session.probabilities[i])
+                if told is None and principal.persistence.log_evidence >= LOG_THRESHOLD:
+                    told = number
+                if alarm is None and any(reading.evidence[tier] >= self._limits.of(tier) for tier in Tier):
+                    alarm = number
+        own = principal.persistence
+        return Life(number, own.stories, told, alarm, own.log_evidence)
 
 
-def stories(sessions: Iterable[Session], lenses: Lenses) -> NDArray[np.float64]:
-    """Return those of many sessions that came to an end."""
-    return np.array([story(session, lenses) for session in sessions if not session.error])
+class Eyes:
+    """One for each salt of a part of the protocol, calibrated on the reference as a baseline is."""
+
+    def __init__(self, victim: Victim) -> None:
+        self._victim, self._lenses = victim, Lenses(victim, CONFIRM.name)
+
+    def of(self, salt: int) -> Eye:
+        """Return the one of a salt."""
+        lens = self._lenses.salted(salt)
+        inputs = self._victim.reference[0].astype(np.float32).astype(np.float64)
+        answers = self._victim.predict(inputs)
+        yardstick, points = replace(lens.yardstick, forest=grown()), lens.maker.points(inputs)
+        held = calibrate(yardstick, points, answers.argmax(axis=1), answers, INTENT, ranked())
+        return Eye(lens, held.thresholds, Bets(ranked().forest, np.array(held.ladders)))
 
 
-def worst_rank(found: float, calibrated: list[NDArray[np.float64]]) -> float:
-    """Return the p value, in (0, 1]: the largest rank of a story among those of each workload."""
-    return max((1 + int((of >= found).sum())) / (1 + len(of)) for of in calibrated)
+def lives(eyes: list[Eye], sessions: Iterator[Session], inputs: int, requests: int) -> list[Life]:
+    """Deal sessions out to clients, one after the other, and follow each of them."""
+    return [eye.follow([one for _, one in zip(range(inputs), sessions, strict=False)], requests) for eye in eyes]
 
 
-def won(name: str, found: NDArray[np.float64], calibrated: list[NDArray[np.float64]]) -> Won:
-    """Return what the bets on stories win."""
-    bets = np.array([0.5 / math.sqrt(worst_rank(one, calibrated)) for one in found.tolist()])
-    return Won(name, len(bets), float(bets.mean()), float(np.log10(bets).mean()), float((found >= INTENT).mean()))
-
-
-def needed(growth: float) -> str:
-    """Return how many stories it takes until a principal is told of."""
-    return "never" if growth <= 0.0 else f"{math.ceil(math.log10(PRINCIPALS / WRONG) / growth):,}"
-
-
-def benign_stories(victim: Victim, part: Part, lenses: Lenses, count: int) -> dict[str, NDArray[np.float64]]:
-    """Return the stories of each benign workload."""
-    workloads = benign.workloads_for(victim, Kind.ORDINARY, Kind.EXPLANATION)
-    return {one.name: stories(of_workload(victim, one, part, count), lenses) for one in workloads}
-
-
-def measure(victim: Victim, attacks: int, count: int) -> list[Won]:
-    """Return what is won on every attack that hides nothing, and on the benign workload that wins most."""
-    calibrated = list(benign_stories(victim, CALIBRATE, Lenses(victim, CALIBRATE.name), count).values())
-    lenses = Lenses(victim, CONFIRM.name)
-    found = [
-        won(attack.name, stories(of_attack(victim, attack, CONFIRM, attacks), lenses), calibrated)
-        for attack in plain(victim)
+def row(victim: str, name: str, found: list[Life]) -> list[str]:
+    """Return what the table says of the clients of one kind."""
+    told = [one.told_after for one in found if one.told_after is not None]
+    alarms = [one.alarm_after for one in found if one.alarm_after is not None]
+    stories = sum(one.stories for one in found) / max(sum(one.inputs for one in found), 1)
+    return [
+        victim,
+        name,
+        f"{len(told)} of {len(found)}",
+        f"{np.median(told):.0f} / {max(told)}" if told else "-",
+        f"{len(alarms)} of {len(found)}",
+        f"{np.median(alarms):.0f} / {max(alarms)}" if alarms else "-",
+        f"{stories:.1f}",
+        f"{np.median([one.log_evidence for one in found]) / math.log(10.0):+.1f}",
     ]
-    harmless = benign_stories(victim, CONFIRM, lenses, count)
-    worst = max((won(name, of, calibrated) for name, of in harmless.items()), key=lambda one: one.growth)
-    return [*sorted(found, key=lambda one: -one.growth), worst._replace(name=f"{worst.name} (benign, wins most)")]
+
+
+def attacks_of(victim: Victim) -> list[Attack]:
+    """Return the attacks by queries, and some that hide."""
+    return plain(victim) + [ATTACKS[name] for name in HIDING if ATTACKS[name].fits(victim)]
+
+
+def measure(victim: Victim, clients: int, inputs: int, calm: int) -> Iterator[list[str]]:
+    """Yield a row for each attack, and one for each benign workload."""
+    eyes = Eyes(victim)
+    own = [eyes.of(salt) for salt in range(max(clients, calm))]
+    for attack in attacks_of(victim):
+        found = of_attack(victim, attack, CONFIRM, clients * inputs, REQUESTS)
+        yield row(victim.name, attack.name, lives(own[:clients], found, inputs, REQUESTS))
+    for workload in benign.workloads_for(victim, Kind.ORDINARY, Kind.EXPLANATION):
+        found = of_workload(victim, workload, CONFIRM, calm * inputs)
+        yield row(victim.name, f"*{workload.name}*", lives(own[:calm], found, inputs, CALM))
 
 
 def main(arguments: list[str]) -> int:
@@ -106,18 +143,18 @@ def main(arguments: list[str]) -> int:
         os.execve(sys.executable, command, os.environ | SINGLE_THREADED)
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--victims", default="digits,mnist")
-    parser.add_argument("--attacks", type=int, default=24)
-    parser.add_argument("--benign", type=int, default=48, help="sessions of each workload: as many as a baseline has")
+    parser.add_argument("--clients", type=int, default=6, help="attackers of each kind; at most the salts there are")
+    parser.add_argument("--inputs", type=int, default=40)
+    parser.add_argument("--benign", type=int, default=6, help="benign clients of each workload")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     given = parser.parse_args(arguments)
     rows = []
     for name in given.victims.split(","):
-        for one in measure(cached(name, given.data), given.attacks, given.benign):
-            rows.append([name, one.name, str(one.stories), f"{one.alone:.2f}", f"{one.mean:.2f}",
-                         f"{one.growth:+.2f}", needed(one.growth)])  # fmt: skip
-            print(rows[-1], file=sys.stderr, flush=True)
-    head = ("victim", "client", "stories", "seen by one story", "mean of a bet", "powers of ten by a story",
-            f"stories until told of among {PRINCIPALS}")  # fmt: skip
+        for one in measure(cached(name, given.data), given.clients, given.inputs, given.benign):
+            rows.append(one)
+            print(one, file=sys.stderr, flush=True)
+    head = ("victim", "client (*benign*)", f"told of among {AMONG}", "inputs until then, median / most",
+            "a threshold told of", "inputs until then", "stories an input", "powers of ten at the end")  # fmt: skip
     update_page(PAGE, table(head, rows), BEGIN)
     return 0
 

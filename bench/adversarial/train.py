@@ -170,7 +170,7 @@ def fit(stories: Stories, harder: NDArray[np.float64]) -> Any:
     return model.fit(stories.features, attack, sample_weight=weights(stories, harder))
 
 
-def forest_of(model: Any) -> Forest:
+def forest_of(model: Any, width: int = len(FEATURES)) -> Forest:
     """Turn the library's trees into complete ones: below a leaf that comes early, everything is that leaf."""
     features, cuts, values = [], [], []
     for (tree,) in model._predictors:  # noqa: SLF001 - the library shows its trees nowhere else
@@ -190,7 +190,7 @@ def forest_of(model: Any) -> Forest:
         cuts.append(threshold)
         values.append(leaves)
     start = float(np.ravel(model._baseline_prediction)[0])  # noqa: SLF001 - as above
-    return Forest(np.array(features), np.array(cuts), np.array(values), start)
+    return Forest(np.array(features), np.array(cuts), np.array(values), start, width)
 
 
 def _rounded_down(cut: float) -> np.float32:

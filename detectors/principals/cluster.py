@@ -108,6 +108,8 @@ class Cluster:
         Its predicted class.
     odds : float
         Log-odds of that class at the root.
+    began : int
+        How many requests there had been before the first near-duplicate.
 
     Attributes
     ----------
@@ -127,6 +129,8 @@ class Cluster:
         The smallest logarithm of a ratio so far, at most 0.
     members : dict of int to None
         In order: who sent near-duplicates, where requests of several principals are looked at together.
+    story : int
+        The number of its client's story during which it first told something; 0 before that.
 
     Notes
     -----
@@ -136,6 +140,7 @@ class Cluster:
     root: NDArray[np.float32]
     label: int
     odds: float
+    began: int = 0
     size: int = field(init=False, default=1)
     flips: int = field(init=False, default=0)
     lowest: float = field(init=False)
@@ -145,6 +150,7 @@ class Cluster:
     best_choices: float = field(init=False, default=0.0)
     nearest: float = field(init=False, default=0.0)
     members: dict[int, None] = field(init=False, default_factory=dict)
+    story: int = field(init=False, default=0)
     _means: list[float] = field(init=False, default_factory=lambda: [0.0] * _MEANS)
     _weight: float = field(init=False, default=0.0)
     _second: tuple[NDArray[np.float32], float] | None = field(init=False, default=None)

@@ -47,20 +47,23 @@ class Forest:
         What each leaf adds.
     start : float
         What the sum starts from.
+    width : int
+        How many features there are to look at: those of a cluster, or those of a story that is over.
     """
 
     features: NDArray[np.int8]
     cuts: NDArray[np.float32]
     values: NDArray[np.float32]
     start: float
+    width: int = len(FEATURES)
 
     def __post_init__(self) -> None:
         trees = len(self.features)
         shapes = (self.features.shape, self.cuts.shape, self.values.shape)
         if shapes != ((trees, _INNER), (trees, _INNER), (trees, _LEAVES)):
             raise DetectorError(f"a forest of shapes {shapes}")
-        if trees and not 0 <= int(self.features.min()) <= int(self.features.max()) < len(FEATURES):
-            raise DetectorError(f"a forest that looks at other features than the {len(FEATURES)} of a story")
+        if trees and not 0 <= int(self.features.min()) <= int(self.features.max()) < self.width:
+            raise DetectorError(f"a forest that looks at other features than the {self.width} of a story")
         if np.isnan(self.cuts).any() or not (np.isfinite(self.values).all() and np.isfinite(self.start)):
             raise DetectorError("a forest has numbers that are none")
 
@@ -69,8 +72,8 @@ class Forest:
 
         Parameters
         ----------
-        story : ndarray of float64, shape (features,)
-            As ``cluster.FEATURES`` names it.
+        story : ndarray of float64, shape (width,)
+            As ``cluster.FEATURES`` names it, or ``stories.SUMMARY``.
 
         Returns
         -------
@@ -107,13 +110,15 @@ class Forest:
         return head + self.features.tobytes() + self.cuts.astype("<f4").tobytes() + self.values.astype("<f4").tobytes()
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> "Forest":
+    def from_bytes(cls, content: bytes, width: int = len(FEATURES)) -> "Forest":
         """Return the forest that ``to_bytes`` wrote.
 
         Parameters
         ----------
         content : bytes
             What it wrote.
+        width : int
+            How many features there are to look at.
 
         Returns
         -------
@@ -138,7 +143,7 @@ class Forest:
         cuts = np.frombuffer(content, "<f4", trees * _INNER, at).reshape(trees, _INNER)
         at += 4 * trees * _INNER
         values = np.frombuffer(content, "<f4", trees * _LEAVES, at).reshape(trees, _LEAVES)
-        return cls(features, cuts, values, start)
+        return cls(features, cuts, values, start, width)
 
     @cached_property
     def digest(self) -> str:

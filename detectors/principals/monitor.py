@@ -18,6 +18,7 @@ from detectors.principals.cluster import Cluster
 from detectors.principals.extraction import Extraction, Moments
 from detectors.principals.forest import Forest
 from detectors.principals.membership import Membership
+from detectors.principals.persistence import Judge, Persistence
 from detectors.principals.population import Population, log_odds
 from detectors.principals.probing import Probing
 from detectors.principals.trail import Step, Trail
@@ -90,11 +91,14 @@ class Yardstick:
         How they are distributed.
     forest : Forest
         What tells stories of near-duplicates apart.
+    bets : Judge or None
+        What is asked about stories that are over, such as ``Bets``; ``None``: nobody bets on them.
     """
 
     population: Population
     moments: Moments
     forest: Forest
+    bets: Judge | None = None
 
     @classmethod
     def fit(
@@ -172,6 +176,7 @@ class Principal:
         self._probing = Probing(yardstick.population)
         self.extraction = Extraction(yardstick.population, yardstick.moments)
         self.membership = Membership(yardstick.population)
+        self.persistence = Persistence()
         self.evidence: dict[Tier, float] = {Tier.PROBING: 0.0, Tier.INTENT: -np.inf, Tier.EXTRACTION: 0.0}
         """Now; that of intent is of the last near-duplicate."""
         self.duplicates = 0
@@ -227,6 +232,8 @@ class Principal:
             return None
         told = self._yardstick.forest.score(step.features)
         self.evidence[Tier.INTENT] = told
+        if self._yardstick.bets is not None:
+            self.persistence.take(step.cluster, step.features, told, self.queries, self._yardstick.bets)
         if told > self._strongest:
             self._strongest, self.worst = told, step.cluster
         return told

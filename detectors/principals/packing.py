@@ -20,6 +20,7 @@ from detectors.principals.cluster import Cluster
 from detectors.principals.heading import Heading
 from detectors.principals.membership import OpenRecord
 from detectors.principals.monitor import Principal, Tier, Yardstick
+from detectors.principals.stories import Story
 
 VALUES_MAX = 1 << 26
 """Of an array."""
@@ -62,6 +63,7 @@ class Packer:
         cluster = Cluster(np.zeros(yardstick.dimension, np.float32), 0, 0.0)
         # Those that are made later only come by name.
         made = (cluster, *_parts_of(cluster, self._shared), Heading(1, 0.0), OpenRecord(), Index(8, 1), Campaign(0, 0))
+        made = (*made, Story())
         prototypes = (whole, *_parts_of(whole, self._shared), *made)
         self._classes = tuple(type(one) for one in prototypes)
         self._names = tuple(_names(one) for one in prototypes)

@@ -1,11 +1,13 @@
 """From which evidence on a principal is told of, calibrated on sessions that the reference itself gives."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.principals.monitor import Principal, Thresholds, Tier, Yardstick
+from detectors.principals.persistence import Bets
+from detectors.principals.stories import Story
 
 SESSIONS = 24
 """Sessions of each kind that are played through."""
@@ -42,11 +44,36 @@ class Calibration:
         The largest evidence of a session that was played through; 0 where there was none.
     sessions : dict of Tier to int
         How many were played through.
+    ladders : tuple of two tuples of float, or None
+        What stories that are over are ranked among, as ``Bets`` has it; ``None``: nobody bets on them.
     """
 
     thresholds: Thresholds
     reached: Thresholds
     sessions: dict[Tier, int]
+    ladders: tuple[tuple[float, ...], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Listener:
+    """Takes down what stories come to, instead of a bet."""
+
+    bets: Bets
+    found: list[tuple[float, float]] = field(default_factory=list)
+
+    def log_bet(self, story: Story) -> float:
+        """Keep what the detectors make of a story."""
+        self.found.append(self.bets.found(story))
+        return 0.0
+
+    def strongest(self) -> tuple[float, float]:
+        """Return the largest of each since the last call, minus infinity of none."""
+        most = (
+            max((one for one, _ in self.found), default=-np.inf),
+            max((one for _, one in self.found), default=-np.inf),
+        )
+        self.found.clear()
+        return most
 
 
 def at_most(sessions: int) -> float:
@@ -76,6 +103,7 @@ def calibrate(
     labels: NDArray[np.integer],
     probabilities: NDArray[np.floating],
     intent: float,
+    bets: Bets | None = None,
 ) -> Calibration:
     """Play ordinary clients through, and return thresholds that none of them reaches.
 
@@ -94,6 +122,8 @@ def calibrate(
         The model's answers.
     intent : float
         From which log-odds of the forest on intent is told of, at least.
+    bets : Bets or None
+        What stories are ranked among, whatever the model: raised where the sessions here reach more.
 
     Returns
     -------
@@ -105,21 +135,27 @@ def calibrate(
     -----
     Costs about SESSIONS * REQUESTS * 2 + HARD * STEPS requests, half a second.
     """
+    listener = None if bets is None else _Listener(bets)
+    yardstick = replace(yardstick, bets=listener)
     measured = np.arange(1, len(points), 2)
     classes = np.unique(labels[measured])
     most = dict.fromkeys(Tier, 0.0)
+    strongest: dict[str, list[tuple[float, float]]] = {"any": [], "one class": [], "noise": [], "sweep": []}
     for session in range(2 * SESSIONS):
         # One in two asks about a single class: such a client is nearer to itself than others are.
-        pool = measured if session % 2 == 0 else measured[labels[measured] == classes[(session // 2) % len(classes)]]
+        kind = "any" if session % 2 == 0 else "one class"
+        pool = measured if kind == "any" else measured[labels[measured] == classes[(session // 2) % len(classes)]]
         ended = _played(yardstick, _shuffled(pool, session)[:REQUESTS], points, labels, probabilities)
         most = {tier: max(value, ended[tier]) for tier, value in most.items()}
+        strongest[kind] += [] if listener is None else [listener.strongest()]
     known, typical = np.asarray(points, np.float64), float(yardstick.population.typical.mean())
     for session in range(HARD):
-        pool = _shuffled(measured, session)
-        asked = _noise(known, pool, typical) if session % 2 == 0 else _sweep(known, pool)
+        kind, pool = "noise" if session % 2 == 0 else "sweep", _shuffled(measured, session)
+        asked = _noise(known, pool, typical) if kind == "noise" else _sweep(known, pool)
         made = _answers(asked, known, np.asarray(probabilities, np.float64))
         ended = _played(yardstick, np.arange(len(asked)), asked, made.argmax(axis=1), made)
         most[Tier.INTENT] = max(most[Tier.INTENT], ended[Tier.INTENT])
+        strongest[kind] += [] if listener is None else [listener.strongest()]
     thresholds = Thresholds(
         probing=max(PROBING_LEAST, MARGIN * most[Tier.PROBING]),
         intent=max(intent, MARGIN * most[Tier.INTENT]),
@@ -127,7 +163,18 @@ def calibrate(
     )
     reached = Thresholds(most[Tier.PROBING], most[Tier.INTENT], most[Tier.EXTRACTION])
     sessions = dict.fromkeys(Tier, 2 * SESSIONS) | {Tier.INTENT: 2 * SESSIONS + HARD}
-    return Calibration(thresholds, reached, sessions)
+    return Calibration(thresholds, reached, sessions, _ladders(bets, strongest))
+
+
+def _ladders(
+    bets: Bets | None, strongest: dict[str, list[tuple[float, float]]]
+) -> tuple[tuple[float, ...], ...] | None:
+    """Return the steps of what stories are ranked among, raised to what the sessions of each kind reached."""
+    if bets is None:
+        return None
+    for found in strongest.values():
+        bets = bets.raised(np.array(found))
+    return tuple(tuple(row) for row in bets.ladders.tolist())
 
 
 def _played(
@@ -137,11 +184,13 @@ def _played(
     labels: NDArray[np.integer],
     probabilities: NDArray[np.floating],
 ) -> dict[Tier, float]:
-    """Return the largest evidence of each tier over one session, at least 0."""
+    """Return the largest evidence of each tier over one session, at least 0; its last story ends with it."""
     most, principal = dict.fromkeys(Tier, 0.0), Principal(yardstick)
     for place in places:
         reading = principal.take(np.asarray(points[place], np.float32), int(labels[place]), probabilities[place])
         most = {tier: max(value, reading.evidence[tier]) for tier, value in most.items()}
+    if yardstick.bets is not None:
+        principal.persistence.close(yardstick.bets)
     return most
 
 

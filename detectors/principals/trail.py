@@ -137,7 +137,7 @@ class Trail:
         """Return the cluster of a request that is remembered: of its own when it had no near-duplicate so far."""
         cluster = self._clusters[slot]
         if cluster is None:
-            cluster = Cluster(self._points[slot].copy(), self._labels[slot], self._odds[slot])
+            cluster = Cluster(self._points[slot].copy(), self._labels[slot], self._odds[slot], self.requests)
             self._clusters[slot] = cluster
         return cluster
 

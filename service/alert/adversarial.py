@@ -29,12 +29,13 @@ SEVERITIES: Mapping[Kind, Severity] = {
     Kind.COST: Severity.MEDIUM,
     Kind.MEMBERSHIP: Severity.MEDIUM,
     Kind.EXTRACTION: Severity.MEDIUM,
+    Kind.PERSISTENCE: Severity.MEDIUM,
     Kind.INTENT: Severity.HIGH,
     Kind.POISONING: Severity.HIGH,
     Kind.CANARY: Severity.HIGH,
     Kind.ARTEFACT: Severity.HIGH,
 }
-EXPLAINED = frozenset({Kind.PROBING, Kind.MEMBERSHIP})
+EXPLAINED = frozenset({Kind.PROBING, Kind.MEMBERSHIP, Kind.PERSISTENCE})
 """What means nothing of a declared explanation client: it goes around inputs, and from one to the next."""
 OTHERS = "others"
 """Subject of the alert of a tier that all attackers over the cap share. No principal and no campaign is called so."""

@@ -21,6 +21,7 @@ TITLES = {
     Kind.PROBING: "Probing",
     Kind.INTENT: "Adversarial intent",
     Kind.EXTRACTION: "Model extraction",
+    Kind.PERSISTENCE: "Attack after attack",
     Kind.MEMBERSHIP: "Membership inference",
     Kind.COST: "Costly queries",
     Kind.POISONING: "Poisoning",

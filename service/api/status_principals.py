@@ -32,3 +32,7 @@ class PrincipalsStatus(View, frozen=True, kw_only=True):
     """By tier: the ``nominal`` threshold, the largest evidence that such a session ``reached``, how many ``sessions``
     there were, and ``at_most`` which share of them is above the threshold, as none was (95 %, exact). The last three
     are missing of baselines of earlier releases."""
+    persistence: dict[str, float]
+    """Of the bets on input after input: ``wrong_of_told``, the share of those told of that is expected to be wronged at
+    most, on how many principals there was a bet (``betting``), what one alone has to win to be told of
+    (``log_threshold``, natural logarithm), and the most that one has (``log_highest``). Empty without bets."""

@@ -112,6 +112,7 @@ class PrincipalsWatch(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: dict[str, float] = {}
     calibrated: dict[str, bool] = {}
     calibration: dict[str, dict[str, float]] = {}
+    persistence: dict[str, float] = {}
 
 
 class ConductWatch(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ ANSWERS = {
     Response.CONTAIN: "people are told and the principal is contained",
     Response.SUSPECT: "people are told, the principal is contained and the version becomes suspect",
 }
-TIERS = ("probing", "intent", "extraction", "membership", "cost")
+TIERS = ("probing", "intent", "persistence", "extraction", "membership", "cost")
 BASELINES = {
     BaselineReview.NEVER: "A new baseline is in force at once.",
     BaselineReview.MOVED: "A new baseline that differs from the one in force waits for a second person.",

@@ -22,6 +22,7 @@ from service.detect.columns import columns_of
 from service.detect.engines import Engine
 from service.detect.flips import Flips
 from service.detect.keeping import BYTES_MAX, FORMAT, Cadence, Kept, fitting, kept_from
+from service.detect.persistence import Persistent
 from service.detect.printed import MATCHED_MIN, Printed, Told, told_by
 from service.detect.questions import membership
 from service.detect.rations import Ration
@@ -81,6 +82,7 @@ class Principals:
         """Principals that begin anew when the worker starts: there was no room to keep them."""
         self._found: list[UseFound] = []
         self._campaigns = Campaigns(measure, following)
+        self._persistent = Persistent(calibrated=measure.ranked)
         self._buckets = Buckets(measure.yardstick.population, measure.yardstick.dimension, measure.space.key)
         self._packer = Packer(measure.yardstick)
         self._limits = {tier: measure.thresholds.of(tier) for tier in Tier}
@@ -167,6 +169,7 @@ class Principals:
             "thresholds": {tier.value: limits.of(tier) for tier in Tier},
             "calibrated": {tier.value: self._calibrated(tier) for tier in Tier},
             "calibration": self._measure.told(),
+            "persistence": self._persistent.status() if self._measure.yardstick.bets is not None else {},
         }
 
     def due(self, last: Position) -> bytes | None:
@@ -190,7 +193,7 @@ class Principals:
             began_us=self._began_us,
             tag=self._tag,
             ration=self._ration.turn,
-            counts={name: getattr(self, name) for name in COUNTS},
+            counts={name: getattr(self, name) for name in COUNTS} | {"betting": self._persistent.betting},
             flips=pack(self._flips.stored()),
             index=index,
             names=names,
@@ -218,6 +221,7 @@ class Principals:
         self._ration.adopt(kept.ration)
         for name in COUNTS:
             setattr(self, name, kept.counts.get(name, 0))
+        self._persistent.adopt(kept.counts.get("betting", 0), [(name, one.principal) for name, one in known.items()])
         self.cadence.keep(Position(kept.position), len(content))
 
     def _tag_of(self, tags: NDArray[np.int64]) -> int:
@@ -266,14 +270,16 @@ class Principals:
         label = int(answer.argmax())
         within = SAME * float(self._measure.yardstick.population.typical[label])
         finder = self._flips.finder(point, label, within)
+        stories = followed.principal.persistence.stories
         reading = followed.principal.take(point, label, answer)
+        over = followed.principal.persistence.stories > stories
         fresh = followed.since_us > max(at_us - BURST_US, self._began_us + BURST_US)
         together = self._together(
             Request(name, point, label, answer, hashes, at_us, fresh, followed.since_us), followed
         )
+        found = together + (self._persistent.take(name, self._find, at_us) if over else [])
         if finder is not None and (reading.duplicate or finder != name):
-            return together + self._came_again(name, followed, finder, at_us)
-        found = together
+            return found + self._came_again(name, followed, finder, at_us)
         for tier, evidence in reading.evidence.items() if not reading.duplicate else ():
             limit = self._measure.thresholds.of(tier)
             if evidence < limit:
@@ -326,10 +332,15 @@ class Principals:
             followed = self._known[name] = Followed(Principal(self._measure.yardstick), at_us)
             followed.principal.membership.apart = 0.0 if self._measure.embedding else APART_IN_TABLES
             while len(self._known) > self._following.principals_max:
-                self._known.popitem(last=False)
+                self._persistent.forget(self._known.popitem(last=False)[0])
                 self.forgotten += 1
         self._known.move_to_end(name)
         return followed
+
+    def _find(self, name: str) -> tuple[Principal, Micros] | None:
+        """Return a principal that is remembered, and since when it is."""
+        followed = self._known.get(name)
+        return None if followed is None else (followed.principal, followed.since_us)
 
     def _remember_flip(self, name: str, followed: Followed, point: NDArray[np.float32], label: int) -> bool:
         """Remember an input by which intent got another label; tell whether it is the first of its principal."""

@@ -14,8 +14,10 @@ from detectors.errors import BaselineError, DetectorError
 from detectors.principals.extraction import Moments
 from detectors.principals.grown import INTENT, grown
 from detectors.principals.monitor import LENGTH_MAX, Thresholds, Tier, Yardstick
+from detectors.principals.persistence import Bets
 from detectors.principals.points import Embedded, Projection
 from detectors.principals.population import Population
+from detectors.principals.ranked import ranked
 from detectors.principals.thresholds import EXTRACTION_LEAST, PROBING_LEAST, Calibration, at_most, calibrate
 from service.detect.answers import SURE, answers_of, labels_in
 from service.detect.printed import Printed, told_by
@@ -64,6 +66,11 @@ class Measure:
         return found
 
     @property
+    def ranked(self) -> bool:
+        """Whether stories are ranked among those of sessions of the reference, too."""
+        return self.held is not None and self.held.ladders is not None
+
+    @property
     def wanted(self) -> tuple[str, ...]:
         """The columns that are needed of a frame."""
         own = (*self.space.numeric, *self.space.categorical) if isinstance(self.space, Projection) else ()
@@ -104,6 +111,8 @@ class _Stored(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     edition: int = 1
     held: tuple[tuple[float, float, float], tuple[int, int, int]] | None = None
     """The largest evidence of sessions of the reference, and how many there were, in the order of the thresholds."""
+    ladders: tuple[tuple[float, ...], ...] | None = None
+    """What stories are ranked among; ``None`` in baselines of earlier releases, and where answers are labels."""
 
 
 def make(schema: Schema, frame: Frame, columns: Mapping[str, Values]) -> tuple[Measure | None, str]:
@@ -129,7 +138,9 @@ def make(schema: Schema, frame: Frame, columns: Mapping[str, Values]) -> tuple[M
         yardstick = Yardstick.fit(points, labels, answers, grown())
         yardstick = _of_labels(yardstick) if labelled else yardstick
         intent = INTENT_OF_LABELS if labelled else INTENT
-        held = calibrate(yardstick, points, labels, answers, intent)
+        # Stories of labels alone were ranked by nobody: nobody bets on them.
+        held = calibrate(yardstick, points, labels, answers, intent, None if labelled else ranked())
+        yardstick = replace(yardstick, bets=_bets(held, labelled=labelled))
     except DetectorError as error:
         return None, f"single principals are not watched: {error}"
     return Measure(yardstick, held.thresholds, classes, space, embedding, labelled, held=held), ""
@@ -216,6 +227,7 @@ def to_bytes(measure: Measure) -> bytes:
         arrays=[np.ascontiguousarray(a).astype(a.dtype.newbyteorder("<"), copy=False).tobytes() for a in arrays],
         edition=EDITION if measure.checked else UNCHECKED,
         held=_numbers(measure.held),
+        ladders=None if measure.held is None else measure.held.ladders,
     )
     return msgspec.msgpack.encode(stored)
 
@@ -246,11 +258,15 @@ def from_bytes(content: bytes) -> Measure:
     if len(places) != count or len(typical) != count:
         raise BaselineError(f"a measure of principals with {len(places)} places for {count} classes")
     population = Population(places, typical, ratios, densities, odds, stored.steepness)
-    yardstick = Yardstick(population, Moments(mean, spread, stored.scale), grown())
+    moments = Moments(mean, spread, stored.scale)
     probing, intent, extraction = stored.thresholds
     limits = Thresholds(probing if stored.edition >= UNCHECKED else PROBING_LEAST, intent, extraction)
     checked = stored.edition >= EDITION
     held = _calibration(limits, stored)
+    try:
+        yardstick = Yardstick(population, moments, grown(), _bets(held, labelled=stored.labelled))
+    except (DetectorError, ValueError) as error:
+        raise BaselineError(f"not a measure of principals: {error}") from error
     return Measure(yardstick, limits, stored.classes, space, stored.embedding, stored.labelled, checked, held)
 
 
@@ -267,7 +283,22 @@ def _calibration(limits: Thresholds, stored: _Stored) -> Calibration | None:
         return None
     reached, counts = stored.held
     tiers = (Tier.PROBING, Tier.INTENT, Tier.EXTRACTION)
-    return Calibration(limits, Thresholds(*reached), dict(zip(tiers, counts, strict=True)))
+    return Calibration(limits, Thresholds(*reached), dict(zip(tiers, counts, strict=True)), stored.ladders)
+
+
+def _bets(held: Calibration | None, *, labelled: bool) -> Bets | None:
+    """Return what stories are ranked among: what the baseline raised, else what holds for whichever model.
+
+    Raises
+    ------
+    DetectorError
+        If what was stored is no ladder.
+    """
+    if labelled:
+        return None
+    if held is None or held.ladders is None:
+        return ranked()
+    return Bets(ranked().forest, np.array(held.ladders))
 
 
 def _read(content: bytes, kind: str, shape: Sequence[int]) -> NDArray[Any]:

@@ -73,6 +73,7 @@ class TierShares(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     extraction: Part = 1.0
     membership: Part = 1.0
     cost: Part = 1.0
+    persistence: Part = 1.0
 
     def of(self, tier: str) -> float:
         """Return the share of a tier, between 0 and 1."""
@@ -113,6 +114,7 @@ class Adversarial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     extraction: Response = Response.CONTAIN
     membership: Response = Response.NOTIFY
     cost: Response = Response.NOTIFY
+    persistence: Response = Response.CONTAIN
     alerts_per_principal: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
     """A day; weaker alerts never use up what stronger ones may."""
     alerts_per_tier: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 50
@@ -165,7 +167,7 @@ class Adversarial(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return msgspec.structs.replace(self, explainers=tuple(dict.fromkeys(names)))
 
 
-MILD = ("probing", "extraction", "membership", "cost")
+MILD = ("probing", "extraction", "membership", "cost", "persistence")
 """Tiers that say nothing of a model that gave a wrong answer."""
 
 

@@ -19,6 +19,7 @@ class PrincipalTier(StrEnum):
     EXTRACTION = "extraction"
     MEMBERSHIP = "membership"
     COST = "cost"
+    PERSISTENCE = "persistence"
 
 
 class PrincipalFinding(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +67,7 @@ class Kind(StrEnum):
     EXTRACTION = "extraction"
     MEMBERSHIP = "membership"
     COST = "cost"
+    PERSISTENCE = "persistence"
     POISONING = "poisoning"
     CANARY = "canary"
     """Inputs with known answers are answered otherwise."""

@@ -1,5 +1,6 @@
 """What is known of principals survives being packed, bit for bit; nothing else comes out of packed bytes."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from detectors.principals.fingerprint import HASHES
 from detectors.principals.grown import grown
 from detectors.principals.monitor import Principal, Yardstick
 from detectors.principals.packing import Packer
+from detectors.principals.ranked import ranked
 
 CLASSES, DIMENSION = 3, 8
 
@@ -36,7 +38,7 @@ def yardstick() -> Yardstick:
     return Yardstick.fit(points, answers.argmax(axis=1), answers, grown())
 
 
-YARDSTICK = yardstick()
+YARDSTICK = replace(yardstick(), bets=ranked())
 PACKER = Packer(YARDSTICK)
 
 

@@ -30,6 +30,7 @@ TECHNIQUES = {
     PrincipalTier.EXTRACTION: ("AML.T0024.002",),
     PrincipalTier.MEMBERSHIP: ("AML.T0024.000",),
     PrincipalTier.COST: ("AML.T0034.001",),
+    PrincipalTier.PERSISTENCE: ("AML.T0040", "AML.T0043.001"),
 }
 
 

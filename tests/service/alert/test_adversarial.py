@@ -266,7 +266,7 @@ def test_containments_are_bounded_and_a_stronger_tier_displaces_a_weaker_one() -
     assert bench.judge(finding("e" * 32)).containments == {}
 
 
-@pytest.mark.parametrize("tier", ["probing", "extraction", "membership", "cost"])
+@pytest.mark.parametrize("tier", ["probing", "extraction", "membership", "cost", "persistence"])
 def test_only_intent_may_mark_the_version(tier: str) -> None:
     chosen: dict[str, Any] = {tier: Response.SUSPECT}
     policy = Policy(adversarial=Adversarial(**chosen))
@@ -314,5 +314,5 @@ def test_an_incident_of_drift_is_as_severe_as_what_the_policy_lets_it_do(action:
 
 def test_shares_divide_the_budget_of_the_tiers() -> None:
     shares = TierShares(probing=3.0)
-    assert shares.of("probing") == 3 / 7
+    assert shares.of("probing") == 3 / 8
     assert sum(shares.of(tier) for tier in PrincipalTier) == pytest.approx(1.0)

@@ -221,8 +221,9 @@ def test_explanation_clients_are_kept_as_pseudonyms(attacked: Attacked) -> None:
                 "probing": "notify",
                 "intent": "notify",
                 "extraction": "record",
+                "persistence": "notify",
             },
-            ["enforce_containment", "probing", "extraction", "membership", "cost", "intent"],
+            ["enforce_containment", "probing", "extraction", "membership", "cost", "persistence", "intent"],
         ),
     ],
 )

@@ -22,7 +22,7 @@ from tests.service.api.test_requests import ODD, RULE
 
 MODELS, COLUMNS = 1_000, 100
 CHANNELS, SCENARIOS, BUCKETS = 20, 20, 20
-TIERS = ("probing", "intent", "extraction", "membership", "cost", "poisoning", "canary", "artefact")
+TIERS = ("probing", "intent", "extraction", "membership", "cost", "persistence", "poisoning", "canary", "artefact")
 SETTINGS = Settings()
 BOUNDS = {
     "state": 1,  # one series a version: the state it is in

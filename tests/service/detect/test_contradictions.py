@@ -70,6 +70,7 @@ def places(told: dict[str, Any]) -> dict[str, str]:
                     "probing": "notify",
                     "intent": "notify",
                     "extraction": "record",
+                    "persistence": "notify",
                 }
             },
             "adversarial.enforce_containment",

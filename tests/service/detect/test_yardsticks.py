@@ -7,7 +7,9 @@ import pytest
 from detectors.errors import BaselineError
 from detectors.principals.grown import INTENT, grown
 from detectors.principals.monitor import Thresholds, Tier, Yardstick
+from detectors.principals.persistence import Bets
 from detectors.principals.points import Embedded
+from detectors.principals.ranked import ranked
 from detectors.principals.thresholds import EXTRACTION_LEAST, PROBING_LEAST, Calibration
 from service.detect.yardsticks import Measure, from_bytes, to_bytes
 from tests.detectors.clients import CLASSES, DIMENSION, answers, labels_of, requests
@@ -32,14 +34,14 @@ def test_a_measure_comes_back_from_its_bytes() -> None:
 
 def test_a_threshold_of_evidence_that_grew_without_end_is_replaced() -> None:
     fields = msgspec.msgpack.decode(to_bytes(measure()))
-    earlier = from_bytes(msgspec.msgpack.encode(fields[:-2]))
+    earlier = from_bytes(msgspec.msgpack.encode(fields[:-3]))
     assert earlier.thresholds == Thresholds(PROBING_LEAST, LIMITS.intent, LIMITS.extraction)
     assert not earlier.checked
 
 
 def test_a_measure_whose_threshold_of_intent_was_not_held_against_the_reference_says_so() -> None:
     fields = msgspec.msgpack.decode(to_bytes(measure()))
-    earlier = from_bytes(msgspec.msgpack.encode([*fields[:-2], 2]))
+    earlier = from_bytes(msgspec.msgpack.encode([*fields[:-3], 2]))
     assert earlier.thresholds == LIMITS
     assert not earlier.checked
     assert from_bytes(to_bytes(earlier)).checked is False
@@ -57,10 +59,27 @@ def test_what_thresholds_were_held_against_is_told_with_the_bound_that_follows()
     assert told["probing"] == {"nominal": PROBING_LEAST, "reached": 348.8, "sessions": 48}
     assert told["intent"]["nominal"] == INTENT
     assert told["extraction"] == {"nominal": EXTRACTION_LEAST, "reached": 2.0, "sessions": 0, "at_most": 1.0}
-    earlier = from_bytes(msgspec.msgpack.encode(msgspec.msgpack.decode(to_bytes(measure(held)))[:-1]))
+    earlier = from_bytes(msgspec.msgpack.encode(msgspec.msgpack.decode(to_bytes(measure(held)))[:-2]))
     assert earlier.held is None
     assert earlier.checked
     assert earlier.told()["probing"] == {"nominal": PROBING_LEAST}
+
+
+def test_what_stories_are_ranked_among_comes_back_and_else_holds_for_whichever_model() -> None:
+    raised = ranked().raised(np.full((9, 2), 4.0))
+    ladders = tuple(tuple(row) for row in raised.ladders.tolist())
+    held = Calibration(LIMITS, LIMITS, dict.fromkeys(Tier, 48), ladders)
+    again = from_bytes(to_bytes(measure(held)))
+    assert again.ranked
+    assert isinstance(again.yardstick.bets, Bets)
+    assert (again.yardstick.bets.ladders == raised.ladders).all()
+    earlier = from_bytes(to_bytes(measure()))
+    assert not earlier.ranked
+    assert earlier.yardstick.bets is ranked()
+    fields = msgspec.msgpack.decode(to_bytes(measure(held)))
+    for none in ([[1.0]], [[0.0, 1.0], [0.0, 1.0]], [[1.0, 0.0], [1.0]]):
+        with pytest.raises(BaselineError, match="not a measure"):
+            from_bytes(msgspec.msgpack.encode([*fields[:-1], none]))
 
 
 @pytest.mark.parametrize("content", [b"", b"\x90", msgspec.msgpack.encode({"classes": []})])
