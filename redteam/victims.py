@@ -1,6 +1,5 @@
 """Models to attack: small, real, trained here; data split by source, so that nothing is judged on what set it up."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from redteam.oracle import Predict, Timed
+
 Split = tuple[NDArray[np.float64], NDArray[np.int64]]
 """Inputs (n, dimension) and their labels (n,)."""
-Predict = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 MNIST = "mnist_test10k.npz"
 TABLE_BOUND = 5.0
@@ -47,6 +47,8 @@ class Victim:
     """The trained classifier itself, for attacks that need its gradients."""
     strangers: NDArray[np.float64] | None = field(repr=False, default=None)
     """Real inputs of another data set, shape (n, dimension), brought into this shape."""
+    timed: Timed | None = field(repr=False, default=None)
+    """Answers one at a time with how long each took, where that can be measured; else it is simulated."""
 
     @property
     def dimension(self) -> int:
