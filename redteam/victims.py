@@ -1,5 +1,6 @@
 """Models to attack: small, real, trained here; data split by source, so that nothing is judged on what set it up."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from redteam.oracle import Predict, Timed
-
 Split = tuple[NDArray[np.float64], NDArray[np.int64]]
 """Inputs (n, dimension) and their labels (n,)."""
+Predict = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+Timed = Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
+"""From inputs (n, dimension) to class probabilities (n, classes), and the milliseconds (n,) that each answer took."""
 
 MNIST = "mnist_test10k.npz"
 TABLE_BOUND = 5.0
