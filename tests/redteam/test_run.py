@@ -287,6 +287,26 @@ def test_the_command_line_attacks_a_lazaretto_of_its_own_and_reports(tmp_path: P
 
 
 @pytest.mark.slow
+def test_a_real_service_tells_of_sponge_examples_by_what_they_cost(tmp_path: Path) -> None:
+    """Beside others; a run used to have one client, whom nobody can be slower than."""
+    plan, output = tmp_path / "plan.toml", tmp_path / "out"
+    plan.write_text('victims = ["digits"]\nattacks = ["sponge"]\nsessions = 1\nqueries_max = 400\n')
+    words = ["redteam", "run", "--plan", str(plan), "--output", str(output)]
+    told = subprocess.run(
+        [sys.executable, "-m", "service", *words, "--json"],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        timeout=180,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr.decode()
+    [sponge] = msgspec.json.decode(told.stdout, type=Summary).attacks
+    assert sponge.tiers["cost"] == 1
+    assert sponge.errors == 0
+
+
+@pytest.mark.slow
 def test_a_running_lazaretto_keeps_what_a_run_found_and_shows_it(tmp_path: Path) -> None:
     plan, output = tmp_path / "plan.toml", tmp_path / "out"
     plan.write_text(
