@@ -128,6 +128,8 @@ class TrafficStatus(View, frozen=True, kw_only=True):
     """Events with an error, since the traffic is watched under this baseline."""
     error_kinds: list[str]
     """Kinds of the latest errors, the most frequent first; at most twenty."""
+    odd_probabilities: int
+    """Events whose class probabilities are negative or do not add up to one, by more than 0.02."""
     columns: list[TrafficColumnStatus]
 
 
@@ -313,6 +315,7 @@ def _traffic(traffic: TrafficWatch) -> TrafficStatus:
         unknown_fields=list(traffic.unknown_fields),
         errors_total=traffic.errors_total,
         error_kinds=list(traffic.error_kinds),
+        odd_probabilities=traffic.odd_probabilities,
         columns=[
             TrafficColumnStatus(
                 name=column.name,
