@@ -297,7 +297,7 @@ def _optional(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if name in {PREDICTION, LATENCY} or name.startswith(PROBABILITY_PREFIX))
 
 
-def _odd(own: NDArray[np.float64]) -> int:
+def _odd(own: NDArray[np.floating]) -> int:
     """Count the events whose class probabilities are no shares of one; who lacks some of them is not counted here."""
     with np.errstate(invalid="ignore"):
         odd = (np.abs(own.sum(axis=0) - 1.0) > SUM_OFF) | (own.min(axis=0) < 0.0)
