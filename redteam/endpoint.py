@@ -1,6 +1,7 @@
 """A victim behind an HTTP endpoint of the user's own."""
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -58,16 +59,30 @@ class Endpoint:
             When an answer is missing or is none.
         """
         parts = [inputs[i : i + ROWS_MAX] for i in range(0, len(inputs), ROWS_MAX)]
-        return np.concatenate([self._ask(part) for part in parts])
+        return np.concatenate([self._ask(part)[0] for part in parts])
 
-    def _ask(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    def timed(self, inputs: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Ask for one input at a time; return the probabilities, and the milliseconds (n,) that each answer took.
+
+        Raises
+        ------
+        VictimFailed
+            As ``predict``.
+        """
+        asked = [self._ask(row[None]) for row in inputs]
+        return np.concatenate([answer for answer, _ in asked]), np.array([took for _, took in asked])
+
+    def _ask(self, rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+        """Return the answers of one request, and how many milliseconds it took."""
         body: Any = rows.tolist()
         for name in reversed(self._victim.inputs_at.split(".")):
             body = {name: body}
+        begun = time.perf_counter()
         try:
             answer = self._http.post(self._victim.url, json=body)
         except httpx.HTTPError as error:
             raise VictimFailed(f"no answer: {str(error) or type(error).__name__}") from error
+        took = 1e3 * (time.perf_counter() - begun)
         if not answer.is_success:
             raise VictimFailed(f"the endpoint answered {answer.status_code}")
         try:
@@ -80,7 +95,7 @@ class Endpoint:
         good = probabilities.ndim == 2 and len(probabilities) == len(rows) and probabilities.shape[1] > 1  # noqa: PLR2004 - a matrix
         if not good or not (np.abs(probabilities.sum(axis=1) - 1.0) <= SUM_OFF).all() or (probabilities < 0.0).any():
             raise VictimFailed(f"the answer is not a list of probabilities for each of {len(rows)} inputs")
-        return probabilities
+        return probabilities, took
 
 
 def http_victim(told: HttpVictim, endpoint: Endpoint, seed: int) -> Victim:
@@ -115,6 +130,7 @@ def http_victim(told: HttpVictim, endpoint: Endpoint, seed: int) -> Victim:
     return Victim(
         name=told.name,
         predict=endpoint.predict,
+        timed=endpoint.timed,
         shape=inputs.shape[1:],
         classes=classes,
         low=told.low,

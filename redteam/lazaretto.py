@@ -12,14 +12,17 @@ from urllib.parse import quote
 import httpx
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.principals.fingerprint import Fingerprinter
 from redteam.attacks import ATTACKS, Family
+from redteam.company import ROUND_SECONDS, company, wants_company
 from redteam.honest import honest
 from redteam.leaving import leave, truth_of
 from redteam.leftovers import OWNER, PREFIX, described
+from redteam.places import label_of, place_of
 from redteam.problems import Stopped
-from redteam.session import Kind, Session, days_of, takes_days
+from redteam.session import DAY_SECONDS, Kind, Session, spans_of, takes_days
 from redteam.telemetry import ARROW, arrow_of, beside, class_of, maker_of, schema_of
 from redteam.victims import Victim
 
@@ -37,7 +40,8 @@ ROOM = 400
 """A version begins anew when a tier has no room for so many more alerts: what is over the cap is not told."""
 CAMPAIGN = "campaign "
 """How the subject of an alert about several accounts begins."""
-TIERS = ("probing", "intent", "extraction", "membership", "cost")
+COST = "cost"
+TIERS = ("probing", "intent", "extraction", "membership", COST)
 DRIFT, DRIFTS = "drift", frozenset({"data_drift", "prediction_drift"})
 """Not of a principal, but of the traffic as a whole; and the causes of such alerts."""
 TICK_SECONDS = 1.0
@@ -168,6 +172,8 @@ class Shadow:
     _alerts: Counter[str] = field(default_factory=Counter)
     _sessions: int = 0
     _maker: Fingerprinter | None = None
+    _reference: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+    """What the victim answers to the inputs of its reference: it is asked once, before anything is registered."""
     _truths: dict[str, str] = field(default_factory=dict)
     """Of each incident: what it was."""
     _kind: Kind = Kind.ATTACK
@@ -175,6 +181,7 @@ class Shadow:
 
     def __post_init__(self) -> None:
         self._maker = None if self.salt is None else maker_of(self.victim, self.salt)
+        self._reference = self.victim.predict(self.victim.reference[0])
         what = described("shadow of a victim of the red team", self.monitor.ends)
         body = {"name": self.model, "owner": OWNER, "description": what}
         self.monitor.ask("POST", "/v1/models", json=body | {"policy": POLICY})
@@ -205,7 +212,7 @@ class Shadow:
         self.monitor.ask("POST", f"/v1/models/{quote(self.model, safe='')}/versions", json=body)
         inputs, _ = self.victim.reference
         more = beside(inputs, None, self._maker)
-        content = arrow_of(self.victim, inputs, self.victim.predict(inputs), more=more)
+        content = arrow_of(self.victim, inputs, self._reference, more=more)
         put = self.monitor.ask("PUT", f"{self.path}/baseline", content=content, headers={"content-type": ARROW})
         for warning in put["warnings"]:
             if warning["code"] == "principals":
@@ -217,20 +224,24 @@ class Shadow:
         self._kind = session.kind
         known = session.source >= 0 and session.source in self._sources
         # All who poison with labels are one alert of a version, what others have sent would be a drift, and who poisons
-        # has asked around every input afterwards.
-        apart = poisons(session) or self._stale
-        if known or apart or max(self._alerts.values(), default=0) > TIER_ALERTS_MAX - ROOM:
+        # has asked around every input afterwards; so have those who keep an attack company.
+        apart = poisons(session) or wants_company(session)
+        if known or apart or self._stale or max(self._alerts.values(), default=0) > TIER_ALERTS_MAX - ROOM:
             self._renew()
-        self._stale = poisons(session)
+        self._stale = apart
         self._sources.add(session.source)
         if session.feedback is not None:
             self._send(honest(self.victim))
         names = self._names(session)
-        drifted = self._over_days(session, names) if takes_days(session) else None
-        if not takes_days(session):
+        drifted = costs = None
+        if takes_days(session):
+            drifted = self._over_days(session, names)
+        elif wants_company(session):
+            costs = self._in_company(session, names)
+        else:
             self._post(session, names)
         self._wait()
-        seen = self._seen_of(session, names)
+        seen = self._seen_of(session, names, costs)
         return seen if drifted is None else seen.told_of_drift(drifted)
 
     def _send(self, session: Session) -> None:
@@ -244,14 +255,40 @@ class Shadow:
 
     def _over_days(self, session: Session, names: dict[int, str]) -> int | None:
         """Send a day's requests a tick, until the traffic as a whole has drifted; return the last place until then."""
-        for day in days_of(session):
+        for day in spans_of(session, DAY_SECONDS):
             self._post(session, names, day)
             self._wait()
             time.sleep(TICK_SECONDS)
-            alerts = self.monitor.ask("GET", "/v1/alerts", params=self._which)["alerts"]
-            if any(one["cause"] in DRIFTS for one in alerts):
+            if any(one["cause"] in DRIFTS for one in self._alerts_now()):
                 return int(day.stop) - 1
         return None
+
+    def _in_company(self, session: Session, names: dict[int, str]) -> int | None:
+        """Send a session round by round beside other clients; return the place at which its cost was told of.
+
+        A round is over with the first request of the next one, and that is where its alarm stands.
+        """
+        spans = spans_of(session, ROUND_SECONDS)
+        others = company(self.victim, session, len(spans) + 1)
+        beside_it = self._names(others)
+        accounts = self._accounts_of(names)
+        for number, part in enumerate(spans_of(others, ROUND_SECONDS)):
+            if number < len(spans):
+                self._post(session, names, spans[number])
+            self._post(others, beside_it, part)
+            self._wait()
+            uses = [one["adversarial"] or {} for one in self._alerts_now()]
+            if any(use.get("tier") == COST and use["principals"][0] in accounts for use in uses):
+                if number >= len(spans):
+                    return len(session) - 1
+                self._post(session, names, slice(spans[number].stop, None))
+                return int(spans[number].start)
+            time.sleep(TICK_SECONDS)
+        return None
+
+    def _alerts_now(self) -> list[dict[str, Any]]:
+        alerts: list[dict[str, Any]] = self.monitor.ask("GET", "/v1/alerts", params=self._which)["alerts"]
+        return alerts
 
     @property
     def _which(self) -> dict[str, Any]:
@@ -259,7 +296,7 @@ class Shadow:
 
     def _post(self, session: Session, names: dict[int, str], rows: slice | None = None) -> None:
         principals = [names[one] for one in session.accounts.tolist()]
-        ids = [f"{self.monitor.run}-{self._sessions}-{i}" for i in range(len(session))]
+        ids = [f"{principal}-{i}" for i, principal in enumerate(principals)]
         inputs, answers = session.inputs.astype(np.float64), session.probabilities.astype(np.float64)
         begin, end, _ = (rows or slice(None)).indices(len(session))
         for first in range(begin, end, BODY_ROWS):
@@ -299,7 +336,7 @@ class Shadow:
                 )
             time.sleep(POLL_SECONDS)
 
-    def _seen_of(self, session: Session, names: dict[int, str]) -> Seen:
+    def _seen_of(self, session: Session, names: dict[int, str], costs: int | None) -> Seen:
         alerts = [one for one in self._list("/v1/alerts", "alerts", "id") if one["adversarial"] is not None]
         held = self._list(f"{self.path}/principals?state=all", "principals", "principal")
         uses = [one["adversarial"] for one in alerts]
@@ -315,6 +352,8 @@ class Shadow:
             self._truths.setdefault(one["incident_id"], truth_of(session.kind))
             asked = place_of if use["tier"] != POISONING else label_of
             place = asked(session, account, use["queries_at_alarm"])
+            if use["tier"] == COST and costs is not None:
+                place = costs
             tiers[use["tier"]] = min(tiers.get(use["tier"], place), place)
             if use["subject"].startswith(CAMPAIGN):
                 campaign = place if campaign is None else min(campaign, place)
@@ -346,21 +385,3 @@ def poisons(session: Session) -> bool:
     """Tell whether a session works on labels, or on the traffic as a whole."""
     attack = ATTACKS.get(session.workload) if session.kind is Kind.ATTACK else None
     return session.feedback is not None or (attack is not None and attack.family is Family.POISONING)
-
-
-def place_of(session: Session, account: int, queries: int) -> int:
-    """Return the place of an account's request that was its so-manieth different one; its last when it has fewer."""
-    known: set[bytes] = set()
-    places = np.flatnonzero(session.accounts == account).tolist()
-    for place in places:
-        known.add(session.inputs[place].tobytes())
-        if len(known) >= queries:
-            return int(place)
-    return int(places[-1])
-
-
-def label_of(session: Session, account: int, labels: int) -> int:
-    """Return the place of an account's request that its so-manieth label is about; its last when it has fewer."""
-    places = np.flatnonzero(session.accounts == account)
-    told = places if session.feedback is None else places[session.feedback[places] >= 0]
-    return int(told[min(max(labels, 1), len(told)) - 1]) if len(told) else int(places[-1])

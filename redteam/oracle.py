@@ -11,6 +11,8 @@ from redteam.session import Goal, Kind, Session
 
 Predict = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """From inputs (n, dimension) to class probabilities (n, classes)."""
+Timed = Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
+"""The same, and the milliseconds (n,) that each answer took."""
 Watch = Callable[[NDArray[np.float32], NDArray[np.float32], float, int], bool]
 """Told of each request in order (input, probabilities, seconds, account); its answer is whether the monitor alarms."""
 
@@ -85,6 +87,8 @@ class Oracle:
         A monitor that looks on; what it says is in ``alarmed``, for attackers who can see when they are refused.
     latency : Latency or None
         How long answers take, where that depends on the input.
+    timed : Timed or None
+        Answers instead of ``predict``, and says how long it took instead of ``latency``: a victim that can be timed.
     enough : float or None
         Of an attack without a single input: the value from which on what is marked counts as success.
     """
@@ -96,6 +100,7 @@ class Oracle:
     rate: float = 10.0
     watch: Watch | None = None
     latency: Latency | None = None
+    timed: Timed | None = None
     enough: float | None = None
     account: int = 0
     """Under which account the next requests go."""
@@ -123,7 +128,7 @@ class Oracle:
             raise Enough
         asked = rows[:left]
         self._last = len(asked)
-        answers = np.asarray(self.predict(asked), dtype=np.float64)
+        answers = self._answered(asked)
         self._record(asked, answers)
         if len(asked) < len(rows):
             raise Enough
@@ -141,7 +146,7 @@ class Oracle:
     @property
     def latencies(self) -> NDArray[np.float64]:
         """Of each row of the last call: how long the answer took, in milliseconds."""
-        return np.array(self._latencies[len(self) - self._last :] if self.latency is not None else [0.0] * self._last)
+        return np.array(self._latencies[len(self) - self._last :] if self._measures else [0.0] * self._last)
 
     def mark(self, value: float) -> None:
         """Put on record how far the attack has come; from ``enough`` on the last request counts as its success."""
@@ -154,14 +159,27 @@ class Oracle:
         first = len(self) - len(truths)
         self._truths.update((first + i, int(truth)) for i, truth in enumerate(truths))
 
+    @property
+    def _measures(self) -> bool:
+        return self.latency is not None or self.timed is not None
+
+    def _answered(self, asked: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the answers, and put on record how long they took."""
+        if self.timed is not None:
+            answers, took = self.timed(asked)
+            self._latencies += took.tolist()
+            return np.asarray(answers, dtype=np.float64)
+        answers = np.asarray(self.predict(asked), dtype=np.float64)
+        if self.latency is not None:
+            self._latencies += self.latency(asked).tolist()
+        return answers
+
     def _left(self) -> int:
         left = self.queries_max - len(self)
         return left if self.success is None else min(left, self.success + 1 + self.after - len(self))
 
     def _record(self, rows: NDArray[np.float64], answers: NDArray[np.float64]) -> None:
         reached = None if self.goal is None else self.goal.reached(rows, answers.argmax(axis=1))
-        if self.latency is not None:
-            self._latencies += self.latency(rows).tolist()
         for i, (row, answer) in enumerate(zip(rows.astype(np.float32), answers.astype(np.float32), strict=True)):
             if self.success is None and reached is not None and reached[i]:
                 self.success = len(self)
@@ -195,7 +213,7 @@ class Oracle:
             success=self.success,
             distance=distance,
             progress=tuple(self._marks),
-            latency_ms=np.array(self._latencies, dtype=np.float32) if self.latency is not None else None,
+            latency_ms=np.array(self._latencies, dtype=np.float32) if self._measures else None,
             feedback=self._feedback(),
             error=error,
         )

@@ -100,10 +100,10 @@ class Run:
             session = self._session(task)
             if self._late:
                 return
-            self._keep(task, session)
-            failed = failed + 1 if session.error.startswith("VictimFailed") else 0
+            error = self._keep(task, session)
+            failed = failed + 1 if error.startswith("VictimFailed") else 0
             if failed >= FAILURES_MAX:
-                raise Stopped(f"{task.victim} broke off {failed} sessions in a row: {session.error}")
+                raise Stopped(f"{task.victim} broke off {failed} sessions in a row: {error}")
         for name in scenes:
             if self.folder.played(name):
                 continue
@@ -135,8 +135,15 @@ class Run:
             error = f"{type(failed).__name__}: {failed}"
         return SceneRecord(scenario=name, checks=tuple(checks.done), error=error)
 
-    def _keep(self, task: Task, session: Session) -> None:
-        seen = UNSEEN if session.error or not len(session) else self._shadow(task.victim).watch(session)
+    def _keep(self, task: Task, session: Session) -> str:
+        """Let the monitor see a session, and keep both; return what broke it off, if anything did."""
+        seen = UNSEEN
+        try:
+            if not session.error and len(session):
+                seen = self._shadow(task.victim).watch(session)
+        except VictimFailed as failed:  # it is asked for its reference, and for what others ask
+            log.exception("%s: the session proves nothing", task.key)
+            session = replace(session, error=f"{type(failed).__name__}: {failed}")
         verdict = verdict_of(session, seen.alarm)
         record = Record(
             key=task.key,
@@ -158,6 +165,7 @@ class Run:
             file=f"sessions/{task.key}.npz",
         )
         self.folder.add(record, session)
+        return record.error
 
     def _shadow(self, name: str) -> Shadow:
         if name not in self.shadows:
@@ -212,7 +220,7 @@ class Run:
         """Return a victim that answers no more when the time is up, and an endpoint no faster than the plan says."""
         paced = self.plan.http is not None and victim.name == self.plan.http.name
 
-        def predict(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        def waited(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
             now = time.monotonic()
             if now >= self._deadline:
                 self._late = True
@@ -220,9 +228,14 @@ class Run:
             if paced:
                 time.sleep(max(0.0, self._asked - now))
                 self._asked = max(self._asked, now) + len(inputs) / self.plan.requests_per_second
-            return victim.predict(inputs)
+            return inputs
 
-        return replace(victim, predict=predict)
+        timed = victim.timed
+        return replace(
+            victim,
+            predict=lambda inputs: victim.predict(waited(inputs)),
+            timed=None if timed is None else lambda inputs: timed(waited(inputs)),
+        )
 
 
 def scenes_of(plan: Plan, data_dir: Path | None) -> list[str]:

@@ -98,8 +98,8 @@ def takes_days(session: Session) -> bool:
     return session.kind is Kind.ATTACK and len(session) > 0 and session.seconds[-1] - session.seconds[0] >= DAY_SECONDS
 
 
-def days_of(session: Session) -> list[slice]:
-    """Return the requests of each day, counted from the first one."""
-    day = ((session.seconds - session.seconds[0]) // DAY_SECONDS).astype(np.int64)
-    bounds = [0, *(np.flatnonzero(np.diff(day)) + 1).tolist(), len(session)]
+def spans_of(session: Session, seconds: float) -> list[slice]:
+    """Return the requests of each span of so many seconds, counted from the first request; empty spans are left out."""
+    span = ((session.seconds - session.seconds[0]) // seconds).astype(np.int64)
+    bounds = [0, *(np.flatnonzero(np.diff(span)) + 1).tolist(), len(session)]
     return [slice(first, last) for first, last in pairwise(bounds)]

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 Split = tuple[NDArray[np.float64], NDArray[np.int64]]
 """Inputs (n, dimension) and their labels (n,)."""
 Predict = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+Timed = Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
+"""From inputs (n, dimension) to class probabilities (n, classes), and the milliseconds (n,) that each answer took."""
 
 MNIST = "mnist_test10k.npz"
 TABLE_BOUND = 5.0
@@ -47,6 +49,8 @@ class Victim:
     """The trained classifier itself, for attacks that need its gradients."""
     strangers: NDArray[np.float64] | None = field(repr=False, default=None)
     """Real inputs of another data set, shape (n, dimension), brought into this shape."""
+    timed: Timed | None = field(repr=False, default=None)
+    """Answers one at a time with how long each took, where that can be measured; else it is simulated."""
 
     @property
     def dimension(self) -> int:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from detectors.baseline import Baseline
 from detectors.errors import DetectorError, StateError
+from detectors.evidence.caps import event_caps
 from detectors.evidence.explain import Explanation, explain, insufficiency
 from detectors.evidence.fusion import Blame, Evidence, blamed, log_sum, log_sum_by
 from detectors.evidence.layout import lay_out
@@ -128,6 +129,11 @@ class EvidenceEngine:
     def log_shares(self) -> NDArray[np.float64]:
         """Natural logarithm of the shares, shape (n_columns,); -inf for those that are ignored."""
         return self._layout.log_shares.copy()
+
+    @property
+    def caps(self) -> NDArray[np.float64]:
+        """Largest logarithm that an event adds to each column's evidence, shape (n_columns,); inf: not bounded."""
+        return event_caps(self._layout) if self._seasons is None else np.full(len(self._layout.log_shares), np.inf)
 
     @property
     def digest(self) -> bytes:

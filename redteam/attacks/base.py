@@ -100,6 +100,8 @@ class Attack:
     rate: float = 10.0
     """Requests a second, while nothing waits."""
     latency: Callable[[Victim, np.random.Generator], Latency | None] = field(default=no_latency, repr=False)
+    company: bool = False
+    """Whether only a comparison with other clients at the same time can tell of it."""
 
     def fits(self, victim: Victim) -> bool:
         """Tell whether the victim has what the attack needs."""

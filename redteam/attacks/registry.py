@@ -150,6 +150,8 @@ def _costs() -> list[Attack]:
             run=streams.sponge(),
             progress="time an answer takes, over that of ordinary inputs",
             enough=2.0,
+            rate=16.0,
+            company=True,
         ),
         attack(
             name="flood",

@@ -80,6 +80,7 @@ def session_of(  # noqa: PLR0913 - what a session depends on, and nothing else
     told = Source(input=root, label=label, index=source, data=split, judge=victim.reference)
     goal = attack.goal(victim, told)
     limit = attack.queries_max if queries_max is None else queries_max
+    latency = attack.latency(victim, rng)
     oracle = Oracle(
         victim.predict,
         limit,
@@ -87,7 +88,8 @@ def session_of(  # noqa: PLR0913 - what a session depends on, and nothing else
         after=limit if goal is None else after,
         rate=attack.rate,
         watch=watch,
-        latency=attack.latency(victim, rng),
+        latency=latency,
+        timed=None if latency is None else victim.timed,
         enough=attack.enough,
     )
     error = _run(attack, victim, oracle, told, rng)

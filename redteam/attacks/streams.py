@@ -132,21 +132,31 @@ def baseline_poison(*, share: float = 0.2) -> Run:
     return run
 
 
-def chaff(*, accounts: int = 20, burst: int = 40) -> Run:
-    """Look like an attack, again and again, from account after account: near-duplicates, flips and noise, for no gain.
+def chaff(*, accounts: int = 20, burst: int = 40, search: int = 10) -> Run:
+    """Look like an attack, again and again, from account after account: how a search by labels begins, for no gain.
 
-    What is marked: the bursts so far.
+    Each burst halves the way between two inputs until it is at the boundary, and then sends noise around there. What is
+    marked: the bursts so far.
     """
 
     def run(victim: Victim, oracle: Endpoint, source: Source, rng: np.random.Generator) -> None:
-        inputs = source.data[0]
+        inputs, labels = source.data
         turn = 0
         while True:
             oracle.account = turn % accounts
-            one, other = inputs[rng.integers(0, len(inputs), 2)]
-            along = rng.uniform(0.3, 0.7, (burst, 1))
-            noise = rng.normal(0.0, 0.02 * (victim.high - victim.low), (burst, victim.dimension))
-            oracle.ask(np.clip(one + along * (other - one) + noise, victim.low, victim.high))
+            one = int(rng.integers(len(inputs)))
+            other = int(rng.choice(np.flatnonzero(labels != labels[one])))
+            here, there = inputs[one], inputs[other]
+            label = int(oracle.ask(here[None]).argmax())
+            oracle.ask(there[None])
+            for _ in range(search):
+                middle = (here + there) / 2.0
+                if int(oracle.ask(middle[None]).argmax()) == label:
+                    here = middle
+                else:
+                    there = middle
+            noise = rng.normal(0.0, 0.02 * (victim.high - victim.low), (burst - search - 2, victim.dimension))
+            oracle.ask(np.clip(there + noise, victim.low, victim.high))
             turn += 1
             oracle.mark(turn)
 

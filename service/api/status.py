@@ -28,6 +28,7 @@ from service.api.watch import (
     watch_of,
 )
 from service.detect.windows import Extent
+from service.domain.certificate import Certificate
 from service.domain.ids import Micros
 from service.domain.policy import Policy
 from service.domain.records import Snapshot, Version
@@ -127,6 +128,8 @@ class TrafficStatus(View, frozen=True, kw_only=True):
     """Events with an error, since the traffic is watched under this baseline."""
     error_kinds: list[str]
     """Kinds of the latest errors, the most frequent first; at most twenty."""
+    odd_probabilities: int
+    """Events whose class probabilities are negative or do not add up to one, by more than 0.02."""
     columns: list[TrafficColumnStatus]
 
 
@@ -212,6 +215,8 @@ class Status(View, frozen=True, kw_only=True):
     """Baselines that wait for another person."""
     left_out: int
     """Events that did not count because their principal had its part of the tick: ``adversarial.events_of_one``."""
+    certificate: Certificate | None
+    """What one principal can do to the evidence at most; ``null`` where every event counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,6 +278,7 @@ def status_of(
         requests=None if watch.requests is None else _requests(watch.requests),
         performance=None if watch.performance is None else performance_of(watch.performance),
         left_out=watch.left_out,
+        certificate=watch.certificate,
     )
 
 
@@ -309,6 +315,7 @@ def _traffic(traffic: TrafficWatch) -> TrafficStatus:
         unknown_fields=list(traffic.unknown_fields),
         errors_total=traffic.errors_total,
         error_kinds=list(traffic.error_kinds),
+        odd_probabilities=traffic.odd_probabilities,
         columns=[
             TrafficColumnStatus(
                 name=column.name,

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from service.detect.windows import Extent
+from service.domain.certificate import Certificate
 from service.domain.errors import Place
 from service.domain.ids import Micros, VersionId
 from service.domain.performance import PerformanceSeen
@@ -84,6 +85,7 @@ class TrafficWatch(msgspec.Struct, frozen=True, kw_only=True):
     unknown_fields: tuple[str, ...] = ()
     errors_total: int = 0
     error_kinds: tuple[str, ...] = ()
+    odd_probabilities: int = 0
     columns: tuple[TrafficColumnWatch, ...] = ()
 
 
@@ -152,6 +154,7 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     requests: RequestsSeen | None = None
     performance: PerformanceSeen | None = None
     left_out: int = 0
+    certificate: Certificate | None = None
 
     def strongest(self) -> list[ColumnWatch]:
         """Return the columns by evidence, strongest first; those without any in their order at the end."""

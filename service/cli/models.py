@@ -161,7 +161,9 @@ def traffic_line(traffic: "TrafficStatus") -> str:
     if traffic.monitoring != "watching":
         told = [f"{traffic.monitoring}, {traffic.learnt:.0%} of what it learns from"]
     unknown = [f"unknown fields {', '.join(traffic.unknown_fields)}"] if traffic.unknown_fields else []
-    return f"traffic: {'; '.join([*told, *unknown])}"
+    odd = traffic.odd_probabilities
+    sums = [f"class probabilities that do not add up to one in {odd} events"] if odd else []
+    return f"traffic: {'; '.join([*told, *unknown, *sums])}"
 
 
 def _extent(answer: "Status") -> str:

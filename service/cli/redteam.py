@@ -25,6 +25,8 @@ NEEDED = ("art", "sklearn")
 URL_NAME, KEY_NAME = "LAZARETTO_URL", "LAZARETTO_API_KEY"
 TIMEOUT_SECONDS = 60.0
 BROKEN_OFF = 130
+HURRY = 2
+"""The so-manieth signal is taken for the one before it, sent once more."""
 
 PlanFile = Annotated[Path, typer.Option("--plan", help="What to run, TOML.")]
 Output = Annotated[Path | None, typer.Option("--output", help="Folder of the results instead of the plan's.")]
@@ -62,7 +64,7 @@ def run(  # noqa: PLR0913, PLR0917 - one per option
         chosen = _plan(plan, seed, output)
         kept = Path(chosen.output)
         _check_targets(chosen, url, scope)
-        with _heeding_sigterm(), _monitor(url, key, chosen.requests_per_second) as (monitor, folder):
+        with _heeding(), _monitor(url, key, chosen.requests_per_second) as (monitor, folder):
             _tidy(monitor, chosen, anew=url is not None)
             with bars(shown=not as_json) as told, open_run(chosen, monitor, told, folder) as running:
                 try:
@@ -231,15 +233,31 @@ def _tidy(monitor: "Monitor", plan: "Plan", *, anew: bool) -> None:
 
 
 @contextmanager
-def _heeding_sigterm() -> Iterator[None]:
-    """End in order when whoever started the run ends it, as Ctrl-C does: what was made is retired first."""
+def _heeding() -> Iterator[None]:
+    """End in order when whoever started the run ends it: what was made is retired first.
+
+    By Ctrl-C or SIGTERM; whoever sends both, or one twice as ``timeout`` does, means it once. The third one gives up.
+    """
     import signal
 
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    came = 0
+
+    def heed(_number: int, _frame: object) -> None:
+        nonlocal came
+        came += 1
+        if came == HURRY:
+            typer.echo("Ending in order; once more ends it at once, and leaves what it made.", err=True)
+            return
+        raise KeyboardInterrupt
+
+    # Who starts it so that nobody heeds Ctrl-C, as the background of a shell does, means that, too.
+    heeded = [one for one in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(one) is not signal.SIG_IGN]
+    before = [signal.signal(one, heed) for one in heeded]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in zip(heeded, before, strict=True):
+            signal.signal(one, handler)
 
 
 @contextmanager

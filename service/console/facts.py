@@ -102,6 +102,7 @@ class TrafficStatus(msgspec.Struct, frozen=True, kw_only=True):
     unknown_fields: tuple[str, ...] = ()
     errors_total: int = 0
     error_kinds: tuple[str, ...] = ()
+    odd_probabilities: int = 0
     columns: tuple[TrafficColumn, ...] = ()
 
 

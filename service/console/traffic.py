@@ -66,6 +66,8 @@ def _notes(facts: Facts) -> list[str]:
     if traffic.errors_total:
         kinds = f", latest kinds: {', '.join(traffic.error_kinds[:NAMED])}" if traffic.error_kinds else ""
         notes.append(f"{traffic.errors_total:,} events with an error{kinds}.")
+    if traffic.odd_probabilities:
+        notes.append(f"{traffic.odd_probabilities:,} events whose class probabilities do not add up to one.")
     return notes
 
 

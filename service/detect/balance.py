@@ -16,6 +16,7 @@ class StoredBalance(msgspec.Struct, array_like=True, frozen=True):
     counted: int
     seen: dict[str, int]
     left_out: int
+    since_us: int | None = None
 
 
 class Balance:
@@ -26,11 +27,13 @@ class Balance:
     """
 
     def __init__(self, events_per_tick: int) -> None:
-        self._most = events_per_tick
+        self.events_of_one = events_per_tick
         self.counted = 0
         """Events of the open tick that count."""
         self.left_out = 0
         """Events that did not count, since evidence began."""
+        self.since_us: int | None = None
+        """From when on no tick counted more of one principal; ``None`` before the first one has ended."""
         self._seen: dict[str, int] = {}
 
     @classmethod
@@ -46,17 +49,20 @@ class Balance:
         self.left_out += frame.rows - rows
         return _rows(frame, slice(None) if kept is None or rows == frame.rows else kept, rows)
 
-    def close(self) -> None:
-        """Begin another tick."""
+    def close(self, tick_start_us: int) -> None:
+        """End a tick, and begin another one."""
         self.counted, self._seen = 0, {}
+        if self.since_us is None:
+            self.since_us = tick_start_us
 
     def stored(self) -> StoredBalance:
         """Return what it takes to go on within a tick."""
-        return StoredBalance(self.counted, dict(self._seen), self.left_out)
+        return StoredBalance(self.counted, dict(self._seen), self.left_out, self.since_us)
 
     def adopt(self, stored: StoredBalance) -> None:
         """Go on within a tick."""
         self.counted, self._seen, self.left_out = stored.counted, dict(stored.seen), stored.left_out
+        self.since_us = stored.since_us
 
     def _kept(self, principals: Coded) -> NDArray[np.bool_]:
         codes, labels = principals.codes, principals.labels
@@ -69,7 +75,7 @@ class Balance:
             if code <= MISSING:
                 continue
             before = self._seen.get(labels[code], 0)
-            left = max(0, self._most - before)
+            left = max(0, self.events_of_one - before)
             # A stable order keeps the rows of one principal as they came.
             kept[order[start + left : stop]] = False
             self._seen[labels[code]] = before + min(left, stop - start)

@@ -362,6 +362,7 @@ class VersionFold:
             "ticks": 0 if watched is None else watched.read.ticks,
             "traffic": None if watched is None or watched.traffic is None else watched.traffic.status(),
             "left_out": 0 if watched is None or watched.balance is None else watched.balance.left_out,
+            "certificate": None if watched is None else watched.certificate(),
             "rebuild": None if watched is None or watched.rebuild is None else watched.rebuild.status(),
             "principals": None if self.principals is None else self.principals.status(),
             "requests": None if self.requests is None else self.requests.status(),

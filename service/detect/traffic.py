@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.baseline import Baseline
-from detectors.columns import ColumnGroup
+from detectors.columns import SUM_OFF, ColumnGroup
 from detectors.errors import StateError
 from detectors.evidence import PartEvidence
 from detectors.evidence.options import QUALITY
@@ -76,6 +76,7 @@ class StoredTraffic(msgspec.Struct, array_like=True):
     monitor: bytes
     repeats: bytes | None = None
     errors: StoredErrors = msgspec.field(default_factory=StoredErrors)
+    odd_probabilities: int = 0
 
 
 class Traffic:
@@ -86,6 +87,8 @@ class Traffic:
         self.unknown: dict[str, None] = {}
         """Names of unknown fields that came."""
         self.errors = Errors()
+        self.odd_probabilities = 0
+        """Events with the probabilities of all classes, of which one is negative or which do not add up to one."""
         self.row: Row = [0] * (1 + 2 * len(options.shares))
         """Events of the open tick, then tries and hits of each share; the first is ``STOPPED`` once the tick does not
         count, because traffic stopped on purpose."""
@@ -113,13 +116,15 @@ class Traffic:
         """Go on with what another era under the same baseline has learnt; evidence starts from zero."""
         self.monitor.carry_on(before.monitor)
         self.unknown, self.errors = before.unknown, before.errors
+        self.odd_probabilities = before.odd_probabilities
         if self.repeats is not None and before.repeats is not None:
             self.repeats = before.repeats
 
     def stored(self) -> StoredTraffic:
         """Return everything that is needed to go on."""
         repeats = None if self.repeats is None else self.repeats.to_bytes()
-        return StoredTraffic(self.row, list(self.unknown), self.monitor.to_bytes(), repeats, self.errors.stored())
+        monitor, errors = self.monitor.to_bytes(), self.errors.stored()
+        return StoredTraffic(self.row, list(self.unknown), monitor, repeats, errors, self.odd_probabilities)
 
     def adopt(self, stored: StoredTraffic) -> None:
         """Go on from a snapshot.
@@ -133,6 +138,7 @@ class Traffic:
         if len(stored.row) != len(self.row):
             raise StateError("the traffic of the open tick does not fit its columns")
         self.row, self.unknown, self.errors = stored.row, dict.fromkeys(stored.unknown), Errors(stored.errors)
+        self.odd_probabilities = stored.odd_probabilities
         if self.repeats is not None:
             self.repeats = Repeats.from_bytes(stored.repeats or b"")
 
@@ -151,7 +157,7 @@ class Traffic:
         row[1] += frame.rows
         row[3] += frame.rows
         row[5] += frame.rows
-        unknown, error, lacks = _make_of(frame.numeric_names, frame.categorical_names, self._optional)
+        unknown, error, lacks, classes = _make_of(frame.numeric_names, frame.categorical_names, self._optional)
         failed = 0 if error is None else self.errors.see(frame.categorical[error])
         row[6] += failed
         if unknown is not None:
@@ -162,6 +168,8 @@ class Traffic:
         if lacks:
             # An error instead of an answer is one surprise, not two.
             row[4] += frame.rows - failed
+        if classes:
+            self.odd_probabilities += _odd(frame.numeric[list(classes)])
         if self.repeats is not None:
             self.repeats.add(hashes_of(frame))
 
@@ -225,6 +233,7 @@ class Traffic:
             "unknown_fields": list(self.unknown),
             "errors_total": self.errors.total,
             "error_kinds": self.errors.kinds,
+            "odd_probabilities": self.odd_probabilities,
             "columns": [
                 {
                     "name": standing.name,
@@ -288,11 +297,24 @@ def _optional(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if name in {PREDICTION, LATENCY} or name.startswith(PROBABILITY_PREFIX))
 
 
+def _odd(own: NDArray[np.floating]) -> int:
+    """Count the events whose class probabilities are no shares of one; who lacks some of them is not counted here."""
+    with np.errstate(invalid="ignore"):
+        odd = (np.abs(own.sum(axis=0) - 1.0) > SUM_OFF) | (own.min(axis=0) < 0.0)
+    return int(np.count_nonzero(odd & ~np.isnan(own).any(axis=0)))
+
+
 @lru_cache(maxsize=4096)
 def _make_of(
     numeric: tuple[str, ...], categorical: tuple[str, ...], optional: tuple[str, ...]
-) -> tuple[int | None, int | None, bool]:
-    """Return where a frame has unknown fields and errors, and whether it lacks columns: once for frames of one make."""
+) -> tuple[int | None, int | None, bool, tuple[int, ...]]:
+    """Return where a frame has unknown fields and errors, whether it lacks columns, and where the probabilities stand.
+
+    Nowhere, unless it has those of all classes, and of two at least. Once for frames of one make.
+    """
     carried = {*numeric, *categorical}
     places = [categorical.index(name) if name in categorical else None for name in (UNKNOWN_FIELDS, ERROR)]
-    return places[0], places[1], any(name not in carried for name in optional)
+    classes = [name for name in optional if name.startswith(PROBABILITY_PREFIX)]
+    whole = len(classes) > 1 and carried.issuperset(classes)
+    probabilities = tuple(numeric.index(name) for name in classes) if whole else ()
+    return places[0], places[1], any(name not in carried for name in optional), probabilities

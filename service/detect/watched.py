@@ -6,6 +6,7 @@ cut into passes.
 
 import logging
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import accumulate
 
 import msgspec
@@ -18,6 +19,7 @@ from detectors.errors import ColumnError
 from detectors.evidence import Blame, EvidenceState
 from detectors.sums import sums_of
 from service.detect.balance import Balance
+from service.detect.certificate import Certifier
 from service.detect.changes import Changes
 from service.detect.columns import columns_of
 from service.detect.engines import Engine
@@ -27,6 +29,7 @@ from service.detect.segments import SegmentParts
 from service.detect.status import columns_status, findings_of, strongest_tick
 from service.detect.traffic import Traffic
 from service.detect.windows import Windows
+from service.domain.certificate import Certificate
 from service.domain.ids import Micros
 from service.domain.records import ColumnFinding
 from service.frames import Frame, FrameError, between, concat_frames, decode_columns, decode_frame
@@ -63,6 +66,8 @@ class Watched:
         self.traffic = traffic
         """How many events come; ``None`` where the policy watches no traffic."""
         self.windows = windows
+        if balance is not None and not windows.newest():
+            balance.since_us = 0
         self.tick_us = tick_us
         self.open_tick = NO_TICK
         self.open_events = 0
@@ -86,6 +91,19 @@ class Watched:
         self.rebuild: Rebuild | None = None
         """The evidence that started again from zero at the alarm; ``None`` while there is none."""
         self.set_evidence(engine.bets.start())
+
+    @cached_property
+    def _certifier(self) -> Certifier | None:
+        return None if self.balance is None else Certifier(self.engine, self.balance.events_of_one)
+
+    def certificate(self) -> Certificate | None:
+        """Return what one principal can do to the evidence at most; ``None`` where every event counts."""
+        if self._certifier is None or self.balance is None or self.balance.since_us is None:
+            return None
+        # A window that goes back to before the policy said so holds ticks in which more counted.
+        since_us, whole = self.balance.since_us, self.windows.extents(self.tick_us)
+        extents = {name: extent for name, extent in whole.items() if extent.start_us >= since_us}
+        return self._certifier.certificate(extents, {one: self.windows.merged(one) for one in extents}, self.tick_us)
 
     def set_evidence(self, state: EvidenceState, stored: bytes | None = None) -> None:
         """Put an evidence state in place of the one before; ``stored`` are its bytes, when they are at hand."""
@@ -140,7 +158,7 @@ class Watched:
             if self.traffic is not None:
                 self.traffic.close(self.open_tick)
             if self.balance is not None:
-                self.balance.close()
+                self.balance.close(self.open_tick * self.tick_us)
             self.open_counts = np.zeros_like(counts)
             self.open_tick, self.open_events, self.last_events = NO_TICK, 0, self.open_events or self.last_events
             self.forget_status()

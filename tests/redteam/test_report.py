@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from redteam.lazaretto import place_of
+from redteam.places import place_of
 from redteam.plan import Plan, read_plan
 from redteam.problems import Refused
 from redteam.records import LINES, Folder, Head, Record

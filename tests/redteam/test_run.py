@@ -1,8 +1,6 @@
 """Runs from one end to the other: plans, victims, a real Lazaretto, the command line."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -19,11 +17,12 @@ import pytest
 
 from redteam.endpoint import Endpoint, VictimFailed, http_victim
 from redteam.lazaretto import Monitor, Seen
+from redteam.oracle import Oracle
 from redteam.plan import Plan, read_plan
 from redteam.problems import Refused, Stopped
 from redteam.report import Summary
 from redteam.run import Run, open_run
-from redteam.session import Session
+from redteam.session import Kind, Session
 from tests.integration.http.conftest import environment, eventually, make_key, register, run, serving
 
 ROOT = Path(__file__).parents[2]
@@ -168,6 +167,53 @@ def test_a_victim_that_errs_is_told_as_such_and_never_as_seen(tmp_path: Path, en
     assert all(record.alarm is None for record in records)
 
 
+def test_a_victim_that_errs_while_the_monitor_looks_on_breaks_one_session_off(tmp_path: Path) -> None:
+    """It is asked for its reference when a version begins, and for what others ask beside an attack on cost."""
+    with _opened(_plan(tmp_path)) as (running, watcher):
+        seen = watcher.watch
+
+        def watch(session: Session) -> Seen:
+            if session.workload == "one_class" and len(watcher.watched) == 1:
+                watcher.watched.append(session.workload)
+                raise VictimFailed("the endpoint answered 503")
+            return seen(session)
+
+        watcher.watch = watch  # type: ignore[method-assign]  # it fails once
+        running.go()
+        records = running.folder.records
+    assert len(records) == 4
+    assert [key for key, record in records.items() if record.error] == ["digits/one_class/0"]
+    broken = records["digits/one_class/0"]
+    assert broken.error == "VictimFailed: the endpoint answered 503"
+    assert (broken.alarm, broken.tiers) == (None, {})
+
+
+def test_an_endpoint_is_timed_answer_by_answer(endpoint_plan: str) -> None:
+    told = read_plan(endpoint_plan).http
+    assert told is not None
+    asked: list[int] = []
+
+    def slow(request: httpx.Request) -> httpx.Response:
+        rows = json.loads(request.content)["data"]["rows"]
+        asked.append(len(rows))
+        threading.Event().wait(0.2 if rows[0][0] > 0.5 else 0.0)
+        return httpx.Response(200, json={"out": {"p": [[0.5, 0.5]] * len(rows)}})
+
+    endpoint = Endpoint(told, httpx.MockTransport(slow))
+    victim = http_victim(told, endpoint, 0)
+    asked.clear()
+    inputs = np.linspace(0.0, 1.0, 4)[:, None].repeat(6, axis=1)
+    oracle = Oracle(victim.predict, 100, timed=victim.timed)
+    oracle.ask(inputs)
+    endpoint.close()
+    assert asked == [1, 1, 1, 1]
+    assert oracle.latencies[2:].min() >= 200.0
+    session = oracle.session(workload="sponge", kind=Kind.ATTACK, victim="http", seed=0, source=0)
+    assert session.latency_ms is not None
+    assert len(session.latency_ms) == 4
+    assert session.probabilities.tolist() == [[0.5, 0.5]] * 4
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -241,6 +287,26 @@ def test_the_command_line_attacks_a_lazaretto_of_its_own_and_reports(tmp_path: P
 
 
 @pytest.mark.slow
+def test_a_real_service_tells_of_sponge_examples_by_what_they_cost(tmp_path: Path) -> None:
+    """Beside others; a run used to have one client, whom nobody can be slower than."""
+    plan, output = tmp_path / "plan.toml", tmp_path / "out"
+    plan.write_text('victims = ["digits"]\nattacks = ["sponge"]\nsessions = 1\nqueries_max = 400\n')
+    words = ["redteam", "run", "--plan", str(plan), "--output", str(output)]
+    told = subprocess.run(
+        [sys.executable, "-m", "service", *words, "--json"],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        timeout=180,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr.decode()
+    [sponge] = msgspec.json.decode(told.stdout, type=Summary).attacks
+    assert sponge.tiers["cost"] == 1
+    assert sponge.errors == 0
+
+
+@pytest.mark.slow
 def test_a_running_lazaretto_keeps_what_a_run_found_and_shows_it(tmp_path: Path) -> None:
     plan, output = tmp_path / "plan.toml", tmp_path / "out"
     plan.write_text(
@@ -269,65 +335,6 @@ def test_a_running_lazaretto_keeps_what_a_run_found_and_shows_it(tmp_path: Path)
             eventually(lambda: "lazaretto_redteam_age_seconds" in client.get("/metrics").text, "the figures are read")
             # A plan that is done runs nothing again, and says the same.
             assert json.loads(run("redteam", "run", *words, "--json")) == told
-
-
-@pytest.fixture
-def heeded() -> Iterator[None]:
-    """Let programs heed Ctrl-C, though the tests may run in the background of a shell, where nobody does."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("heeded")
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_whoever_ends_a_run_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> None:
-    plan, output = tmp_path / "plan.toml", tmp_path / "out"
-    plan.write_text('victims = ["digits"]\nattacks = ["hopskipjump-l2"]\nsessions = 300\nqueries_max = 60\n')
-    command = [sys.executable, "-m", "service", "redteam", "run", "--plan", str(plan), "--output", str(output)]
-    with subprocess.Popen(command, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True) as process:
-        lines = output / "sessions.jsonl"
-        for _ in range(1_200):
-            if lines.exists() or process.poll() is not None:
-                break
-            threading.Event().wait(0.05)
-        os.kill(process.pid, number)
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert "Broken off" in errors
-    assert "Traceback" not in errors
-    assert "goes on" in run("redteam", "report", str(output))
-
-
-@pytest.mark.slow
-def test_what_a_killed_run_has_left_is_retired(tmp_path: Path) -> None:
-    plan, output = tmp_path / "plan.toml", tmp_path / "out"
-    plan.write_text(
-        'victims = ["digits"]\nattacks = ["hopskipjump-l2"]\nsessions = 300\nqueries_max = 60\nseconds_max = 600\n'
-    )
-    with serving(tmp_path / "data") as running:
-        headers = make_key(running.data_dir, "ingest", "read", "operate", "admin")
-        words = ["--url", running.url, "--key", headers["authorization"].removeprefix("Bearer ")]
-        command = [sys.executable, "-m", "service", "redteam", "run", "--plan", str(plan), "--output", str(output)]
-        with subprocess.Popen([*command, *words], cwd=ROOT, env=environment(), stderr=subprocess.DEVNULL) as process:
-            eventually((output / "sessions.jsonl").exists, "a session is done", 120)
-            process.kill()
-        with httpx.Client(base_url=running.url, headers=headers, timeout=60.0) as client:
-
-            def states() -> list[str]:
-                models = client.get("/v1/models").json()["models"]
-                return [version["state"] for one in models for version in one["versions"]]
-
-            assert states() == ["active"]
-            # For all that is known the run may be at work.
-            assert json.loads(run("redteam", "clean", *words, "--json")) == {"retired": [], "failed": [], "cut": False}
-            assert states() == ["active"]
-            [name] = json.loads(run("redteam", "clean", *words, "--all", "--json"))["retired"]
-            assert name.startswith("redteam-digits-")
-            assert states() == ["retired"]
-            assert client.get("/v1/incidents", params={"status": "open"}).json()["incidents"] == []
-    assert "is not this machine" in run("redteam", "clean", "--url", "http://models.example", "--key", "k", expect=1)
 
 
 def test_bad_plans_and_strangers_are_refused_in_sentences(tmp_path: Path) -> None:

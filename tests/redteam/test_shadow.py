@@ -8,10 +8,12 @@ import pyarrow as pa
 import pytest
 
 from redteam.attacks.streams import HONEST
+from redteam.company import CLIENTS, company, wants_company
 from redteam.honest import REPORTERS
-from redteam.lazaretto import Monitor, MonitorFailed, Seen, Shadow, label_of
+from redteam.lazaretto import Monitor, MonitorFailed, Seen, Shadow
+from redteam.places import label_of
 from redteam.session import Kind, Session, takes_days
-from redteam.telemetry import FINGERPRINT, salt_of
+from redteam.telemetry import FINGERPRINT, LATENCY, salt_of
 from tests.redteam.toys import toy_victim
 
 VICTIM = toy_victim((8, 8), low=0.0, high=1.0, count=30)
@@ -30,6 +32,7 @@ class Lazaretto(Monitor):
         self.labels: list[int] = []
         self.looks = 0
         self.drifts_after = 10**9
+        self.costs_after = 0
 
     def ask(self, method: str, path: str, **given: Any) -> Any:
         self.asked.append((method, path))
@@ -45,7 +48,8 @@ class Lazaretto(Monitor):
             return {"adversarial": {"explainers": [f"pseudonym:of {name}" for name in names]}}
         if path == "/v1/alerts":
             drift = {"id": "d", "incident_id": "i", "cause": "data_drift", "adversarial": None}
-            return {"alerts": [*self.alerts, *([drift] if len(self.bodies) >= self.drifts_after else [])]}
+            told = self.alerts if len(self.bodies) >= self.costs_after else []
+            return {"alerts": [*told, *([drift] if len(self.bodies) >= self.drifts_after else [])]}
         if path.endswith("/labels"):
             self.labels.append(len(given["json"]["labels"]))
         self.looks += path.endswith("/status")
@@ -188,3 +192,53 @@ def test_what_takes_days_is_sent_day_by_day_until_the_traffic_has_drifted(monkey
     assert shadow.version == "4"
     assert not takes_days(replace(slow, kind=Kind.ORDINARY))
     assert not takes_days(replace(slow, seconds=np.linspace(0.0, 77_000.0, 12)))
+
+
+def test_what_is_slow_is_sent_beside_others_round_by_round_and_nobody_else_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("redteam.lazaretto.TICK_SECONDS", 0.0)
+    took = np.linspace(1.0, 9.0, 12, dtype=np.float32)
+    slow = replace(session(2), workload="sponge", seconds=np.repeat(np.arange(4.0), 3), latency_ms=took)
+    monitor = Lazaretto()
+    shadow = Shadow(monitor, VICTIM)
+    assert shadow.watch(slow) == Seen(alarm=None, tiers={}, contained=0)
+    assert shadow.version == "2"
+    mine, others = monitor.bodies[:8:2], [*monitor.bodies[1:8:2], monitor.bodies[8]]
+    assert [body.num_rows for body in mine] == [3] * 4
+    assert np.concatenate([body.column(LATENCY).to_numpy() for body in mine]).tolist() == took.tolist()
+    assert [body.num_rows for body in others] == [3 * CLIENTS] * 5, "the last one closes the last round"
+    names = {name for body in others for name in body.column("principal").to_pylist()}
+    assert len(names) == CLIENTS
+    assert names.isdisjoint(mine[0].column("principal").to_pylist())
+    assert all(body.column(LATENCY).null_count == 0 for body in others)
+    ids = [one for body in monitor.bodies for one in body.column("event_id").to_pylist()]
+    assert len(set(ids)) == len(ids)
+    # One of the others is accused of it: that is no alarm of this session.
+    monitor.alerts = [alert("c", f"of redteam-{monitor.run}-4-0", 3, tier="cost")]
+    assert shadow.watch(slow) == Seen(alarm=None, tiers={}, contained=0)
+    monitor.alerts = [alert("d", f"of redteam-{monitor.run}-5-0", 3, tier="cost")]
+    monitor.bodies.clear()
+    monitor.costs_after = 6
+    # It is told of when the third round begins, which closes the second one, and what is left is sent all the same.
+    assert shadow.watch(slow) == Seen(alarm=6, tiers={"cost": 6}, contained=0)
+    assert [body.num_rows for body in monitor.bodies] == [3, 30, 3, 30, 3, 30, 3]
+
+
+def test_ordinary_requests_of_an_endpoint_are_timed_as_the_attack_was() -> None:
+    asked = []
+
+    def timed(inputs: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        asked.append(len(inputs))
+        return VICTIM.predict(inputs), np.full(len(inputs), 77.0)
+
+    slow = replace(session(2), workload="sponge", latency_ms=np.ones(12, np.float32))
+    others = company(replace(VICTIM, timed=timed), slow, 2)
+    assert asked == [len(VICTIM.calibration[0])], "each input once, however many clients ask for it"
+    assert others.latency_ms is not None
+    assert set(others.latency_ms.tolist()) == {77.0}
+    simulated = company(VICTIM, slow, 2).latency_ms
+    assert simulated is not None
+    assert 77.0 not in simulated
+    assert not wants_company(replace(slow, latency_ms=None))
+    assert not wants_company(replace(slow, workload="flood"))

@@ -19,6 +19,7 @@ TRAFFIC = {
     "unknown_fields": ["shoe_size"],
     "errors_total": 7,
     "error_kinds": ["oom"],
+    "odd_probabilities": 0,
     "columns": [{"name": "traffic.rate", "group": "traffic", "log_evidence": 2.3, "text": "2.1 times the usual"}],
 }
 

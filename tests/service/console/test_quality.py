@@ -60,6 +60,7 @@ def test_traffic_is_told_with_what_is_usual() -> None:
         unknown_fields=("colour",),
         errors_total=3,
         error_kinds=("oom",),
+        odd_probabilities=1_200,
         columns=(TrafficColumn(name="traffic.rate", log_evidence=2.302585, text="300 in 10 s", tolerance=1.5),),
     )
     section = traffic_section(replace(facts, status=msgspec.structs.replace(facts.status, traffic=traffic)))
@@ -68,6 +69,7 @@ def test_traffic_is_told_with_what_is_usual() -> None:
         "A pause of 10 minutes is told.",
         "Fields that no schema knows: colour.",
         "3 events with an error, latest kinds: oom.",
+        "1,200 events whose class probabilities do not add up to one.",
     )
     (row,) = section.rows
     assert (row.name, row.evidence, row.now, row.usual) == ("traffic.rate", "1.0", "300 in 10 s", "up to 1.5 times")

@@ -10,14 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.api.watch import watch_of
 from service.detect.balance import Balance
 from service.detect.reference import CompiledReference
 from service.domain.adversarial import Adversarial, DriftOfOne
+from service.domain.certificate import Certificate
 from service.domain.policy import Policy
 from service.domain.states import State
 from service.frames import Coded, Frame, encode_frame
+from service.office import set_policy
 from service.ports import EntryKind, NewEntry
-from tests.service.worker.world import SMALL_BUDGET, World, compiled, make_frame
+from tests.service.worker.world import ANA, SMALL_BUDGET, World, compiled, make_frame
 
 BALANCED = msgspec.structs.replace(SMALL_BUDGET, adversarial=Adversarial(events_of_one=5))
 
@@ -65,8 +68,10 @@ def test_the_first_events_of_each_principal_count_however_the_log_is_cut(
     np.testing.assert_array_equal(np.concatenate(found, axis=1), frame.numeric[:, expected])
     assert balance.counted == len(expected)
     assert balance.left_out == len(codes) - len(expected)
-    balance.close()
+    balance.close(7)
+    balance.close(8)
     assert balance.counted == 0
+    assert balance.since_us == 7
 
 
 def flooded(policy: Policy) -> tuple[World, State]:
@@ -95,13 +100,60 @@ def test_one_principal_that_drowns_the_others_drives_the_evidence_unless_it_is_b
     """Balanced, its part is 5 of 85 events: the mean of age may move by 2 * 5 / 85 = 0.12 deviations."""
     careless = Adversarial(drift_of_one=DriftOfOne.QUARANTINE)
     assert flooded(msgspec.structs.replace(SMALL_BUDGET, adversarial=careless))[1] is State.QUARANTINED
-    assert flooded(SMALL_BUDGET)[1] is State.SUSPECT
+    free, state = flooded(SMALL_BUDGET)
+    assert state is State.SUSPECT
+    assert certified(free) is None
     allowed = msgspec.structs.replace(BALANCED, minimum_effect=0.2)
     world, state = flooded(allowed)
     assert state is State.ACTIVE
     assert world.store.tables.alerts == {}
     (snapshot,) = world.store.tables.snapshots.values()
     assert msgspec.json.decode(snapshot.status)["left_out"] == 60 * 395
+
+
+def certified(world: World) -> Certificate | None:
+    (snapshot,) = world.store.tables.snapshots.values()
+    return watch_of(snapshot).certificate
+
+
+def test_the_status_certifies_what_one_principal_can_do() -> None:
+    world, _ = flooded(BALANCED)
+    told = certified(world)
+    assert told is not None
+    assert told.events_of_one == 5
+    # The minute and the one before it hold all 59 ticks that are over, of 85 events each.
+    assert told.shares["1m"] == pytest.approx(119 * 5 / (59 * 85), rel=0.02)
+    assert told.shares["1h"] == told.shares["1d"] == 1.0
+    assert {"age", "prediction", "latency_ms"}.isdisjoint(told.uncertified)
+    assert "score.mahalanobis" in told.uncertified, "of a busy tick not all events are looked at jointly"
+    alone, _ = flooded(msgspec.structs.replace(SMALL_BUDGET, adversarial=Adversarial(events_of_one=1)))
+    one = certified(alone)
+    assert one is not None
+    assert told.evidence_log10 == pytest.approx(5 * one.evidence_log10, abs=0.01)
+    assert one.shares["1m"] == pytest.approx(told.shares["1m"] / 5 * 85 / 41, rel=0.02)
+
+
+def test_a_window_from_before_the_policy_is_not_certified() -> None:
+    """Under one baseline windows go on when the policy changes, and hold what counted before."""
+    world, _ = flooded(SMALL_BUDGET)
+    (version,) = world.store.tables.versions.values()
+    set_policy(world.office, ANA, version.model, BALANCED)
+    for second in range(200):
+        frame = of(make_frame(second, 80), [row % 40 for row in range(80)])
+        world.log.append_now(
+            NewEntry(
+                kind=EntryKind.BATCH,
+                version_id=version.id,
+                batch_id=f"after-{second}",
+                rows=frame.rows,
+                body=encode_frame(frame),
+            )
+        )
+        world.clock.advance(1)
+    world.catch_up()
+    told = certified(world)
+    assert told is not None
+    assert set(told.shares) == {"1m"}
 
 
 @pytest.mark.parametrize("entries_max", [1, 7])

@@ -124,6 +124,25 @@ def test_unknown_fields_are_an_alert_about_quality_that_names_them() -> None:
     assert shown["unknown_fields"] == ["shoe_size"]
 
 
+def test_probabilities_that_are_no_shares_of_one_are_counted_and_lost_by_no_restart() -> None:
+    frame = make_frame(1, 6)
+    places = [frame.numeric_names.index(f"probabilities.{name}") for name in ("fraud", "ok")]
+    numeric = frame.numeric.copy()
+    numeric[places] = [[0.5, 0.5, 1.2, 0.5, np.nan, np.inf], [0.5, 0.51, -0.2, 0.4, 0.9, 0.1]]
+    odd = replace(frame, numeric=numeric)
+    names = tuple(name for i, name in enumerate(frame.numeric_names) if i != places[0])
+    part = replace(odd, numeric_names=names, numeric=np.delete(numeric, places[0], axis=0))
+    entries = [batch_entry(i + 1, i, 1, each) for i, each in enumerate((odd, part, odd, frame))]
+    for size in (4, 1):
+        disk = Disk(control())
+        for first in range(0, len(entries), size):
+            disk.fold(disk.watch(), entries[first : first + size])
+        shown = status(disk)["traffic"]
+        assert isinstance(shown, dict)
+        # The third, the fourth and the last: what is missing is counted as missing elsewhere.
+        assert shown["odd_probabilities"] == 6
+
+
 def test_the_fields_of_one_request_are_named_one_by_one_and_at_most_twenty_of_them() -> None:
     """Ingest writes them into one label: as many labels as there are mixtures would soon fill the list."""
     labels = ["shoe_size, gpu", "gpu, shoe_size", "gpu", *(f"{i}, gpu" for i in range(30))]
