@@ -220,11 +220,11 @@ CONTENT = (
 )
 """``Forest.to_bytes``, in base 85."""
 LADDERS = (
-    "GySqaqIifvvg&<6P{AHR)d%N4va;DfxVP0m#_G;LMHa<B72mu+-cq_hNWru}QRJ~drwXw@o))k_@wTWxz^#uzZ5xX};rfO@UoUV!"
+    "GySqaqIifvvg&<6qSG@#Z;c5+7fazkxVP0m#_G;LMHa<B72mu+-cq_hNWru}QRJ~drwXw@o))k_@wTWxz^#uzZ5xX};rfO@UoUV!"
     "5Zhuu;JH3OlV~A7HE8)h#=GV|mKBjcVj6=!kX}hXZw5y`Bz1&66z^U=f=cGS*#*<SoId})_bvgyS=lDP@>VUsnBXtJ4j4bbQLJgd"
-    "NvwIlu_S=M@e`E4<&~npzmK%PSqsI#Y5dK<WCY*87-{CeW(V)TJ*V)$>RI={<JtPZ@tFX?a@GOB2?_<k3~vX(+_VY6DAWqTYJCg9"
-    "t@{hW{yq-CNZk&=8Kn@wufY+(rq2<;LDmt#3<VUxZyFWAQKc5Z=l>eONf;Zz&!!x}qTeLIU*9Oev&|{M+&nJ8{edvRgkCYgQhzhR"
-    "JsdZ{x*<5gsqZ_$Fc>_*B*;F%R&GGR(pp8p*BDN~EgVt6M&?n#)bLlp*#=p_0HtZb5<zUhJS=d)$;oiQ6Q6XzS4nliKIwVDhG&4l"
+    "NvwIlu_S=M@e`E4<&~npzmK%PSqsI#Y5dK<H)Y<xRNUgf`RnAriZ$lHc2wxUF+T9W_aykg`aJl*ha&yITDJwjgDMNaYJCg9z|0N6"
+    "N+}M&F)R?k;sp`Fay}Bk6H5}njWra&mHrgKMV=MFtMV7Xa(fxT{>mD_t4AQfI;0}NqTeLIU*9Oev&|{M+&nJ89Xv3={edvRgkCYg"
+    "F10qm5TH81Fc>_*U6MY);^#iVR&GGR(pp8pcWOq!*BDN~M&?n#)bLlp*#=p_5<zUhW@&D~JS=d)$;oiQ6Q6XzS4nliKIwVDhG&4l"
     ")(=@gmoF<oOY{>!^%Mm_+otM2`8>}*2Gp!SnR%T*h?1B;^3#St{N92;ASrD>CVf~xHIGC;n_WOZD+xb8L3}wsm#Q^CZ|fC5nNI~j"
     "BJ1`(yBo?r8_vT%!1=m9I0&3R{xFz6tICx=vpkJHX>EW$)_HqA`KLNQdIu6d^h^0Y$e`#wVD-m6Ds6~8H6e#RMn^$Ctri|U=EDrV"
     "m#s~`vQq}W5$O%S0mKl#T^1C+&YB;-;m{(!N$pI&8A?#T+LTki>Th$tX*znoByg3!gMy*HV2Y@|xP-R80+Y7B?;*Ip$gRA-E1J)~"

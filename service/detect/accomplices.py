@@ -46,7 +46,7 @@ def _intent(seen: Seen, request: Request, version_id: VersionId, queries: int, t
         reused=False,
         campaign=name_of(version_id, seen),
         members=seen.others(request.name)[: PRINCIPALS_MAX - 1],
-        fidelity=None,
+        fidelity=seen.story.principal.extraction.fidelity(),
         reasons=_reasons(seen, flips),
         own=seen.accuses,
     )

@@ -1,7 +1,7 @@
 """Who goes on, input after input: whom the bets on the stories of all principals of a version tell of."""
 
 from collections.abc import Callable
-from math import log
+from math import log, tanh
 
 from detectors.principals.monitor import Principal
 from detectors.principals.persistence import WRONG, chosen
@@ -84,12 +84,12 @@ class Persistent:
             queries=principal.queries,
             since_us=since_us,
             until_us=at_us,
-            best_margin=None,
+            best_margin=None if principal.worst is None else tanh(principal.worst.lowest / 2.0),
             flips=0,
             reused=False,
             campaign=None,
             members=(),
-            fidelity=None,
+            fidelity=principal.extraction.fidelity(),
             reasons=self._reasons(own.stories),
         )
 

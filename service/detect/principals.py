@@ -359,8 +359,8 @@ class Principals:
     ) -> PrincipalFinding:
         principal, limit = followed.principal, self._measure.thresholds.of(tier)
         evidence = limit if reused else principal.evidence[tier]
-        worst = principal.worst if tier is Tier.INTENT else None
-        flips = 0 if worst is None else worst.flips
+        worst = principal.worst
+        flips = worst.flips if tier is Tier.INTENT and worst is not None else 0
         techniques = [*TELLS[tier], *([EVADED] if flips else []), *([VERIFIED] if reused else [])]
         others = sorted(self._flips.finders - {name}) if reused else []
         return PrincipalFinding(
@@ -378,7 +378,7 @@ class Principals:
             reused=reused,
             campaign=None,
             members=tuple(others[:PRINCIPALS_MAX]),
-            fidelity=principal.extraction.fidelity() if tier is Tier.EXTRACTION else None,
+            fidelity=principal.extraction.fidelity(),
             reasons=reasons_of(principal, tier, reused=reused),
         )
 

@@ -1,5 +1,7 @@
 """Who asks about records rather than about the world: what is told of a principal's membership inference."""
 
+from math import tanh
+
 from detectors.principals.membership import LIMIT
 from detectors.principals.monitor import Principal
 from service.domain.ids import Micros
@@ -30,12 +32,12 @@ def membership(name: str, principal: Principal, since_us: Micros, at_us: Micros)
             queries=principal.queries,
             since_us=since_us,
             until_us=at_us,
-            best_margin=None,
+            best_margin=None if principal.worst is None else tanh(principal.worst.lowest / 2.0),
             flips=0,
             reused=False,
             campaign=None,
             members=(),
-            fidelity=None,
+            fidelity=principal.extraction.fidelity(),
             reasons=tuple(reasons),
         )
     ]

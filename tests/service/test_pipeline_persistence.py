@@ -59,6 +59,8 @@ def test_an_attacker_who_gives_every_input_up_is_told_of_and_contained_and_the_m
     assert use.adversarial is not None
     assert use.adversarial.principals == (EVE,)
     assert use.adversarial.calibrated
+    assert use.adversarial.fidelity is not None
+    assert use.adversarial.best_margin is not None
     assert use.evidence_log >= use.threshold_log
     assert "inputs, one after the other" in use.reason
     assert EVE in {held.principal for held in world.store.tables.containments.values()}

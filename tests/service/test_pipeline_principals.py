@@ -125,6 +125,8 @@ def test_an_attack_is_named_and_its_principal_contained_but_the_model_stays() ->
     (use,) = [alert.adversarial for alert in uses(world) if alert.adversarial and alert.adversarial.kind is Kind.INTENT]
     assert use.principals == (EVE,)
     assert "AML.T0043.001" in use.techniques
+    told = [alert.adversarial for alert in uses(world) if alert.adversarial]
+    assert all(one.best_margin is not None and one.fidelity is not None for one in told)
     assert {held.principal for held in world.store.tables.containments.values()} == {EVE}
     assert world.state(version) is not State.QUARANTINED
 
