@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -17,6 +17,7 @@ from detectors.principals.fingerprint import HASHES
 from detectors.principals.grown import grown
 from detectors.principals.monitor import Principal, Yardstick
 from detectors.principals.packing import Packer
+from detectors.principals.ranked import ranked
 from detectors.traffic import TrafficMonitor, TrafficOptions
 from detectors.traffic.repeats import Repeats
 from tests.detectors.test_conformance import batch_of, counted, engine, reference
@@ -123,7 +124,7 @@ def requests_of(seed: int, count: int) -> list[Item]:
 def yardstick() -> Yardstick:
     told = requests_of(0, 400)
     points, labels, answers = (np.array([one[place] for one in told]) for place in range(3))
-    return Yardstick.fit(points, labels, answers, grown())
+    return replace(Yardstick.fit(points, labels, answers, grown()), bets=ranked())
 
 
 @cache

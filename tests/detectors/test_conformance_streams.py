@@ -97,6 +97,8 @@ PARTS_OF = {
         "OpenRecord",
         "Cluster",
         "Heading",
+        "Persistence",
+        "Story",
     },
     "crowd": {"Crowd"},
     "campaigns": {"Index"},
