@@ -45,7 +45,7 @@ def test_an_older_store_is_refused_until_it_is_migrated(tmp_path: Path, monkeypa
     data_dir, newer = tmp_path / "data", tmp_path / "migrations"
     run("migrate", data_dir=data_dir)
     shutil.copytree(MIGRATIONS, newer, ignore=shutil.ignore_patterns("__pycache__"))
-    script = 'revision = "9999"\ndown_revision = "0019"\n\ndef upgrade(): pass\n\ndef downgrade(): pass\n'
+    script = 'revision = "9999"\ndown_revision = "0020"\n\ndef upgrade(): pass\n\ndef downgrade(): pass\n'
     (newer / "versions" / "9999_next.py").write_text(script)
     monkeypatch.setattr("service.store.migrate.MIGRATIONS", newer)
     for words in (("serve", "--port", "0"), ("api", "--port", "0"), ("worker",), ("models", "list")):

@@ -28,7 +28,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "0019"
+down_revision = "0020"
 
 def upgrade() -> None:
     with op.batch_alter_table("models") as models:
