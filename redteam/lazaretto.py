@@ -41,7 +41,7 @@ ROOM = 400
 CAMPAIGN = "campaign "
 """How the subject of an alert about several accounts begins."""
 COST = "cost"
-TIERS = ("probing", "intent", "extraction", "membership", COST)
+TIERS = ("probing", "intent", "extraction", "membership", COST, "persistence")
 DRIFT, DRIFTS = "drift", frozenset({"data_drift", "prediction_drift"})
 """Not of a principal, but of the traffic as a whole; and the causes of such alerts."""
 TICK_SECONDS = 1.0

@@ -13,6 +13,7 @@ from bench.adversarial.harness import Eyes, Peer
 from bench.adversarial.results import Cost, Results
 from bench.adversarial.sessions import CONFIRM, of_attack, of_workload
 from detectors.principals.monitor import Principal
+from detectors.principals.ranked import ranked
 from redteam.attacks import ATTACKS
 from redteam.benign import WORKLOADS
 from redteam.session import Session
@@ -42,7 +43,7 @@ def measure_costs(eyes: Eyes, results: Results, say: Callable[[str], None]) -> N
         next(of_workload(victim, WORKLOADS["iid"], CONFIRM, 1)),
     ]
     lens = eyes.lenses.at(CONFIRM.seed, 0)
-    yardstick = replace(lens.yardstick, forest=eyes.forests[""])
+    yardstick = replace(lens.yardstick, forest=eyes.forests[""], bets=ranked())
     prints = [lens.of(session).points for session in sessions]
 
     def fingerprint() -> int:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bench.adversarial.sessions import CALIBRATE, GROW, Part, hidden, of_attack, of_workload, plain
 from bench.adversarial.setting import VICTIMS, Lens, Lenses, cached
-from bench.adversarial.train import AFTER, Stories, forest_of, joined, weights
+from bench.adversarial.train import AFTER, Stories, forest_of, gathered, joined, weights
 from bench.adversarial.watch import scores
 from bench.run import OUT, ROOT
 from detectors.principals.forest import DEPTH, Forest
@@ -77,7 +77,8 @@ def told(session: Session, lens: Lens) -> tuple[NDArray[np.float64], NDArray[np.
 def kept(victim: Victim, sessions: Iterable[Session], part: Part) -> Stories:
     """Return what the stories of many sessions come to."""
     lenses = Lenses(victim, part.name)
-    rows, at = [np.zeros((0, len(SUMMARY)))], [np.zeros(0, np.int64)]
+    rows: list[NDArray[np.float32]] = []
+    at: list[NDArray[np.int32]] = []
     head: dict[str, list[Any]] = {key: [] for key in ("workload", "kind", "success", "source")}
     for session in sessions:
         if session.error or not len(session):
@@ -88,20 +89,11 @@ def kept(victim: Victim, sessions: Iterable[Session], part: Part) -> Stories:
             # One story goes on beyond the success; those that begin after it tell of no attack.
             before = np.concatenate([[True], ends[:-1] <= success + AFTER])[: len(ends)]
             summaries, ends = summaries[before], ends[before]
-        rows.append(summaries)
-        at.append(ends)
+        rows.append(summaries.astype(np.float32))
+        at.append(ends.astype(np.int32))
         for key, value in zip(head, (session.workload, str(session.kind), success, session.source), strict=True):
             head[key].append(value)
-    return Stories(
-        features=np.concatenate(rows).astype(np.float32),
-        at=np.concatenate(at).astype(np.int32),
-        session=np.repeat(np.arange(len(rows) - 1), [len(each) for each in rows[1:]]).astype(np.int32),
-        workload=np.array(head["workload"]),
-        kind=np.array(head["kind"]),
-        success=np.array(head["success"], np.int32),
-        source=np.array(head["source"], np.int32),
-        victim=np.full(len(rows) - 1, victim.name),
-    )
+    return gathered(victim.name, rows, at, head)
 
 
 def hostile(victim: Victim, part: Part, count: int) -> Iterator[Session]:

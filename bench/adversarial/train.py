@@ -123,6 +123,13 @@ def record(name: str, data: Path, sizes: Sizes) -> Stories:
         success = -1 if session.success is None else session.success
         for key, value in zip(head, (session.workload, str(session.kind), success, session.source), strict=True):
             head[key].append(value)
+    return gathered(name, rows, at, head)
+
+
+def gathered(
+    victim: str, rows: list[NDArray[np.float32]], at: list[NDArray[np.int32]], head: dict[str, list[Any]]
+) -> Stories:
+    """Put the stories of sessions together; ``head`` has a value of each session for each of its other fields."""
     return Stories(
         features=np.concatenate(rows),
         at=np.concatenate(at),
@@ -131,7 +138,7 @@ def record(name: str, data: Path, sizes: Sizes) -> Stories:
         kind=np.array(head["kind"]),
         success=np.array(head["success"], np.int32),
         source=np.array(head["source"], np.int32),
-        victim=np.full(len(rows), name),
+        victim=np.full(len(rows), victim),
     )
 
 

@@ -5,6 +5,7 @@ package.
 Each feature may only speak one way: more of what attacks do never makes a cluster look more harmless.
 """
 
+from base64 import b85decode
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -144,6 +145,34 @@ class Forest:
         at += 4 * trees * _INNER
         values = np.frombuffer(content, "<f4", trees * _LEAVES, at).reshape(trees, _LEAVES)
         return cls(features, cuts, values, start, width)
+
+    @classmethod
+    def from_text(cls, content: str, digest: str, width: int = len(FEATURES)) -> "Forest":
+        """Return a forest that is data of this package.
+
+        Parameters
+        ----------
+        content : str
+            What ``to_bytes`` wrote, in base 85.
+        digest : str
+            That it must have.
+        width : int
+            How many features there are to look at.
+
+        Returns
+        -------
+        Forest
+            The same.
+
+        Raises
+        ------
+        DetectorError
+            If it has another digest, or is no forest.
+        """
+        forest = cls.from_bytes(b85decode(content), width)
+        if forest.digest != digest:
+            raise DetectorError("the forest is not the one that was grown")
+        return forest
 
     @cached_property
     def digest(self) -> str:

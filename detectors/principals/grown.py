@@ -1,9 +1,7 @@
 """The forest of this release, and from which log-odds on it speaks of intent."""
 
-from base64 import b85decode
 from functools import cache
 
-from detectors.errors import DetectorError
 from detectors.principals.forest import Forest
 from detectors.principals.forest_data import CONTENT, DIGEST
 
@@ -25,7 +23,4 @@ def grown() -> Forest:
     DetectorError
         If the package's data was tampered with.
     """
-    forest = Forest.from_bytes(b85decode(CONTENT))
-    if forest.digest != DIGEST:
-        raise DetectorError("the forest is not the one that was grown")
-    return forest
+    return Forest.from_text(CONTENT, DIGEST)

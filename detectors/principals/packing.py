@@ -62,8 +62,8 @@ class Packer:
         whole = Principal(yardstick)
         cluster = Cluster(np.zeros(yardstick.dimension, np.float32), 0, 0.0)
         # Those that are made later only come by name.
-        made = (cluster, *_parts_of(cluster, self._shared), Heading(1, 0.0), OpenRecord(), Index(8, 1), Campaign(0, 0))
-        made = (*made, Story())
+        rest = (Heading(1, 0.0), OpenRecord(), Index(8, 1), Campaign(0, 0), Story())
+        made = (cluster, *_parts_of(cluster, self._shared), *rest)
         prototypes = (whole, *_parts_of(whole, self._shared), *made)
         self._classes = tuple(type(one) for one in prototypes)
         self._names = tuple(_names(one) for one in prototypes)

@@ -5,7 +5,6 @@ from functools import cache
 
 import numpy as np
 
-from detectors.errors import DetectorError
 from detectors.principals.forest import Forest
 from detectors.principals.persistence import Bets
 from detectors.principals.stories import SUMMARY
@@ -26,7 +25,5 @@ def ranked() -> Bets:
     DetectorError
         If the package's data was tampered with.
     """
-    forest = Forest.from_bytes(b85decode(CONTENT), len(SUMMARY))
-    if forest.digest != DIGEST:
-        raise DetectorError("the forest of stories is not the one that was grown")
+    forest = Forest.from_text(CONTENT, DIGEST, len(SUMMARY))
     return Bets(forest, np.frombuffer(b85decode(LADDERS), "<f4").astype(np.float64).reshape(2, -1))

@@ -1,10 +1,11 @@
 """Who goes on, input after input: whom the bets on the stories of all principals of a version tell of."""
 
 from collections.abc import Callable
-from math import log, tanh
+from math import log
 
 from detectors.principals.monitor import Principal
 from detectors.principals.persistence import WRONG, chosen
+from service.detect.alone import alone
 from service.domain.ids import Micros
 from service.domain.principals import PrincipalFinding, PrincipalTier
 
@@ -74,22 +75,16 @@ class Persistent:
         if own.told:
             return None
         own.told = True
-        return PrincipalFinding(
-            principal=name,
-            tier=PrincipalTier.PERSISTENCE,
+        return alone(
+            name,
+            principal,
+            PrincipalTier.PERSISTENCE,
+            since_us,
+            at_us,
             techniques=TECHNIQUES,
             log_evidence=own.log_evidence,
             log_threshold=log_threshold,
             calibrated=self._calibrated,
-            queries=principal.queries,
-            since_us=since_us,
-            until_us=at_us,
-            best_margin=None if principal.worst is None else tanh(principal.worst.lowest / 2.0),
-            flips=0,
-            reused=False,
-            campaign=None,
-            members=(),
-            fidelity=principal.extraction.fidelity(),
             reasons=self._reasons(own.stories),
         )
 

@@ -1,9 +1,8 @@
 """Who asks about records rather than about the world: what is told of a principal's membership inference."""
 
-from math import tanh
-
 from detectors.principals.membership import LIMIT
 from detectors.principals.monitor import Principal
+from service.detect.alone import alone
 from service.domain.ids import Micros
 from service.domain.principals import PrincipalFinding, PrincipalTier
 
@@ -21,23 +20,16 @@ def membership(name: str, principal: Principal, since_us: Micros, at_us: Micros)
         reasons.append(f"it asks around one record after another, {told.records} so far; explaining many does that too")
     if told.equal_evidence >= LIMIT:
         reasons.append(f"{told.equals} of its requests equal rows of the reference")
-    return [
-        PrincipalFinding(
-            principal=name,
-            tier=PrincipalTier.MEMBERSHIP,
-            techniques=(INFER,),
-            log_evidence=told.strongest,
-            log_threshold=LIMIT,
-            calibrated=False,
-            queries=principal.queries,
-            since_us=since_us,
-            until_us=at_us,
-            best_margin=None if principal.worst is None else tanh(principal.worst.lowest / 2.0),
-            flips=0,
-            reused=False,
-            campaign=None,
-            members=(),
-            fidelity=principal.extraction.fidelity(),
-            reasons=tuple(reasons),
-        )
-    ]
+    found = alone(
+        name,
+        principal,
+        PrincipalTier.MEMBERSHIP,
+        since_us,
+        at_us,
+        techniques=(INFER,),
+        log_evidence=told.strongest,
+        log_threshold=LIMIT,
+        calibrated=False,
+        reasons=tuple(reasons),
+    )
+    return [found]

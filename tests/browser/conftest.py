@@ -30,7 +30,7 @@ ARGUMENTS = [
 ]
 FEATURES = ("sharpness", "grain", "brightness")
 START_SECONDS, QUARANTINE_SECONDS = 120.0, 180.0
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 """A busy machine takes its time; what is expected never comes if it is broken."""
 HOSTILE = "<img src=/x onerror=alert(1)>"
 POLICY = {"tick_seconds": 0.2, "minimum_effect": 0.1}

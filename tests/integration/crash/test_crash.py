@@ -25,7 +25,7 @@ CLIENTS = 4
 API_SHARE = 0.4
 """The API takes longer to come back, so it is struck a little less often."""
 SEED = 20_261_123
-DRAIN_SECONDS = 60.0
+DRAIN_SECONDS = 180.0
 MODEL, VERSION = "fraud-scorer", "2026-11-02"
 SCHEMA = {
     "features": [{"name": name, "kind": "numeric"} for name in COLUMNS] + [{"name": "country", "kind": "categorical"}],
