@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.columns import Codes, ColumnGroup, ColumnKind, ColumnSpec, Values
+from detectors.columns import SUM_OFF, Codes, ColumnGroup, ColumnKind, ColumnSpec, Values
 from detectors.registry import SCORES
 from detectors.spaces import Space
 from service.domain.schema import (
@@ -46,8 +46,13 @@ class Picks(NamedTuple):
     """Whether errors are wanted of frames that tell of none: all their events are without."""
 
 
-def columns_of(frame: Frame, wanted: tuple[str, ...], spaces: Sequence[Space] = ()) -> dict[str, Values]:
-    """Return the values of those wanted columns that the frame carries, and what the spaces make of them."""
+def columns_of(
+    frame: Frame, wanted: tuple[str, ...], spaces: Sequence[Space] = (), *, shares: bool = False
+) -> dict[str, Values]:
+    """Return the values of those wanted columns that the frame carries, and what the spaces make of them.
+
+    Where probabilities are ``shares`` of one, those of an event that are none (``odd``) are invalid, and its scores.
+    """
     # Clients may send probabilities of classes with long names of their own: such frames leave nothing behind.
     short = sum(map(len, frame.numeric_names)) <= REMEMBERED_CHARACTERS
     picked = _remembered if short else _picks
@@ -64,12 +69,33 @@ def columns_of(frame: Frame, wanted: tuple[str, ...], spaces: Sequence[Space] = 
         probabilities = probabilities_of(frame, picks.probabilities)
         for name, score in picks.scores:
             columns[name] = SCORES[score].function(probabilities)[: frame.rows]
+    if shares and picks.probabilities:
+        _refuse(columns, frame, picks)
     for space in spaces:
         if space.name and space.name in frame.embeddings:
             columns |= space.values_of_embedding(frame.embeddings[space.name], wanted)
         elif space.inputs and all(name in columns for name in space.inputs):
             columns |= space.values(columns, wanted)
     return columns
+
+
+def _refuse(columns: dict[str, Values], frame: Frame, picks: Picks) -> None:
+    """Make all probabilities of an event invalid where they are no shares of one, and its scores: any may be wrong."""
+    wrong = odd(frame.numeric[list(picks.probabilities)])
+    if wrong.any():
+        for name in (*(frame.numeric_names[row] for row in picks.probabilities), *(name for name, _ in picks.scores)):
+            columns[name] = np.where(wrong, np.inf, np.asarray(columns[name]))
+
+
+def odd(probabilities: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Tell of which events the class probabilities, shape (classes, events), are no shares of one.
+
+    One of them is negative or infinite, or their sum is off one by more than ``SUM_OFF``. Who lacks one is not told of.
+    """
+    with np.errstate(invalid="ignore"):
+        sound = np.abs(probabilities.sum(axis=0, dtype=np.float64) - 1.0) <= SUM_OFF
+        sound &= probabilities.min(axis=0) >= 0.0
+    return np.asarray(~sound & ~np.isnan(probabilities).any(axis=0))
 
 
 def names_of(schema: Schema, frame: Frame) -> tuple[str, ...]:

@@ -58,12 +58,14 @@ class Engine:
     """What single requests are measured with, where they are looked at."""
     performance: Sums | None = None
     """What the answers of the reference were worth, where it had labels."""
+    shares: bool = False
+    """Whether class probabilities are shares of one, so that those which are not are invalid."""
 
     @classmethod
     def of_all(cls, references: References, tuning: Tuning) -> "Engine":
         """Make the bets against a baseline, and those against the baselines of segments."""
         whole, told = cls.of(references.whole, tuning), tuning.segments
-        whole = replace(whole, performance=references.performance)
+        whole = replace(whole, performance=references.performance, shares=references.shares)
         if tuning.follow is not None:
             lacking = () if references.measure is not None else (UNMEASURED,)
             whole = replace(whole, measure=references.measure, notes=(*whole.notes, *lacking))

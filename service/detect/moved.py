@@ -30,8 +30,9 @@ def moved(before: bytes, frame: Frame, names: tuple[str, ...]) -> tuple[dict[str
     ``names`` are the columns of the new baseline. Rows are counted in the bins of the baseline before, as events are.
     """
     try:
-        baseline = from_bytes(before).whole
-        counts = count(baseline, columns_of(frame, baseline.names, baseline.spaces))
+        references = from_bytes(before)
+        baseline = references.whole
+        counts = count(baseline, columns_of(frame, baseline.names, baseline.spaces, shares=references.shares))
     except (BaselineError, ColumnError) as error:
         _logger.warning("baselines not compared", extra={"reason": str(error)})
         text = f"the baseline before cannot be compared with: {error}"

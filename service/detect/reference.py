@@ -11,7 +11,7 @@ from detectors.baseline.findings import CompiledBaseline
 from detectors.baseline.joint import ALONE
 from detectors.columns import ColumnSpec, Values
 from detectors.errors import DetectorError
-from service.detect.columns import columns_of, names_of, specs_of
+from service.detect.columns import CLASSES_MIN, columns_of, names_of, odd, specs_of
 from service.detect.reference_labels import NOTHING_LABELLED, Labels, with_labels
 from service.detect.references import References, SegmentReference, digest_of, to_bytes
 from service.detect.request_measure import NOTHING_MADE, Made, with_columns
@@ -22,12 +22,15 @@ from service.domain.calibration import Calibration
 from service.domain.errors import Unprocessable
 from service.domain.policy import Segments
 from service.domain.requests import Requests
-from service.domain.schema import PREDICTION, FeatureKind, Schema
+from service.domain.schema import PREDICTION, PROBABILITY_PREFIX, FeatureKind, Schema
 from service.frames import MISSING, Coded, Frame
 
 SEGMENT_COLUMNS_MAX = 800
 """Columns of all segments together: each costs the worker some milliseconds when engines are made, in which all else
 waits, and some kilobytes in every snapshot."""
+SHARES_LEAST = 0.9
+"""Of the rows with probabilities, whose add up to one where a model gives shares. Scores of one class against the rest
+are none."""
 NO_PREDICTION = "the reference has no prediction: what the model answers is not watched"
 
 
@@ -69,7 +72,8 @@ def compile_reference(
     names = names_of(schema, frame)
     if not names or not frame.rows:
         raise Unprocessable(f"the reference has {frame.rows} rows and {len(names)} columns that can be counted")
-    columns = columns_of(frame, names)
+    shares, unshared = _shares(frame, names)
+    columns = columns_of(frame, names, shares=shares)
     specs = specs_of({name: columns[name] for name in names})
     embeddings = {
         f.name: frame.embeddings[f.name] for f in schema.of_kind(FeatureKind.EMBEDDING) if f.name in frame.embeddings
@@ -84,7 +88,7 @@ def compile_reference(
         raise Unprocessable(f"the reference cannot be compiled: {error}") from error
     measure, unmeasured = make_measure(schema, frame, columns) if follow else (None, "")
     whole = references.whole if worth.baseline is None else worth.baseline
-    references = replace(references, whole=whole, performance=worth.sums)
+    references = replace(references, whole=whole, performance=worth.sums, shares=shares)
     artefact = to_bytes(replace(references, measure=measure, requests=made.measure))
     lacking = [
         {"column": str(references.column), "code": "segment", "text": own.lacking} for own in references.segments
@@ -97,12 +101,33 @@ def compile_reference(
         warnings=(
             *({"column": w.column or "", "code": w.code, "text": w.text} for w in compiled.warnings),
             *(warning for warning in lacking if warning["text"]),
+            *unshared,
             *([{"column": "", "code": "principals", "text": unmeasured}] if unmeasured else []),
             *([] if PREDICTION in names else [{"column": PREDICTION, "code": "absent", "text": NO_PREDICTION}]),
             *made.warnings,
             *worth.warnings,
         ),
     )
+
+
+def _shares(frame: Frame, names: Sequence[str]) -> tuple[bool, list[dict[str, str]]]:
+    """Tell whether class probabilities are shares of one, and say of how many rows they are not."""
+    classes = [i for i, name in enumerate(frame.numeric_names) if name.startswith(PROBABILITY_PREFIX) and name in names]
+    if len(classes) < CLASSES_MIN:
+        return False, []
+    probabilities = frame.numeric[classes]
+    whole = int(np.count_nonzero(~np.isnan(probabilities).any(axis=0)))
+    off = int(np.count_nonzero(odd(probabilities)))
+    shares = whole > 0 and whole - off >= SHARES_LEAST * whole
+    if not off:
+        return shares, []
+    said = (
+        "they are invalid"
+        if shares
+        else f"as more than {100 * (1 - SHARES_LEAST):.0f} % are so, none is taken for invalid"
+    )
+    text = f"the class probabilities of {off} of {whole} rows do not add up to one, or one is negative; {said}"
+    return shares, [{"column": "", "code": "probabilities", "text": text}]
 
 
 def _requests(

@@ -4,7 +4,8 @@ Without segments the bytes are those of the baseline alone. With them they are `
 the column, the segments, and the baseline of all events. Where single principals are followed, ``LZPRIN01`` and one
 more array stand around that: those bytes, and what principals are measured with. Where single requests are looked at,
 ``LZREQS01`` and one more array stand around all of that: those bytes, and what requests are measured with. Where the
-reference had labels, ``LZPERF01`` and one more array: those bytes, and the sums of what its answers were worth.
+reference had labels, ``LZPERF01`` and one more array: those bytes, and the sums of what its answers were worth. Where
+its class probabilities are shares of one, ``LZSHAR01`` stands before all of that.
 """
 
 import hashlib
@@ -28,6 +29,7 @@ MAGIC = b"LZSEGM01"
 FOLLOWED_MAGIC = b"LZPRIN01"
 REQUESTS_MAGIC = b"LZREQS01"
 PERFORMANCE_MAGIC = b"LZPERF01"
+SHARES_MAGIC = b"LZSHAR01"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,8 @@ class References:
     """What single requests are measured with."""
     performance: Sums | None = None
     """What its answers were worth."""
+    shares: bool = False
+    """Whether class probabilities add up to one, so that those which do not are none."""
 
     def of(self, column: str, value: str) -> SegmentReference | None:
         """Return the reference of a segment; ``None`` when none was made."""
@@ -70,6 +74,10 @@ class _Stored(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 
 def to_bytes(references: References) -> bytes:
     """Return the artefact; the same references give the same bytes."""
+    return SHARES_MAGIC + _labelled(references) if references.shares else _labelled(references)
+
+
+def _labelled(references: References) -> bytes:
     inner = _looked_at(references)
     if references.performance is None:
         return inner
@@ -115,6 +123,12 @@ def from_bytes(artefact: bytes) -> References:
     BaselineError
         When the bytes are none.
     """
+    if artefact.startswith(SHARES_MAGIC):
+        return replace(_from_labelled(artefact[len(SHARES_MAGIC) :]), shares=True)
+    return _from_labelled(artefact)
+
+
+def _from_labelled(artefact: bytes) -> References:
     if not artefact.startswith(PERFORMANCE_MAGIC):
         return _from_looked_at(artefact)
     inner, content = _pair(artefact, PERFORMANCE_MAGIC, "labels")

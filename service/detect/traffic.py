@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.baseline import Baseline
-from detectors.columns import SUM_OFF, ColumnGroup
+from detectors.columns import ColumnGroup
 from detectors.errors import StateError
 from detectors.evidence import PartEvidence
 from detectors.evidence.options import QUALITY
 from detectors.traffic import RATE, Moved, TrafficMonitor, TrafficOptions
 from detectors.traffic.repeats import Repeats
 from service.detect.baselines import EFFECTS
+from service.detect.columns import odd
 from service.detect.engines import Engine
 from service.detect.failures import Errors, StoredErrors
 from service.detect.plan import Era
@@ -169,7 +170,7 @@ class Traffic:
             # An error instead of an answer is one surprise, not two.
             row[4] += frame.rows - failed
         if classes:
-            self.odd_probabilities += _odd(frame.numeric[list(classes)])
+            self.odd_probabilities += int(np.count_nonzero(odd(frame.numeric[list(classes)])))
         if self.repeats is not None:
             self.repeats.add(hashes_of(frame))
 
@@ -295,13 +296,6 @@ def _state(monitor: TrafficMonitor) -> str:
 def _optional(names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the baseline's columns that telemetry may leave out: lacking values are counted as such in all others."""
     return tuple(name for name in names if name in {PREDICTION, LATENCY} or name.startswith(PROBABILITY_PREFIX))
-
-
-def _odd(own: NDArray[np.floating]) -> int:
-    """Count the events whose class probabilities are no shares of one; who lacks some of them is not counted here."""
-    with np.errstate(invalid="ignore"):
-        odd = (np.abs(own.sum(axis=0) - 1.0) > SUM_OFF) | (own.min(axis=0) < 0.0)
-    return int(np.count_nonzero(odd & ~np.isnan(own).any(axis=0)))
 
 
 @lru_cache(maxsize=4096)

@@ -255,7 +255,9 @@ class Watched:
     def _count(self, frame: Frame, *, jointly: bool, only: frozenset[str] | None = None) -> None:
         baseline = self.engine.baseline
         try:
-            columns = columns_of(frame, self.engine.names, baseline.spaces if jointly else ())
+            columns = columns_of(
+                frame, self.engine.names, baseline.spaces if jointly else (), shares=self.engine.shares
+            )
             if jointly and self.engine.requests is not None:
                 columns |= self.engine.requests.columns(frame, columns)
             if only is not None:

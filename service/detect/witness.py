@@ -12,19 +12,22 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.binning import count
-from detectors.columns import Codes, Values
+from detectors.columns import Codes, ColumnGroup, Values
+from detectors.spaces import Space
 from service.detect.balance import Balance
-from service.detect.columns import columns_of
+from service.detect.columns import columns_of, group_of
 from service.detect.engines import Engine
 from service.detect.plan import Era
 from service.detect.watched import Watched
 from service.detect.windows import Windows
 from service.domain.ids import Micros, Position, VersionId
+from service.domain.schema import PROBABILITY_PREFIX
 from service.frames import MISSING, Coded, Frame, FrameError, concat_frames, decode_frame, encode_frame
 from service.ports import EntryKind, LogEntry, LogReader
 
@@ -264,8 +267,9 @@ class _Own:
         self._baseline, self._column = engine.baseline, column
         self._parts: list[tuple[Values, NDArray[np.int32], tuple[str, ...]]] = []
         bare = [_rows(one.frame, np.ones(one.frame.rows, np.bool_)) for one in heard]
+        wanted, spaces = _made_of(engine, column)
         for frame in concat_frames(bare):
-            values = columns_of(frame, (column,), engine.baseline.spaces).get(column)
+            values = columns_of(frame, wanted, spaces, shares=engine.shares).get(column)
             if values is not None and frame.principals is not None:
                 self._parts.append((values, frame.principals.codes, frame.principals.labels))
 
@@ -280,6 +284,14 @@ class _Own:
                 picked = Codes(values.labels, values.codes[mine]) if isinstance(values, Codes) else values[mine]
                 counts += count(self._baseline, {self._column: picked})
         return counts
+
+
+def _made_of(engine: Engine, column: str) -> tuple[tuple[str, ...], tuple[Space, ...]]:
+    """Return a column with those that it is made of, and the spaces that make it."""
+    spaces = tuple(space for space in engine.baseline.spaces if column in space.columns)
+    answers = group_of(column) in {ColumnGroup.PREDICTION, ColumnGroup.SCORE}
+    classes = [name for name in engine.names if answers and name.startswith(PROBABILITY_PREFIX)]
+    return tuple(dict.fromkeys((column, *classes, *chain(*(space.inputs for space in spaces))))), spaces
 
 
 def _split(group: list[str], parts: int) -> list[list[str]]:

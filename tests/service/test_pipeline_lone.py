@@ -1,12 +1,13 @@
 """Drift that one principal brings about: people are told, and the model goes on serving; drift of several is drift."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 
 import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from service.detect.reference import CompiledReference
 from service.detect.witness import OFTEN_TICKS, SELDOM_TICKS, is_due
@@ -19,6 +20,7 @@ from service.ports import EntryKind, NewEntry
 from tests.service.worker.world import ANA, BOB, SMALL_BUDGET, World, compiled, make_frame
 
 EVE = "e" * 32
+ANSWERS = ("probabilities.ok", "probabilities.fraud")
 CROWD = tuple(f"{number:032x}" for number in range(10))
 
 
@@ -128,7 +130,14 @@ def test_a_policy_may_let_one_principal_do_it() -> None:
     assert world.state(version) is State.QUARANTINED
 
 
-def test_a_small_client_among_many_is_found_by_how_strange_its_events_are() -> None:
+@pytest.mark.parametrize(
+    ("names", "change"),
+    [(("age",), lambda values: np.full_like(values, np.nan)), (ANSWERS, lambda values: values / 2)],
+    ids=["missing", "odd answers"],
+)
+def test_a_small_client_among_many_is_found_by_how_strange_its_events_are(
+    names: tuple[str, ...], change: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> None:
     many = tuple(f"{number:032x}" for number in range(100, 300))
     world, version = _world()
     for _ in range(40):
@@ -136,14 +145,15 @@ def test_a_small_client_among_many_is_found_by_how_strange_its_events_are() -> N
         world._seed += 1
         whose = np.repeat(np.arange(201), 2).astype(np.int32)
         numeric = frame.numeric.copy()
-        numeric[0, whose == 200] = np.nan
+        for place in map(frame.numeric_names.index, names):
+            numeric[place, whose == 200] = change(numeric[place, whose == 200])
         frame = replace(frame, numeric=numeric, principals=Coded((*many, EVE), whose))
         body = encode_frame(frame)
         new = NewEntry(kind=EntryKind.BATCH, version_id=version.id, batch_id=str(world._seed), rows=402, body=body)
         world.log.append_now(new)
         world.clock.advance(1)
     world.catch_up()
-    assert len(world.store.tables.alerts) == 1, "half a percent of missing values is an alarm"
+    assert len(world.store.tables.alerts) == 1, "half a percent of missing or invalid values is an alarm"
     assert world.state(version) is State.SUSPECT
     assert any(EVE[:12] in item.body for _, item in world.store.tables.timeline)
 

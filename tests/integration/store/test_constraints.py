@@ -184,7 +184,7 @@ BREAKS: dict[str, dict[str, Any]] = {
     "ck_enforcements_decision": {"enforced_us": 5},
     "ck_enforcements_lock": {"lock": -1},
     "ck_transcripts_tier": {"tier": "poisoning"},
-    "ck_transcripts_policy": {"policy": "everything"},
+    "ck_transcripts_policy": {"policy": "everything", "key_id": None, "sample": None},
     "ck_transcripts_pseudonym": {"principal": "client-7"},
     "ck_transcripts_ends": {"until_us": 0},
     "ck_transcripts_key": {"key_id": None},

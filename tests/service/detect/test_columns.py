@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from detectors.baseline import Baseline
 from detectors.columns import Codes, ColumnGroup
 from service.detect.columns import columns_of, group_of, names_of
 from service.detect.reference import compile_reference
+from service.detect.references import from_bytes
 from service.frames import Coded, Frame, decode_columns, encode_frame
 from tests.service.worker.world import SCHEMA, make_frame
 
@@ -69,7 +69,7 @@ def test_what_a_batch_did_not_send_is_not_a_column() -> None:
 
 
 def test_fitted_scores_are_made_of_all_their_inputs_or_not_at_all() -> None:
-    baseline = Baseline.from_bytes(compile_reference(SCHEMA, make_frame(0, 600)).artefact)
+    baseline = from_bytes(compile_reference(SCHEMA, make_frame(0, 600)).artefact).whole
     frame = make_frame(1, 40)
     whole = columns_of(frame, baseline.names, baseline.spaces)
     assert set(whole) == {*baseline.names, "score.pairs parts", "score.direction.face parts"}
