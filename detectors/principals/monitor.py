@@ -182,6 +182,8 @@ class Principal:
         self.duplicates = 0
         self.worst: Cluster | None = None
         """The near-duplicates with the strongest intent."""
+        self.nearest = math.inf
+        """The smallest log-odds of an answer: how near to another label any request came."""
         self._strongest = -np.inf
 
     @property
@@ -218,6 +220,7 @@ class Principal:
         if step.duplicate:
             self.duplicates += 1
             return Reading(duplicate=True, score=0.0, evidence=dict(self.evidence))
+        self.nearest = min(self.nearest, float(step.odds))
         self.extraction.add(point, label, step.place, step.ratio * step.density)
         if self.extraction.apart >= EXTRACTION_MIN:
             self.evidence[Tier.EXTRACTION] = self.extraction.distance()

@@ -3,6 +3,7 @@
 import math
 
 from detectors.principals.monitor import Tier
+from service.detect.alone import margin_of
 from service.detect.campaigns import BURST_MIN, Request, Seen
 from service.domain.ids import VersionId, derived_id
 from service.domain.principals import PRINCIPALS_MAX, PrincipalFinding, PrincipalTier
@@ -29,7 +30,7 @@ def name_of(version_id: VersionId, seen: Seen) -> str:
 
 
 def _intent(seen: Seen, request: Request, version_id: VersionId, queries: int, threshold: float) -> PrincipalFinding:
-    worst, share = seen.story.principal.worst, seen.share
+    share = seen.share
     flips = share.flips if seen.accuses else 0
     return PrincipalFinding(
         principal=request.name,
@@ -41,7 +42,7 @@ def _intent(seen: Seen, request: Request, version_id: VersionId, queries: int, t
         queries=max(queries, share.requests),
         since_us=seen.story.since_us,
         until_us=request.at_us,
-        best_margin=None if worst is None else math.tanh(worst.lowest / 2.0),
+        best_margin=margin_of(seen.story.principal),
         flips=flips,
         reused=False,
         campaign=name_of(version_id, seen),
@@ -74,12 +75,12 @@ def _burst(seen: Seen, request: Request, version_id: VersionId, queries: int) ->
         queries=queries,
         since_us=min(share.fresh_us for share in seen.story.shares.values() if share.fresh_us >= 0),
         until_us=request.at_us,
-        best_margin=None,
+        best_margin=margin_of(seen.story.principal),
         flips=0,
         reused=False,
         campaign=name_of(version_id, seen),
         members=seen.others(request.name)[: PRINCIPALS_MAX - 1],
-        fidelity=None,
+        fidelity=seen.story.principal.extraction.fidelity(),
         reasons=(
             f"{seen.burst} principals that were not seen before sent near-duplicates of one input within ten minutes",
             "whoever shares an input widely does that too: nobody is contained for it",

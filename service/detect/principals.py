@@ -17,6 +17,7 @@ from detectors.principals.membership import APART_IN_TABLES
 from detectors.principals.monitor import Principal, Tier
 from detectors.principals.packing import Packer
 from service.detect.accomplices import findings_of
+from service.detect.alone import margin_of
 from service.detect.campaigns import BURST_US, Campaigns, Request
 from service.detect.columns import columns_of
 from service.detect.engines import Engine
@@ -277,7 +278,7 @@ class Principals:
         together = self._together(
             Request(name, point, label, answer, hashes, at_us, fresh, followed.since_us), followed
         )
-        found = together + (self._persistent.take(name, self._find, at_us) if over else [])
+        found = together + (self._persistent.take(name, self.find, at_us) if over else [])
         if finder is not None and (reading.duplicate or finder != name):
             return found + self._came_again(name, followed, finder, at_us)
         for tier, evidence in reading.evidence.items() if not reading.duplicate else ():
@@ -337,7 +338,7 @@ class Principals:
         self._known.move_to_end(name)
         return followed
 
-    def _find(self, name: str) -> tuple[Principal, Micros] | None:
+    def find(self, name: str) -> tuple[Principal, Micros] | None:
         """Return a principal that is remembered, and since when it is."""
         followed = self._known.get(name)
         return None if followed is None else (followed.principal, followed.since_us)
@@ -373,7 +374,7 @@ class Principals:
             queries=principal.queries,
             since_us=followed.since_us,
             until_us=at_us,
-            best_margin=None if worst is None else math.tanh(worst.lowest / 2.0),
+            best_margin=margin_of(principal),
             flips=flips,
             reused=reused,
             campaign=None,

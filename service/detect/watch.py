@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 
 from detectors.columns import ColumnGroup
+from service.detect.alone import known
 from service.detect.answers_before import LookBack
 from service.detect.engines import Engines
 from service.detect.fold import VersionFold
@@ -102,8 +103,9 @@ class Watch:
         fold.take_batch(entry, serving=serving)
         fold.conduct.take(entry, self._plans[entry.version_id].vouched)
         self._note_close(fold)
-        found = [] if fold.principals is None else fold.principals.take_found()
-        return found + fold.conduct.take_found()
+        if fold.principals is None:
+            return fold.conduct.take_found()
+        return fold.principals.take_found() + [known(use, fold.principals.find) for use in fold.conduct.take_found()]
 
     def carrier(
         self, log: LogReader, evaluation: Evaluation, since_us: Micros, opened_us: Micros, *, news: bool

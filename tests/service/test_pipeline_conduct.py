@@ -24,6 +24,7 @@ from service.ports import EntryKind, NewEntry
 from service.vouching import vouch
 from tests.service.test_pipeline_principals import EVE, MALLORY, reference, send, uses, victim, world_with
 from tests.service.test_pipeline_principals import POLICY as FOLLOWED
+from tests.service.test_pipeline_principals import frame_of as of_images
 from tests.service.worker.world import ANA, DANA, SCHEMA, SMALL_BUDGET, World
 
 FOLLOW = Following(requests_per_second=10_000, share_of_one=1.0)
@@ -74,15 +75,18 @@ def frame_of(
     )
 
 
+def batch(version: Version, frame: Frame, name: str) -> NewEntry:
+    body = encode_frame(frame)
+    return NewEntry(kind=EntryKind.BATCH, version_id=version.id, batch_id=name, rows=frame.rows, body=body)
+
+
 def put(world: World, version: Version, frame: Frame | list[LabelRow]) -> None:
-    labels = isinstance(frame, list)
-    entry = NewEntry(
-        kind=EntryKind.LABELS if labels else EntryKind.BATCH,
-        version_id=version.id,
-        batch_id=f"b{world.log.head()}",
-        rows=len(frame) if isinstance(frame, list) else frame.rows,
-        body=encode_labels(frame) if isinstance(frame, list) else encode_frame(frame),
-    )
+    name = f"b{world.log.head()}"
+    if isinstance(frame, list):
+        body = encode_labels(frame)
+        entry = NewEntry(kind=EntryKind.LABELS, version_id=version.id, batch_id=name, rows=len(frame), body=body)
+    else:
+        entry = batch(version, frame, name)
     world.log.append_now(entry)
     world.clock.advance(1)
 
@@ -152,6 +156,28 @@ def test_sponge_examples_are_told_of_among_other_clients() -> None:
     (use,) = found(world)
     assert (use.kind, use.principals) == (Kind.COST, (EVE,))
     assert use.queries_at_alarm <= 400
+
+
+def test_whoever_costs_much_and_is_followed_is_told_of_with_its_margin_and_the_fidelity_of_a_copy() -> None:
+    world, version = world_with(reference(), FOLLOWED)
+    inputs, rng = victim().confirmation[0], np.random.default_rng(8)
+    for second in range(40):
+        for name in (*HONEST, EVE):
+            rows = rng.choice(len(inputs), 10)
+            frame = of_images(inputs[rows], victim().predict(inputs[rows]), name)
+            took = rng.lognormal(2.0, 0.4, (1, 10)) * (2.5 if name == EVE else 1.0)
+            names, numeric = (*frame.numeric_names, "latency_ms"), np.concatenate([frame.numeric, took])
+            world.log.append_now(
+                batch(version, replace(frame, numeric_names=names, numeric=numeric), f"{name}-{second}")
+            )
+        world.clock.advance(1)
+    world.catch_up()
+    (use,) = [one for one in found(world) if one.kind is Kind.COST]
+    assert use.principals == (EVE,)
+    assert use.best_margin is not None
+    assert -1.0 <= use.best_margin <= 1.0
+    assert use.fidelity is not None
+    assert 0.0 <= use.fidelity <= 1.0
 
 
 def feedback(world: World, version: Version, liars: Sequence[str], rounds: int, *, named: bool) -> None:

@@ -183,6 +183,8 @@ def test_a_burst_of_new_principals_around_one_input_is_told_of_and_contains_nobo
     assert use.kind is Kind.PROBING
     assert use.subject.startswith("campaign ")
     assert set(use.techniques) <= {"AML.T0040", "AML.T0043.001"}
+    assert use.best_margin is not None
+    assert use.fidelity is not None
     assert use.techniques
     assert len(use.principals) >= BURST_MIN
     assert contained(world) == set()
