@@ -1,6 +1,7 @@
 """Measure what the monitor sees of adversarial use, beside published detectors; write docs/benchmarks-adversarial.md.
 
 usage: python -m bench.adversarial [--short] [--data DIRECTORY] [--only PARTS] [--victims NAMES] [--redraw FILE ...]
+       python -m bench.adversarial --costs FILE
        python -m bench.adversarial --again FILE --was THRESHOLDS [--data DIRECTORY] [--victims NAMES]
 """
 
@@ -17,6 +18,7 @@ from typing import Any
 import msgspec
 
 from bench.adversarial.again import again
+from bench.adversarial.anew import costs_anew
 from bench.adversarial.blind import blind_spots
 from bench.adversarial.cost import measure_costs
 from bench.adversarial.harness import (
@@ -155,6 +157,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}; page left alone")
     parser.add_argument("--victims", default=",".join(JUDGED), help=f"some of {','.join(JUDGED)}")
     parser.add_argument("--redraw", type=Path, nargs="+", help="draw the page from results instead of measuring")
+    parser.add_argument("--costs", type=Path, help="results of `--only cost` to be put into the page; all else is left")
     parser.add_argument("--again", type=Path, help="earlier results, to be judged by the thresholds of now")
     parser.add_argument("--was", type=Path, help="the thresholds that those were judged by, none of them higher")
     return parser.parse_args(arguments)
@@ -199,6 +202,13 @@ def draw(results: Results) -> str:
     return text
 
 
+def put_costs(results: Results) -> None:
+    """Put costs that were measured anew into the page and its figures."""
+    page, figures = costs_anew(PAGE.read_text(), msgspec.json.decode(DATA.read_bytes()), results)
+    PAGE.write_text(page)
+    DATA.write_bytes(in_lines(figures))
+
+
 def in_lines(figures: Any) -> bytes:
     """Return JSON with a line for each record: what a run has changed is readable then, and the file is no larger."""
     encode = msgspec.json.encode
@@ -216,6 +226,9 @@ def main(arguments: list[str]) -> int:
         os.execve(sys.executable, [sys.executable, "-m", "bench.adversarial", *arguments], os.environ | SINGLE_THREADED)
     if given.redraw:
         draw(merged(given.redraw))
+        return 0
+    if given.costs:
+        put_costs(msgspec.msgpack.decode(given.costs.read_bytes(), type=Results))
         return 0
     begin = time.perf_counter()
 

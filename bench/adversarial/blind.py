@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bench.adversarial.report import GOAL_R, named, of, only, share
-from bench.adversarial.report_more import RED
+from bench.adversarial.report_cost import RED
 from bench.adversarial.results import EVERY, MONITOR, Results, Seen
 from bench.report import table
 from redteam.attacks import ATTACKS

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bench.adversarial.report_more import RED, as_set, costs, goals, thieves
+from bench.adversarial.report_cost import RED, costs
+from bench.adversarial.report_more import as_set, goals, thieves
 from bench.adversarial.results import EVERY, MONITOR, ORDINARY, PRODUCT, Bars, Results, Seen
 from bench.adversarial.sessions import HIDDEN
 from bench.report import table

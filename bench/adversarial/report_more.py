@@ -3,6 +3,7 @@
 import statistics
 
 from bench.adversarial import report
+from bench.adversarial.report_cost import goal_row, speeds
 from bench.adversarial.results import EVERY, MONITOR, ORDINARY, PRODUCT, Copied, Results, Seen
 from bench.report import table
 from redteam.attacks import ATTACKS, Family
@@ -13,8 +14,6 @@ STRANGE = ("knockoff-noise", "knockoff-strangers", "copycat-noise", "copycat-str
 SYNTHETIC = ("jacobian",)
 """Grown from inputs such as clients send, and near them: not from another distribution; shown beside."""
 ORDINARY_THEFT = ("knockoff-own", "copycat-own")
-RED = "\N{LARGE RED SQUARE}"
-PER_CORE = 3_000
 BENIGN = 0.01
 VERIFIED = 299
 """So many sessions without an alarm show, with a confidence of 95 %, that at most 1 % alarm."""
@@ -26,12 +25,6 @@ def goals(results: Results) -> str:
     for victim in dict.fromkeys(seen.verdict.victim for seen in results.seen):
         rows += [[victim, *row] for row in _goals(results, victim)]
     return table(["victim", "goal", "measured", ""], rows)
-
-
-def _row(goal: str, text: str, met: bool, *, shown: bool = True) -> list[str]:  # noqa: FBT001 - a formatter's only question
-    """Return a goal and whether it is met; one that too few sessions speak for is not."""
-    verdict = f"{RED} **missed**" if not met else "met" if shown else "**not shown: too few sessions**"
-    return [goal, text if met and shown else f"**{text}**", verdict]
 
 
 def _goals(results: Results, victim: str) -> list[list[str]]:
@@ -48,34 +41,30 @@ def _goals(results: Results, victim: str) -> list[list[str]]:
             for rule in (EVERY, ORDINARY)
         )
         rows += [
-            _row("R by labels (intent) at least 0.80, lower bound above 0.516", report.share(decision.timely),
+            goal_row("R by labels (intent) at least 0.80, lower bound above 0.516", report.share(decision.timely),
                  decision.timely.ratio >= 0.8 and decision.timely.interval.low > 0.516),
-            _row("R over all query attacks (intent) at least 0.60", report.share(whole.timely),
+            goal_row("R over all query attacks (intent) at least 0.60", report.share(whole.timely),
                  whole.timely.ratio >= 0.6),
             *(_wronged(results, victim, tier) for tier in ("intent", "probing", "extraction")),
-            _row("probing: median at most 25 queries",
+            goal_row("probing: median at most 25 queries",
                  f"{report.number(probing.delay.median)} in {report.share(probing.seen)} of sessions; "
                  f"by the rule *ordinary* {report.number(eager.delay.median)} in {report.share(eager.seen)}",
                  probing.delay.median <= 25),
-            _row("intent: median at most 64 queries", report.number(whole.delay.median), whole.delay.median <= 64),
+            goal_row("intent: median at most 64 queries", report.number(whole.delay.median), whole.delay.median <= 64),
         ]  # fmt: skip
     for suffix, goal, wanted in (("", "a full oracle", 0.04), ("+ban50", "a delayed ban", 0.01)):
         names = [n for n in ATTACKS if n.startswith("oars") and n.endswith(suffix) and ("+" in n) == bool(suffix)]
         found = attack_result(report.only(everyone, names)).undetected
         if found.trials:
-            rows.append(_row(f"OARS with {goal}: success undetected at most {100 * wanted:.0f} %",
+            rows.append(goal_row(f"OARS with {goal}: success undetected at most {100 * wanted:.0f} %",
                              report.share(found), found.ratio <= wanted))  # fmt: skip
     for what, thefts in (("strange", STRANGE), ("synthetic", SYNTHETIC)):
         theft = attack_result(report.only(report.of(seen, "extraction", EVERY, victim), thefts))
         if theft.sessions:
-            rows.append(_row(f"theft with {what} inputs: seen within 64 queries",
+            rows.append(goal_row(f"theft with {what} inputs: seen within 64 queries",
                              f"{report.share(theft.seen)} at a median of {report.number(theft.delay.median_all)}",
                              theft.delay.p90_all <= 64))  # fmt: skip
-    for cost in results.costs:
-        if cost.victim == victim and cost.detector == "monitor, all tiers":
-            rows.append(_row("at least 3,000 requests a second and core", f"{1e6 / cost.microseconds:,.0f}",
-                             1e6 / cost.microseconds >= PER_CORE))  # fmt: skip
-    return rows
+    return rows + speeds(results, victim)
 
 
 def _worst(seen: list[Seen], victim: str, tier: str, rule: str = EVERY) -> Share | None:
@@ -94,10 +83,10 @@ def _wronged(results: Results, victim: str, tier: str) -> list[str]:
     worst, anew = (_worst(seen, victim, tier) for seen in (results.seen, results.fresh))
     goal = f"{tier}: at most 1 % of sessions of each benign workload"
     if worst is None:
-        return _row(goal, "not measured", met=False)
+        return goal_row(goal, "not measured", met=False)
     text = _told(worst) + (f"; drawn anew {_told(anew)}" if anew is not None else "")
     met = max(each.ratio for each in (worst, anew) if each is not None) <= BENIGN
-    return _row(goal, text, met, shown=worst.trials >= VERIFIED)
+    return goal_row(goal, text, met, shown=worst.trials >= VERIFIED)
 
 
 def as_set(results: Results) -> str:
@@ -153,12 +142,3 @@ def _copies(copied: list[Copied], victim: str, name: str) -> list[str]:
         f"{statistics.median(each.measured for each in last.values()):.2f}",
         f"{statistics.fmean(off):.2f} mean, {max(off):.2f} at most",
     ]
-
-
-def costs(results: Results) -> str:
-    """Return what detectors cost."""
-    rows = [
-        [each.victim, each.detector, f"{each.microseconds:,.1f}", f"{each.slowest:,.1f}", f"{each.kilobytes:,.1f}"]
-        for each in results.costs
-    ]
-    return table(["victim", "detector", "µs a request, median", "slowest", "kB kept after 1,000 requests"], rows)

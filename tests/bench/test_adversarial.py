@@ -8,17 +8,19 @@ import pytest
 
 from bench.adversarial import __main__ as program
 from bench.adversarial.__main__ import in_lines
+from bench.adversarial.anew import costs_anew
 from bench.adversarial.harness import first, judged, thresholds
 from bench.adversarial.peers.blacklight import Blacklight, rolling
 from bench.adversarial.peers.gwad import histograms
 from bench.adversarial.peers.lfc import Lfc, ljung_box
 from bench.adversarial.peers.neighbours import Neighbours
 from bench.adversarial.peers.prada import Prada
-from bench.adversarial.results import EVERY, ORDINARY, PRODUCT, Bars
+from bench.adversarial.results import EVERY, ORDINARY, PRODUCT, Bars, Cost, Results
 from bench.adversarial.sessions import CALIBRATE, CONFIRM, GROW, of_attack, of_workload, turns
 from bench.adversarial.setting import Lenses, salt
 from bench.adversarial.train import forest_of, write
 from bench.adversarial.watch import Live, scores, watch
+from bench.report import END
 from detectors.principals.cluster import FEATURES
 from detectors.principals.forest_data import DIGEST
 from detectors.principals.grown import INTENT, grown
@@ -207,3 +209,23 @@ def test_the_figures_are_written_with_a_line_for_each_record() -> None:
     written = in_lines(figures)
     assert msgspec.json.decode(written) == figures
     assert b'\n{"a":1},\n{"a":[2,3]}\n' in written
+
+
+def test_costs_that_are_measured_anew_take_the_place_of_those_of_before_and_nothing_else_changes() -> None:
+    page, figures = program.PAGE.read_text(), msgspec.json.decode(program.DATA.read_bytes())
+    told = Results({"commit": "abc"}, "full", costs=[Cost("monitor, all tiers", "digits", 400.0, 500.0, 99.0)])
+    told.commits["cost digits"] = "abc"
+    changed, found = costs_anew(page, figures, told)
+    rows = [line for line in changed.splitlines() if line not in page.splitlines()]
+    assert rows == [
+        "| digits | at least 3,000 requests a second and core | **2,500** | 🟥 **missed** |",
+        "| digits | monitor, all tiers | 400.0 | 500.0 | 99.0 |",
+    ]
+    assert changed[changed.index(END) :] == page[page.index(END) :]
+    assert found["costs"] == told.costs
+    assert found["commits"] == figures["commits"] | {"cost digits": "abc"}
+    assert {name: one for name, one in found.items() if name not in {"costs", "commits"}} == {
+        name: one for name, one in figures.items() if name not in {"costs", "commits"}
+    }
+    with pytest.raises(ValueError, match="0 rows for moon"):
+        costs_anew(page, figures, Results({}, "full", costs=[told.costs[0]._replace(victim="moon")]))

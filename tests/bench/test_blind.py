@@ -8,7 +8,7 @@ import pytest
 
 from bench.adversarial import train, unseen
 from bench.adversarial.blind import blind_spots
-from bench.adversarial.report_more import RED
+from bench.adversarial.report_cost import RED
 from bench.adversarial.results import EVERY, MONITOR, Results, Seen
 from bench.adversarial.sessions import FAMILIES
 from bench.adversarial.unseen import STRANGERS, TURNS, Seminar

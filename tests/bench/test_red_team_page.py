@@ -12,7 +12,7 @@ from bench.adversarial import decoys
 from bench.adversarial.blind import ELSEWHERE, HEAD
 from bench.adversarial.fuzz import BEGIN as FUZZ
 from bench.adversarial.report import GOAL_R, share
-from bench.adversarial.report_more import RED
+from bench.adversarial.report_cost import RED
 from bench.red_team import DATA, NAMES, PAGE, PLANS, begin_of, read, text_of
 from bench.report import END, table
 from bench.run import ROOT
