@@ -128,6 +128,23 @@ def test_the_same_events_in_every_form_fill_the_same_bins(client: httpx.Client, 
     assert total == len(FORMATS) * len(ENCODINGS) * ROWS
 
 
+def test_probabilities_that_do_not_add_up_are_invalid_in_every_form(client: httpx.Client, store: Store) -> None:
+    version, batch = Counted(client, store, "odd"), events(6, ROWS)
+    for event in batch[:50]:
+        event["probabilities"]["ok"] /= 2
+    odd = sum(abs(sum(event["probabilities"].values()) - 1.0) > 0.02 for event in batch)
+    assert 40 < odd <= 50
+    for sent, (name, (content_type, write)) in enumerate(FORMATS.items(), start=1):
+        version.post(write(batch), content_type, None, ROWS)
+        invalid = {column: rows for (column, label), rows in version.took().items() if label == "invalid"}
+        answers = ("probabilities.fraud", "probabilities.ok", "score.margin", "score.entropy")
+        assert invalid == dict.fromkeys(answers, odd), name
+        status = client.get(f"{version.path}/status").json()
+        assert status["traffic"]["odd_probabilities"] == sent * odd
+    warnings = client.get(f"{version.path}/baseline").json()["warnings"]
+    assert [warning for warning in warnings if warning["code"] == "probabilities"] == []
+
+
 NO_VALUES = {
     "mistyped": ('"forty"', "invalid"),
     "a list": ("[1, 2]", "invalid"),
