@@ -42,14 +42,14 @@ def _goals(results: Results, victim: str) -> list[list[str]]:
         )
         rows += [
             goal_row("R by labels (intent) at least 0.80, lower bound above 0.516", report.share(decision.timely),
-                 decision.timely.ratio >= 0.8 and decision.timely.interval.low > 0.516),
+                     decision.timely.ratio >= 0.8 and decision.timely.interval.low > 0.516),
             goal_row("R over all query attacks (intent) at least 0.60", report.share(whole.timely),
-                 whole.timely.ratio >= 0.6),
+                     whole.timely.ratio >= 0.6),
             *(_wronged(results, victim, tier) for tier in ("intent", "probing", "extraction")),
             goal_row("probing: median at most 25 queries",
-                 f"{report.number(probing.delay.median)} in {report.share(probing.seen)} of sessions; "
-                 f"by the rule *ordinary* {report.number(eager.delay.median)} in {report.share(eager.seen)}",
-                 probing.delay.median <= 25),
+                     f"{report.number(probing.delay.median)} in {report.share(probing.seen)} of sessions; "
+                     f"by the rule *ordinary* {report.number(eager.delay.median)} in {report.share(eager.seen)}",
+                     probing.delay.median <= 25),
             goal_row("intent: median at most 64 queries", report.number(whole.delay.median), whole.delay.median <= 64),
         ]  # fmt: skip
     for suffix, goal, wanted in (("", "a full oracle", 0.04), ("+ban50", "a delayed ban", 0.01)):
@@ -57,13 +57,13 @@ def _goals(results: Results, victim: str) -> list[list[str]]:
         found = attack_result(report.only(everyone, names)).undetected
         if found.trials:
             rows.append(goal_row(f"OARS with {goal}: success undetected at most {100 * wanted:.0f} %",
-                             report.share(found), found.ratio <= wanted))  # fmt: skip
+                                 report.share(found), found.ratio <= wanted))  # fmt: skip
     for what, thefts in (("strange", STRANGE), ("synthetic", SYNTHETIC)):
         theft = attack_result(report.only(report.of(seen, "extraction", EVERY, victim), thefts))
         if theft.sessions:
             rows.append(goal_row(f"theft with {what} inputs: seen within 64 queries",
-                             f"{report.share(theft.seen)} at a median of {report.number(theft.delay.median_all)}",
-                             theft.delay.p90_all <= 64))  # fmt: skip
+                                 f"{report.share(theft.seen)} at a median of {report.number(theft.delay.median_all)}",
+                                 theft.delay.p90_all <= 64))  # fmt: skip
     return rows + speeds(results, victim)
 
 

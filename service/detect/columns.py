@@ -95,7 +95,9 @@ def odd(probabilities: NDArray[np.floating]) -> NDArray[np.bool_]:
     with np.errstate(invalid="ignore"):
         sound = np.abs(probabilities.sum(axis=0, dtype=np.float64) - 1.0) <= SUM_OFF
         sound &= probabilities.min(axis=0) >= 0.0
-    return np.asarray(~sound & ~np.isnan(probabilities).any(axis=0))
+    if not sound.all():
+        sound |= np.isnan(probabilities).any(axis=0)
+    return np.asarray(~sound)
 
 
 def names_of(schema: Schema, frame: Frame) -> tuple[str, ...]:
