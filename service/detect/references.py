@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from detectors.baseline import Baseline
+from detectors.baseline.codec import MAGIC as BASELINE_MAGIC
 from detectors.errors import BaselineError, StateError
 from detectors.performance import Sums
 from service.detect.outcome_bytes import StoredSums, stored_of, sums_of
@@ -30,6 +31,8 @@ FOLLOWED_MAGIC = b"LZPRIN01"
 REQUESTS_MAGIC = b"LZREQS01"
 PERFORMANCE_MAGIC = b"LZPERF01"
 SHARES_MAGIC = b"LZSHAR01"
+MAGICS = (BASELINE_MAGIC, MAGIC, FOLLOWED_MAGIC, REQUESTS_MAGIC, PERFORMANCE_MAGIC, SHARES_MAGIC)
+"""What an artefact may begin with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from service.detect.references import MAGICS
+
 BATCH_ROWS = 65_536
 BLOCK_BYTES = 8 * 1024 * 1024
 """A CSV or NDJSON line may be this long."""
@@ -83,8 +85,7 @@ def open_source(path: Path) -> Source:
 
 def _format(head: bytes) -> Format:
     for magic, found in (
-        (b"LZBASE", Format.BASELINE),
-        (b"LZSEGM", Format.BASELINE),
+        *((kind[:6], Format.BASELINE) for kind in MAGICS),
         (b"PAR1", Format.PARQUET),
         (b"ARROW1", Format.ARROW_FILE),
         (b"\xff\xff\xff\xff", Format.ARROW_STREAM),

@@ -17,14 +17,19 @@ from detectors.baseline import Baseline, add_spaces, compile_baseline
 from detectors.binning import count
 from detectors.columns import Codes, ColumnKind, ColumnSpec, Values
 from detectors.sums import sums_of
+from service.detect.reference import compile_reference
+from service.detect.references import MAGICS
 from service.domain.policy import Segments
+from service.domain.requests import Requests
 from service.replay.command import Asked, replay_command
 from service.replay.counting import cut
 from service.replay.divided import Divided
+from service.replay.engine import ReplayOptions, replay_file
 from service.replay.segments import Division, division_of
 from service.replay.sources import ReplayError
 from tests.detectors.samples import rows_of
 from tests.service.detect.segmented import SEGMENTS, reference, regional
+from tests.service.worker.world import SCHEMA
 
 REGIONS = ("eu", "us", "jp", "br")
 CHANGE = 2_000
@@ -143,6 +148,29 @@ def test_a_saved_baseline_brings_its_segments(tmp_path: Path) -> None:
     assert "region=mars: the saved baseline has no reference of it; not watched by itself" in other["warnings"]
     plain = replayed((tmp_path / "now.parquet", saved), ignore=None)
     assert "segments" not in plain
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"follow": True}, {"requests": Requests()}], ids=["plain", "principals", "requests"]
+)
+@pytest.mark.parametrize("segments", [None, SEGMENTS], ids=["whole", "segments"])
+@pytest.mark.parametrize("extras", [True, False], ids=["answers", "features"])
+def test_a_saved_baseline_is_known_whatever_it_has_besides(
+    tmp_path: Path, more: dict[str, Any], segments: Segments | None, extras: bool
+) -> None:
+    frame = regional(98, 1_500, extras=extras)
+    saved = tmp_path / "saved.lzb"
+    saved.write_bytes(compile_reference(SCHEMA, frame, segments, **more).artefact)
+    now = regional(5, 200)
+    parquet.write_table(pa.table({"age": now.numeric[0], "income": now.numeric[1]}), tmp_path / "now.parquet")
+    assert replayed((tmp_path / "now.parquet", saved), ignore=None)["rows"] == 200
+
+
+@pytest.mark.parametrize("kind", MAGICS)
+def test_what_a_baseline_may_begin_with_is_taken_for_one(tmp_path: Path, kind: bytes) -> None:
+    (tmp_path / "bad.lzb").write_bytes(kind + b" and nothing else")
+    with pytest.raises(ReplayError, match="a saved baseline has no rows to replay"):
+        replay_file(tmp_path / "bad.lzb", tmp_path / "bad.lzb", ReplayOptions())
 
 
 @pytest.mark.parametrize(
