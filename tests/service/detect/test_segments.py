@@ -121,8 +121,7 @@ def test_the_evidence_of_the_model_is_the_mean_by_share() -> None:
 def test_without_segments_nothing_is_different() -> None:
     """The same artefact, the same evidence, bit for bit; and so with segments of which none can be watched."""
     entries = shifted(5, 10, 1.0, "us")
-    own = references.from_bytes(reference().artefact)
-    whole = replace(own, column=None, segments=())
+    whole = replace(references.from_bytes(reference().artefact), column=None, segments=())
     assert reference(segments=None).artefact == references.to_bytes(whole)
     plain = folded(control_of(SMALL_BUDGET, reference(segments=None)), entries)
     for policy, compiled in (
