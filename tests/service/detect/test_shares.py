@@ -1,6 +1,7 @@
 """Class probabilities that do not add up to one are invalid, where those of the reference do."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from detectors.baseline import Baseline
 from detectors.binning import count
 from detectors.columns import SUM_OFF
 from detectors.errors import BaselineError
+from detectors.principals.monitor import Yardstick
 from service.detect.columns import columns_of, names_of, odd
 from service.detect.engines import Engine
 from service.detect.moved import moved
@@ -157,6 +159,19 @@ def test_the_mark_stands_once_before_everything_else() -> None:
     assert not from_bytes(artefact[len(SHARES_MAGIC) :]).shares
     with pytest.raises(BaselineError):
         from_bytes(SHARES_MAGIC + artefact)
+
+
+def test_principals_are_measured_without_rows_whose_answers_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[int] = []
+    fit = Yardstick.fit
+
+    def spy(points: NDArray[np.float32], *rest: Any) -> Yardstick:
+        fitted.append(len(points))
+        return fit(points, *rest)
+
+    monkeypatch.setattr(Yardstick, "fit", spy)
+    compile_reference(SCHEMA, halved(make_frame(14, 1_500), 100), follow=True)
+    assert fitted[0] == 1_400
 
 
 def test_a_new_baseline_is_counted_as_events_are() -> None:

@@ -166,6 +166,20 @@ def test_a_saved_baseline_is_known_whatever_it_has_besides(
     assert replayed((tmp_path / "now.parquet", saved), ignore=None)["rows"] == 200
 
 
+def test_probabilities_are_counted_as_they_stand_also_against_a_baseline_of_shares(tmp_path: Path) -> None:
+    saved = tmp_path / "saved.lzb"
+    saved.write_bytes(compile_reference(SCHEMA, regional(98, 6_000)).artefact)
+    assert saved.read_bytes().startswith(MAGICS[-1])
+    frame = regional(5, 2_000)
+    columns = dict(zip(frame.numeric_names, frame.numeric, strict=True))
+    columns |= {name: values / 2 for name, values in columns.items() if name.startswith("probabilities.")}
+    parquet.write_table(pa.table(columns), tmp_path / "now.parquet")
+    found = replayed((tmp_path / "now.parquet", saved), ignore=None)
+    effects = found["alarms"][0]["effects"]["probabilities.fraud"]
+    # Of invalid values there would be none: it looks at numbers alone.
+    assert effects["wasserstein"] > 0.5
+
+
 @pytest.mark.parametrize("kind", MAGICS)
 def test_what_a_baseline_may_begin_with_is_taken_for_one(tmp_path: Path, kind: bytes) -> None:
     (tmp_path / "bad.lzb").write_bytes(kind + b" and nothing else")
